@@ -1,0 +1,31 @@
+# `make run` and `make test` do all their own set-up; a second call reuses the environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONHASHSEED ?= 0
+
+.PHONY: run test check quick clean
+
+run: $(STAMP)
+	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/io
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,darshan]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build out *.egg-info

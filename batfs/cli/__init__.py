@@ -1,0 +1,1 @@
+"""The batfs command: thin."""

@@ -1,0 +1,119 @@
+"""The ``batfs`` command: finds the subcommand, runs it, and turns errors into one clear line.
+
+A subcommand is a module ``batfs.cli.<name>`` with ``HELP``, ``add_arguments(parser)`` and
+``run(args) -> int``; it is imported only when it is called, so that start-up stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, Protocol, cast
+
+from batfs import __version__
+from batfs.errors import BatfsError, nearest
+
+# name -> (module, one line); the order is that of the help page
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("batfs.cli.run", "simulate a workload on a platform under allocation and queue policies"),
+    "sim": ("batfs.cli.sim", "Batsim's command line: a simulator for any Batsim 4 decision process"),
+    "compare": ("batfs.cli.compare", "compare policies over workloads and seeds"),
+    "report": ("batfs.cli.report", "figures and an HTML report of one or more runs"),
+    "check": ("batfs.cli.check", "check platform files, against a baseline if you have one"),
+    "explain": ("batfs.cli.explain", "show where one job's bytes would go, and what limits them"),
+    "gallery": ("batfs.cli.gallery", "one workload under each file-system model, side by side"),
+    "platform": ("batfs.cli.platform", "make, draw and compare platforms"),
+    "workload": ("batfs.cli.workload", "make, convert and describe workloads"),
+    "alloc": ("batfs.cli.alloc", "replay storage requests without nodes (StorAlloc's job)"),
+    "reproduce": ("batfs.cli.reproduce", "reproduce a published experiment"),
+    "service": ("batfs.cli.service", "the storage service: orchestrator, server, client"),
+}
+
+
+class Subcommand(Protocol):
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with exit code 2 and a single line for a wrong flag."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def _available() -> dict[str, tuple[str, str]]:
+    return {name: entry for name, entry in COMMANDS.items() if importlib.util.find_spec(entry[0])}
+
+
+def _usage(commands: dict[str, tuple[str, str]]) -> str:
+    width = max((len(name) for name in commands), default=0)
+    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in commands.items()]
+    return "\n".join(
+        [
+            "usage: batfs COMMAND [OPTION...]",
+            "",
+            "Storage-aware scheduling for Batsim: file-system models, allocation policies, a simulator.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "Start with:  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random",
+            "Each command explains itself:  batfs COMMAND --help",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for bad input)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    # a reader that goes away (`batfs ... | head`) ends us quietly
+    if argv is None and hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    name = words[0] if words else ""
+    entry = COMMANDS.get(name)
+    if entry is None or importlib.util.find_spec(entry[0]) is None:
+        return _no_command(name)
+    module = cast(Subcommand, importlib.import_module(entry[0]))
+    parser = Parser(
+        prog=f"batfs {name}",
+        description=module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        return module.run(parser.parse_args(words[1:]))
+    except BatfsError as error:
+        print(f"batfs {name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"batfs {name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _no_command(name: str) -> int:
+    commands = _available()
+    if name in ("", "-h", "--help", "help"):
+        print(_usage(commands))
+        return 0 if name else 2
+    if name in ("--version", "-V"):
+        print(f"batfs {__version__}")
+        return 0
+    close = nearest(name, commands)
+    hint = f"; did you mean '{close}'?" if close else ""
+    print(f"batfs: unknown command {name!r}{hint}\nTry 'batfs --help'.", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How bytes move: the file-system models and the I/O profile they make."""

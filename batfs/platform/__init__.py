@@ -1,0 +1,1 @@
+"""The machine: hosts, links, zones and routes."""

@@ -1,0 +1,1 @@
+"""Batsim's messages: typed records and their JSON form."""

@@ -1,0 +1,281 @@
+"""Batsim 4's messages as typed records; no sockets and no text here (see ``codec``).
+
+A *request* goes from the simulator to the decision process: the events since the last one. A *reply*
+carries decisions back. In-process, the simulator calls :meth:`DecisionProcess.decide` with these records
+directly; over a socket they are encoded as Batsim's JSON. Both paths carry the same values: times and
+other doubles in a request are already rounded to Batsim's 6 decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from batfs.workload.model import IoProfile, Job, Profile
+
+Json: TypeAlias = Any
+
+
+# ---- simulator -> decision process ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A machine as Batsim announces it; ``role`` is ``compute_node`` or ``storage``."""
+
+    id: int
+    name: str
+    role: str
+    state: str = "idle"
+    properties: Mapping[str, str] = field(default_factory=dict)
+    zone_properties: Mapping[str, str] = field(default_factory=dict)
+
+    def property(self, key: str) -> str | None:
+        """The host's own property, else its zones'."""
+        return self.properties.get(key, self.zone_properties.get(key))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationBegins:
+    """The machine and the settings. ``config`` has Batsim's keys (``dynamic-jobs-enabled``, ...)."""
+
+    timestamp: float
+    compute_resources: Sequence[Resource]
+    storage_resources: Sequence[Resource]
+    allow_compute_sharing: bool
+    allow_storage_sharing: bool
+    config: Mapping[str, Json]
+    workloads: Mapping[str, str]
+    profiles: Mapping[str, Mapping[str, Profile]]
+
+    @property
+    def dynamic_jobs(self) -> bool:
+        return bool(self.config["dynamic-jobs-enabled"])
+
+    @property
+    def dynamic_jobs_acknowledged(self) -> bool:
+        return bool(self.config["dynamic-jobs-acknowledged"])
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    """``profile`` is given with ``--forward-profiles-on-submission`` (and always in-process)."""
+
+    timestamp: float
+    job: Job
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobCompleted:
+    """``state``: COMPLETED_SUCCESSFULLY, COMPLETED_FAILED, COMPLETED_WALLTIME_REACHED, COMPLETED_KILLED."""
+
+    timestamp: float
+    job_id: str
+    state: str
+    return_code: int
+    alloc: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobKilled:
+    timestamp: float
+    job_ids: Sequence[str]
+    progress: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStateChanged:
+    timestamp: float
+    resources: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedCall:
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationEnds:
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    timestamp: float
+    data: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class FromJobMessage:
+    timestamp: float
+    job_id: str
+    message: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """``kind``: no_more_static_job_to_submit, event_machine_available, ...; ``data`` is the whole object."""
+
+    timestamp: float
+    kind: str
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+Event: TypeAlias = (
+    SimulationBegins
+    | JobSubmitted
+    | JobCompleted
+    | JobKilled
+    | ResourceStateChanged
+    | RequestedCall
+    | SimulationEnds
+    | Answer
+    | FromJobMessage
+    | Notification
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    now: float
+    events: Sequence[Event]
+
+
+# ---- decision process -> simulator ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IoJob:
+    """``additional_io_job``: the resources ``alloc`` (ascending ids) and the profile they execute.
+
+    ``profile`` is registered under ``profile_name`` (new in the job's workload); None means that name must
+    already be known. An :class:`IoProfile` stays sparse until a socket needs it dense.
+    """
+
+    alloc: Sequence[int]
+    profile_name: str
+    profile: IoProfile | Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteJob:
+    """At most one of ``mapping``, ``storage_mapping`` and ``io_job`` (a rule of Batsim 4's).
+
+    ``alloc``: ascending ids. ``mapping``: executor -> position in alloc. ``storage_mapping``: label -> id.
+    """
+
+    timestamp: float
+    job_id: str
+    alloc: Sequence[int]
+    mapping: Mapping[int, int] | None = None
+    storage_mapping: Mapping[str, int] | None = None
+    io_job: IoJob | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectJob:
+    timestamp: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillJob:
+    timestamp: float
+    job_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CallMeLater:
+    timestamp: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetResourceState:
+    timestamp: float
+    resources: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetJobMetadata:
+    """``metadata`` must not hold a double quote (Batsim aborts on one)."""
+
+    timestamp: float
+    job_id: str
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeJobState:
+    timestamp: float
+    job_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToJobMessage:
+    timestamp: float
+    job_id: str
+    message: Json
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterJob:
+    """A dynamic job; needs ``--enable-dynamic-jobs``."""
+
+    timestamp: float
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterProfile:
+    timestamp: float
+    workload: str
+    name: str
+    profile: Profile | IoProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """``kind``: registration_finished or continue_registration."""
+
+    timestamp: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    timestamp: float
+    requests: Mapping[str, Json]
+
+
+Decision: TypeAlias = (
+    ExecuteJob
+    | RejectJob
+    | KillJob
+    | CallMeLater
+    | SetResourceState
+    | SetJobMetadata
+    | ChangeJobState
+    | ToJobMessage
+    | RegisterJob
+    | RegisterProfile
+    | Notify
+    | Query
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    now: float
+    decisions: Sequence[Decision]
+
+
+class DecisionProcess(Protocol):
+    """Who the simulator asks. One call per request; the reply to SimulationEnds ends the conversation."""
+
+    def decide(self, request: Request) -> Reply: ...

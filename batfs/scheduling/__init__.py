@@ -1,0 +1,1 @@
+"""Which job next, on which nodes: queue policies and the scheduler that joins them with storage."""

@@ -1,0 +1,1 @@
+"""The live storage service: client, orchestrator, server."""

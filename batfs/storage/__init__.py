@@ -1,0 +1,1 @@
+"""Who holds which bytes: the ledger of capacity and the allocation policies."""

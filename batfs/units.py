@@ -1,0 +1,129 @@
+"""SimGrid's units: speeds, bandwidths, times; and sizes in bytes.
+
+Speeds, bandwidths and times follow SimGrid 3.34's own parser (case-sensitive, no space before the unit,
+a number without a unit is in the base unit). Sizes are batfs's: bytes with decimal (``GB``) or binary
+(``GiB``) prefixes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from batfs.errors import InputError
+
+_DECIMAL: Final = {
+    "": 1.0,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    "Z": 1e21,
+    "Y": 1e24,
+}
+_BINARY: Final = {f"{p}i": 1024.0**i for i, p in enumerate(("K", "M", "G", "T", "P", "E", "Z", "Y"), start=1)}
+_LONG: Final = {
+    "": 1.0,
+    "kilo": 1e3,
+    "mega": 1e6,
+    "giga": 1e9,
+    "tera": 1e12,
+    "peta": 1e15,
+    "exa": 1e18,
+    "zetta": 1e21,
+    "yotta": 1e24,
+}
+
+SPEED_UNITS: Final[Mapping[str, float]] = {
+    **{f"{p}f": v for p, v in _DECIMAL.items()},
+    **{f"{p}flops": v for p, v in _LONG.items()},
+}
+BANDWIDTH_UNITS: Final[Mapping[str, float]] = {
+    **{f"{p}Bps": v for p, v in (_DECIMAL | _BINARY).items()},
+    **{f"{p}bps": v / 8 for p, v in (_DECIMAL | _BINARY).items()},
+}
+TIME_UNITS: Final[Mapping[str, float]] = {
+    "w": 604800.0,
+    "d": 86400.0,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "ns": 1e-9,
+    "ps": 1e-12,
+}
+SIZE_UNITS: Final[Mapping[str, float]] = {
+    **{f"{p}B": v for p, v in (_DECIMAL | _BINARY).items()},
+    "KB": 1e3,
+}
+
+# What C's strtod takes as a finite decimal number.
+_NUMBER: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
+
+
+def _parse(text: str, units: Mapping[str, float], what: str) -> float:
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise InputError(
+            f"{text!r} is not a {what}; expected a number with a unit such as {_examples(units)}"
+        )
+    number, unit = float(found[1]), found[2]
+    if unit == "":
+        scale = 1.0
+    elif unit in units:
+        scale = units[unit]
+    else:
+        raise InputError(f"unknown unit {unit!r} in the {what} {text!r}; known: {_examples(units)}")
+    value = number * scale
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"the {what} {text!r} must be finite and not negative")
+    return value
+
+
+def _examples(units: Mapping[str, float]) -> str:
+    return ", ".join(units)
+
+
+def parse_speed(text: str) -> float:
+    """flop/s of ``"1Gf"``, ``"500Mf"``, ``"2gigaflops"``; unit-less is flop/s."""
+    return _parse(text, SPEED_UNITS, "speed")
+
+
+def parse_bandwidth(text: str) -> float:
+    """bytes/s of ``"125MBps"``, ``"1Gbps"`` (an eighth), ``"1GiBps"``; unit-less is bytes/s."""
+    return _parse(text, BANDWIDTH_UNITS, "bandwidth")
+
+
+def parse_time(text: str) -> float:
+    """seconds of ``"50us"``, ``"1.5h"``; unit-less is seconds."""
+    return _parse(text, TIME_UNITS, "time")
+
+
+def parse_size(text: str) -> int:
+    """whole bytes of ``"500GB"``, ``"4TiB"``, ``"1e12"``; unit-less is bytes."""
+    value = _parse(text, SIZE_UNITS, "size")
+    if value != int(value):
+        raise InputError(f"the size {text!r} is not a whole number of bytes")
+    return int(value)
+
+
+def format_size(size: float) -> str:
+    """``1.5 TB``: bytes in the largest decimal unit that leaves at least one digit before the point."""
+    return f"{_scaled(size, 'B')}"
+
+
+def format_bandwidth(bandwidth: float) -> str:
+    """``1.25 GB/s``."""
+    return f"{_scaled(bandwidth, 'B')}/s"
+
+
+def _scaled(value: float, unit: str) -> str:
+    for prefix, scale in reversed(_DECIMAL.items()):
+        if abs(value) >= scale:
+            return f"{value / scale:.4g} {prefix}{unit}"
+    return f"{value:.4g} {unit}"

@@ -1,0 +1,1 @@
+"""What is asked for: jobs and profiles, and the formats they come in."""

@@ -1,0 +1,196 @@
+"""Jobs and profiles as typed records: what a workload asks for.
+
+Readers (Batsim JSON, traces) make these; the simulator executes them; the protocol carries them.
+Field names are batfs's own; the JSON names of Batsim stand in each docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Json: TypeAlias = Any
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IoProfile:
+    """Transfers and flops over a sorted set of resource ids, sparse inside.
+
+    ``ids`` int64[n], ascending and distinct. ``sources``, ``destinations`` int64[t] are *positions in ids*
+    of each transfer; ``volumes`` float64[t] its bytes, whole numbers (so that Batsim's rounding of inline
+    profiles to 6 decimals changes nothing). ``flops`` float64[n] or None for none.
+    Transfers are in row-major order (source, then destination), each pair at most once.
+    """
+
+    ids: IntArray
+    sources: IntArray
+    destinations: IntArray
+    volumes: FloatArray
+    flops: FloatArray | None = None
+
+    def dense(self) -> dict[str, Json]:
+        """Batsim's form: ``{"type": "parallel", "cpu": [n], "com": [n*n]}``, row -> column is from -> to."""
+        n = len(self.ids)
+        com = np.zeros(n * n)
+        com[self.sources * n + self.destinations] = self.volumes
+        cpu = [0] * n if self.flops is None else [_plain(f) for f in self.flops.tolist()]
+        return {"type": "parallel", "cpu": cpu, "com": [_plain(v) for v in com.tolist()]}
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if value == int(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """``delay``: sleep ``duration`` seconds (> 0), no resources used."""
+
+    duration: float
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parallel:
+    """``parallel``: ``cpu`` float64[n] flops, ``com`` float64[n, n] bytes, row -> column."""
+
+    cpu: FloatArray
+    com: FloatArray
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelHomogeneous:
+    """``parallel_homogeneous``: ``cpu`` flops per node, ``com`` bytes per ordered pair of distinct nodes."""
+
+    cpu: float
+    com: float
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelHomogeneousTotal:
+    """``parallel_homogeneous_total``: cpu/n per node, com/n per ordered pair."""
+
+    cpu: float
+    com: float
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelHomogeneousPfs:
+    """``parallel_homogeneous_pfs``: bytes read and written by each node from and to the storage ``label``."""
+
+    bytes_to_read: float
+    bytes_to_write: float
+    label: str = "pfs"
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DataStaging:
+    """``data_staging``: ``size`` bytes from the storage labelled ``source`` to ``destination``."""
+
+    size: float
+    source: str
+    destination: str
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """``composed``: the profiles named in ``sequence`` in order, the whole list ``repeat`` times."""
+
+    sequence: tuple[str, ...]
+    repeat: int = 1
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """``send``: FROM_JOB_MSG with ``message``, then sleep ``sleep_time`` seconds."""
+
+    message: Json
+    sleep_time: float = 1e-7
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recv:
+    """``recv``: poll for a message matching ``regex``, then run ``success``, ``failure`` or ``timeout``."""
+
+    regex: str = ".*"
+    success: str = ""
+    failure: str = ""
+    timeout: str = ""
+    poll_time: float = 0.005
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTrace:
+    """``usage_trace``: a trace of ``m_usage u f`` actions; ``trace`` is the file it is read from."""
+
+    trace: str
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    ret: int = 0
+
+
+Profile: TypeAlias = (
+    Delay
+    | Parallel
+    | ParallelHomogeneous
+    | ParallelHomogeneousTotal
+    | ParallelHomogeneousPfs
+    | DataStaging
+    | Composed
+    | Send
+    | Recv
+    | UsageTrace
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. ``id`` is Batsim's full id ``workload!name``; ``extra`` holds members Batsim doesn't know."""
+
+    id: str
+    submission_time: float
+    requested_nodes: int
+    profile: str
+    walltime: float | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def workload(self) -> str:
+        return self.id.partition("!")[0]
+
+    @property
+    def name(self) -> str:
+        return self.id.partition("!")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A named set of jobs in submission order (submission time, then full id) and their profiles."""
+
+    name: str
+    nb_res: int
+    jobs: Sequence[Job]
+    profiles: Mapping[str, Profile]
+    path: str = ""
+    extra: Mapping[str, Json] = field(default_factory=dict)

@@ -1,0 +1,91 @@
+"""The ground floor: units, resource sets, whole-or-nothing files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batfs.errors import InputError, unknown
+from batfs.files import partial_path, writing
+from batfs.resource_sets import format_resources, parse_resources
+from batfs.units import parse_bandwidth, parse_size, parse_speed, parse_time
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1Gf", 1e9), ("100.5Mf", 100.5e6), ("2gigaflops", 2e9), ("7", 7.0), ("0f", 0.0), ("1e3kf", 1e6)],
+)
+def test_speed(text: str, value: float) -> None:
+    assert parse_speed(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1kBps", 1e3), ("8kbps", 1e3), ("1KiBps", 1024.0), ("150MBps", 150e6), ("1Gbps", 125e6), ("3", 3.0)],
+)
+def test_bandwidth(text: str, value: float) -> None:
+    assert parse_bandwidth(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.11ms", 0.11e-3), ("2m", 120.0), ("1w", 604800.0), ("5", 5.0)]
+)
+def test_time(text: str, value: float) -> None:
+    assert math.isclose(parse_time(text), value, rel_tol=1e-15)
+
+
+@pytest.mark.parametrize("text", ["1 Gf", "Gf", "1gf", "nan", "inf", "-1Gf", "1GfX", "0x10", ""])
+def test_speed_refuses(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_speed(text)
+
+
+def test_bandwidth_small_k_only() -> None:
+    with pytest.raises(InputError, match="unknown unit 'KBps'"):
+        parse_bandwidth("1KBps")
+
+
+def test_size() -> None:
+    assert parse_size("4TiB") == 4 * 1024**4
+    with pytest.raises(InputError, match="whole number"):
+        parse_size("0.5B")
+
+
+@given(st.sets(st.integers(0, 200), min_size=1))
+def test_resource_sets_round_trip(ids: set[int]) -> None:
+    assert parse_resources(format_resources(ids)) == tuple(sorted(ids))
+
+
+def test_resource_sets_canonical() -> None:
+    assert format_resources([3, 1, 2, 2, 10]) == "1-3 10"
+    assert format_resources([0, 1]) == "0-1"
+
+
+@pytest.mark.parametrize("text", ["", "0,3", "3-1", "a", "1-", "-1"])
+def test_resource_sets_refuse(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_resources(text)
+
+
+def test_unknown_lists_the_known() -> None:
+    error = unknown("policy", "randm", ["random", "best_fit"])
+    assert str(error) == "unknown policy 'randm'; known: best_fit, random (did you mean 'random'?)"
+
+
+def test_writing_is_whole_or_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "a.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), writing(target) as stream:
+        stream.write("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert not partial_path(target).exists()
+    with pytest.raises(RuntimeError), writing(target, keep_partial=True) as stream:
+        stream.write("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert partial_path(target).read_text() == "half"

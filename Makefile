@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONHASHSEED ?= 0
 
-.PHONY: run test check quick clean
+.PHONY: run test check quick docs clean
 
 run: $(STAMP)
 	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/io
@@ -26,6 +26,10 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,darshan]"
 	@touch $@
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
 
 clean:
 	rm -rf $(VENV) build out *.egg-info

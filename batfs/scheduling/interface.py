@@ -1,0 +1,207 @@
+"""What a queue policy sees and what it answers.
+
+A queue policy is called once per *pass*: when something it may act on has happened (a job arrived, a job
+ended, a wake-up it asked for). It looks at a :class:`QueueView`, tries placements on it, and returns the ones
+to start. It never talks to a simulator and builds no transfers: ``view.place`` asks the node selection, the
+file-system models and the allocation policies, and holds what they chose *for the rest of the pass*, so that
+the next ``place`` sees less. Whatever is not returned in :attr:`Pass.starts` is given back after the pass.
+
+State that a policy keeps between passes lives in the policy object; random draws come from ``view.rng``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from batfs.filesystems.interface import Hold, IoPlan, Volume
+from batfs.storage.interface import StorageView
+from batfs.workload.model import Job, Profile
+
+#: A set of compute nodes as an integer: bit k is the k-th node in the machine's node order
+#: (``nodes.NodeOrder``; by id unless configured otherwise). Unions, differences and counts are single
+#: operations (``a | b``, ``a & ~b``, ``a.bit_count()``) on machines of any width.
+NodeSet: TypeAlias = int
+
+
+class JobState(StrEnum):
+    """The life of a job; it only ever moves forward in this order."""
+
+    WAITING = "waiting"
+    STAGING_IN = "staging in"
+    RUNNING = "running"
+    STAGING_OUT = "staging out"
+    DONE = "done"
+    REJECTED = "rejected"
+
+
+@dataclass(slots=True, eq=False)
+class WaitingJob:
+    """A job in the queue. ``walltime`` is infinite when the job has none; ``order`` counts submissions."""
+
+    job: Job
+    profile: Profile | None
+    volumes: tuple[Volume, ...]
+    order: int
+    id: str = field(init=False)
+    nodes: int = field(init=False)
+    submission_time: float = field(init=False)
+    walltime: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        job = self.job
+        self.id = job.id
+        self.nodes = job.requested_nodes
+        self.submission_time = job.submission_time
+        self.walltime = float("inf") if job.walltime is None else job.walltime
+
+
+@dataclass(slots=True, eq=False)
+class JobPlacement:
+    """Nodes for a job from ``start`` on, and one I/O plan for each of its volumes (in their order)."""
+
+    job: WaitingJob
+    nodes: NodeSet
+    start: float
+    plans: tuple[IoPlan, ...] = ()
+
+    @property
+    def end(self) -> float:
+        """When the walltime is over; infinite without one."""
+        return self.start + self.job.walltime
+
+
+@dataclass(slots=True, eq=False)
+class StartedJob:
+    """A job that holds nodes or bytes. ``nodes`` shrinks to 0 when its nodes are given back early."""
+
+    placement: JobPlacement
+    state: JobState
+    nodes: NodeSet
+
+    @property
+    def id(self) -> str:
+        return self.placement.job.id
+
+    @property
+    def start(self) -> float:
+        return self.placement.start
+
+    @property
+    def expected_end(self) -> float:
+        """Start + walltime; may lie in the past while the job still stages out or drains."""
+        return self.placement.end
+
+
+class Queue(Protocol):
+    """The waiting jobs in submission order."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[WaitingJob]: ...
+    def __contains__(self, job_id: object) -> bool: ...
+
+    @property
+    def head(self) -> WaitingJob | None:
+        """The oldest waiting job, in constant time."""
+        ...
+
+    def narrower(self, view: QueueView) -> Iterator[WaitingJob]:
+        """Waiting jobs in order, without those that ask for more nodes than are free when they are reached.
+
+        Costs nothing for the jobs it leaves out, so that a long queue of wide jobs is cheap to pass over.
+        """
+        ...
+
+
+class QueueView(Protocol):
+    """The system at the moment of one pass, with what this pass has placed so far taken away."""
+
+    @property
+    def now(self) -> float: ...
+
+    @property
+    def queue(self) -> Queue:
+        """Every waiting job, those placed in this pass included (they leave it when the pass is over)."""
+        ...
+
+    @property
+    def arrived(self) -> Sequence[WaitingJob]:
+        """Jobs submitted since the last pass, in order; they are in ``queue`` too."""
+        ...
+
+    @property
+    def freed(self) -> bool:
+        """Whether nodes or bytes were given back (or machines came or went) since the last pass. When False,
+        what did not fit in the last pass still does not, unless it is new."""
+        ...
+
+    @property
+    def running(self) -> Mapping[str, StartedJob]:
+        """Jobs that hold nodes or bytes, by id, in the order in which they were started; not those placed
+        in this pass."""
+        ...
+
+    @property
+    def all_nodes(self) -> NodeSet:
+        """The nodes jobs may use at all: not reserved for services, not unavailable."""
+        ...
+
+    @property
+    def free_nodes(self) -> NodeSet:
+        """Nodes idle now."""
+        ...
+
+    @property
+    def storage(self) -> StorageView:
+        """The books of all storages, with the bytes placed in this pass held."""
+        ...
+
+    @property
+    def rng(self) -> random.Random: ...
+
+    def select(self, count: int, among: NodeSet) -> NodeSet | None:
+        """``count`` nodes out of ``among`` by the configured node selection, None if it finds none."""
+        ...
+
+    def place(
+        self,
+        job: WaitingJob,
+        *,
+        start: float | None = None,
+        among: NodeSet | None = None,
+        avoid: NodeSet = 0,
+    ) -> JobPlacement | Hold:
+        """Hold nodes and bytes for ``job`` until the end of the pass, or say why that can't be done.
+
+        ``start``: when it would start, now if None. A later start is a reservation: its bytes are booked over
+        [start, start + walltime) and its nodes are *not* taken from ``free_nodes`` (give ``among`` the nodes
+        that will be free then, and keep them out of later calls with ``avoid`` where they collide).
+        ``among``: the nodes to select from, ``free_nodes`` if None. ``avoid``: nodes to leave out.
+        """
+        ...
+
+    def undo(self, placement: JobPlacement) -> None:
+        """Give back what ``place`` held."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass decided. ``starts`` were placed on the view of this pass, with ``start`` now; they are
+    started in this order. ``kills``: ids of running jobs. ``wake_at``: call again at that time at the latest.
+    """
+
+    starts: Sequence[JobPlacement] = ()
+    kills: Sequence[str] = ()
+    wake_at: float | None = None
+
+
+class QueuePolicy(Protocol):
+    """Decides which waiting jobs start now."""
+
+    name: str
+
+    def schedule(self, view: QueueView) -> Pass: ...

@@ -1,0 +1,254 @@
+"""Things registered by name: allocation policies, file-system models, queue policies.
+
+A registry finds a thing three ways: by the name it was registered under (``@POLICIES.register("random")``),
+as ``file.py:Name`` (a name in a Python file of the user's), or through an entry-point group that installed
+packages fill. Entry points are read only when a name isn't among the built-in ones, or when all are listed;
+one that fails to load gives a warning and is skipped.
+
+On a command line a thing and its options are one word: ``name:key=value,key=value`` (see :func:`parse_spec`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import types
+import typing
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+
+from batfs import units
+from batfs.errors import InputError, nearest, unknown
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+# An option annotated with one of these is written with a unit: ``block=64MiB``.
+Size: TypeAlias = Annotated[int, units.parse_size]
+Seconds: TypeAlias = Annotated[float, units.parse_time]
+Bandwidth: TypeAlias = Annotated[float, units.parse_bandwidth]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``name`` (or ``file.py:Name``) and its options as written, in the order written."""
+
+    name: str
+    options: Mapping[str, str]
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}:{options}" if options else self.name
+
+
+def parse_spec(text: str, kind: str = "name") -> Spec:
+    """``"lustre:threshold=0.17,priority=0.9"`` or ``"mine.py:Policy:k=4"`` as a :class:`Spec`.
+
+    Raises InputError when the name is empty, an option has no ``=`` or is given twice.
+    """
+    parts = text.split(":")
+    taken = 2 if parts[0].endswith(".py") and len(parts) > 1 else 1
+    name, rest = ":".join(parts[:taken]), ":".join(parts[taken:])
+    if not name:
+        raise InputError(f"{text!r} names no {kind}", hint="expected name or name:key=value,key=value")
+    options: dict[str, str] = {}
+    for item in rest.split(",") if rest else ():
+        key, equals, value = item.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise InputError(f"option {item!r} of the {kind} {name!r} is not key=value", hint=f"in {text!r}")
+        if key in options:
+            raise InputError(f"option {key!r} of the {kind} {name!r} is given twice", hint=f"in {text!r}")
+        options[key] = value.strip()
+    return Spec(name, options)
+
+
+class Registry(Generic[T]):
+    """Named things of one ``kind`` ("allocation policy"); ``group`` is their entry-point group."""
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._things: dict[str, T] = {}
+        self._outside: dict[str, T] | None = None
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator: the thing below is called ``name``. ValueError if that name is taken."""
+
+        def keep(thing: T) -> T:
+            if name in self._things:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._things[name] = thing
+            return thing
+
+        return keep
+
+    def get(self, name: str) -> T:
+        """The thing called ``name`` or found at ``file.py:Name``.
+
+        InputError lists the known names, or says what is wrong with the file.
+        """
+        if name in self._things:
+            return self._things[name]
+        file, colon, attribute = name.rpartition(":")
+        if colon and file.endswith(".py"):
+            return typing.cast(T, _from_file(Path(file), attribute, self.kind))
+        outside = self._from_entry_points()
+        if name in outside:
+            return outside[name]
+        if name.endswith(".py"):
+            raise InputError(f"{name!r} doesn't say which {self.kind}", hint=f"write {name}:Name")
+        raise unknown(self.kind, name, self.known())
+
+    def known(self) -> list[str]:
+        """All names, built in and from entry points, sorted."""
+        return sorted({*self._things, *self._from_entry_points()})
+
+    def make(self, text: str, **given: Any) -> Any:
+        """Call the thing ``text`` names with its options, converted to the types its signature states.
+
+        ``given`` are arguments from the program itself, not from ``text``; passed if the signature has them.
+        """
+        spec = parse_spec(text, self.kind)
+        thing = self.get(spec.name)
+        if not callable(thing):
+            raise InputError(f"the {self.kind} {spec.name!r} can't be called")
+        return thing(**convert_options(thing, spec, self.kind, given))
+
+    def _from_entry_points(self) -> dict[str, T]:
+        if self._outside is None:
+            from importlib.metadata import entry_points
+
+            self._outside = {}
+            for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+                if point.name in self._things or point.name in self._outside:
+                    warnings.warn(
+                        f"entry point {point.value!r}: a {self.kind} {point.name!r} exists already; skipped",
+                        stacklevel=3,
+                    )
+                    continue
+                try:
+                    self._outside[point.name] = point.load()
+                except Exception as error:  # whatever a foreign module does at import
+                    warnings.warn(
+                        f"entry point {point.value!r} ({self.kind} {point.name!r}) is broken and skipped: "
+                        f"{type(error).__name__}: {error}",
+                        stacklevel=3,
+                    )
+        return self._outside
+
+
+def _from_file(file: Path, attribute: str, kind: str) -> Any:
+    if not file.is_file():
+        raise InputError(f"no such file for the {kind} {attribute!r}", file=file)
+    # one module per file, so that two names from it share its state
+    module_name = f"batfs_plugin_{file.stem}_{abs(hash(file.resolve())):x}"
+    module = sys.modules.get(module_name)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(module_name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            line = _line_in(error, file)
+            raise InputError(
+                f"can't be loaded: {type(error).__name__}: {error}", file=file, place=line
+            ) from error
+    if not hasattr(module, attribute):
+        public = [name for name, value in vars(module).items() if callable(value) and name[:1] != "_"]
+        raise unknown(kind, attribute, public, file=file)
+    return getattr(module, attribute)
+
+
+def _line_in(error: BaseException, file: Path) -> str | None:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}"
+    trace, line = error.__traceback__, None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = f"line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def convert_options(
+    thing: Callable[..., Any], spec: Spec, kind: str, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The keyword arguments of ``thing`` from the texts in ``spec``, by its annotations.
+
+    int, float, bool, str, :data:`Size`, :data:`Seconds`, :data:`Bandwidth`, enumerations given as
+    ``Literal`` and their ``| None`` forms are understood; ``**name: type`` takes any option. ``given``
+    arguments are added where the signature has them. InputError for what is unknown, missing or wrong.
+    """
+    target = thing.__init__ if inspect.isclass(thing) else thing
+    hints = typing.get_type_hints(target, include_extras=True)
+    parameters = inspect.signature(thing).parameters
+    named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    rest = next((n for n, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
+    out: dict[str, Any] = {k: v for k, v in (given or {}).items() if k in named}
+    options = [n for n in named if n not in out]
+    for key, text in spec.options.items():
+        if key not in options and rest is None:
+            close = nearest(key, options)
+            raise InputError(
+                f"the {kind} {spec.name!r} has no option {key!r}; it has: {', '.join(options) or 'none'}",
+                hint=f"did you mean {close!r}?" if close else None,
+            )
+        hint = hints.get(key if key in options else str(rest), str)
+        try:
+            out[key] = _convert(text, hint)
+        except ValueError as error:
+            raise InputError(f"option {key!r} of the {kind} {spec.name!r}: {error}") from None
+        except InputError as error:
+            raise InputError(f"option {key!r} of the {kind} {spec.name!r}: {error.problem}") from None
+    missing = [n for n, p in named.items() if p.default is p.empty and n not in out]
+    if missing:
+        raise InputError(
+            f"the {kind} {spec.name!r} needs {', '.join(missing)}",
+            hint=f"write {spec.name}:{','.join(f'{n}=...' for n in missing)}",
+        )
+    return out
+
+
+def _convert(text: str, hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        base, parse = typing.get_args(hint)[:2]
+        return parse(text) if callable(parse) else _convert(text, base)
+    if origin is typing.Union or origin is types.UnionType:
+        inner = [a for a in typing.get_args(hint) if a is not type(None)]
+        if len(inner) < len(typing.get_args(hint)) and text.lower() == "none":
+            return None
+        return _convert(text, inner[0])
+    if origin is typing.Literal:
+        allowed = [str(a) for a in typing.get_args(hint)]
+        if text not in allowed:
+            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+        return text
+    if hint is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() not in words:
+            raise ValueError(f"{text!r} is not true or false")
+        return words[text.lower()]
+    if hint is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a whole number") from None
+    if hint is float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a number") from None
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"{text!r} is not a finite number")
+        return value
+    return text

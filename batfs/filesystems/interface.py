@@ -1,8 +1,17 @@
 """What a file-system model is asked and what it answers.
 
 A model turns "this job, on these nodes, reads and writes so many bytes" into *placements* (bytes to hold
-on storages), *transfers* (bytes between resource ids while the job runs) and *stage moves* (before and
-after it). It never looks at the queue. Ids are Batsim's resource ids throughout.
+on storages), *traffic* (bytes between resource ids while the job runs) and *moves* (staging before and
+after it, drains during it). It never looks at the queue. Ids are Batsim's resource ids throughout; volumes
+are whole bytes, and what is split is split by largest remainder, so that sums are exact.
+
+Who calls what, in the order of a job's life (see ``batfs.filesystems.site`` for all of a machine at once):
+
+1. ``plan(request, view, rng)``: may be called many times for a waiting job; changes nothing but the memory
+   of a policy (a round-robin pointer). Returns an :class:`IoPlan` or a :class:`Hold`.
+2. ``started(plan, now)`` once the placements are reserved and the job (or its stage-in) is on its way.
+3. ``ended(job_id, success, now)`` when the job's last activity is over or it was killed.
+4. ``upkeep(view, rng, now)`` between jobs: moves the file system wants for itself (re-replication).
 """
 
 from __future__ import annotations
@@ -10,15 +19,44 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from batfs.protocol.messages import Resource
 from batfs.storage.interface import StorageView
 
+IntArray: TypeAlias = NDArray[np.int64]
+
+
+class Topology(Protocol):
+    """What models use of ``batfs.platform.Platform``; indices are the platform's, not Batsim's ids."""
+
+    @property
+    def host_index(self) -> Mapping[str, int]: ...
+
+    def route(self, src: int, dst: int) -> Any:
+        """``.links``: indices in order, ``.latency``: seconds."""
+        ...
+
+    @property
+    def links(self) -> Sequence[Any]:
+        """Each with ``.name``, ``.bandwidth`` (bytes/s), ``.latency`` (seconds), ``.fatpipe``."""
+        ...
+
+
+# ---- what is asked ----------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """What one job asks of one file system: whole bytes, over all its nodes together."""
+    """What one job asks of one file system: whole bytes, over all its nodes together.
+
+    ``files`` files are touched. ``pattern``: ``shared`` (every file is spread over the nodes and the
+    storages) or ``separate`` (a file belongs to one node). ``options`` holds the other members of the entry
+    in the profile's ``io`` list (``data_set``, ``checkpoints``, ``timing``): each model documents its own.
+    """
 
     filesystem: str
     reads: int
@@ -30,7 +68,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class IoRequest:
-    """One job on its nodes (ascending ids), and its window of time for the reservations."""
+    """One job on its nodes (ascending ids), and its window of time for the reservations (seconds)."""
 
     job_id: str
     nodes: Sequence[int]
@@ -39,44 +77,111 @@ class IoRequest:
     end: float = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """``size`` whole bytes from resource ``source`` to resource ``destination``."""
+# ---- what is answered -------------------------------------------------------------------------------------
+
+
+class Grid(NamedTuple):
+    """Every source to every destination: ``sizes`` int64[len(sources), len(destinations)] whole bytes.
+
+    ``sources`` and ``destinations`` are ascending and distinct ids. Zeros mean no transfer.
+    """
+
+    sources: Sequence[int]
+    destinations: Sequence[int]
+    sizes: IntArray
+
+
+class Pairs(NamedTuple):
+    """Transfers one by one: ``sources``, ``destinations`` int64[t] ids, ``sizes`` int64[t] whole bytes.
+
+    In any order; a pair may occur several times (the sizes add up). Zeros mean no transfer.
+    """
+
+    sources: IntArray
+    destinations: IntArray
+    sizes: IntArray
+
+
+Traffic: TypeAlias = Grid | Pairs
+
+
+class Transfer(NamedTuple):
+    """``size`` whole bytes from resource ``source`` to resource ``destination``: for small plans and for
+    plugins that would rather write a list (see ``traffic.from_transfers``)."""
 
     source: int
     destination: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """``size`` bytes held on the storage with resource id ``storage`` for the job."""
+class Placement(NamedTuple):
+    """``size`` bytes held on the storage with resource id ``storage``.
+
+    ``keep``: the bytes stay when the job is over (a data set); the model says when they go.
+    """
 
     storage: int
     size: int
+    keep: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A stage move (a dynamic job): ``when`` is ``before``, ``after`` or ``during`` (drain) the job."""
+class Move(NamedTuple):
+    """One activity that moves bytes outside the job's own profile, sent as one dynamic job.
 
-    source: int
-    destination: int
-    size: int
-    when: str
+    ``kind`` is ``stage_in``, ``stage_out``, ``drain``, ``replicate`` or ``balance``: a word for the outputs.
+    """
+
+    kind: str
+    traffic: Traffic
 
 
-@dataclass(frozen=True, slots=True)
+class Checkpoints(NamedTuple):
+    """``times`` times during the computation, at equal distances: ``writes`` (blocking: the job waits for
+    all of them), then ``drains`` (asynchronous: the job goes on)."""
+
+    times: int
+    writes: Sequence[Move]
+    drains: Sequence[Move]
+
+
+OVERLAP = "overlap"  # the I/O is merged with the computation: they progress and end together
+PHASES = "phases"  # read, then compute, then write
+
+
+@dataclass(slots=True)
 class IoPlan:
-    """What the model decided. ``reads``/``writes`` say which transfers carry the job's own bytes;
-    ``internal`` transfers (replication, redirection) are accounted apart."""
+    """What a model decided for one request.
 
+    ``reads`` leave a storage and ``writes`` enter one: they carry the job's own bytes, exactly as many as it
+    asked for. ``internal`` traffic (replication, forwarding) runs with them and is accounted apart.
+    ``flops`` is work on resources of its own (never on a storage: Batsim refuses it).
+    ``stage_in`` ends before the job starts; ``stage_out`` starts when it has ended; ``background`` starts
+    with the job and nobody waits for it but the placements, which are held until every move has ended.
+    """
+
+    file_system: str
     placements: Sequence[Placement] = ()
-    reads: Sequence[Transfer] = ()
-    writes: Sequence[Transfer] = ()
-    internal: Sequence[Transfer] = ()
+    reads: Sequence[Traffic] = ()
+    writes: Sequence[Traffic] = ()
+    internal: Sequence[Traffic] = ()
     flops: Mapping[int, float] = field(default_factory=dict)
-    moves: Sequence[Move] = ()
+    timing: str = OVERLAP
+    stage_in: Sequence[Move] = ()
+    stage_out: Sequence[Move] = ()
+    background: Sequence[Move] = ()
+    checkpoints: Checkpoints | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the model wants reported: ``locality`` reached, cache ``hits``."""
+
+    @property
+    def needs_dynamic_jobs(self) -> bool:
+        return bool(
+            self.stage_in
+            or self.stage_out
+            or self.background
+            or self.checkpoints is not None
+            or self.timing != OVERLAP
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +194,59 @@ class Hold:
     missing: int = 0
     never: bool = False
 
+    def sentence(self, names: Mapping[int, str] | None = None) -> str:
+        """``StorageCapacity: 12 bytes missing on 10 11``."""
+        which = " ".join((names or {}).get(s, str(s)) for s in self.storages)
+        ever = ", for ever" if self.never else ""
+        missing = f"{self.missing} bytes missing" if self.missing else "no room"
+        return f"{self.reason}: {missing}{f' on {which}' if which else ''}{ever}"
+
 
 Outcome: TypeAlias = IoPlan | Hold
 
 
+# ---- who answers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a model is made from.
+
+    ``storages``: its own, ascending ids; ``positions``: where they stand in ``StorageView.storages``, which
+    holds every storage of the machine in ascending order of id. ``nodes``: every compute resource.
+    ``siblings``: the storages of the other file systems by name (a tier drains to one of them).
+    ``platform`` is None when nobody gave the file; models then do without topology.
+    ``dynamic_jobs``: whether moves can be sent at all.
+    """
+
+    name: str
+    storages: Sequence[Resource]
+    positions: Sequence[int]
+    nodes: Sequence[Resource]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    siblings: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
+    platform: Topology | None = None
+    dynamic_jobs: bool = False
+
+
 class FileSystemModel(Protocol):
-    """One file system of the machine under one model."""
+    """One file system of the machine under one model; ``batfs.filesystems.base.Model`` has the defaults."""
 
     name: str
     storages: Sequence[Resource]
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome: ...
+
+    def announcements(self) -> Sequence[str]:
+        """Sentences said once at the start: what this model can't do in this setting."""
+        ...
+
+    def own_nodes(self) -> Sequence[int]:
+        """Compute resources that serve the file system (gateways): jobs are never given them."""
+        ...
+
+    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None: ...
+
+    def ended(self, job_id: str, success: bool, now: float) -> None: ...
+
+    def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]: ...

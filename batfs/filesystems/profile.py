@@ -1,0 +1,189 @@
+"""From plans to the I/O profile that runs beside a job.
+
+``build_profile`` merges the traffic of one or several plans: row-major order, each pair once, only the ids
+that something moves from or to. It stays sparse; ``IoProfile.dense()`` makes Batsim's matrix at the socket.
+
+Two ways lead to the same result. The common one (every node exchanges bytes with the same few storages, whose
+ids all come after the nodes') fills a pattern of positions that depends on the two counts only and is kept
+for the next job. The general one sorts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+
+from batfs.filesystems.interface import Grid, IntArray, IoPlan, Traffic
+from batfs.filesystems.traffic import pairs
+from batfs.workload.model import FloatArray, IoProfile
+
+Pattern: TypeAlias = tuple[IntArray, IntArray]
+
+# Patterns larger than this are cheap to make compared with what they hold.
+_KEPT = 100_000
+
+
+def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -> IoProfile | None:
+    """The overlapped part of the plans of one job as an I/O profile; None when nothing moves or works.
+
+    ``nodes``: the job's, ascending; they help to recognise the common case and add nothing to the result.
+    Moves (staging, drains) and the parts of a plan with phases are not in it: see ``lifecycle``.
+    """
+    every = (plans,) if isinstance(plans, IoPlan) else tuple(plans)
+    traffics: list[Traffic] = []
+    flops: dict[int, float] = {}
+    for plan in every:
+        traffics += plan.reads
+        traffics += plan.writes
+        traffics += plan.internal
+        for resource, amount in plan.flops.items():
+            flops[resource] = flops.get(resource, 0.0) + amount
+    return merge(traffics, flops)
+
+
+def merge(traffics: Sequence[Traffic], flops: Mapping[int, float] | None = None) -> IoProfile | None:
+    """An I/O profile of this traffic and this work; None when there is none."""
+    if not flops and len(traffics) <= 2:
+        quick = _two_sided(traffics)
+        if quick is not None:
+            return quick
+    return _general(traffics, flops or {})
+
+
+def _two_sided(traffics: Sequence[Traffic]) -> IoProfile | None:
+    """Nodes -> storages, storages -> nodes or both, on the same ids, nodes first; None if it isn't that."""
+    if not traffics:
+        return None
+    reads = writes = None
+    for traffic in traffics:
+        if not isinstance(traffic, Grid) or not len(traffic.sources) or not len(traffic.destinations):
+            return None
+        if traffic.sources[-1] < traffic.destinations[0]:
+            if writes is not None:
+                return None
+            writes = traffic
+        elif traffic.destinations[-1] < traffic.sources[0]:
+            if reads is not None:
+                return None
+            reads = traffic
+        else:
+            return None
+    if writes is not None:
+        low, high = writes.sources, writes.destinations
+        if reads is not None and (
+            len(reads.sources) != len(high)
+            or len(reads.destinations) != len(low)
+            or list(reads.sources) != list(high)
+            or list(reads.destinations) != list(low)
+        ):
+            return None
+    else:
+        assert reads is not None
+        low, high = reads.destinations, reads.sources
+    parts = [traffic.sizes.ravel() for traffic in (writes, reads) if traffic is not None]
+    volumes: FloatArray = (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(np.float64)
+    if not volumes.all():
+        return None
+    n, m = len(low), len(high)
+    make = _pattern if n * m <= _KEPT else _pattern.__wrapped__
+    sources, destinations = make(n, m, writes is not None, reads is not None)
+    ids = np.empty(n + m, dtype=np.int64)
+    ids[:n] = low
+    ids[n:] = high
+    return IoProfile(ids, sources, destinations, volumes)
+
+
+@lru_cache(maxsize=512)
+def _pattern(n: int, m: int, writes: bool, reads: bool) -> Pattern:
+    low, high = np.arange(n), np.arange(n, n + m)
+    rows, columns = [], []
+    if writes:
+        rows.append(np.repeat(low, m))
+        columns.append(np.tile(high, n))
+    if reads:
+        rows.append(np.repeat(high, n))
+        columns.append(np.tile(low, m))
+    sources, destinations = np.concatenate(rows), np.concatenate(columns)
+    # shared between profiles
+    sources.flags.writeable = destinations.flags.writeable = False
+    return sources, destinations
+
+
+def _general(traffics: Sequence[Traffic], flops: Mapping[int, float]) -> IoProfile | None:
+    sources: IntArray
+    if traffics:
+        sources, destinations, volumes = _by_rows(traffics) or _one_after_the_other(traffics)
+        # a resource that sends to itself moves nothing over a network
+        there = (volumes > 0) & (sources != destinations)
+        if not there.all():
+            sources, destinations, volumes = sources[there], destinations[there], volumes[there]
+    else:
+        sources = destinations = volumes = np.empty(0, dtype=np.int64)
+    working = {resource: amount for resource, amount in flops.items() if amount > 0}
+    if not len(volumes) and not working:
+        return None
+    # ids are small and dense, so a table is quicker than sorting what may be many transfers
+    top = max(int(sources.max(initial=0)), int(destinations.max(initial=0)), *working, 0)
+    used = np.zeros(top + 1, dtype=bool)
+    used[sources] = True
+    used[destinations] = True
+    used[list(working)] = True
+    ids = np.flatnonzero(used)
+    position = np.cumsum(used) - 1
+    n = len(ids)
+    rows, columns, volumes = _row_major(position[sources], position[destinations], volumes, n)
+    work: FloatArray | None = None
+    if working:
+        work = np.zeros(n)
+        work[position[list(working)]] = list(working.values())
+    return IoProfile(ids, rows, columns, volumes.astype(np.float64), work)
+
+
+def _one_after_the_other(traffics: Sequence[Traffic]) -> tuple[IntArray, IntArray, IntArray]:
+    listed = [pairs(traffic) for traffic in traffics]
+    return (
+        np.concatenate([p.sources for p in listed]),
+        np.concatenate([p.destinations for p in listed]),
+        np.concatenate([p.sizes for p in listed]),
+    )
+
+
+def _by_rows(traffics: Sequence[Traffic]) -> tuple[IntArray, IntArray, IntArray] | None:
+    """Grids that share no source, row by row in ascending order: what spares the sort. None if they do."""
+    grids = [traffic for traffic in traffics if isinstance(traffic, Grid)]
+    if len(grids) < len(traffics):
+        return None
+    rows = np.concatenate([np.asarray(grid.sources, dtype=np.int64) for grid in grids])
+    order = np.argsort(rows)
+    rows = rows[order]
+    if (np.diff(rows) == 0).any():
+        return None
+    widths = np.concatenate([np.full(len(g.sources), len(g.destinations), dtype=np.int64) for g in grids])
+    starts = (np.cumsum(widths) - widths)[order]
+    widths = widths[order]
+    gather = np.repeat(starts - (np.cumsum(widths) - widths), widths) + np.arange(int(widths.sum()))
+    columns = np.concatenate(
+        [np.tile(np.asarray(g.destinations, dtype=np.int64), len(g.sources)) for g in grids]
+    )
+    sizes = np.concatenate([g.sizes.ravel() for g in grids])
+    return np.repeat(rows, widths), columns[gather], sizes[gather]
+
+
+def _row_major(
+    rows: IntArray, columns: IntArray, volumes: IntArray, n: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Ordered by row, then column; the volumes of equal pairs added."""
+    keys = rows * n + columns
+    if len(keys) < 2:
+        return rows, columns, volumes
+    steps = np.diff(keys)
+    if steps.min() > 0:
+        return rows, columns, volumes
+    order = np.argsort(keys, kind="stable")
+    keys, volumes = keys[order], volumes[order]
+    first = np.flatnonzero(np.concatenate(([True], np.diff(keys) > 0)))
+    rows, columns = np.divmod(keys[first], n)
+    return rows, columns, np.add.reduceat(volumes, first)

@@ -1,0 +1,113 @@
+"""Bytes on their way: splitting them exactly, and adding up what a plan moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from batfs.filesystems.interface import Grid, IntArray, Pairs, Traffic, Transfer
+
+
+def split_evenly(size: int, parts: int) -> IntArray:
+    """int64[parts] that add up to ``size`` and differ by at most one: the first ones get the remainder.
+
+    This is the largest-remainder method for equal weights, ties to the lower index.
+    """
+    base, rest = divmod(size, parts)
+    out = np.full(parts, base, dtype=np.int64)
+    if rest:
+        out[:rest] += 1
+    return out
+
+
+def split_by(size: int, weights: Sequence[int] | IntArray) -> IntArray:
+    """int64[len(weights)] in proportion to whole ``weights`` >= 0, adding up to ``size`` exactly.
+
+    Largest remainder (Hamilton's method), ties to the lower index; exact integer arithmetic, so that the
+    result is the same on every machine. All weights zero: evenly.
+    """
+    whole = [int(w) for w in weights]
+    total = sum(whole)
+    if not total:
+        return split_evenly(size, len(whole))
+    if size == total:
+        return np.array(whole, dtype=np.int64)
+    shares = [divmod(size * w, total) for w in whole]
+    missing = size - sum(share for share, _ in shares)
+    order = sorted(range(len(whole)), key=lambda i: (-shares[i][1], i))[:missing]
+    out = np.array([share for share, _ in shares], dtype=np.int64)
+    out[order] += 1
+    return out
+
+
+def split_rows(sizes: Sequence[int] | IntArray, parts: int, *, turn: bool = True) -> IntArray:
+    """int64[len(sizes), parts]: each size split evenly over ``parts``.
+
+    With ``turn`` each row's remainder starts where the last one stopped, so that the columns stay even too:
+    column sums then differ by at most one.
+    """
+    whole = np.asarray(sizes, dtype=np.int64)
+    base, rest = np.divmod(whole, parts)
+    out = np.repeat(base[:, None], parts, axis=1)
+    if rest.any():
+        start = (np.cumsum(rest) - rest) % parts if turn else np.zeros_like(rest)
+        distance = (np.arange(parts)[None, :] - start[:, None]) % parts
+        out += distance < rest[:, None]
+    return out
+
+
+def from_transfers(transfers: Iterable[Transfer]) -> Pairs:
+    """The same transfers as arrays."""
+    rows = list(transfers)
+    columns = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
+    return Pairs(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
+
+
+def pairs(traffic: Traffic) -> Pairs:
+    """A grid as pairs (zeros included)."""
+    if isinstance(traffic, Pairs):
+        return traffic
+    sources = np.asarray(traffic.sources, dtype=np.int64)
+    destinations = np.asarray(traffic.destinations, dtype=np.int64)
+    return Pairs(
+        np.repeat(sources, len(destinations)), np.tile(destinations, len(sources)), traffic.sizes.ravel()
+    )
+
+
+def size(traffic: Traffic) -> int:
+    """Its bytes."""
+    return int(traffic.sizes.sum())
+
+
+def total(traffics: Iterable[Traffic]) -> int:
+    """Bytes of all."""
+    return sum(size(traffic) for traffic in traffics)
+
+
+def by_source(traffics: Iterable[Traffic]) -> dict[int, int]:
+    """Bytes that leave each id, ids ascending, without those that send nothing."""
+    return _sums(traffics, 0)
+
+
+def by_destination(traffics: Iterable[Traffic]) -> dict[int, int]:
+    """Bytes that enter each id, ids ascending, without those that receive nothing."""
+    return _sums(traffics, 1)
+
+
+def _sums(traffics: Iterable[Traffic], end: int) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for traffic in traffics:
+        if isinstance(traffic, Grid):
+            ids: Iterable[int] = traffic[end]
+            sums = traffic.sizes.sum(axis=1 - end).tolist()
+        else:
+            unique, where = np.unique(traffic[end], return_inverse=True)
+            # exact in int64, unlike bincount's floating-point weights
+            amounts = np.zeros(len(unique), dtype=np.int64)
+            np.add.at(amounts, where, traffic.sizes)
+            ids, sums = unique.tolist(), amounts.tolist()
+        for i, amount in zip(ids, sums, strict=True):
+            if amount:
+                found[i] = found.get(i, 0) + amount
+    return dict(sorted(found.items()))

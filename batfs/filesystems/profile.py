@@ -3,9 +3,9 @@
 ``build_profile`` merges the traffic of one or several plans: row-major order, each pair once, only the ids
 that something moves from or to. It stays sparse; ``IoProfile.dense()`` makes Batsim's matrix at the socket.
 
-Two ways lead to the same result. The common one (every node exchanges bytes with the same few storages, whose
-ids all come after the nodes') fills a pattern of positions that depends on the two counts only and is kept
-for the next job. The general one sorts.
+Three ways lead to the same result. The common one (every node exchanges bytes with the same few storages,
+whose ids all come after the nodes') fills a pattern of positions that depends on the two counts only and is
+kept for the next job; grids in any order of ids are put together row by row. The general one sorts.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -
 
 def merge(traffics: Sequence[Traffic], flops: Mapping[int, float] | None = None) -> IoProfile | None:
     """An I/O profile of this traffic and this work; None when there is none."""
-    if not flops and len(traffics) <= 2:
-        quick = _two_sided(traffics)
+    if not flops and traffics:
+        quick = (_two_sided(traffics) if len(traffics) <= 2 else None) or _grids(traffics)
         if quick is not None:
             return quick
     return _general(traffics, flops or {})
@@ -115,7 +115,7 @@ def _pattern(n: int, m: int, writes: bool, reads: bool) -> Pattern:
 def _general(traffics: Sequence[Traffic], flops: Mapping[int, float]) -> IoProfile | None:
     sources: IntArray
     if traffics:
-        sources, destinations, volumes = _by_rows(traffics) or _one_after_the_other(traffics)
+        sources, destinations, volumes = _one_after_the_other(traffics)
         # a resource that sends to itself moves nothing over a network
         there = (volumes > 0) & (sources != destinations)
         if not there.all():
@@ -151,25 +151,33 @@ def _one_after_the_other(traffics: Sequence[Traffic]) -> tuple[IntArray, IntArra
     )
 
 
-def _by_rows(traffics: Sequence[Traffic]) -> tuple[IntArray, IntArray, IntArray] | None:
-    """Grids that share no source, row by row in ascending order: what spares the sort. None if they do."""
-    grids = [traffic for traffic in traffics if isinstance(traffic, Grid)]
-    if len(grids) < len(traffics):
+def _grids(traffics: Sequence[Traffic]) -> IoProfile | None:
+    """Grids that share no source, put together row by row: what spares sorting. None if it isn't that."""
+    grids = [traffic for traffic in traffics if isinstance(traffic, Grid) and traffic.sizes.size]
+    if not grids or len(grids) < len(traffics):
         return None
     rows = np.concatenate([np.asarray(grid.sources, dtype=np.int64) for grid in grids])
+    across = [np.asarray(grid.destinations, dtype=np.int64) for grid in grids]
     order = np.argsort(rows)
     rows = rows[order]
     if (np.diff(rows) == 0).any():
         return None
-    widths = np.concatenate([np.full(len(g.sources), len(g.destinations), dtype=np.int64) for g in grids])
+    sizes = np.concatenate([grid.sizes.ravel() for grid in grids])
+    if not sizes.all():
+        return None
+    ids = np.unique(np.concatenate((rows, *across)))
+    widths = np.repeat([len(a) for a in across], [len(grid.sources) for grid in grids])
     starts = (np.cumsum(widths) - widths)[order]
     widths = widths[order]
-    gather = np.repeat(starts - (np.cumsum(widths) - widths), widths) + np.arange(int(widths.sum()))
+    gather = np.repeat(starts - (np.cumsum(widths) - widths), widths)
+    gather += np.arange(len(gather))
     columns = np.concatenate(
-        [np.tile(np.asarray(g.destinations, dtype=np.int64), len(g.sources)) for g in grids]
-    )
-    sizes = np.concatenate([g.sizes.ravel() for g in grids])
-    return np.repeat(rows, widths), columns[gather], sizes[gather]
+        [np.tile(np.searchsorted(ids, a), len(g.sources)) for a, g in zip(across, grids, strict=True)]
+    )[gather]
+    sources = np.repeat(np.searchsorted(ids, rows), widths)
+    if (sources == columns).any():
+        return None
+    return IoProfile(ids, sources, columns, sizes[gather].astype(np.float64))
 
 
 def _row_major(

@@ -1,6 +1,7 @@
 """What an allocation policy sees and answers. See ``ledger`` for who keeps the books.
 
-A policy is pure: (view, request, random generator) in, choice out.
+A policy is pure: (view, request, random generator) in, choice out. What it may remember between requests
+(a round-robin pointer) lives in the policy object; what it sees is read-only.
 """
 
 from __future__ import annotations
@@ -13,26 +14,23 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.storage.table import Storage, StorageTable
+
+__all__ = [
+    "AllocationPolicy",
+    "Choice",
+    "FloatArray",
+    "IntArray",
+    "Network",
+    "Share",
+    "SpaceRequest",
+    "Storage",
+    "StorageTable",
+    "StorageView",
+]
+
 IntArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """One storage. ``group`` names what it shares with others (its server, its node).
-
-    Bandwidths are bytes/s, None when nobody knows them; ``network_bandwidth`` is the group's.
-    """
-
-    index: int
-    name: str
-    capacity: int
-    filesystem: str = ""
-    group: str = ""
-    read_bandwidth: float | None = None
-    write_bandwidth: float | None = None
-    network_bandwidth: float | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class SpaceRequest:
     """``size`` bytes held from ``start`` to ``end`` (seconds; infinite when unknown).
 
     ``near`` names the compute nodes that will use it (for locality); ``key`` says whose it is.
-    ``candidates`` restricts the storages (indices, ascending), None for all.
+    ``candidates`` restricts the storages (indices, ascending; an int64 array is quickest), None for all.
     """
 
     size: int
@@ -48,7 +46,7 @@ class SpaceRequest:
     end: float = float("inf")
     key: str = ""
     near: Sequence[str] = ()
-    candidates: Sequence[int] | None = None
+    candidates: Sequence[int] | IntArray | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,11 +61,27 @@ class Share:
 Choice: TypeAlias = tuple[Share, ...]
 
 
+class Network(Protocol):
+    """What a view knows of the network between compute nodes (by name) and the m storages."""
+
+    def distance(self, near: Sequence[str]) -> FloatArray | None:
+        """float64[m]: mean latency (s) of the routes from the nodes to each storage."""
+        ...
+
+    def residual_bandwidth(self, near: Sequence[str]) -> FloatArray | None:
+        """float64[m]: bytes/s a new transfer could get along the worst of those routes."""
+        ...
+
+
 class StorageView(Protocol):
-    """A read-only view of the system at the moment of the request."""
+    """A read-only view of the system at the moment of the request.
+
+    The arrays must not be written to, and hold until the next change of the ledger. A window that starts
+    before ``now`` is read from ``now`` on.
+    """
 
     @property
-    def storages(self) -> Sequence[Storage]: ...
+    def storages(self) -> StorageTable: ...
 
     @property
     def now(self) -> float: ...
@@ -83,6 +97,14 @@ class StorageView(Protocol):
 
     def overlaps(self, start: float, end: float) -> IntArray:
         """int64[m]: reservations that hold bytes at some instant of [start, end)."""
+        ...
+
+    def overlapping_bytes(self, start: float, end: float) -> IntArray:
+        """int64[m]: sum of the bytes of those reservations, even if they never meet (StorAlloc's measure)."""
+        ...
+
+    def longest_overlap(self, start: float, end: float) -> FloatArray:
+        """float64[m]: seconds of [start, end) held by the reservation that holds most of it; 0 if none."""
         ...
 
     @property

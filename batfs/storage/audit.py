@@ -1,0 +1,61 @@
+"""The ledger's invariants, stated: what ``Ledger.validate`` checks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batfs.storage.ledger import Ledger
+
+
+def audit(ledger: Ledger) -> None:
+    """Raise LedgerError unless, recomputed from the live reservations alone,
+
+    - the bytes free now and the counts of reservations are those kept, and lie within [0, capacity];
+    - no storage is above capacity at any instant from now on;
+    - what is booked starts later, what is held has begun;
+    - with ``release_at_end`` nothing is past its end;
+    - every coming start and end is on the agenda.
+    """
+    from batfs.storage.ledger import BOOKED, HELD, LedgerError
+
+    def ensure(true: bool, what: str) -> None:
+        if not true:
+            raise LedgerError(f"the ledger is inconsistent: {what}")
+
+    m = len(ledger.storages)
+    held, counts, booked = [0] * m, [0] * m, [0] * m
+    changes: list[list[tuple[float, int, int]]] = [[] for _ in range(m)]
+    agenda = set(ledger._agenda)
+    for line in ledger.live:
+        ensure(line.state in (BOOKED, HELD), f"reservation {line.id} is {line.state}")
+        ensure((line.state == HELD) == (line.start <= ledger.now), f"reservation {line.id} is {line.state}")
+        if ledger.release_at_end:
+            ensure(line.end > ledger.now, f"reservation {line.id} is past its end")
+            ensure(math.isinf(line.end) or (line.end, 0, line.id) in agenda, f"no end for {line.id}")
+        ensure(line.state == HELD or (line.start, 1, line.id) in agenda, f"no start for {line.id}")
+        ensure(len({s.index for s in line.shares}) == len(line.shares), f"{line.id} names a storage twice")
+        for share in line.shares:
+            i = share.index
+            ensure(ledger._on[i].get(line.id) is line, f"reservation {line.id} isn't on storage {i}")
+            ensure(ledger._size_on[i][line.id] == share.size, f"size of {line.id} on storage {i}")
+            if line.state == HELD:
+                held[i] += share.size
+                counts[i] += 1
+            else:
+                booked[i] += 1
+            changes[i].append((max(line.start, ledger.now), 1, share.size))
+            if line.end > ledger.now:
+                changes[i].append((line.end, 0, -share.size))
+    for i, storage in enumerate(ledger.storages):
+        ensure(0 <= held[i] <= storage.capacity, f"{held[i]} bytes held on {storage.name!r}")
+        left = storage.capacity - held[i]
+        ensure(ledger._left[i] == left == int(ledger._free[i]), f"bytes free on {storage.name!r}")
+        ensure(counts[i] == int(ledger._count[i]), f"reservations on {storage.name!r}")
+        ensure(booked[i] == ledger._booked_on.get(i, 0), f"bookings on {storage.name!r}")
+        ensure(len(ledger._on[i]) == counts[i] + booked[i], f"released reservations on {storage.name!r}")
+        used = 0
+        for time, _, change in sorted(changes[i]):
+            used += change
+            ensure(used <= storage.capacity, f"{storage.name!r} is above capacity at {time}")

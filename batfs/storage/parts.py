@@ -1,0 +1,57 @@
+"""Flat columns of the parts of reservations, so that questions about windows are array operations.
+
+A *part* is one reservation's bytes on one storage. Rows are reused; a free row has start +inf and end -inf,
+so that no window ever meets it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Parts:
+    """Columns ``storage``, ``size`` int64, ``start``, ``end`` float64 and ``level`` int64 (the owner's)."""
+
+    def __init__(self) -> None:
+        self._used = 0
+        self._spare: list[int] = []
+        self._room = 64
+        self._columns(self._room)
+
+    def _columns(self, room: int) -> None:
+        self.storage: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
+        self.size: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
+        self.start: NDArray[np.float64] = np.full(room, np.inf)
+        self.end: NDArray[np.float64] = np.full(room, -np.inf)
+        self.level: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self._used - len(self._spare)
+
+    def add(self, storage: int, size: int, start: float, end: float) -> int:
+        """The row where the part now is."""
+        if self._spare:
+            row = self._spare.pop()
+        else:
+            row = self._used
+            self._used += 1
+            if row == self._room:
+                self._grow()
+        self.storage[row] = storage
+        self.size[row] = size
+        self.start[row] = start
+        self.end[row] = end
+        return row
+
+    def remove(self, row: int) -> None:
+        self.start[row] = np.inf
+        self.end[row] = -np.inf
+        self._spare.append(row)
+
+    def _grow(self) -> None:
+        old = (self.storage, self.size, self.start, self.end, self.level)
+        self._room *= 2
+        self._columns(self._room)
+        for new, was in zip((self.storage, self.size, self.start, self.end, self.level), old, strict=True):
+            new[: len(was)] = was

@@ -1,0 +1,77 @@
+"""The storages of a system: one record each, and the same facts as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batfs.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """One storage. ``group`` names what it shares with others (its server, its node).
+
+    Bandwidths are bytes/s, None when nobody knows them; ``network_bandwidth`` is the group's.
+    """
+
+    index: int
+    name: str
+    capacity: int
+    filesystem: str = ""
+    group: str = ""
+    read_bandwidth: float | None = None
+    write_bandwidth: float | None = None
+    network_bandwidth: float | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class StorageTable(Sequence[Storage]):
+    """Storages numbered 0..m-1 in order. Columns are read-only arrays; an unknown bandwidth is NaN.
+
+    ``groups`` int64[m] numbers the groups in order of first appearance, ``group_names`` names them.
+    """
+
+    def __init__(self, storages: Iterable[Storage]) -> None:
+        self._rows = tuple(storages)
+        for position, storage in enumerate(self._rows):
+            if storage.index != position:
+                raise ValueError(f"storage {storage.name!r} has index {storage.index} at position {position}")
+            if storage.capacity < 0:
+                raise InputError(f"storage {storage.name!r} has a negative capacity {storage.capacity}")
+        self.capacities = _integers([s.capacity for s in self._rows])
+        self.read_bandwidths = _bandwidths([s.read_bandwidth for s in self._rows])
+        self.write_bandwidths = _bandwidths([s.write_bandwidth for s in self._rows])
+        self.network_bandwidths = _bandwidths([s.network_bandwidth for s in self._rows])
+        numbers: dict[str, int] = {}
+        self.groups = _integers([numbers.setdefault(s.group, len(numbers)) for s in self._rows])
+        self.group_names = tuple(numbers)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Storage: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Storage]: ...
+    def __getitem__(self, index: int | slice) -> Storage | Sequence[Storage]:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Storage]:
+        return iter(self._rows)
+
+
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+    array = np.asarray(values, dtype=np.int64)
+    array.flags.writeable = False
+    return array
+
+
+def _bandwidths(values: Sequence[float | None]) -> NDArray[np.float64]:
+    array = np.asarray([float("nan") if v is None else v for v in values], dtype=np.float64)
+    array.flags.writeable = False
+    return array

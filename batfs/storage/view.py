@@ -1,0 +1,88 @@
+"""What a policy gets to see: the ledger, read-only, with the network and the transfers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from batfs.storage.interface import FloatArray, IntArray, Network, SpaceRequest, StorageTable, StorageView
+from batfs.storage.ledger import Ledger
+
+
+class SystemView:
+    """A :class:`StorageView` of ``ledger``. ``transfers`` int64[m] is kept up to date by its owner."""
+
+    __slots__ = (
+        "_ledger",
+        "_transfers",
+        "free",
+        "longest_overlap",
+        "network",
+        "overlapping_bytes",
+        "overlaps",
+    )
+
+    def __init__(
+        self, ledger: Ledger, *, transfers: IntArray | None = None, network: Network | None = None
+    ) -> None:
+        self._ledger = ledger
+        shown = np.zeros(len(ledger.storages), dtype=np.int64) if transfers is None else transfers.view()
+        shown.flags.writeable = False
+        self._transfers = shown
+        self.network = network
+        self.free = ledger.free
+        self.overlaps = ledger.overlaps
+        self.overlapping_bytes = ledger.overlapping_bytes
+        self.longest_overlap = ledger.longest_overlap
+
+    @property
+    def storages(self) -> StorageTable:
+        return self._ledger.storages
+
+    @property
+    def now(self) -> float:
+        return self._ledger.now
+
+    @property
+    def capacities(self) -> IntArray:
+        return self._ledger.storages.capacities
+
+    @property
+    def transfers(self) -> IntArray:
+        return self._transfers
+
+    def distance(self, near: Sequence[str]) -> FloatArray | None:
+        return None if self.network is None else self.network.distance(near)
+
+    def residual_bandwidth(self, near: Sequence[str]) -> FloatArray | None:
+        return None if self.network is None else self.network.residual_bandwidth(near)
+
+
+def shortage(view: StorageView, request: SpaceRequest) -> tuple[int, int, bool]:
+    """Why a request that wants one storage finds none: (storage that comes closest, bytes missing there,
+    whether it can never fit because no storage is that large). Ties go to the lowest index."""
+    among = candidates(view, request)
+    if not len(among):
+        return -1, request.size, True
+    free = view.free(request.start, request.end)[among]
+    best = int(np.argmax(free))
+    never = request.size > int(view.capacities[among].max())
+    return int(among[best]), max(0, request.size - int(free[best])), never
+
+
+def candidates(view: StorageView, request: SpaceRequest) -> IntArray:
+    """The indices a request may use, ascending."""
+    if request.candidates is None:
+        return np.arange(len(view.storages), dtype=np.int64)
+    return np.asarray(request.candidates, dtype=np.int64)
+
+
+def fitting(view: StorageView, request: SpaceRequest, size: int | None = None) -> IntArray:
+    """The indices, ascending, of the storages with ``size`` bytes (the request's) free all its window."""
+    wanted = request.size if size is None else size
+    free = view.free(request.start, request.end)
+    if request.candidates is None:
+        return np.flatnonzero(free >= wanted)
+    among = np.asarray(request.candidates, dtype=np.int64)
+    return among[free[among] >= wanted]

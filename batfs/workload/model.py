@@ -2,6 +2,11 @@
 
 Readers (Batsim JSON, traces) make these; the simulator executes them; the protocol carries them.
 Field names are batfs's own; the JSON names of Batsim stand in each docstring.
+
+``extra`` holds every JSON member that has no field here: those Batsim doesn't know (``io_reads``), and an
+optional one that was written out although it has its default value (``"repeat": 1``). A number keeps the kind
+it was written in (4 stays an int, 4.0 a float). So a record can be turned back into the very object
+it was read from, which is what Batsim forwards to its scheduler.
 """
 
 from __future__ import annotations
@@ -14,6 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Json: TypeAlias = Any
+
+# What ``extra`` is when there is nothing extra: one object shared by millions of records, never changed.
+NO_EXTRA: Mapping[str, Json] = {}
+
+
+def _no_extra() -> Mapping[str, Json]:
+    return NO_EXTRA
+
+
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 
@@ -52,18 +66,23 @@ class Delay:
     """``delay``: sleep ``duration`` seconds (> 0), no resources used."""
 
     duration: float
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parallel:
-    """``parallel``: ``cpu`` float64[n] flops, ``com`` float64[n, n] bytes, row -> column."""
+    """``parallel``: ``cpu`` float64[n] flops, ``com`` float64[n, n] bytes, row -> column.
+
+    ``integers`` remembers how the numbers were written (Batsim forwards integers as integers): one byte
+    per number, ``cpu`` first, then ``com`` row by row, 1 for an integer; empty when all were doubles.
+    """
 
     cpu: FloatArray
     com: FloatArray
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
+    integers: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +91,7 @@ class ParallelHomogeneous:
 
     cpu: float
     com: float
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -82,7 +101,7 @@ class ParallelHomogeneousTotal:
 
     cpu: float
     com: float
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -93,7 +112,7 @@ class ParallelHomogeneousPfs:
     bytes_to_read: float
     bytes_to_write: float
     label: str = "pfs"
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -104,7 +123,7 @@ class DataStaging:
     size: float
     source: str
     destination: str
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -114,7 +133,7 @@ class Composed:
 
     sequence: tuple[str, ...]
     repeat: int = 1
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -124,7 +143,7 @@ class Send:
 
     message: Json
     sleep_time: float = 1e-7
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -137,16 +156,29 @@ class Recv:
     failure: str = ""
     timeout: str = ""
     poll_time: float = 0.005
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class UsageTrace:
-    """``usage_trace``: a trace of ``m_usage u f`` actions; ``trace`` is the file it is read from."""
+    """``usage_trace``: ``m_usage u f`` actions; ``trace`` is a file that lists one trace file per rank.
+
+    The path is relative to the workload's folder. A type Batsim doesn't know but that has a ``trace``
+    is run as this one, as Batsim does; its own ``type`` is then in ``extra``.
+    """
 
     trace: str
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    ret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Smpi:
+    """``smpi``: a replay of MPI traces. batfs carries it for Batsim's sake; its simulator refuses it."""
+
+    trace: str
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
     ret: int = 0
 
 
@@ -161,6 +193,7 @@ Profile: TypeAlias = (
     | Send
     | Recv
     | UsageTrace
+    | Smpi
 )
 
 
@@ -173,7 +206,7 @@ class Job:
     requested_nodes: int
     profile: str
     walltime: float | None = None
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
 
     @property
     def workload(self) -> str:
@@ -186,11 +219,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A named set of jobs in submission order (submission time, then full id) and their profiles."""
+    """A named set of jobs in submission order (submission time, then full id) and their profiles.
+
+    ``removed_profiles``: names of the file that no job and no composed profile refers to. As in Batsim they
+    are not in ``profiles``, but their names are taken.
+    """
 
     name: str
     nb_res: int
     jobs: Sequence[Job]
     profiles: Mapping[str, Profile]
     path: str = ""
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    removed_profiles: Sequence[str] = ()

@@ -1,0 +1,249 @@
+"""Batsim's workload file: reading it as strictly as Batsim, and writing it.
+
+A file is one JSON object with ``nb_res``, ``profiles`` and ``jobs``. It is parsed in one go (orjson) and each
+JSON object is let go as soon as its record exists, so a workload is never held twice.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batfs import files
+from batfs.errors import InputError, nearest
+from batfs.workload.fields import member_place, missing, need_integer, need_object, wrong
+from batfs.workload.jobs import job_to_json, parse_jobs
+from batfs.workload.model import NO_EXTRA, Composed, Job, Json, Parallel, Profile, UsageTrace, Workload
+from batfs.workload.profiles import parse_profile, profile_to_json
+
+_TOP = ("nb_res", "profiles", "jobs")
+_ONCE = (b"nb_res", b"profiles", b"jobs")
+
+
+def read_workload(path: str | Path, name: str = "w0") -> Workload:
+    """The workload in the file ``path``, under ``name`` (Batsim calls its workloads w0, w1, ...).
+
+    InputError with the file and the place in it for whatever Batsim would refuse, and for what it would only
+    stumble over later: a composed profile that contains itself, a matrix of the wrong size inside one.
+    """
+    data = _read(path)
+    try:
+        with _no_collector():
+            return _parse(data, name, str(path))
+    except InputError as error:
+        raise error.at(file=path) from error.__cause__
+
+
+def parse_workload(data: bytes, name: str = "w0", path: str = "") -> Workload:
+    """:func:`read_workload` for a text in memory; ``path`` only tells where relative trace files are."""
+    with _no_collector():
+        return _parse(data, name, path)
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the workload: {error.strerror}", file=path) from error
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the cyclic garbage collector: among millions of new records it finds nothing, slowly."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _parse(data: bytes, name: str, path: str) -> Workload:
+    document = need_object(load_json(data), "")
+    for key in _TOP:
+        if key not in document:
+            missing(document, key, "", _TOP)
+    nb_res = need_integer(document["nb_res"], "nb_res", least=1)
+    raw_profiles = need_object(document.pop("profiles"), "profiles")
+    raw_jobs = document.pop("jobs")
+    if not isinstance(raw_jobs, list):
+        wrong(raw_jobs, "an array of jobs", "jobs")
+    if data.count(b'"type"') != len(raw_profiles) or any(data.count(b'"%s"' % key) != 1 for key in _ONCE):
+        _refuse_repeated_members(data)
+    del data, document["nb_res"]
+    for key, value in raw_profiles.items():  # in place: a raw object is gone once its record is there
+        try:
+            raw_profiles[key] = parse_profile(value, "")
+        except InputError:  # the same again, with its place: too dear to make for each of a million
+            parse_profile(value, member_place("profiles", key))
+            raise
+    profiles: dict[str, Profile] = raw_profiles
+    composed = _check_composed(profiles)
+    jobs = parse_jobs(raw_jobs, name, profiles)
+    _check_sizes(jobs, profiles, composed)
+    _check_traces(profiles, path)
+    jobs.sort(key=lambda job: (job.submission_time, job.id))
+    removed = _collect(jobs, profiles)
+    return Workload(name, nb_res, jobs, profiles, path, document or NO_EXTRA, removed)
+
+
+def load_json(data: bytes) -> Json:
+    """Parsed JSON; InputError with line and column if it isn't JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        message, line, column = error.msg, error.lineno, error.colno
+        try:
+            data.decode()
+        except UnicodeDecodeError as where:
+            line = data.count(b"\n", 0, where.start) + 1
+            column = where.start - data.rfind(b"\n", 0, where.start)
+            message = f"byte 0x{data[where.start]:02x} is not valid UTF-8"
+        if not data.strip():
+            message = "the file is empty"
+        raise InputError(f"malformed JSON: {message}", place=f"line {line}, column {column}") from None
+
+
+def _refuse_repeated_members(data: bytes) -> None:
+    """A member given twice: the parser keeps the last in silence, Batsim the first, or it refuses (profiles).
+
+    Called only when a cheap count says that it may be so.
+    """
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items):
+            seen: set[str] = set()
+            for key, value in items:
+                if key in seen:
+                    what = "profile" if isinstance(value, dict) and "type" in value else "member"
+                    place = "profiles" if what == "profile" else None
+                    raise InputError(f"the {what} {key!r} is given twice", place=place)
+                seen.add(key)
+        return found
+
+    json.loads(data, object_pairs_hook=pairs)
+
+
+def _check_composed(profiles: Mapping[str, Profile]) -> list[str]:
+    """Every child exists, and no profile contains itself; the composed profiles, children before parents."""
+    done: dict[str, bool] = {}  # False while on the path from the start
+    for start, profile in profiles.items():
+        if not isinstance(profile, Composed) or start in done:
+            continue
+        stack: list[tuple[str, Iterator[str]]] = [(start, iter(profile.sequence))]
+        done[start] = False
+        while stack:
+            name, children = stack[-1]
+            for child in children:
+                found = profiles.get(child)
+                if found is None:
+                    raise _unknown_child(name, child, profiles)
+                if done.get(child) is False:
+                    place = f"{member_place('profiles', name)}.seq"
+                    raise InputError(f"the profile {child!r} contains itself", place=place)
+                if isinstance(found, Composed) and child not in done:
+                    done[child] = False
+                    stack.append((child, iter(found.sequence)))
+                    break
+            else:
+                # a finished profile moves to the end: children stand before their parents
+                del done[name]
+                done[name] = True
+                stack.pop()
+    return list(done)
+
+
+def _unknown_child(name: str, child: str, profiles: Mapping[str, Profile]) -> InputError:
+    parent = profiles[name]
+    assert isinstance(parent, Composed)
+    place = f"{member_place('profiles', name)}.seq[{parent.sequence.index(child)}]"
+    close = nearest(child, profiles)
+    hint = f"did you mean {close!r}?" if close else None
+    return InputError(f"the profile {child!r} doesn't exist", place=place, hint=hint)
+
+
+def _check_sizes(jobs: list[Job], profiles: Mapping[str, Profile], composed: list[str]) -> None:
+    """A ``parallel`` profile (alone or inside a composed one) has as many nodes as each job that uses it."""
+    # what a profile demands of `res`, and which parallel profile it is that does
+    sizes = {name: (len(p.cpu), name) for name, p in profiles.items() if isinstance(p, Parallel)}
+    if not sizes:
+        return
+    for name in composed:
+        parent = profiles[name]
+        assert isinstance(parent, Composed)
+        found = sorted({sizes[child] for child in parent.sequence if child in sizes})
+        if found and found[0][0] != found[-1][0]:
+            text = ", ".join(f"{child!r} for {size}" for size, child in found)
+            place = f"{member_place('profiles', name)}.seq"
+            raise InputError(f"holds parallel profiles for different numbers of nodes: {text}", place=place)
+        if found:
+            sizes[name] = found[0]
+    for i, job in enumerate(jobs):
+        if job.profile not in sizes:
+            continue
+        size, name = sizes[job.profile]
+        if size != job.requested_nodes:
+            through = "" if name == job.profile else f" (inside {job.profile!r})"
+            problem = (
+                f"the job asks for {job.requested_nodes} nodes, its profile {name!r}{through} is for {size}"
+            )
+            raise InputError(problem, place=f"jobs[{i}].res")
+
+
+def _check_traces(profiles: Mapping[str, Profile], path: str) -> None:
+    for name, profile in profiles.items():
+        if isinstance(profile, UsageTrace) and not (Path(path).parent / profile.trace).is_file():
+            place = f"{member_place('profiles', name)}.trace"
+            raise InputError(
+                f"the trace file {profile.trace!r} doesn't exist beside the workload", place=place
+            )
+
+
+def _collect(jobs: list[Job], profiles: dict[str, Profile]) -> tuple[str, ...]:
+    """Remove the profiles that no job and no composed profile refers to, and name them."""
+    used = {job.profile for job in jobs}
+    for profile in profiles.values():
+        if isinstance(profile, Composed):
+            used.update(profile.sequence)
+    if len(used) == len(profiles):
+        return ()
+    removed = tuple(name for name in profiles if name not in used)
+    for name in removed:
+        del profiles[name]
+    return removed
+
+
+def workload_lines(workload: Workload) -> Iterator[str]:
+    """The text of a workload file in pieces: one job and one profile a line, in the workload's order."""
+    yield f'{{\n"nb_res": {workload.nb_res},\n'
+    for key, value in workload.extra.items():
+        yield f"{_text(key)}: {_text(value)},\n"
+    yield '"jobs": ['
+    between = "\n"
+    for job in workload.jobs:
+        yield f"{between}{_text(job_to_json(job, workload.name))}"
+        between = ",\n"
+    yield '\n],\n"profiles": {'
+    between = "\n"
+    for name, profile in workload.profiles.items():
+        yield f"{between}{_text(name)}: {_text(profile_to_json(profile))}"
+        between = ",\n"
+    yield "\n}\n}\n"
+
+
+def _text(value: Json) -> str:
+    return orjson.dumps(value).decode()
+
+
+def write_workload(path: str | Path, workload: Workload) -> None:
+    """Write ``workload`` as a Batsim workload file, whole or not at all."""
+    with files.writing(Path(path)) as stream:
+        stream.writelines(workload_lines(workload))

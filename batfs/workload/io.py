@@ -1,0 +1,92 @@
+"""What a profile says about a job's own I/O: ``io_reads``, ``io_writes`` and ``io``.
+
+Bytes of the whole job (all its nodes together). Either the two totals alone, which then concern one file
+system that the configuration chooses, or a list ``io`` that names them:
+
+    "io": [{"filesystem": "nfs", "reads": 8e8}, {"filesystem": "disk", "writes": 2e8}]
+
+An entry may have ``files`` (how many files the bytes are in), ``pattern`` (``shared``: all nodes on the same
+files, ``per_node``: each its own) and options of its file-system model. Totals beside it are its sums.
+Batsim itself accepts and forwards anything here; the rules are batfs's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from batfs.errors import InputError, nearest
+from batfs.workload.fields import need_integer, need_number, need_object, need_string, wrong
+from batfs.workload.model import NO_EXTRA, Json, Profile
+
+PATTERNS: Final = ("shared", "per_node")
+_ENTRY: Final = ("filesystem", "reads", "writes", "files", "pattern", "options")
+
+
+def _no_options() -> Mapping[str, Json]:
+    return NO_EXTRA
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedIo:
+    """Whole bytes a job reads and writes on one file system; ``filesystem`` None: the configured one."""
+
+    filesystem: str | None
+    reads: int
+    writes: int
+    files: int = 1
+    pattern: str = "shared"
+    options: Mapping[str, Json] = field(default_factory=_no_options)
+
+
+def requested_io(profile: Profile, place: str = "profile") -> Sequence[RequestedIo]:
+    """What ``profile`` asks for, in its order; empty when it says nothing or 0 bytes.
+
+    InputError at ``place`` or a member of it: negative or non-finite bytes, a list of the wrong form, totals
+    that aren't the sums of the list. Fractions of a byte are rounded up.
+    """
+    extra = profile.extra
+    if "io" not in extra and "io_reads" not in extra and "io_writes" not in extra:
+        return ()
+    reads = _bytes(extra.get("io_reads", 0), f"{place}.io_reads")
+    writes = _bytes(extra.get("io_writes", 0), f"{place}.io_writes")
+    if "io" not in extra:
+        return (RequestedIo(None, reads, writes),) if reads or writes else ()
+    entries = extra["io"]
+    if not isinstance(entries, list):
+        wrong(entries, "an array of {filesystem, reads, writes}", f"{place}.io")
+    parts = tuple(_entry(entry, f"{place}.io[{i}]") for i, entry in enumerate(entries))
+    for key, total, summed in (
+        ("io_reads", reads, sum(part.reads for part in parts)),
+        ("io_writes", writes, sum(part.writes for part in parts)),
+    ):
+        if key in extra and total != summed:
+            raise InputError(f"found {total}, expected {summed}, the sum over 'io'", place=f"{place}.{key}")
+    return tuple(part for part in parts if part.reads or part.writes)
+
+
+def _bytes(value: Json, place: str) -> int:
+    return math.ceil(need_number(value, place))
+
+
+def _entry(entry: Json, place: str) -> RequestedIo:
+    obj = need_object(entry, place)
+    for key in obj:
+        if key not in _ENTRY:
+            close = nearest(key, _ENTRY)
+            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(_ENTRY)}"
+            raise InputError(f"unknown member {key!r}", place=place, hint=hint)
+    pattern = need_string(obj.get("pattern", "shared"), f"{place}.pattern")
+    if pattern not in PATTERNS:
+        raise InputError(f"found {pattern!r}, expected {' or '.join(PATTERNS)}", place=f"{place}.pattern")
+    filesystem = obj.get("filesystem")
+    return RequestedIo(
+        None if filesystem is None else need_string(filesystem, f"{place}.filesystem"),
+        _bytes(obj.get("reads", 0), f"{place}.reads"),
+        _bytes(obj.get("writes", 0), f"{place}.writes"),
+        need_integer(obj.get("files", 1), f"{place}.files", least=1),
+        pattern,
+        need_object(obj.get("options", {}), f"{place}.options") or NO_EXTRA,
+    )

@@ -1,0 +1,254 @@
+"""Who holds which nodes and how many bytes, over time: the one structure every queue policy plans on.
+
+A :class:`Timeline` is a pair of step functions. One gives the free nodes of every instant as a bitset (bit k
+is node k: *which* nodes are free matters, because a job needs the same nodes for its whole stay and takes the
+first ones), the other the free bytes of every storage. A :class:`Hold` takes nodes and bytes for a time and
+can be taken back; both are exact, in whole bytes, so that taking back restores the earlier state.
+
+Intervals are half-open, [start, end): what one hold gives back at t the next may take at t. With
+``closed=True`` a node is still held *at* its end, and is free from the next instant a float can tell apart
+(a rule of Kopanski & Rzadca's scheduler; the storages stay half-open there).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Shares: TypeAlias = tuple[tuple[int, int], ...]
+"""(storage position, bytes), each storage at most once, ascending."""
+
+Place: TypeAlias = Callable[[int, list[int]], "Shares | None"]
+"""(bitset of chosen nodes, free bytes of each storage, which it may change) -> shares, or None if no room."""
+
+_NEVER = -math.inf
+
+
+def first_nodes(free: int, count: int) -> int:
+    """The bitset of the ``count`` lowest-numbered nodes of ``free`` (which has at least as many)."""
+    surplus = free.bit_count() - count
+    if surplus <= 0:
+        return free
+    if surplus < count:
+        for _ in range(surplus):
+            free ^= 1 << (free.bit_length() - 1)
+        return free
+    chosen = 0
+    for _ in range(count):
+        low = free & -free
+        chosen |= low
+        free ^= low
+    return chosen
+
+
+def node_numbers(nodes: int) -> list[int]:
+    """The positions of the set bits, ascending."""
+    numbers = []
+    while nodes:
+        low = nodes & -nodes
+        numbers.append(low.bit_length() - 1)
+        nodes ^= low
+    return numbers
+
+
+def just_after(time: float) -> float:
+    """The closest later time: ``time`` plus 1e-11 s, or the smallest power of ten times it that changes it."""
+    epsilon = 1e-11
+    while time + epsilon == time:
+        epsilon *= 10
+    return time + epsilon
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """``nodes`` (a bitset) are held in [start, node_end), ``shares`` of the storages in [start, end)."""
+
+    start: float
+    end: float
+    node_end: float
+    nodes: int
+    shares: Shares = ()
+
+
+class _Steps:
+    """A step function of time: ``values[k]`` holds in [times[k], times[k+1]); the first reaches back for ever."""
+
+    __slots__ = ("times",)
+
+    def __init__(self) -> None:
+        self.times: list[float] = [_NEVER]
+
+    def span(self, start: float, end: float) -> tuple[int, int]:
+        """Positions [i, j) of the steps that meet [start, end); the one at ``start`` if the window is empty."""
+        i = bisect_right(self.times, start) - 1
+        return i, max(i + 1, bisect_left(self.times, end, i))
+
+
+class _NodeSteps(_Steps):
+    __slots__ = ("values",)
+
+    def __init__(self, nodes: int) -> None:
+        super().__init__()
+        self.values = [(1 << nodes) - 1]
+
+    def cut(self, time: float) -> int:
+        """The position of the step that begins at ``time``, made if there is none."""
+        i = bisect_left(self.times, time)
+        if i == len(self.times) or self.times[i] != time:
+            self.times.insert(i, time)
+            self.values.insert(i, self.values[i - 1])
+        return i
+
+    def join(self, time: float) -> None:
+        i = bisect_left(self.times, time)
+        if 0 < i < len(self.times) and self.values[i] == self.values[i - 1]:
+            del self.times[i], self.values[i]
+
+
+class _ByteSteps(_Steps):
+    __slots__ = ("values",)
+
+    def __init__(self, capacities: Sequence[int]) -> None:
+        super().__init__()
+        self.values = [list(capacities)]
+
+    def cut(self, time: float) -> int:
+        i = bisect_left(self.times, time)
+        if i == len(self.times) or self.times[i] != time:
+            self.times.insert(i, time)
+            self.values.insert(i, self.values[i - 1].copy())
+        return i
+
+    def join(self, time: float) -> None:
+        i = bisect_left(self.times, time)
+        if 0 < i < len(self.times) and self.values[i] == self.values[i - 1]:
+            del self.times[i], self.values[i]
+
+
+class Timeline:
+    """Free nodes and free bytes over all time.
+
+    ``nodes`` is their number, ``capacities`` the bytes of each storage. ``closed``: see the module.
+    Queries are linear in the steps their window meets; there are at most two steps per hold.
+    """
+
+    def __init__(self, nodes: int, capacities: Sequence[int] = (), *, closed: bool = False) -> None:
+        self.nodes = nodes
+        self.capacities = tuple(capacities)
+        self.closed = closed
+        self._nodes = _NodeSteps(nodes)
+        self._bytes = _ByteSteps(self.capacities)
+
+    # ---- holding ------------------------------------------------------------------------------------------
+
+    def make(self, start: float, duration: float, nodes: int, shares: Shares = ()) -> Hold:
+        """The hold of a job that starts at ``start`` and asks for ``duration`` seconds (not yet taken)."""
+        end = start + duration
+        return Hold(start, end, just_after(end) if self.closed else end, nodes, shares)
+
+    def hold(self, hold: Hold) -> None:
+        """Take what ``hold`` says; ValueError, with nothing changed, if a node or a byte of it is taken."""
+        if hold.nodes and hold.start < hold.node_end:
+            i, j = self._nodes.span(hold.start, hold.node_end)
+            if any(hold.nodes & ~free for free in self._nodes.values[i:j]):
+                raise ValueError(f"nodes held twice from {hold.start} to {hold.node_end}")
+        if hold.shares and hold.start < hold.end:
+            i, j = self._bytes.span(hold.start, hold.end)
+            for free_bytes in self._bytes.values[i:j]:
+                for storage, size in hold.shares:
+                    if free_bytes[storage] < size:
+                        raise ValueError(f"storage {storage} is over its capacity from {hold.start}")
+        self._change(hold, -1)
+
+    def release(self, hold: Hold) -> None:
+        """Take back a hold, whole, whatever part of it has passed."""
+        self._change(hold, 1)
+
+    def _change(self, hold: Hold, sign: int) -> None:
+        if hold.nodes and hold.start < hold.node_end:
+            steps = self._nodes
+            i = steps.cut(hold.start)
+            j = steps.cut(hold.node_end)
+            for k in range(i, j):
+                steps.values[k] ^= hold.nodes
+            steps.join(hold.node_end)
+            steps.join(hold.start)
+        if hold.shares and hold.start < hold.end:
+            space = self._bytes
+            i = space.cut(hold.start)
+            j = space.cut(hold.end)
+            for free in space.values[i:j]:
+                for storage, size in hold.shares:
+                    free[storage] += sign * size
+            space.join(hold.end)
+            space.join(hold.start)
+
+    # ---- asking -------------------------------------------------------------------------------------------
+
+    def free_nodes(self, start: float, end: float) -> int:
+        """The nodes free at every instant of [start, end)."""
+        i, j = self._nodes.span(start, end)
+        free = self._nodes.values[i]
+        for k in range(i + 1, j):
+            free &= self._nodes.values[k]
+        return free
+
+    def free_bytes(self, start: float, end: float) -> list[int]:
+        """The bytes free on each storage at every instant of [start, end)."""
+        i, j = self._bytes.span(start, end)
+        rows = self._bytes.values
+        if j == i + 1:
+            return rows[i].copy()
+        return list(map(min, *rows[i:j]))
+
+    def byte_ends(self) -> list[float]:
+        """The times at which free bytes change, ascending."""
+        return self._bytes.times[1:]
+
+    def earliest_nodes(self, count: int, duration: float, after: float) -> tuple[float, int]:
+        """The first t >= ``after`` at which ``count`` nodes are free for ``duration``, and all that are."""
+        if count > self.nodes:
+            raise ValueError(f"{count} nodes wanted of {self.nodes}")
+        times, values = self._nodes.times, self._nodes.values
+        i = bisect_right(times, after) - 1
+        t = after
+        while True:
+            end = t + duration
+            if self.closed:
+                end = just_after(end)
+            free = values[i]
+            k = i + 1
+            while free.bit_count() >= count and k < len(times) and times[k] < end:
+                free &= values[k]
+                k += 1
+            if free.bit_count() >= count:
+                return t, free
+            i += 1  # only a step that frees nodes can be a better start than the one before it
+            while i < len(times) and not values[i] & ~values[i - 1]:
+                i += 1
+            if i == len(times):
+                raise ValueError("no time with enough free nodes: something is held for ever")
+            t = times[i]
+
+    def earliest_fit(
+        self, count: int, duration: float, after: Iterable[float], place: Place
+    ) -> tuple[float, int, Shares] | None:
+        """The earliest place of a job that takes the first ``count`` nodes and what ``place`` gives it.
+
+        ``after``: the times to begin the search from, ascending. For each, the earliest time from it on with
+        enough nodes; there ``place`` sees the free bytes of the whole stay. The first it accepts is the
+        answer: (start, nodes, shares); None if it accepts none.
+        """
+        tried = _NEVER
+        for base in after:
+            if base <= tried:  # the search would end at the start already refused
+                continue
+            tried, free = self.earliest_nodes(count, duration, base)
+            chosen = first_nodes(free, count)
+            shares = place(chosen, self.free_bytes(tried, tried + duration))
+            if shares is not None:
+                return tried, chosen, shares
+        return None

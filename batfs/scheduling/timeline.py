@@ -18,11 +18,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 Shares: TypeAlias = tuple[tuple[int, int], ...]
 """(storage position, bytes), each storage at most once, ascending."""
 
 Place: TypeAlias = Callable[[int, list[int]], "Shares | None"]
 """(bitset of chosen nodes, free bytes of each storage, which it may change) -> shares, or None if no room."""
+
+TimelineArrays: TypeAlias = tuple[
+    NDArray[np.float64], NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]
+]
 
 _NEVER = -math.inf
 
@@ -55,7 +62,7 @@ def node_numbers(nodes: int) -> list[int]:
 
 
 def just_after(time: float) -> float:
-    """The closest later time: ``time`` plus 1e-11 s, or the smallest power of ten times it that changes it."""
+    """The next later time: 1e-11 s on, or the smallest power of ten times that which changes ``time``."""
     epsilon = 1e-11
     while time + epsilon == time:
         epsilon *= 10
@@ -74,7 +81,7 @@ class Hold:
 
 
 class _Steps:
-    """A step function of time: ``values[k]`` holds in [times[k], times[k+1]); the first reaches back for ever."""
+    """A step function of time: ``values[k]`` holds in [times[k], times[k+1]), the first for ever before."""
 
     __slots__ = ("times",)
 
@@ -82,7 +89,7 @@ class _Steps:
         self.times: list[float] = [_NEVER]
 
     def span(self, start: float, end: float) -> tuple[int, int]:
-        """Positions [i, j) of the steps that meet [start, end); the one at ``start`` if the window is empty."""
+        """Positions [i, j) of the steps that meet [start, end); the one at ``start`` if that is empty."""
         i = bisect_right(self.times, start) - 1
         return i, max(i + 1, bisect_left(self.times, end, i))
 
@@ -185,6 +192,18 @@ class Timeline:
                     free[storage] += sign * size
             space.join(hold.end)
             space.join(hold.start)
+
+    def arrays(self) -> TimelineArrays:
+        """The steps as arrays, for compiled code: node times float64[s], free nodes uint64[s, w] (bit k of
+        word k // 64 is node k), byte times float64[b], free bytes int64[b, m]."""
+        words = max(1, -(-self.nodes // 64))
+        packed = b"".join([free.to_bytes(8 * words, "little") for free in self._nodes.values])
+        return (
+            np.array(self._nodes.times),
+            np.frombuffer(packed, "<u8").astype(np.uint64).reshape(-1, words),
+            np.array(self._bytes.times),
+            np.array(self._bytes.values, np.int64).reshape(-1, len(self.capacities)),
+        )
 
     # ---- asking -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""The scheduler of Kopanski & Rzadca, "Plan-based Job Scheduling for Supercomputers with Shared Burst Buffers"
-(Euro-Par 2021), rebuilt from a description of its rules, quirks included, so that its published table can be
-reproduced. ``docs/background/kopanski.md`` tells the experiment.
+"""The scheduler of Kopanski & Rzadca, rebuilt from a description of its rules, quirks included.
+
+"Plan-based Job Scheduling for Supercomputers with Shared Burst Buffers", Euro-Par 2021. Its published table
+can be reproduced with it: ``docs/background/kopanski.md`` tells the experiment.
 """

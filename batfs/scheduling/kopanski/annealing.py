@@ -94,20 +94,14 @@ def anneal(first: Sequence[Order], score_of: Score, rng: random.Random) -> Order
     return best
 
 
-def plan(alpha: float, rng: random.Random) -> Pass:
-    """The pass of plan-``alpha``. ``rng`` serves the whole run."""
+BestPlan = Callable[[ClusterState, float, Order], "list[tuple[BufferedJob, Hold, Placement]]"]
+"""(state, now, waiting jobs) -> the best plan found, in its order; the state is as before on return."""
 
-    def run(state: ClusterState, now: float) -> None:
-        waiting = state.waiting.copy()
-        if len(waiting) <= 1:
-            for job in waiting:
-                placement = state.room_now(job, now)
-                if placement is not None:
-                    state.start(job, now, placement)
-            return
-        if not any([state.room_now(job, now) is not None for job in waiting]):
-            return
 
+def best_plan(alpha: float, rng: random.Random) -> BestPlan:
+    """The search as written above, in plain Python; ``compiled.best_plan`` is the quick one."""
+
+    def search(state: ClusterState, now: float, waiting: Order) -> list[tuple[BufferedJob, Hold, Placement]]:
         def score_of(order: Sequence[BufferedJob]) -> float:
             return score(order, [hold.start for hold, _ in make_plan(state, now, order)], alpha)
 
@@ -115,8 +109,24 @@ def plan(alpha: float, rng: random.Random) -> Pass:
             best = min((list(order) for order in permutations(waiting)), key=score_of)
         else:
             best = anneal(first_orders(waiting), score_of, rng)
-        for job, (hold, placement) in zip(best, make_plan(state, now, best), strict=True):
-            if hold.start == now:
-                state.start(job, now, placement)
+        plan = make_plan(state, now, best)
+        return [(job, hold, placement) for job, (hold, placement) in zip(best, plan, strict=True)]
+
+    return search
+
+
+def plan(search: BestPlan) -> Pass:
+    """The pass of a plan policy: start what the best plan starts exactly now."""
+
+    def run(state: ClusterState, now: float) -> None:
+        waiting = state.waiting.copy()
+        if len(waiting) == 1:
+            placement = state.room_now(waiting[0], now)
+            if placement is not None:
+                state.start(waiting[0], now, placement)
+        elif any(state.room_now(job, now) is not None for job in waiting):
+            for job, hold, placement in search(state, now, waiting):
+                if hold.start == now:
+                    state.start(job, now, placement)
 
     return run

@@ -1,0 +1,240 @@
+"""The decision process of the experiment: queue passes, and the lives of jobs as dynamic sub-jobs.
+
+The jobs of the workload are rejected as far as the simulator is concerned; what runs are sub-jobs, registered
+and executed in the same message. Run it with dynamic jobs enabled, on a machine with the burst-buffer nodes
+and the parallel file system as storages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batfs.errors import InputError
+from batfs.protocol.messages import (
+    Decision,
+    Event,
+    ExecuteJob,
+    JobCompleted,
+    JobSubmitted,
+    Notification,
+    Notify,
+    RegisterJob,
+    RegisterProfile,
+    RejectJob,
+    Reply,
+    Request,
+    Resource,
+    SimulationBegins,
+)
+from batfs.scheduling.kopanski.layout import Layout
+from batfs.scheduling.kopanski.life import Launch, Life, Step
+from batfs.scheduling.kopanski.policies import Pass
+from batfs.scheduling.kopanski.state import BufferedJob, ClusterState, Placement
+from batfs.scheduling.timeline import node_numbers
+from batfs.workload.model import DataStaging, Job, ParallelHomogeneous, Profile
+
+SUB_JOBS = "sub"
+"""The workload that the sub-jobs are registered in."""
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """What became of one job of the workload. ``sub_jobs`` are the full ids of all it sent."""
+
+    job: BufferedJob
+    placement: Placement
+    started: float
+    sub_jobs: list[str] = field(default_factory=list)
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Running:
+    life: Life
+    record: JobRecord
+    nodes: list[int]
+    buffers: list[int]
+
+
+class KopanskiProcess:
+    """A :class:`batfs.protocol.messages.DecisionProcess` with one of the paper's policies.
+
+    ``records`` holds what became of every job that ran, in the order of their starts; ``rejected`` the ids of
+    those the machine could never run.
+    """
+
+    def __init__(self, policy: Pass, layout: Layout | None = None) -> None:
+        self.policy = policy
+        self.layout = layout or Layout()
+        self.state = ClusterState(self.layout)
+        self.records: dict[str, JobRecord] = {}
+        self.rejected: list[str] = []
+        self._profiles: Mapping[str, Mapping[str, Profile]] = {}
+        self._resources: dict[int, int] = {}
+        self._pfs = -1
+        self._pass_due = False
+        self._all_submitted = False
+        self._sub_jobs: dict[str, tuple[_Running, Step]] = {}
+        self._decisions: list[Decision] = []
+
+    def decide(self, request: Request) -> Reply:
+        self._decisions = []
+        for event in request.events:
+            self._handle(event, request.now)
+            if self._pass_due:
+                self._pass(request.now)
+        if self._all_submitted and not self.state.waiting and not self._sub_jobs:
+            self._all_submitted = False
+            self._decisions.append(Notify(request.now, "registration_finished"))
+        return Reply(request.now, self._decisions)
+
+    # ---- events -------------------------------------------------------------------------------------------
+
+    def _handle(self, event: Event, now: float) -> None:
+        if isinstance(event, JobCompleted):
+            self._completed(event, now)
+        elif isinstance(event, JobSubmitted):
+            self._submitted(event, now)
+        elif isinstance(event, SimulationBegins):
+            self._begin(event)
+        elif isinstance(event, Notification) and event.kind == "no_more_static_job_to_submit":
+            self._all_submitted = True
+
+    def _begin(self, event: SimulationBegins) -> None:
+        if not event.dynamic_jobs:
+            raise InputError("the sub-jobs of this scheduler need dynamic jobs", hint="--enable-dynamic-jobs")
+        self._profiles = event.profiles
+        compute, _ = _by_host_number(event.compute_resources)
+        storage, others = _by_host_number(event.storage_resources)
+        _check_hosts("compute node", compute, self.layout.node_hosts)
+        _check_hosts("burst buffer", storage, self.layout.buffer_hosts)
+        if len(others) != 1:
+            names = ", ".join(resource.name for resource in others) or "none"
+            raise InputError(f"one parallel file system expected beside the burst buffers, found {names}")
+        self._pfs = others[0].id
+        self._resources = {number: resource.id for number, resource in (compute | storage).items()}
+
+    def _submitted(self, event: JobSubmitted, now: float) -> None:
+        profile = event.profile
+        if profile is None:
+            profile = self._profiles[event.job.workload][event.job.profile]
+        job = buffered_job(event.job, profile)
+        if not self.state.admits(job):
+            self.rejected.append(job.id)
+            self._decisions.append(RejectJob(now, job.id))
+            return
+        self.state.waiting.append(job)
+        self._pass_due = True
+
+    def _completed(self, event: JobCompleted, now: float) -> None:
+        running, step = self._sub_jobs.pop(event.job_id)
+        life = running.life
+        was_over = life.over
+        launches = life.reported(step, event.state == "COMPLETED_SUCCESSFULLY", now)
+        for launch in launches:
+            self._launch(running, launch, now)
+        self._pass_due = life.over and not was_over
+        if self._pass_due:
+            running.record.failed = life.failed
+            self.state.end(life.job.id)
+
+    # ---- decisions ----------------------------------------------------------------------------------------
+
+    def _pass(self, now: float) -> None:
+        self.policy(self.state, now)
+        for job, placement in self.state.started:
+            record = JobRecord(job, placement, now)
+            self.records[job.id] = record
+            nodes = [self._resources[self.layout.node_hosts[k]] for k in node_numbers(placement.nodes)]
+            buffers = [self._resources[self.layout.buffer_hosts[b]] for b in placement.buffers]
+            running = _Running(Life(job, now), record, nodes, buffers)
+            self._decisions.append(RejectJob(now, job.id))
+            for launch in running.life.begin():
+                self._launch(running, launch, now)
+        self.state.started.clear()
+
+    def _launch(self, running: _Running, launch: Launch, now: float) -> None:
+        job = running.life.job
+        name = f"{job.id.partition('!')[2]}_{launch.step.value}_{launch.number}"
+        profile = self._profile_of(running.life, launch.step)
+        self._decisions.append(RegisterProfile(now, SUB_JOBS, name, profile))
+        if launch.step is Step.COMPUTE:
+            self._send(running, launch, now, name, name, sorted(running.nodes), None)
+            return
+        to_buffer = launch.step is Step.CHECKPOINT
+        far = "node" if to_buffer else "pfs"
+        for k, (node, buffer) in enumerate(zip(running.nodes, running.buffers, strict=True)):
+            mapping = {far: node if to_buffer else self._pfs, "buffer": buffer}
+            self._send(running, launch, now, f"{name}_{k}", name, [node if to_buffer else buffer], mapping)
+
+    def _profile_of(self, life: Life, step: Step) -> Profile:
+        job = life.job
+        match step:
+            case Step.COMPUTE:
+                return ParallelHomogeneous(job.cpu / life.phases, job.com)
+            case Step.STAGE_IN:
+                return DataStaging(job.share, "pfs", "buffer")
+            case Step.STAGE_OUT:
+                return DataStaging(job.share, "buffer", "pfs")
+            case Step.CHECKPOINT:
+                return DataStaging(job.share // 2, "node", "buffer")
+            case Step.DRAIN:
+                return DataStaging(job.share // 2, "buffer", "pfs")
+
+    def _send(
+        self,
+        running: _Running,
+        launch: Launch,
+        now: float,
+        name: str,
+        profile: str,
+        alloc: list[int],
+        mapping: Mapping[str, int] | None,
+    ) -> None:
+        full_id = f"{SUB_JOBS}!{name}"
+        self._sub_jobs[full_id] = (running, launch.step)
+        running.record.sub_jobs.append(full_id)
+        job = Job(full_id, now, len(alloc), profile, launch.walltime)
+        self._decisions.append(RegisterJob(now, job))
+        self._decisions.append(ExecuteJob(now, full_id, alloc, storage_mapping=mapping))
+
+
+def buffered_job(job: Job, profile: Profile) -> BufferedJob:
+    """The experiment's view of a Batsim job: ``parallel_homogeneous`` with ``bb``, its burst-buffer bytes per
+    node; InputError for anything else."""
+    place = f"profiles.{job.profile}"
+    if not isinstance(profile, ParallelHomogeneous):
+        raise InputError("expected a parallel_homogeneous profile", place=place)
+    share = profile.extra.get("bb")
+    if not isinstance(share, int) or isinstance(share, bool) or share < 0:
+        raise InputError(f"bb = {share!r} is not a whole number of bytes per node", place=place)
+    if job.walltime is None:
+        raise InputError("no walltime, which these policies plan with", place=f"job {job.name}")
+    return BufferedJob(
+        job.id, job.submission_time, job.requested_nodes, job.walltime, profile.cpu, profile.com, share
+    )
+
+
+def _by_host_number(resources: Sequence[Resource]) -> tuple[dict[int, Resource], list[Resource]]:
+    """Resources by the number their names end in, and those whose names don't."""
+    numbered: dict[int, Resource] = {}
+    others = []
+    for resource in resources:
+        match = re.search(r"(\d+)$", resource.name)
+        if match:
+            numbered[int(match[1])] = resource
+        else:
+            others.append(resource)
+    return numbered, others
+
+
+def _check_hosts(kind: str, found: Mapping[int, Resource], expected: Sequence[int]) -> None:
+    missing = [number for number in expected if number not in found]
+    if missing or len(found) != len(expected):
+        surplus = sorted(set(found) - set(expected))
+        raise InputError(
+            f"the platform's {kind}s don't fit the layout: {len(found)} found, {len(expected)} expected",
+            hint=f"missing numbers {missing[:5]}, unexpected {surplus[:5]}",
+        )

@@ -1,0 +1,1 @@
+"""The parts of `batfs workload`, one module a verb."""

@@ -1,0 +1,51 @@
+"""The workloads that come with batfs: made by the generator from fixed options, or (one job) by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from batfs.workload.model import Job, ParallelHomogeneousTotal, Workload
+from batfs.workload.synth import FileSystemShare, SynthOptions, synthesize
+
+GB: Final = 10**9
+
+# 300 jobs for platforms/taurus_storage.xml: 16 nodes, five file systems. Volumes are scaled to what each can
+# carry, so that none is idle and the slow ones (the local disks, the NFS server) are crowded at times.
+IO: Final = SynthOptions(
+    jobs=300,
+    nodes=16,
+    seed=2026,
+    load=0.7,
+    daily_cycle=False,
+    shortest=20,
+    longest=7200,
+    speed=1e9,
+    io="rate:median=20MBps,sigma=1.2",
+    filesystems=(
+        FileSystemShare("disk", weight=2, scale=0.5, most=30 * GB),
+        FileSystemShare("nfs", weight=2, scale=0.4, most=40 * GB),
+        FileSystemShare("lustre", weight=4, scale=1.5, most=200 * GB),
+        FileSystemShare("bb", weight=2, scale=1.0, most=60 * GB),
+        FileSystemShare("nvme", weight=2, scale=1.0, most=60 * GB),
+    ),
+)
+
+
+def _io(name: str) -> Workload:
+    return synthesize(IO, name)
+
+
+def _io_example(name: str) -> Workload:
+    """The worked example of Batsim's documentation: one job on two nodes.
+
+    It reads 8e8 bytes from the central storage and writes 2e8 bytes to its nodes' own disks.
+    """
+    io = [{"filesystem": "nfs", "reads": 800_000_000}, {"filesystem": "disk", "writes": 200_000_000}]
+    extra = {"io_reads": 800_000_000, "io_writes": 200_000_000, "io": io}
+    profile = ParallelHomogeneousTotal(10_000_000_000, 10_000_000, extra)
+    job = Job(f"{name}!job1", 0, 2, "io_example", 3600)
+    return Workload(name, 2, [job], {"io_example": profile})
+
+
+PRESETS: Final[Mapping[str, Callable[[str], Workload]]] = {"io": _io, "io_example": _io_example}

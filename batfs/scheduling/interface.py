@@ -40,12 +40,16 @@ class JobState(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class WaitingJob:
-    """A job in the queue. ``walltime`` is infinite when the job has none; ``order`` counts submissions."""
+    """A job in the queue. ``walltime`` is infinite when the job has none; ``order`` counts submissions.
+
+    ``io_ignored``: its profile can't carry I/O, so its bytes hold their space but nothing is moved.
+    """
 
     job: Job
-    profile: Profile | None
+    profile: Profile
     volumes: tuple[Volume, ...]
     order: int
+    io_ignored: bool = False
     id: str = field(init=False)
     nodes: int = field(init=False)
     submission_time: float = field(init=False)
@@ -161,6 +165,15 @@ class QueueView(Protocol):
 
     @property
     def rng(self) -> random.Random: ...
+
+    @property
+    def picky(self) -> bool:
+        """Whether the node selection may find none although there are enough (a block)."""
+        ...
+
+    def node_ids(self, nodes: NodeSet) -> tuple[int, ...]:
+        """Batsim's ids of a set of nodes, ascending."""
+        ...
 
     def select(self, count: int, among: NodeSet) -> NodeSet | None:
         """``count`` nodes out of ``among`` by the configured node selection, None if it finds none."""

@@ -1,0 +1,239 @@
+"""The decision process's half of Batsim's JSON: requests are read, replies are written.
+
+``codec`` re-exports both functions. Messages come from a program we trust to be Batsim (or ``batfs sim``),
+so reading checks that the shape is right and says what is wrong, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from batfs.errors import BatfsError
+from batfs.protocol import messages as m
+from batfs.resource_sets import format_resources
+from batfs.workload.model import IoProfile, Job, Profile
+
+
+class ProtocolError(BatfsError):
+    """A message that is not what Batsim 4's protocol says."""
+
+
+# ---- requests ----------------------------------------------------------------------------------------------
+
+
+def decode_request(text: bytes | str) -> m.Request:
+    """A :class:`~batfs.protocol.messages.Request` of Batsim's JSON. Raises ProtocolError."""
+    try:
+        raw = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
+    return request_from_json(raw)
+
+
+def request_from_json(raw: Any) -> m.Request:
+    """The same from a decoded JSON object."""
+    try:
+        return m.Request(float(raw["now"]), [_event(event) for event in raw["events"]])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ProtocolError(f"the simulator sent a message that is not Batsim 4's: {what}") from error
+
+
+def _event(raw: Mapping[str, Any]) -> m.Event:
+    kind = raw["type"]
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise ProtocolError(f"unknown event type {kind!r} from the simulator; known: {', '.join(_READERS)}")
+    return reader(float(raw["timestamp"]), raw.get("data") or {})
+
+
+class LazyProfiles(Mapping[str, Profile]):
+    """Profiles of one workload, read when they are looked at: Batsim sends all of them at the start."""
+
+    def __init__(self, raw: Mapping[str, Any], workload: str) -> None:
+        self._raw = raw
+        self._workload = workload
+        self._read: dict[str, Profile] = {}
+
+    def __getitem__(self, name: str) -> Profile:
+        profile = self._read.get(name)
+        if profile is None:
+            profile = self._read[name] = _profile(self._raw[name], f"{self._workload}: profiles.{name}")
+        return profile
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def _profile(raw: Any, place: str) -> Profile:
+    from batfs.workload import parse_profile
+
+    return parse_profile(raw, place)
+
+
+def _resource(raw: Mapping[str, Any], role: str) -> m.Resource:
+    return m.Resource(
+        id=int(raw["id"]),
+        name=str(raw["name"]),
+        role=role,
+        state=str(raw.get("state", "idle")),
+        properties=dict(raw.get("properties") or {}),
+        zone_properties=dict(raw.get("zone_properties") or {}),
+    )
+
+
+def _simulation_begins(timestamp: float, data: Mapping[str, Any]) -> m.SimulationBegins:
+    return m.SimulationBegins(
+        timestamp=timestamp,
+        compute_resources=[_resource(r, "compute_node") for r in data["compute_resources"]],
+        storage_resources=[_resource(r, "storage") for r in data["storage_resources"]],
+        allow_compute_sharing=bool(data["allow_compute_sharing"]),
+        allow_storage_sharing=bool(data["allow_storage_sharing"]),
+        config=dict(data["config"]),
+        workloads=dict(data.get("workloads") or {}),
+        profiles={name: LazyProfiles(raw, name) for name, raw in (data.get("profiles") or {}).items()},
+    )
+
+
+_JOB_MEMBERS = frozenset(("id", "subtime", "walltime", "res", "profile"))
+
+
+def job_from_json(raw: Mapping[str, Any]) -> Job:
+    """A job as Batsim forwards it: ``id`` is full, ``walltime`` -1 or absent for none."""
+    walltime = float(raw.get("walltime", -1))
+    return Job(
+        id=str(raw["id"]),
+        submission_time=float(raw["subtime"]),
+        requested_nodes=int(raw["res"]),
+        profile=str(raw["profile"]),
+        walltime=None if walltime < 0 else walltime,
+        extra={key: value for key, value in raw.items() if key not in _JOB_MEMBERS},
+    )
+
+
+def _job_submitted(timestamp: float, data: Mapping[str, Any]) -> m.JobSubmitted:
+    if "job" not in data:
+        raise ProtocolError(
+            "JOB_SUBMITTED without a job description (Batsim's --enable-redis isn't supported)"
+        )
+    job = job_from_json(data["job"])
+    raw = data.get("profile")
+    profile = None if raw is None else _profile(raw, f"{job.workload}: profiles.{job.profile}")
+    return m.JobSubmitted(timestamp, job, profile)
+
+
+def _job_completed(timestamp: float, data: Mapping[str, Any]) -> m.JobCompleted:
+    return m.JobCompleted(
+        timestamp, data["job_id"], data["job_state"], int(data["return_code"]), str(data.get("alloc", ""))
+    )
+
+
+_READERS: dict[str, Callable[[float, Mapping[str, Any]], m.Event]] = {
+    "SIMULATION_BEGINS": _simulation_begins,
+    "JOB_SUBMITTED": _job_submitted,
+    "JOB_COMPLETED": _job_completed,
+    "JOB_KILLED": lambda t, d: m.JobKilled(t, list(d["job_ids"]), dict(d.get("job_progress") or {})),
+    "RESOURCE_STATE_CHANGED": lambda t, d: m.ResourceStateChanged(t, d["resources"], str(d["state"])),
+    "REQUESTED_CALL": lambda t, d: m.RequestedCall(t),
+    "SIMULATION_ENDS": lambda t, d: m.SimulationEnds(t),
+    "ANSWER": lambda t, d: m.Answer(t, dict(d)),
+    "FROM_JOB_MSG": lambda t, d: m.FromJobMessage(t, d["job_id"], d["msg"]),
+    "NOTIFY": lambda t, d: m.Notification(t, str(d["type"]), dict(d)),
+}
+
+
+# ---- replies -----------------------------------------------------------------------------------------------
+
+
+def encode_reply(reply: m.Reply) -> bytes:
+    """Batsim's JSON of a reply; an :class:`IoProfile` becomes dense here and only here."""
+    return orjson.dumps(reply_to_json(reply), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def reply_to_json(reply: m.Reply) -> dict[str, Any]:
+    """The same as an object; matrices are numpy arrays, which orjson writes."""
+    return {"now": reply.now, "events": [decision_to_json(d) for d in reply.decisions]}
+
+
+def decision_to_json(decision: m.Decision) -> dict[str, Any]:
+    """One event of a reply."""
+    kind, data = _WRITERS[type(decision)]
+    return {"timestamp": decision.timestamp, "type": kind, "data": data(decision)}
+
+
+def io_profile_to_json(profile: IoProfile) -> dict[str, Any]:
+    """Batsim's ``parallel`` form. Whole volumes are written as integers, which Batsim doesn't round."""
+    n = len(profile.ids)
+    whole = bool(np.all(profile.volumes == np.floor(profile.volumes))) and bool(
+        np.all(profile.volumes < 2.0**63)
+    )
+    com = np.zeros(n * n, dtype=np.int64 if whole else np.float64)
+    com[profile.sources * n + profile.destinations] = profile.volumes
+    flops = profile.flops
+    cpu = np.zeros(n, dtype=np.int64) if flops is None else flops
+    return {"type": "parallel", "cpu": cpu, "com": com}
+
+
+def _any_profile(profile: Profile | IoProfile) -> dict[str, Any]:
+    if isinstance(profile, IoProfile):
+        return io_profile_to_json(profile)
+    from batfs.workload import profile_to_json
+
+    return profile_to_json(profile)
+
+
+def _execute(decision: m.ExecuteJob) -> dict[str, Any]:
+    data: dict[str, Any] = {"job_id": decision.job_id, "alloc": format_resources(decision.alloc)}
+    if decision.mapping is not None:
+        data["mapping"] = {str(executor): place for executor, place in decision.mapping.items()}
+    if decision.storage_mapping is not None:
+        data["storage_mapping"] = dict(decision.storage_mapping)
+    io = decision.io_job
+    if io is not None:
+        additional: dict[str, Any] = {"alloc": format_resources(io.alloc), "profile_name": io.profile_name}
+        if io.profile is not None:
+            additional["profile"] = _any_profile(io.profile)
+        data["additional_io_job"] = additional
+    return data
+
+
+def job_to_json(job: Job) -> dict[str, Any]:
+    """The job of REGISTER_JOB."""
+    return {
+        **job.extra,
+        "id": job.id,
+        "subtime": job.submission_time,
+        "walltime": -1 if job.walltime is None else job.walltime,
+        "res": job.requested_nodes,
+        "profile": job.profile,
+    }
+
+
+_WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    m.ExecuteJob: ("EXECUTE_JOB", _execute),
+    m.RejectJob: ("REJECT_JOB", lambda d: {"job_id": d.job_id}),
+    m.KillJob: ("KILL_JOB", lambda d: {"job_ids": list(d.job_ids)}),
+    m.CallMeLater: ("CALL_ME_LATER", lambda d: {"timestamp": d.at}),
+    m.SetResourceState: ("SET_RESOURCE_STATE", lambda d: {"resources": d.resources, "state": d.state}),
+    m.SetJobMetadata: ("SET_JOB_METADATA", lambda d: {"job_id": d.job_id, "metadata": d.metadata}),
+    m.ChangeJobState: ("CHANGE_JOB_STATE", lambda d: {"job_id": d.job_id, "job_state": d.state}),
+    m.ToJobMessage: ("TO_JOB_MSG", lambda d: {"job_id": d.job_id, "msg": d.message}),
+    m.RegisterJob: ("REGISTER_JOB", lambda d: {"job_id": d.job.id, "job": job_to_json(d.job)}),
+    m.RegisterProfile: (
+        "REGISTER_PROFILE",
+        lambda d: {
+            "workload_name": d.workload,
+            "profile_name": d.name,
+            "profile": _any_profile(d.profile),
+        },
+    ),
+    m.Notify: ("NOTIFY", lambda d: {"type": d.kind}),
+    m.Query: ("QUERY", lambda d: {"requests": dict(d.requests)}),
+}

@@ -1,0 +1,206 @@
+"""What can be set, and where it may be set: one object for every way into the scheduler.
+
+Settings come in layers, the later ones winning: defaults, a file (``--config``), Batsim's ``--sched-cfg``,
+flags (or pybatsim's ``-o``). Each layer is a mapping with the keys of :class:`Configuration`; tables inside
+(``filesystems``, ``storages``) are merged key by key. Hyphens in keys count as underscores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from batfs.errors import InputError, nearest, unknown
+
+PASSES: Final = ("message", "event")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Every setting of the scheduler; docs/reference/configuration.md explains them one by one."""
+
+    policy: str = "round_robin"
+    """The allocation policy of every file system that names none, as ``name:key=value,...``."""
+    queue: str = "fcfs"
+    """The queue policy, in the same form."""
+    seed: int = 0
+    """Of the one random generator."""
+    node_selection: str = "lowest"
+    """Which free nodes a job gets: ``lowest``, ``contiguous``, ``block``."""
+    node_order: str = "id"
+    """What "lowest" and "contiguous" mean: by Batsim's ``id``, or by ``name`` (node_2 before node_10)."""
+    passes: str = "message"
+    """When the queue policy is called: once a ``message``, or after every single ``event`` of it."""
+    filesystem: str | None = None
+    """The model of every file system that names none, as ``name:key=value,...``."""
+    default_filesystem: str | None = None
+    """Where a job's plain ``io_reads`` and ``io_writes`` go."""
+    filesystems: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """File system -> ``model``, ``policy`` and the model's own options."""
+    storages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Storage name -> properties (``size``, ``filesystem``, ...) that override the platform's."""
+    platform: str | None = None
+    """The platform file, for models and policies that want topology (``batfs run`` gives it itself)."""
+    validate: bool = False
+    """Check every invariant after every event."""
+
+    def __post_init__(self) -> None:
+        if self.passes not in PASSES:
+            raise unknown("value of 'passes'", self.passes, PASSES)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for provenance."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+_KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    "policy": (str, "a string"),
+    "queue": (str, "a string"),
+    "seed": (int, "a whole number"),
+    "node_selection": (str, "a string"),
+    "node_order": (str, "a string"),
+    "passes": (str, "a string"),
+    "filesystem": (str, "a string"),
+    "default_filesystem": (str, "a string"),
+    "filesystems": (Mapping, "a table of tables"),
+    "storages": (Mapping, "a table of tables"),
+    "platform": (str, "a string"),
+    "validate": (bool, "true or false"),
+}
+
+
+class Layer(NamedTuple):
+    """Some settings and where they come from (a file, ``--sched-cfg``, ``the command line``)."""
+
+    source: str
+    values: Mapping[str, Any]
+
+
+class Settings:
+    """Layers of settings, lowest first; Batsim's ``--sched-cfg`` goes in between when it arrives."""
+
+    def __init__(self, file: Layer | None = None, flags: Layer | None = None) -> None:
+        self._file = file
+        self._flags = flags
+        self.configuration()  # whatever is wrong with these is said before anything starts
+
+    def configuration(self, sched_config: str | None = None) -> Configuration:
+        """The settings in force; ``sched_config`` is the string that Batsim forwards. Raises InputError."""
+        layers = [self._file]
+        if sched_config and sched_config.strip():
+            layers.append(read_sched_config(sched_config))
+        layers.append(self._flags)
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            if layer is not None:
+                _merge(merged, _checked(layer))
+        return Configuration(**merged)
+
+
+def _checked(layer: Layer) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for raw, value in layer.values.items():
+        key = str(raw).replace("-", "_")
+        if key not in _KINDS:
+            close = nearest(key, _KINDS)
+            raise InputError(
+                f"unknown key {raw!r}; known: {', '.join(_KINDS)}",
+                file=layer.source,
+                hint=f"did you mean {close!r}?" if close else None,
+            )
+        kind, words = _KINDS[key]
+        if value is None:
+            continue
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise InputError(f"{value!r} is not {words}", file=layer.source, place=key)
+        if isinstance(value, Mapping):
+            for name, table in value.items():
+                if not isinstance(table, Mapping):
+                    raise InputError(f"{table!r} is not a table", file=layer.source, place=f"{key}.{name}")
+        checked[key] = value
+    return checked
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            table = into.get(key)
+            inner = dict(table) if isinstance(table, Mapping) else {}
+            _merge(inner, value)
+            into[key] = inner
+        else:
+            into[key] = value
+
+
+def read_config(path: str | Path) -> Layer:
+    """The settings in a file: TOML, or JSON when its name ends in ``.json``. Raises InputError."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text: {error.reason} at byte {error.start}", file=path) from error
+    return Layer(str(path), _parse(text, json=str(path).endswith(".json"), source=str(path)))
+
+
+def read_sched_config(text: str) -> Layer:
+    """Batsim's ``--sched-cfg``: a JSON object (it starts with ``{``), else the path of a file that exists,
+    else TOML. ``--sched-cfg-file`` arrives as that file's content."""
+    stripped = text.strip()
+    source = "--sched-cfg"
+    if stripped.startswith("{"):
+        return Layer(source, _parse(stripped, json=True, source=source))
+    if "\n" not in stripped and "=" not in stripped:
+        return read_config(stripped)
+    return Layer(source, _parse(text, json=False, source=source))
+
+
+def _parse(text: str, *, json: bool, source: str) -> Mapping[str, Any]:
+    if json:
+        import orjson
+
+        try:
+            values = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise InputError(f"malformed JSON: {error.msg}", file=source, place=place) from None
+        if not isinstance(values, Mapping):
+            raise InputError(f"found {type(values).__name__}, expected an object", file=source)
+        return values
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"malformed TOML: {error}", file=source) from None
+
+
+def flags_layer(values: Mapping[str, Any], source: str = "the command line") -> Layer | None:
+    """A layer of the values that were given (not None)."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return Layer(source, given) if given else None
+
+
+def parse_filesystem_flags(words: Sequence[str]) -> dict[str, Any]:
+    """``--filesystem`` on a command line, repeatable: ``MODEL[:key=value,...]`` for every file system that
+    names none, or ``NAME=MODEL[:key=value,...]`` for one. Settings as in a file."""
+    general: str | None = None
+    named: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, equals, spec = word.partition("=")
+        if equals and ":" not in name and "/" not in name:
+            if not name or not spec:
+                raise InputError(f"--filesystem {word!r}: expected NAME=MODEL or MODEL")
+            named[name] = {"model": spec}
+        elif general is not None:
+            raise InputError(f"--filesystem {word!r}: {general!r} was already given for all file systems")
+        else:
+            general = word
+    out: dict[str, Any] = {}
+    if general is not None:
+        out["filesystem"] = general
+    if named:
+        out["filesystems"] = named
+    return out

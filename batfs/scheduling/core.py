@@ -1,0 +1,377 @@
+"""The scheduler: events in, decisions out. No clock, no socket, no file, nothing global.
+
+One :class:`Scheduler` is driven by ``decide(request) -> reply``, by our simulator in the same process, by
+Batsim over a socket, or through pybatsim; all three give it the same records and get the same decisions.
+It joins a queue policy (which job, which nodes), the file systems (where bytes live, what moves) and the
+machine's books, and tells an observer what is worth recording.
+
+A job's life: WAITING -> (STAGING_IN ->) RUNNING (-> STAGING_OUT) -> DONE, or WAITING -> REJECTED.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from batfs.errors import InputError
+from batfs.filesystems.interface import Hold, IoRequest
+from batfs.filesystems.profile import build_profile
+from batfs.protocol import messages as m
+from batfs.resource_sets import format_resources, parse_resources
+from batfs.scheduling.config import Configuration, Settings
+from batfs.scheduling.interface import JobState, QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.machine import Booked, FileSystems, InvariantError, Machine
+from batfs.scheduling.observer import JobRecord, Observer
+from batfs.scheduling.queue import WaitingQueue
+from batfs.scheduling.queues import make_queue_policy
+from batfs.scheduling.storages import with_overrides
+from batfs.scheduling.view import NODES, PassView
+from batfs.scheduling.waits import StorageWaits
+from batfs.workload.model import IoProfile
+
+# Batsim aborts when the time asked for has passed on its clock by the time it handles the message, and every
+# decision before it in the reply delays that by the latency of a message.
+_WAKE_MARGIN = 0.1
+
+
+#: (configuration, compute resources, storages, whether dynamic jobs can be sent) -> the file systems.
+MakeFiles: TypeAlias = Callable[
+    [Configuration, Sequence[m.Resource], Sequence[m.Resource], bool], FileSystems
+]
+
+
+@dataclass(slots=True, eq=False)
+class Running(StartedJob):
+    """A job that holds something: the interface's record, and what to give back."""
+
+    booked: Booked
+    io: IoProfile | None
+    transfers: Sequence[tuple[int, int]]
+    waited: float
+    hold: Hold | None
+
+
+class Scheduler:
+    """A :class:`~batfs.protocol.messages.DecisionProcess`.
+
+    ``make_files`` builds the file systems once the machine is known; ``say`` is given sentences for the user.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_files: MakeFiles,
+        *,
+        observer: Observer | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._make_files = make_files
+        self._observer = observer or Observer()
+        self._say = say or (lambda sentence: None)
+        self.config: Configuration = self._settings.configuration()
+        self.now = 0.0
+        self.queue = WaitingQueue()
+        self.running: dict[str, Running] = {}
+        self.machine: Machine | None = None
+        self.counts = dict.fromkeys(("submitted", "started", "done", "rejected"), 0)
+        self._out: list[m.Decision] = []
+        self._arrived: list[WaitingJob] = []
+        self._freed = True
+        self._dirty = False
+        self._waits = StorageWaits()
+        self._hopeless: dict[str, Hold] = {}
+        self._wake_ups: set[float] = set()
+        self._profiles: dict[str, Any] = {}
+        self._no_more_jobs = False
+        self._dynamic = False
+        self._registering = False
+        self._told: set[str] = set()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            m.SimulationBegins: self._begins,
+            m.JobSubmitted: self._submitted,
+            m.JobCompleted: self._completed,
+            m.RequestedCall: self._called,
+            m.Notification: self._notified,
+            m.SimulationEnds: self._ends,
+        }
+
+    # ---- the conversation ---------------------------------------------------------------------------------
+
+    def decide(self, request: m.Request) -> m.Reply:
+        """One message's events, in order; then one pass of the queue policy if something has changed."""
+        if request.now < self.now:
+            raise InvariantError(f"time runs back from {self.now} to {request.now}")
+        now = self.now = request.now
+        out = self._out = []
+        machine = self.machine
+        if machine is not None:
+            machine.ledger.advance(now)
+        each = self.config.passes == "event"
+        handlers = self._handlers
+        for event in request.events:
+            handle = handlers.get(type(event))
+            if handle is not None:
+                handle(event)
+                if each and self._dirty:
+                    self._pass()
+        if self._dirty:
+            self._pass()
+        machine = self.machine
+        if machine is not None:
+            changes = machine.changes()
+            if changes:
+                self._observer.storages_changed(now, changes)
+        if self._registering and self._no_more_jobs and not self.running and not len(self.queue):
+            self._registering = False
+            out.append(m.Notify(now, "registration_finished"))
+        if self.config.validate:
+            self.validate()
+        return m.Reply(now, out)
+
+    # ---- events -------------------------------------------------------------------------------------------
+
+    def _begins(self, event: m.SimulationBegins) -> None:
+        if self.machine is not None:
+            raise InvariantError("a second simulation began; a scheduler serves one")
+        config = self.config = self._settings.configuration(str(event.config.get("sched-config", "")))
+        self.rng = random.Random(config.seed)
+        self.policy: QueuePolicy = make_queue_policy(config.queue)
+        storages = with_overrides(event.storage_resources, config.storages)
+        self._dynamic = self._registering = bool(event.config.get("dynamic-jobs-enabled", False))
+        self.files = self._make_files(config, event.compute_resources, storages, self._dynamic)
+        self.machine = Machine(
+            event.compute_resources,
+            storages,
+            own_nodes=self.files.own_nodes,
+            node_order=config.node_order,
+            node_selection=config.node_selection,
+        )
+        self._profiles = dict(event.profiles)
+        self._view = PassView(self.machine, self.files, self.queue, self.running, self.rng, self._held_back)
+        self._observer.begins(self.machine.ledger.storages, self.machine.storage_ids)
+        for sentence in self.files.announcements():
+            self._say(sentence)
+
+    def _submitted(self, event: m.JobSubmitted) -> None:
+        job = event.job
+        profile = event.profile
+        if profile is None:
+            try:
+                profile = self._profiles[job.workload][job.profile]
+            except KeyError:
+                raise InputError(
+                    f"the simulator submitted {job.id} without its profile {job.profile!r}",
+                    hint="start Batsim with --forward-profiles-on-submission",
+                ) from None
+        volumes = self.files.volumes(job.id, profile)
+        waiting = WaitingJob(job, profile, volumes, self.counts["submitted"])
+        self.counts["submitted"] += 1
+        machine = self.machine
+        assert machine is not None
+        if waiting.nodes > machine.largest_job:
+            self._reject(
+                waiting, f"asks for {waiting.nodes} nodes; jobs can have {machine.largest_job}", None
+            )
+            return
+        if volumes:
+            problem = self.files.cannot(profile)
+            if problem is not None:
+                waiting.io_ignored = True
+                self._tell_once(
+                    problem,
+                    f"{job.id} asks for I/O, but {problem}; its bytes hold their space and nothing is moved "
+                    "(said once for all such jobs)",
+                )
+        self.queue.add(waiting)
+        self._arrived.append(waiting)
+        self._dirty = True
+
+    def _tell_once(self, key: str, sentence: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._say(sentence)
+
+    def _completed(self, event: m.JobCompleted) -> None:
+        job = self.running.pop(event.job_id, None)
+        if job is None:
+            raise InvariantError(f"{event.job_id} has completed, but it was not running")
+        self._give_back(job)
+        self.files.ended(event.job_id, event.state == "COMPLETED_SUCCESSFULLY", self.now)
+        job.state = JobState.DONE
+        self.counts["done"] += 1
+        if job.booked.job.volumes:
+            self._record(job)
+        self._freed = self._dirty = True
+
+    def _called(self, event: m.RequestedCall) -> None:
+        self._wake_ups = {at for at in self._wake_ups if at > self.now}
+        self._dirty = True
+
+    def _notified(self, event: m.Notification) -> None:
+        if event.kind == "no_more_static_job_to_submit":
+            self._no_more_jobs = True
+            self._dirty = self._dirty or bool(len(self.queue))
+        elif event.kind in ("event_machine_available", "event_machine_unavailable"):
+            assert self.machine is not None
+            ids = parse_resources(str(event.data["resources"]))
+            self.machine.set_available(ids, event.kind == "event_machine_available")
+            self._freed = self._dirty = True
+
+    def _ends(self, event: m.SimulationEnds) -> None:
+        for job in self.running.values():
+            raise InvariantError(f"the simulation ended while {job.id} was running")
+        if self.machine is not None and len(self.machine.ledger):
+            raise InvariantError(f"{len(self.machine.ledger)} reservations were never released")
+        self._observer.ends(self.now)
+
+    # ---- a pass -------------------------------------------------------------------------------------------
+
+    def _pass(self) -> None:
+        """Call the queue policy, start what it decided; again while jobs were rejected for good."""
+        view = self._view
+        while True:
+            arrived, freed = self._arrived, self._freed
+            self._arrived, self._freed, self._dirty = [], False, False
+            view.begin(self.now, arrived, freed)
+            try:
+                decided = self.policy.schedule(view)
+                for placement in decided.starts:
+                    self._start(view.keep(placement))
+            finally:
+                view.finish()
+            if decided.kills:
+                self._kill(decided.kills)
+            if decided.wake_at is not None:
+                self._wake(decided.wake_at)
+            if not self._hopeless and not self._stuck():
+                return
+            for job_id, hold in self._hopeless.items():
+                waiting = self.queue.get(job_id)
+                if waiting is not None:
+                    self.queue.remove(job_id)
+                    self._reject(waiting, f"can never start: {self._sentence(hold)}", hold)
+            self._hopeless.clear()
+            # those behind a rejected job have not been tried
+            self._freed = True
+            if not len(self.queue):
+                return
+
+    def _held_back(self, job: WaitingJob, hold: Hold) -> None:
+        """Called for every failed attempt to start a job now."""
+        if hold is NODES:
+            self._waits.nodes_lack(job.id, self.now)
+        else:
+            self._waits.held(job.id, hold, self.now)
+            if hold.never:
+                self._hopeless[job.id] = hold
+
+    def _stuck(self) -> bool:
+        """Whether nothing can ever change any more while jobs wait: then the head is given up."""
+        head = self.queue.head
+        assert self.machine is not None
+        if (
+            head is None
+            or self.running
+            or not self._no_more_jobs
+            or self._wake_ups
+            or self.machine.some_unavailable
+        ):
+            return False
+        self._hopeless[head.id] = self._waits.reason(head.id) or NODES
+        return True
+
+    def _start(self, booked: Booked) -> None:
+        machine = self.machine
+        assert machine is not None
+        job = booked.job
+        if job.id not in self.queue:
+            raise InvariantError(f"the queue policy starts {job.id}, which is not waiting")
+        self.queue.remove(job.id)
+        machine.take_nodes(booked.nodes)
+        moves = bool(booked.plans) and not job.io_ignored
+        profile = build_profile(booked.plans, booked.ids) if moves else None
+        io_job = None
+        transfers: Sequence[tuple[int, int]] = ()
+        if profile is not None:
+            io_job = m.IoJob(profile.ids.tolist(), f"batfs_io_{job.job.name}", profile)
+            transfers = machine.transfers_of(profile)
+            machine.count_transfers(transfers, 1)
+        machine.use(booked.lines, 1)
+        waited, hold = self._waits.over(job.id, self.now) if job.volumes else (0.0, None)
+        running = Running(booked, JobState.RUNNING, booked.nodes, booked, profile, transfers, waited, hold)
+        self.running[job.id] = running
+        self.counts["started"] += 1
+        for volume, plan in zip(job.volumes, booked.plans, strict=True):
+            request = IoRequest(job.id, booked.ids, volume, self.now, booked.end)
+            self.files.started(request, plan, self.now)
+        self._out.append(m.ExecuteJob(self.now, job.id, booked.ids, io_job=io_job))
+
+    def _give_back(self, job: Running) -> None:
+        machine = self.machine
+        assert machine is not None
+        machine.return_nodes(job.nodes)
+        machine.count_transfers(job.transfers, -1)
+        machine.use(job.booked.lines, -1)
+        machine.release(job.booked.lines)
+
+    def _kill(self, job_ids: Sequence[str]) -> None:
+        known = [job_id for job_id in job_ids if job_id in self.running]
+        if len(known) < len(job_ids):
+            raise InvariantError("the queue policy kills a job that is not running")
+        self._out.append(m.KillJob(self.now, known))
+
+    def _wake(self, at: float) -> None:
+        at = max(at, self.now + _WAKE_MARGIN)
+        if not any(pending <= at for pending in self._wake_ups):
+            self._wake_ups.add(at)
+            self._out.append(m.CallMeLater(self.now, at))
+
+    # ---- records ------------------------------------------------------------------------------------------
+
+    def _record(self, job: Running) -> None:
+        waiting = job.booked.job
+        self._observer.job_over(
+            JobRecord(
+                job=waiting.job,
+                volumes=waiting.volumes,
+                plans=job.booked.plans,
+                nodes=format_resources(job.booked.ids),
+                io_resources="" if job.io is None else format_resources(job.io.ids.tolist()),
+                storage_waiting_time=job.waited,
+                hold=job.hold,
+                reason="" if job.hold is None else self._sentence(job.hold),
+                moved=job.io is not None,
+            )
+        )
+
+    def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
+        # Batsim aborts on a double quote in metadata
+        self._out.append(m.SetJobMetadata(self.now, job.id, reason.replace('"', "'")))
+        self._out.append(m.RejectJob(self.now, job.id))
+        self.counts["rejected"] += 1
+        waited, _ = self._waits.over(job.id, self.now)
+        self._observer.job_over(JobRecord(job.job, job.volumes, (), "", "", waited, hold, reason, False))
+
+    def _sentence(self, hold: Hold) -> str:
+        assert self.machine is not None
+        return hold.sentence(self.machine.names)
+
+    # ---- invariants ---------------------------------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Everything that must hold between two messages; InvariantError says what doesn't."""
+        if self.machine is None:
+            return
+        self.machine.validate({job.id: (job.nodes, job.booked.lines) for job in self.running.values()})
+        for job in self.running.values():
+            if job.id in self.queue:
+                raise InvariantError(f"{job.id} runs and waits")
+            if job.nodes.bit_count() != job.booked.job.nodes:
+                raise InvariantError(f"{job.id} has {job.nodes.bit_count()} nodes")
+        counts = self.counts
+        alive = len(self.queue) + len(self.running)
+        if counts["submitted"] != alive + counts["done"] + counts["rejected"]:
+            raise InvariantError(f"jobs got lost: {counts}, {alive} alive")

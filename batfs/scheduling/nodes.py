@@ -1,0 +1,158 @@
+"""Sets of nodes as integers, the order of nodes, and the selections that pick nodes from a set.
+
+A machine of n nodes is n bits. Everything here costs a few big-integer operations (n/30 machine words
+each), never a Python loop over nodes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import TypeAlias
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.plugins import Registry
+from batfs.protocol.messages import Resource
+from batfs.scheduling.interface import NodeSet
+
+#: ``count`` bits out of ``free``, or None if the rule finds none.
+Selection: TypeAlias = Callable[[NodeSet, int], NodeSet | None]
+
+SELECTIONS: Registry[Selection] = Registry("node selection", "batfs.node_selections")
+NODE_ORDERS = ("id", "name")
+
+# Above this many runs or bits, going through numpy is cheaper than taking runs one by one.
+_FEW = 512
+
+
+def runs(nodes: NodeSet) -> list[tuple[int, int]]:
+    """The maximal runs of ones as (first bit, last bit + 1), ascending."""
+    found: list[tuple[int, int]] = []
+    base = 0
+    while nodes:
+        skip = (nodes & -nodes).bit_length() - 1
+        nodes >>= skip
+        length = (~nodes & (nodes + 1)).bit_length() - 1
+        base += skip
+        found.append((base, base + length))
+        nodes >>= length
+        base += length
+    return found
+
+
+def positions(nodes: NodeSet) -> tuple[int, ...]:
+    """The bits that are set, ascending."""
+    if nodes.bit_length() <= _FEW:
+        found = runs(nodes)
+        if len(found) == 1:
+            return tuple(range(*found[0]))
+        return tuple(chain.from_iterable(range(first, end) for first, end in found))
+    size = (nodes.bit_length() + 7) // 8
+    bits = np.unpackbits(np.frombuffer(nodes.to_bytes(size, "little"), dtype=np.uint8), bitorder="little")
+    return tuple(np.flatnonzero(bits).tolist())
+
+
+def lowest(free: NodeSet, count: int) -> NodeSet | None:
+    """The ``count`` lowest nodes in node order."""
+    if count <= 0 or free.bit_count() < count:
+        return None
+    # the shortest prefix of `free` with `count` bits, by bisection
+    low, high = count, free.bit_length()
+    while low < high:
+        middle = (low + high) // 2
+        if (free & ((1 << middle) - 1)).bit_count() >= count:
+            high = middle
+        else:
+            low = middle + 1
+    return free & ((1 << low) - 1)
+
+
+def block(free: NodeSet, count: int) -> NodeSet | None:
+    """The lowest run of ``count`` consecutive nodes; None when no run is that long."""
+    if count <= 0:
+        return None
+    starts = free  # bit k survives while bits k .. k+have-1 are all free
+    have = 1
+    while have < count and starts:
+        step = min(have, count - have)
+        starts &= starts >> step
+        have += step
+    if not starts:
+        return None
+    return ((1 << count) - 1) << ((starts & -starts).bit_length() - 1)
+
+
+def contiguous(free: NodeSet, count: int) -> NodeSet | None:
+    """Consecutive nodes if there are, the lowest such run; else as few and as long runs as possible
+    (longest first, the lower of equals)."""
+    whole = block(free, count)
+    if whole is not None or free.bit_count() < count:
+        return whole
+    chosen = 0
+    for first, end in sorted(runs(free), key=lambda run: (run[0] - run[1], run[0])):
+        length = min(end - first, count)
+        chosen |= ((1 << length) - 1) << first
+        count -= length
+        if count == 0:
+            break
+    return chosen
+
+
+#: Selections that find ``count`` nodes whenever there are as many; any other may be picky.
+UNDEMANDING = frozenset(("lowest", "contiguous"))
+
+SELECTIONS.register("lowest")(lowest)
+SELECTIONS.register("contiguous")(contiguous)
+SELECTIONS.register("block")(block)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorts ``node_2`` before ``node_10``: digits compare as numbers."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+
+
+class NodeOrder:
+    """Which bit stands for which compute node.
+
+    ``order`` is ``"id"`` (Batsim's ids, which follow byte-wise names: node_10 before node_2) or ``"name"``
+    (names with their digits as numbers, ties by id), in which neighbours are neighbours.
+    """
+
+    def __init__(self, resources: Sequence[Resource], order: str = "id") -> None:
+        if order not in NODE_ORDERS:
+            raise InputError(f"unknown node order {order!r}; known: {', '.join(NODE_ORDERS)}")
+        ranked = sorted(resources, key=lambda r: r.id)
+        if order == "name":
+            ranked.sort(key=lambda r: natural_key(r.name))
+        self._ids = tuple(r.id for r in ranked)
+        self._bit_of = {resource_id: bit for bit, resource_id in enumerate(self._ids)}
+        self._plain = self._ids == tuple(range(len(self._ids)))
+        self._names = {r.id: r.name for r in resources}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def all(self) -> NodeSet:
+        return (1 << len(self._ids)) - 1
+
+    def ids(self, nodes: NodeSet) -> tuple[int, ...]:
+        """Resource ids of a set of nodes, ascending."""
+        found = positions(nodes)
+        if self._plain:
+            return found
+        ids = self._ids
+        return tuple(sorted([ids[k] for k in found]))
+
+    def set_of(self, ids: Sequence[int]) -> NodeSet:
+        """The set of those resource ids that are compute nodes."""
+        nodes = 0
+        for resource_id in ids:
+            bit = self._bit_of.get(resource_id)
+            if bit is not None:
+                nodes |= 1 << bit
+        return nodes

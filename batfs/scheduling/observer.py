@@ -1,0 +1,57 @@
+"""What the scheduler tells whoever keeps records; the scheduler itself writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batfs.filesystems.interface import Hold, IoPlan, Volume
+from batfs.storage.interface import StorageTable
+from batfs.workload.model import Job
+
+
+@dataclass(slots=True, eq=False)
+class JobRecord:
+    """One job that is over, or was rejected (then ``plans`` and ``nodes`` are empty and ``reason`` is set).
+
+    ``plans`` go with ``volumes`` one by one. ``nodes`` and ``io_resources`` are texts of ascending ids
+    (``0-3 10``). ``storage_waiting_time``: seconds during which only bytes kept it from starting; ``hold``
+    is the last reason.
+    """
+
+    job: Job
+    volumes: Sequence[Volume]
+    plans: Sequence[IoPlan]
+    nodes: str
+    io_resources: str
+    storage_waiting_time: float
+    hold: Hold | None
+    reason: str
+    moved: bool
+
+
+class StorageState(NamedTuple):
+    """One storage after a change: bytes held, bytes of jobs that have begun to use them, transfers under way
+    (pairs of a source and a destination)."""
+
+    position: int
+    reserved_bytes: int
+    used_bytes: int
+    active_transfers: int
+
+
+class Observer:
+    """Does nothing; subclasses keep what they want."""
+
+    def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
+        """The machine is known: its storages and their resource ids, in the same order."""
+
+    def job_over(self, record: JobRecord) -> None:
+        """A job ended or was rejected. Only jobs with volumes, and rejected ones, are told."""
+
+    def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
+        """What changed at ``now``, one state per storage, ascending; at most one call per message."""
+
+    def ends(self, now: float) -> None:
+        """The simulation is over."""

@@ -1,0 +1,31 @@
+"""Queue policies, one file each, registered by name.
+
+A policy is a class with ``name`` and ``schedule(view) -> Pass`` (see ``batfs.scheduling.interface``); the
+arguments of its constructor are its options on the command line (``--queue easy:depth=100``).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from batfs.errors import InputError
+from batfs.plugins import Registry
+from batfs.scheduling.interface import QueuePolicy
+
+QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry("queue policy", "batfs.queue_policies")
+
+# the built-in ones register themselves
+from batfs.scheduling.queues import easy, fcfs  # noqa: E402,F401
+
+
+def make_queue_policy(text: str) -> QueuePolicy:
+    """The policy that ``"name:key=value,..."`` or ``"file.py:Name:key=value"`` says; InputError if none."""
+    policy = QUEUE_POLICIES.make(text)
+    if not callable(getattr(policy, "schedule", None)):
+        raise InputError(f"the queue policy {text!r} has no method schedule(view)")
+    return cast(QueuePolicy, policy)
+
+
+def known_queue_policies() -> list[str]:
+    """Names, sorted."""
+    return QUEUE_POLICIES.known()

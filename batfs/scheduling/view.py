@@ -1,0 +1,118 @@
+"""The system as a queue policy sees it in one pass, and the placements it tries there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+from batfs.filesystems.interface import Hold
+from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
+from batfs.scheduling.machine import Booked, FileSystems, InvariantError, Machine
+
+#: Not enough free nodes; the word is Slurm's.
+NODES = Hold("Resources")
+
+
+class PassView:
+    """A ``QueueView``. The scheduler keeps one and calls :meth:`begin` and :meth:`finish` around a pass."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        files: FileSystems,
+        queue: Queue,
+        running: Mapping[str, StartedJob],
+        rng: random.Random,
+        held_back: Callable[[WaitingJob, Hold], None],
+    ) -> None:
+        self._machine = machine
+        self._files = files
+        self._held_back = held_back
+        self._open: dict[int, Booked] = {}
+        self.queue = queue
+        self.running = running
+        self.rng = rng
+        self.storage = machine.view
+        self.picky = machine.picky
+        self.now = 0.0
+        self.arrived: Sequence[WaitingJob] = ()
+        self.freed = True
+        self.free_nodes: NodeSet = 0
+
+    @property
+    def all_nodes(self) -> NodeSet:
+        return self._machine.all
+
+    def begin(self, now: float, arrived: Sequence[WaitingJob], freed: bool) -> None:
+        self.now = now
+        self.arrived = arrived
+        self.freed = freed
+        self.free_nodes = self._machine.free
+
+    def finish(self) -> None:
+        """Give back what was tried and not started."""
+        while self._open:
+            _, placed = self._open.popitem()
+            self._machine.release(placed.lines)
+
+    # ---- for the policy -----------------------------------------------------------------------------------
+
+    def select(self, count: int, among: NodeSet) -> NodeSet | None:
+        return self._machine.select(among, count)
+
+    def node_ids(self, nodes: NodeSet) -> tuple[int, ...]:
+        return self._machine.order.ids(nodes)
+
+    def place(
+        self,
+        job: WaitingJob,
+        *,
+        start: float | None = None,
+        among: NodeSet | None = None,
+        avoid: NodeSet = 0,
+    ) -> Booked | Hold:
+        """See ``QueueView.place``."""
+        machine, now = self._machine, self.now
+        begin = now if start is None else start
+        ahead = begin > now
+        pool = self.free_nodes if among is None else among if ahead else among & self.free_nodes
+        if avoid:
+            pool &= ~avoid
+        nodes = machine.select(pool, job.nodes)
+        if nodes is None:
+            if not ahead:
+                self._held_back(job, NODES)
+            return NODES
+        placed = Booked(job, nodes, begin, (), machine.order.ids(nodes), [], ahead)
+        if job.volumes:
+            end = begin + job.walltime
+            plans = self._files.plan(job.id, placed.ids, job.volumes, begin, end, machine.view, self.rng)
+            lines = plans if isinstance(plans, Hold) else machine.book(job.id, plans, begin, end)
+            if isinstance(lines, Hold):
+                if not ahead:
+                    self._held_back(job, lines)
+                return lines
+            assert not isinstance(plans, Hold)
+            placed.plans, placed.lines = plans, lines
+        if not ahead:
+            self.free_nodes &= ~nodes
+        self._open[id(placed)] = placed
+        return placed
+
+    def undo(self, placement: JobPlacement) -> None:
+        """Give back one placement. InvariantError if this pass doesn't hold it."""
+        placed = self._open.pop(id(placement), None)
+        if placed is None:
+            raise InvariantError(f"the queue policy undid a placement of {placement.job.id} it doesn't have")
+        self._machine.release(placed.lines)
+        if not placed.ahead:
+            self.free_nodes |= placed.nodes
+
+    def keep(self, placement: JobPlacement) -> Booked:
+        """Take one placement out of the trial: the scheduler makes it real."""
+        placed = self._open.pop(id(placement), None)
+        if placed is None or placed.ahead:
+            raise InvariantError(
+                f"the queue policy starts {placement.job.id} without a placement of this pass that begins now"
+            )
+        return placed

@@ -11,7 +11,8 @@ Who calls what, in the order of a job's life (see ``batfs.filesystems.site`` for
    of a policy (a round-robin pointer). Returns an :class:`IoPlan` or a :class:`Hold`.
 2. ``started(plan, now)`` once the placements are reserved and the job (or its stage-in) is on its way.
 3. ``ended(job_id, success, now)`` when the job's last activity is over or it was killed.
-4. ``upkeep(view, rng, now)`` between jobs: moves the file system wants for itself (re-replication).
+4. ``upkeep(view, rng, now)`` between jobs: moves the file system wants for itself (re-replication,
+   balancing), each reported back with ``moved``; ``released()`` names kept bytes that go.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.protocol.messages import Resource
-from batfs.storage.interface import StorageView
+from batfs.storage.interface import AllocationPolicy, StorageView
 
 IntArray: TypeAlias = NDArray[np.int64]
 
@@ -54,7 +55,7 @@ class Volume:
     """What one job asks of one file system: whole bytes, over all its nodes together.
 
     ``files`` files are touched. ``pattern``: ``shared`` (every file is spread over the nodes and the
-    storages) or ``separate`` (a file belongs to one node). ``options`` holds the other members of the entry
+    storages) or ``per_node`` (a file belongs to one node). ``options`` holds the other members of the entry
     in the profile's ``io`` list (``data_set``, ``checkpoints``, ``timing``): each model documents its own.
     """
 
@@ -117,22 +118,27 @@ class Transfer(NamedTuple):
 class Placement(NamedTuple):
     """``size`` bytes held on the storage with resource id ``storage``.
 
-    ``keep``: the bytes stay when the job is over (a data set); the model says when they go.
+    ``key``: empty for bytes that go with the job. Others stay when it is over (a data set, a cache): they are
+    booked under this unique key until the model names it in ``released``.
     """
 
     storage: int
     size: int
-    keep: bool = False
+    key: str = ""
 
 
 class Move(NamedTuple):
     """One activity that moves bytes outside the job's own profile, sent as one dynamic job.
 
     ``kind`` is ``stage_in``, ``stage_out``, ``drain``, ``replicate`` or ``balance``: a word for the outputs.
+    ``placements`` are bytes to hold before it starts, for moves outside any job (``upkeep``); ``tag`` is the
+    model's own, to know the move again in ``moved``.
     """
 
     kind: str
     traffic: Traffic
+    placements: Sequence[Placement] = ()
+    tag: str = ""
 
 
 class Checkpoints(NamedTuple):
@@ -214,6 +220,7 @@ class Setup:
 
     ``storages``: its own, ascending ids; ``positions``: where they stand in ``StorageView.storages``, which
     holds every storage of the machine in ascending order of id. ``nodes``: every compute resource.
+    ``policy``: the allocation policy of this file system, with a state of its own.
     ``siblings``: the storages of the other file systems by name (a tier drains to one of them).
     ``platform`` is None when nobody gave the file; models then do without topology.
     ``dynamic_jobs``: whether moves can be sent at all.
@@ -223,6 +230,7 @@ class Setup:
     storages: Sequence[Resource]
     positions: Sequence[int]
     nodes: Sequence[Resource]
+    policy: AllocationPolicy
     options: Mapping[str, Any] = field(default_factory=dict)
     siblings: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
     platform: Topology | None = None
@@ -250,3 +258,15 @@ class FileSystemModel(Protocol):
     def ended(self, job_id: str, success: bool, now: float) -> None: ...
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]: ...
+
+    def moved(self, move: Move, success: bool) -> None:
+        """A move of ``upkeep`` has ended, or (not ``success``) could not be made."""
+        ...
+
+    def lost(self, resources: Sequence[int]) -> None:
+        """These resources are gone for good: copies on them no longer count."""
+        ...
+
+    def released(self) -> Sequence[str]:
+        """Keys of kept placements whose bytes go now; each is named once."""
+        ...

@@ -1,0 +1,206 @@
+"""What the models share: the registry, how space is asked for, and how node traffic is laid out."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.filesystems.interface import (
+    FileSystemModel,
+    Grid,
+    Hold,
+    IntArray,
+    IoPlan,
+    IoRequest,
+    Move,
+    Outcome,
+    Placement,
+    Setup,
+)
+from batfs.filesystems.traffic import split_evenly, split_rows
+from batfs.plugins import Registry, parse_spec
+from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
+
+MODELS: Registry[type[FileSystemModel]] = Registry("file-system model", "batfs.filesystem_models")
+
+Timing: TypeAlias = Literal["overlap", "phases"]
+Reserve: TypeAlias = Literal["both", "reads", "writes", "max"]
+
+
+class Model(ABC):
+    """The defaults of a model; a model of one's own overrides ``plan`` and little else.
+
+    Options every model has: ``timing`` (``overlap`` or ``phases``) and ``reserve``, which bytes of a job
+    count against the capacity while it runs: what it reads and writes (``both``), only one of them, or the
+    larger (``max``: output replaces input).
+    """
+
+    def __init__(self, setup: Setup, *, timing: Timing = "overlap", reserve: Reserve = "both") -> None:
+        self.setup = setup
+        self.name = setup.name
+        self.storages = setup.storages
+        self.timing = timing
+        self.reserve = reserve
+        self.policy: AllocationPolicy = setup.policy
+        self.position = {s.id: p for s, p in zip(setup.storages, setup.positions, strict=True)}
+        self.storage_at = {p: s.id for s, p in zip(setup.storages, setup.positions, strict=True)}
+        self.everywhere: IntArray = np.array(setup.positions, dtype=np.int64)
+        self.node_names = {node.id: node.name for node in setup.nodes}
+
+    # ---- what a model of one's own overrides --------------------------------------------------------------
+
+    @abstractmethod
+    def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome: ...
+
+    def announcements(self) -> Sequence[str]:
+        if self.timing == "phases" and not self.setup.dynamic_jobs:
+            return [
+                f"file system {self.name!r}: I/O in phases needs dynamic jobs (--enable-dynamic-jobs); "
+                "it overlaps with the computation instead"
+            ]
+        return []
+
+    def own_nodes(self) -> Sequence[int]:
+        return ()
+
+    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:  # noqa: B027
+        """Nothing to remember."""
+
+    def ended(self, job_id: str, success: bool, now: float) -> None:  # noqa: B027
+        """Nothing to forget."""
+
+    def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
+        return ()
+
+    def moved(self, move: Move, success: bool) -> None:  # noqa: B027
+        """No moves of its own."""
+
+    def lost(self, resources: Sequence[int]) -> None:  # noqa: B027
+        """Nothing kept, nothing lost."""
+
+    def released(self) -> Sequence[str]:
+        return ()
+
+    # ---- help for it --------------------------------------------------------------------------------------
+
+    def timing_of(self, request: IoRequest) -> str:
+        """``overlap`` or ``phases``: the job's own word, else the file system's; always overlap without
+        dynamic jobs (announced at the start)."""
+        wanted = request.volume.options.get("timing", self.timing) if request.volume.options else self.timing
+        if wanted not in ("overlap", "phases"):
+            raise InputError(f"timing {wanted!r} is neither 'overlap' nor 'phases'", place="io")
+        return wanted if self.setup.dynamic_jobs else "overlap"
+
+    def held_bytes(self, reads: int, writes: int) -> int:
+        """What of these bytes counts against the capacity, by ``reserve``."""
+        if self.reserve == "both":
+            return reads + writes
+        if self.reserve == "max":
+            return max(reads, writes)
+        return reads if self.reserve == "reads" else writes
+
+    def choose(
+        self,
+        sizes: Sequence[int],
+        request: IoRequest,
+        view: StorageView,
+        rng: random.Random,
+        among: IntArray | None = None,
+        reason: str = "StorageCapacity",
+    ) -> list[tuple[tuple[int, int], ...]] | Hold:
+        """A place for each of ``sizes`` (bytes) on storages of its own, chosen by the policy one after the
+        other: for each its ((storage id, bytes), ...), most often one pair. All of them or a Hold."""
+        candidates = self.everywhere if among is None else among
+        near = [self.node_names[node] for node in request.nodes]
+        chosen: list[tuple[tuple[int, int], ...]] = []
+        left = candidates
+        for size in sizes:
+            space = SpaceRequest(size, request.start, request.end, request.job_id, near, left)
+            shares = self.policy.choose(view, space, rng) if len(left) else None
+            if shares is None:
+                return self.hold(sizes, request, view, candidates, reason)
+            chosen.append(tuple((self.storage_at[share.index], share.size) for share in shares))
+            taken = [share.index for share in shares]
+            left = left[~np.isin(left, taken)]
+        return chosen
+
+    def hold(
+        self,
+        sizes: Sequence[int],
+        request: IoRequest,
+        view: StorageView,
+        among: IntArray | None = None,
+        reason: str = "StorageCapacity",
+    ) -> Hold:
+        """Why ``sizes`` on storages of their own find no room: the largest against the roomiest."""
+        candidates = self.everywhere if among is None else among
+        wanted = sorted(sizes, reverse=True)
+        if len(candidates) < len(wanted):
+            return Hold(reason, tuple(self.storage_at[int(p)] for p in candidates), sum(wanted), never=True)
+        free = view.free(request.start, request.end)[candidates]
+        room = np.sort(view.capacities[candidates])[::-1]
+        never = any(size > int(space) for size, space in zip(wanted, room, strict=False))
+        order = np.argsort(-free, kind="stable")[: len(wanted)]
+        short = [
+            (self.storage_at[int(candidates[i])], size - int(free[i]))
+            for i, size in zip(order, wanted, strict=True)
+            if size > int(free[i])
+        ]
+        return Hold(reason, tuple(sorted(s for s, _ in short)), sum(missing for _, missing in short), never)
+
+
+def read_grid(storages: Sequence[int], nodes: Sequence[int], sizes: Sequence[int] | IntArray) -> Grid:
+    """``sizes[i]`` bytes from storage i to all the nodes together, evenly. Ids ascending."""
+    if len(storages) == 1:
+        return Grid(storages, nodes, split_evenly(int(sizes[0]), len(nodes))[None, :])
+    return Grid(storages, nodes, split_rows(sizes, len(nodes)))
+
+
+def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[int] | IntArray) -> Grid:
+    """``sizes[i]`` bytes from all the nodes together to storage i, evenly. Ids ascending."""
+    if len(storages) == 1:
+        return Grid(nodes, storages, split_evenly(int(sizes[0]), len(nodes))[:, None])
+    return Grid(nodes, storages, split_rows(sizes, len(nodes)).T)
+
+
+def make_model(spec: str, setup: Setup) -> FileSystemModel:
+    """The model ``"name:key=value"`` (or ``file.py:Name``) names, over ``setup``; its options come from the
+    word itself and from ``setup.options``. InputError for what is unknown or wrong, naming the file system.
+    """
+    from batfs.plugins import Spec, convert_options
+
+    parsed = parse_spec(spec, MODELS.kind)
+    options = {key.replace("-", "_"): _text(value) for key, value in setup.options.items()}
+    merged = Spec(parsed.name, {**options, **parsed.options})
+    place = f"filesystems.{setup.name}"
+    model = MODELS.get(merged.name)
+    try:
+        return model(**convert_options(model, merged, MODELS.kind, {"setup": setup}))
+    except InputError as error:
+        raise error.at(place=place) from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return " ".join(_text(v) for v in value)
+    if isinstance(value, Mapping):
+        return " ".join(f"{k}:{_text(v)}" for k, v in value.items())
+    return str(value)
+
+
+def near_names(setup: Setup, nodes: Sequence[int]) -> list[str]:
+    """Host names of compute resources."""
+    names = {node.id: node.name for node in setup.nodes}
+    return [names[node] for node in nodes]
+
+
+def placements(held: Mapping[int, int]) -> tuple[Placement, ...]:
+    """One placement per storage, ids ascending, none of 0 bytes."""
+    return tuple(Placement(storage, size) for storage, size in sorted(held.items()) if size)

@@ -1,0 +1,245 @@
+"""DFS: a distributed file system like HDFS. docs/background/dfs.md explains it with a figure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batfs.errors import InputError
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing
+from batfs.filesystems.blocks import Bundle, Disk, Layout, assign, bundles
+from batfs.filesystems.interface import (
+    Hold,
+    IoPlan,
+    IoRequest,
+    Outcome,
+    Placement,
+    Setup,
+    Transfer,
+)
+from batfs.filesystems.traffic import from_transfers, split_evenly
+from batfs.plugins import Size
+from batfs.storage.interface import SpaceRequest, StorageView
+
+
+@dataclass(slots=True)
+class DataSet:
+    """Bytes that outlive their job, in bundles of blocks with their copies."""
+
+    name: str
+    parts: list[Bundle] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making: the room left on each disk, and what has been decided so far."""
+
+    request: IoRequest
+    view: StorageView
+    rng: random.Random
+    room: dict[int, int]
+    held: dict[tuple[int, str], int] = field(default_factory=dict)
+    reads: list[Transfer] = field(default_factory=list)
+    writes: list[Transfer] = field(default_factory=list)
+    internal: list[Transfer] = field(default_factory=list)
+    sets: dict[str, list[Bundle]] = field(default_factory=dict)
+
+    def hold(self, disk: int, size: int, key: str = "") -> None:
+        self.room[disk] -= size
+        self.held[disk, key] = self.held.get((disk, key), 0) + size
+
+
+class NoRoom(Exception):
+    """No disk has room for so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+@MODELS.register("dfs")
+class DistributedFileSystem(Model):
+    """Blocks on the disks of the nodes (or of data servers), copied node to node, read where they are near.
+
+    ``block_size``, ``replication``; ``locality``: the part of its own input a job reads from its nodes' own
+    disks (0 to 1), drawn uniformly within ``locality_spread`` around it; ``pipelines``: into how many bundles
+    of blocks a node's bytes are cut at most, each placed on its own. Job options: ``data_set`` (a
+    name): reads come from that data set and writes are added to it; it outlives the job.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        block_size: Size = 128 << 20,
+        replication: int = 3,
+        locality: float = 1.0,
+        locality_spread: float = 0.0,
+        pipelines: int = 4,
+        timing: Timing = "overlap",
+        reserve: Reserve = "both",
+    ) -> None:
+        super().__init__(setup, timing=timing, reserve=reserve)
+        if block_size < 1 or replication < 1 or pipelines < 1:
+            raise InputError("block_size, replication and pipelines must be at least 1")
+        if not 0 <= locality <= 1 or not 0 <= locality_spread <= 1:
+            raise InputError("locality and locality_spread are parts from 0 to 1")
+        self.block_size = block_size
+        self.replication = replication
+        self.locality = locality
+        self.locality_spread = locality_spread
+        self.pipelines = pipelines
+        self.layout = Layout(setup.storages, setup.nodes)
+        self.data_sets: dict[str, DataSet] = {}
+
+    # ---- planning -----------------------------------------------------------------------------------------
+
+    def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+        free = view.free(request.start, request.end)
+        draft = _Draft(request, view, rng, {s: int(free[p]) for s, p in self.position.items()})
+        volume, nodes = request.volume, request.nodes
+        data_set = str(volume.options.get("data_set", ""))
+        read_parts = split_evenly(volume.reads, len(nodes)).tolist()
+        write_parts = split_evenly(volume.writes, len(nodes)).tolist()
+        try:
+            if data_set and volume.reads:
+                self._read_data_set(draft, data_set, read_parts)
+            elif volume.reads:
+                self._read_own(draft, read_parts)
+            for node, size in zip(nodes, write_parts, strict=True):
+                self._write(draft, node, size, data_set)
+        except NoRoom as short:
+            return self._hold(draft, short.size)
+        local = sum(t.size for t in draft.reads if self.layout.disks[t.source].node == t.destination)
+        plan = IoPlan(self.name, timing=self.timing_of(request))
+        plan.placements = [
+            Placement(disk, size, name) for (disk, name), size in sorted(draft.held.items()) if size
+        ]
+        plan.reads = [from_transfers(draft.reads)] if draft.reads else ()
+        plan.writes = [from_transfers(draft.writes)] if draft.writes else ()
+        plan.internal = [from_transfers(draft.internal)] if draft.internal else ()
+        if volume.reads:
+            plan.notes = {"locality": local / volume.reads}
+        if draft.sets:
+            plan.notes = {**plan.notes, "data_sets": draft.sets}
+        return plan
+
+    def _pick(self, draft: _Draft, among: Sequence[Disk], size: int) -> Disk | None:
+        """The policy's choice among disks that have the room."""
+        positions = sorted(self.position[disk.id] for disk in among)
+        request = draft.request
+        near = [self.node_names[node] for node in request.nodes]
+        space = SpaceRequest(size, request.start, request.end, request.job_id, near, positions)
+        shares = self.policy.choose(draft.view, space, draft.rng)
+        return self.layout.disks[self.storage_at[shares[0].index]] if shares else None
+
+    def _place(self, draft: _Draft, size: int, copies: int, writer: int | None) -> list[int]:
+        found = self.layout.place(
+            size, copies, writer, draft.room, lambda among, n: self._pick(draft, among, n)
+        )
+        if found is None:
+            raise NoRoom(size)
+        return found
+
+    def _write(self, draft: _Draft, node: int, size: int, data_set: str) -> None:
+        """The write pipeline: node -> first disk, that disk's node -> second disk, and so on."""
+        held = bool(data_set) or self.reserve != "reads"
+        for part in bundles(size, self.block_size, self.pipelines):
+            copies = self._place(draft, part, self.replication, node)
+            bundle = self._bundle(draft, data_set, part, copies) if data_set else None
+            sender = node
+            for k, disk in enumerate(copies):
+                (draft.internal if k else draft.writes).append(Transfer(sender, disk, part))
+                owner = self.layout.disks[disk].node
+                # a disk without a node passes the bytes on itself
+                sender = disk if owner is None else owner
+                if held:
+                    draft.hold(disk, part, self._key(data_set, bundle, disk) if bundle else "")
+
+    def _read_own(self, draft: _Draft, sizes: Sequence[int]) -> None:
+        """Input of the job's own: ``locality`` of its blocks lie on its nodes, the rest near them."""
+        target = self.locality
+        if self.locality_spread:
+            target += self.locality_spread * (2 * draft.rng.random() - 1)
+        target = min(1.0, max(0.0, target))
+        held = self.reserve in ("both", "reads", "max")
+        nodes = draft.request.nodes
+        blocks = [-(-size // self.block_size) for size in sizes]
+        local_blocks = split_evenly(round(target * sum(blocks)), len(nodes)).tolist()
+        for node, size, count, near in zip(nodes, sizes, blocks, local_blocks, strict=True):
+            local = size if near >= count else near * self.block_size
+            for part in bundles(local, self.block_size, self.pipelines):
+                self._read_part(draft, node, part, self._local(draft, node, part), held)
+            for part in bundles(size - local, self.block_size, self.pipelines):
+                self._read_part(draft, node, part, None, held)
+
+    def _local(self, draft: _Draft, node: int, size: int) -> int | None:
+        own = [d for d in self.layout.of_node.get(node, ()) if draft.room[d.id] >= size]
+        return max(own, key=lambda disk: (draft.room[disk.id], -disk.id)).id if own else None
+
+    def _read_part(self, draft: _Draft, node: int, size: int, disk: int | None, held: bool) -> None:
+        if disk is None:
+            # copies lie by the placement rule anywhere but on the reader; it takes the nearest
+            own = [d.id for d in self.layout.of_node.get(node, ())]
+            found = self.layout.place(
+                size,
+                self.replication,
+                None,
+                draft.room,
+                lambda among, n: self._pick(draft, among, n),
+                own if len(own) < len(self.layout.disks) else (),
+            )
+            if found is None:
+                raise NoRoom(size)
+            disk = self.layout.nearest(node, found)
+        draft.reads.append(Transfer(disk, node, size))
+        if held:
+            draft.hold(disk, size)
+
+    def _read_data_set(self, draft: _Draft, name: str, quotas: Sequence[int]) -> None:
+        wanted = sum(quotas)
+        existing = self.data_sets.get(name)
+        parts = list(existing.parts) if existing else []
+        have = sum(part.size for part in parts)
+        if have < wanted:
+            # what nobody has written yet was there before the simulation began
+            for size in bundles(wanted - have, self.block_size, 4 * self.pipelines):
+                copies = self._place(draft, size, self.replication, None)
+                bundle = self._bundle(draft, name, size, copies)
+                for disk in copies:
+                    draft.hold(disk, size, self._key(name, bundle, disk))
+                parts.append(bundle)
+        for node, disk, size in assign(self.layout, parts, draft.request.nodes, quotas):
+            draft.reads.append(Transfer(disk, node, size))
+
+    def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int]) -> Bundle:
+        """A new part of the data set; the job that makes it gives it a name of its own."""
+        added = draft.sets.setdefault(name, [])
+        added.append(Bundle(size, copies, f"{draft.request.job_id}.{len(added)}"))
+        return added[-1]
+
+    def _key(self, name: str, bundle: Bundle, disk: int) -> str:
+        return f"{self.name}/{name}#{bundle.name}@{disk}"
+
+    def _hold(self, draft: _Draft, size: int) -> Hold:
+        """No single disk has ``size`` bytes left after what this job has taken already."""
+        roomiest = max(draft.room, key=lambda disk: (draft.room[disk], -disk))
+        needed = (
+            self.held_bytes(draft.request.volume.reads, 0) + self.replication * draft.request.volume.writes
+        )
+        capacity = int(draft.view.capacities[self.everywhere].sum())
+        largest = int(draft.view.capacities[self.everywhere].max())
+        never = needed > capacity or size > largest
+        return Hold("StorageCapacity", (roomiest,), max(1, size - draft.room[roomiest]), never)
+
+    # ---- data sets ----------------------------------------------------------------------------------------
+
+    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
+        sets = plan.notes.get("data_sets")
+        if sets:
+            for name, parts in sets.items():
+                self.data_sets.setdefault(name, DataSet(name)).parts.extend(parts)

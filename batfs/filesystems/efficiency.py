@@ -1,0 +1,59 @@
+"""Storages that get slower the more clients they serve at once.
+
+A table gives the part of its nominal bandwidth that a storage reaches with so many clients, for example
+``1:1 8:0.9 64:0.55``; between the entries it is linear in the number of clients, outside it is that of the
+first or last entry. Batsim's links have one fixed bandwidth, so the loss is expressed as overhead: a
+transfer of B bytes at factor f moves B/f bytes over the storage's link, of which B are the job's own and
+the rest internal. The number of clients is known when the job starts and kept: the nodes of the job plus the
+transfers active on the storage at that moment.
+
+Source: concurrency-dependent throughput of disks as in L. Pottier et al., "Modeling the performance of
+scientific workflow executions on HPC platforms with burst buffers" (CLUSTER 2020), and the non-linear read
+and write factors of Fives; the figures of a table are the user's own measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.filesystems.interface import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """Factors in (0, 1] by number of clients, ascending."""
+
+    clients: tuple[int, ...]
+    factors: tuple[float, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Efficiency | None:
+        """``"1:1 8:0.9 64:0.55"``; None for an empty text. InputError says which entry is wrong."""
+        clients: list[int] = []
+        factors: list[float] = []
+        for entry in text.split():
+            count, colon, factor = entry.partition(":")
+            try:
+                clients.append(int(count))
+                factors.append(float(factor))
+            except ValueError:
+                colon = ""
+            if not colon or clients[-1] < 1 or not 0 < factors[-1] <= 1:
+                raise InputError(f"efficiency entry {entry!r} is not clients:factor with a factor in (0, 1]")
+            if len(clients) > 1 and clients[-1] <= clients[-2]:
+                raise InputError(f"efficiency entry {entry!r}: the numbers of clients must grow")
+        return cls(tuple(clients), tuple(factors)) if clients else None
+
+    def at(self, clients: int) -> float:
+        """The factor for so many clients."""
+        return float(np.interp(clients, self.clients, self.factors))
+
+    def overhead(self, sizes: IntArray, clients: IntArray) -> IntArray:
+        """int64[rows, s]: bytes moved beyond ``sizes`` int64[rows, s] to or from s storages that serve
+        ``clients`` int64[s], rounded to whole bytes."""
+        factors = np.interp(clients, self.clients, self.factors)
+        extra: IntArray = np.rint(sizes * (1.0 / factors - 1.0)).astype(np.int64)
+        return extra

@@ -1,0 +1,235 @@
+"""PFS: a parallel file system like Lustre. docs/background/pfs.md explains it with a figure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing, read_grid, write_grid
+from batfs.filesystems.efficiency import Efficiency
+from batfs.filesystems.interface import (
+    Grid,
+    Hold,
+    IntArray,
+    IoPlan,
+    IoRequest,
+    Outcome,
+    Placement,
+    Setup,
+    Traffic,
+    Volume,
+)
+from batfs.filesystems.services import GatewayChoice, Gateways, MetadataServers, service_nodes
+from batfs.filesystems.traffic import split_by, split_evenly, split_rows
+from batfs.plugins import Size
+from batfs.storage.interface import StorageView
+
+
+def stripe_layout(size: int, stripe_size: int, count: int) -> IntArray:
+    """int64[count]: bytes of a file of ``size`` bytes on each of the ``count`` targets it is striped over.
+
+    Stripe i lies on target i mod count (Lustre manual, "File layout (striping)"): target t gets the full
+    rounds, and of the last, partial round what reaches it.
+    """
+    rounds, rest = divmod(size, stripe_size * count)
+    out = np.full(count, rounds * stripe_size, dtype=np.int64)
+    if rest:
+        full, partial = divmod(rest, stripe_size)
+        out[:full] += stripe_size
+        if partial:
+            out[full] += partial
+    return out
+
+
+@MODELS.register("pfs")
+class ParallelFileSystem(Model):
+    """Storage targets behind servers; files striped over them; every node speaks with every target of a file.
+
+    ``stripe_count`` targets a file (0: all of them; Lustre's default is 1), ``stripe_size`` bytes a stripe.
+    A job with f files uses up to f * stripe_count targets. Which ones: the allocation policy, one target
+    after the other. Gateways, metadata servers and an efficiency table are off unless configured: see
+    ``services`` and ``efficiency``.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        stripe_count: int = 1,
+        stripe_size: Size = 1 << 20,
+        gateways: str = "",
+        gateways_per_job: int = 1,
+        gateway_choice: GatewayChoice = "round_robin",
+        metadata_servers: str = "",
+        operations_per_file: int = 3,
+        operation_work: float = 2e4,
+        efficiency: str = "",
+        timing: Timing = "overlap",
+        reserve: Reserve = "both",
+    ) -> None:
+        super().__init__(setup, timing=timing, reserve=reserve)
+        if stripe_count < 0 or stripe_size < 1:
+            raise InputError("stripe_count must be 0 (all) or more, and stripe_size at least one byte")
+        self.stripe_count = min(stripe_count, len(self.storages)) or len(self.storages)
+        self.stripe_size = stripe_size
+        ids = service_nodes(setup, "gateway", gateways)
+        self.gateways = Gateways(setup, ids, gateways_per_job, gateway_choice) if ids else None
+        servers = service_nodes(setup, "metadata", metadata_servers)
+        self.metadata = MetadataServers(servers, operations_per_file, operation_work) if servers else None
+        self.efficiency = Efficiency.parse(efficiency)
+        servers_of = {node.name: node.id for node in setup.nodes}
+        self._server = {s.id: servers_of.get(s.property("server") or "") for s in self.storages}
+
+    def own_nodes(self) -> Sequence[int]:
+        gateways = self.gateways.ids if self.gateways else ()
+        metadata = self.metadata.ids if self.metadata else ()
+        return tuple(sorted({*gateways, *metadata}))
+
+    def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+        volume, nodes = request.volume, request.nodes
+        reads: list[Traffic] = []
+        writes: list[Traffic] = []
+        if len(self.storages) == 1:
+            held = self._only_storage(request, view)
+            if isinstance(held, Hold):
+                return held
+            ids: tuple[int, ...] = (self.storages[0].id,)
+            if volume.reads:
+                reads.append(read_grid(ids, nodes, (volume.reads,)))
+            if volume.writes:
+                writes.append(write_grid(nodes, ids, (volume.writes,)))
+        else:
+            striped = self._striped(request, view, rng)
+            if isinstance(striped, Hold):
+                return striped
+            held, ids, read_sizes, write_sizes = striped
+            if volume.reads:
+                reads.append(Grid(ids, nodes, read_sizes.T))
+            if volume.writes:
+                writes.append(Grid(nodes, ids, write_sizes))
+        plan = IoPlan(self.name, held, reads, writes, timing=self.timing_of(request))
+        if self.efficiency is not None:
+            self._add_overhead(plan, view, self.efficiency)
+        if self.gateways is not None:
+            self._forward(plan, request, rng, self.gateways)
+        if self.metadata is not None:
+            plan.flops = self.metadata.flops(volume, len(nodes))
+        return plan
+
+    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
+        if self.gateways is not None:
+            self.gateways.started()
+
+    # ---- which bytes on which targets ---------------------------------------------------------------------
+
+    def _only_storage(self, request: IoRequest, view: StorageView) -> tuple[Placement, ...] | Hold:
+        """The one storage there is, without asking the policy."""
+        need = self.held_bytes(request.volume.reads, request.volume.writes)
+        if need > view.free(request.start, request.end)[self.setup.positions[0]]:
+            return self.hold([need], request, view)
+        return (Placement(self.storages[0].id, need),) if need else ()
+
+    def _striped(
+        self, request: IoRequest, view: StorageView, rng: random.Random
+    ) -> tuple[tuple[Placement, ...], tuple[int, ...], IntArray, IntArray] | Hold:
+        """(placements, target ids ascending, bytes read and written int64[n, targets])."""
+        volume = request.volume
+        reads, writes = self.layout(volume, len(request.nodes))
+        by_target = zip(reads.sum(axis=0).tolist(), writes.sum(axis=0).tolist(), strict=True)
+        needs = [self.held_bytes(r, w) for r, w in by_target]
+        chosen = self.choose(needs, request, view, rng)
+        if isinstance(chosen, Hold):
+            return chosen
+        held = tuple(Placement(s, size) for s, size in sorted(share for c in chosen for share in c) if size)
+        if any(len(shares) > 1 for shares in chosen):
+            # a policy that splits by itself: each column follows its shares
+            reads, writes = (
+                np.concatenate(
+                    [
+                        np.array([split_by(int(v), [s for _, s in shares]) for v in matrix[:, k]])
+                        for k, shares in enumerate(chosen)
+                    ],
+                    axis=1,
+                )
+                for matrix in (reads, writes)
+            )
+        targets = [storage for shares in chosen for storage, _ in shares]
+        order = sorted(range(len(targets)), key=targets.__getitem__)
+        ids = tuple(targets[i] for i in order)
+        return held, ids, reads[:, order], writes[:, order]
+
+    def layout(self, volume: Volume, n: int) -> tuple[IntArray, IntArray]:
+        """Bytes read and written int64[n, targets] by each node on each target used, not yet named.
+
+        ``shared``: each of the f files is striped over its own targets as long as there are enough, and every
+        node touches an equal part of each. ``per_node``: a node's files are its own; the targets of node j
+        start where those of node j-1 end (round robin).
+        """
+        m, k = len(self.storages), self.stripe_count
+        if volume.pattern == "shared":
+            count = min(volume.files * k, m)
+            sets = max(1, count // k)
+            return (
+                split_rows(self._shared(volume.reads, sets, count), n).T,
+                split_rows(self._shared(volume.writes, sets, count), n).T,
+            )
+        each = min(-(-volume.files // n) * k, m)
+        count = min(each * n, m)
+        return self._per_node(volume.reads, n, each, count), self._per_node(volume.writes, n, each, count)
+
+    def _shared(self, size: int, sets: int, count: int) -> IntArray:
+        """int64[count]: ``size`` bytes in ``sets`` sets of stripes over ``count`` targets."""
+        bounds = [count * s // sets for s in range(sets + 1)]
+        return np.concatenate(
+            [
+                stripe_layout(part, self.stripe_size, bounds[s + 1] - bounds[s])
+                for s, part in enumerate(split_evenly(size, sets).tolist())
+            ]
+        )
+
+    def _per_node(self, size: int, n: int, each: int, count: int) -> IntArray:
+        out = np.zeros((n, count), dtype=np.int64)
+        start = np.arange(n) * each % count
+        for j, part in enumerate(split_evenly(size, n).tolist()):
+            out[j, (start[j] + np.arange(each)) % count] = stripe_layout(part, self.stripe_size, each)
+        return out
+
+    # ---- what comes on top --------------------------------------------------------------------------------
+
+    def _add_overhead(self, plan: IoPlan, view: StorageView, efficiency: Efficiency) -> None:
+        """Overhead travels between a target and its server where the server is a known resource, so that it
+        slows the target's own link only; else on the same routes as the job's bytes."""
+        extra: list[Traffic] = []
+        for reading, traffics in ((True, plan.reads), (False, plan.writes)):
+            for grid in traffics:
+                assert isinstance(grid, Grid)
+                ids = grid.sources if reading else grid.destinations
+                sizes = grid.sizes.T if reading else grid.sizes
+                active = view.transfers[[self.position[s] for s in ids]]
+                overhead = efficiency.overhead(sizes, (sizes > 0).sum(axis=0) + active)
+                if all(self._server[s] is not None for s in ids):
+                    for k, s in enumerate(ids):
+                        server = self._server[s]
+                        assert server is not None
+                        ends = ((s,), (server,)) if reading else ((server,), (s,))
+                        extra.append(Grid(*ends, overhead[:, k].sum(keepdims=True)[None, :]))
+                else:
+                    extra.append(grid._replace(sizes=overhead.T if reading else overhead))
+        plan.internal = (*plan.internal, *extra)
+
+    def _forward(self, plan: IoPlan, request: IoRequest, rng: random.Random, gateways: Gateways) -> None:
+        picked = gateways.choose(request.nodes, rng)
+        outer: dict[bool, list[Traffic]] = {True: [], False: []}
+        inner: list[Traffic] = []
+        for reading, traffics in ((True, plan.reads), (False, plan.writes)):
+            for grid in traffics:
+                assert isinstance(grid, Grid)
+                far, near = gateways.redirect(grid, picked, reading=reading)
+                outer[reading].append(far)
+                inner.append(near)
+        plan.reads, plan.writes = outer[True], outer[False]
+        plan.internal = (*plan.internal, *inner)
+        plan.notes = {**plan.notes, "gateways": list(picked)}

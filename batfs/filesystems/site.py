@@ -1,0 +1,271 @@
+"""All file systems of one machine: made from the platform's properties and the configuration.
+
+A storage belongs to the file system its ``filesystem`` property names. Its model is, in this order: what the
+configuration says for that file system, the ``model`` property of its storages (or their zones), the general
+``filesystem`` setting, ``dfs:replication=1`` where every storage belongs to a node (plain local disks), else
+``pfs``. Models, options and policies are words ``name:key=value``; options may also stand as keys of the file
+system's table in the configuration.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from batfs.errors import InputError, unknown
+from batfs.filesystems import models as _registered  # noqa: F401  (fills the registry)
+from batfs.filesystems.base import make_model
+from batfs.filesystems.interface import (
+    FileSystemModel,
+    Hold,
+    IoPlan,
+    IoRequest,
+    Move,
+    Setup,
+    Topology,
+    Volume,
+)
+from batfs.filesystems.overlay import TakenView
+from batfs.protocol.messages import Resource
+from batfs.storage.interface import StorageView
+from batfs.storage.policies import make_policy
+from batfs.workload.io import requested_io
+from batfs.workload.model import Composed, Delay, Profile, Recv, Send, UsageTrace
+
+DEFAULT_POLICY = "round_robin"
+
+
+class FileSystems:
+    """The models of a machine by name, in order of name; its storages (all, ascending ids, with what the
+    configuration changed in their properties); and where plain ``io_reads``/``io_writes`` go."""
+
+    def __init__(
+        self,
+        models: Mapping[str, FileSystemModel],
+        storages: Sequence[Resource],
+        defaults: tuple[str, str],
+        *,
+        dynamic_jobs: bool,
+    ) -> None:
+        self.storages = tuple(storages)
+        self.position = {storage.id: k for k, storage in enumerate(self.storages)}
+        self.models = dict(sorted(models.items()))
+        self.default_reads, self.default_writes = defaults
+        self.dynamic_jobs = dynamic_jobs
+        self._owner: dict[int, tuple[Move, str]] = {}
+        self.own_nodes: tuple[int, ...] = tuple(
+            sorted({node for model in self.models.values() for node in model.own_nodes()})
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.models)
+
+    def announcements(self) -> list[str]:
+        """Sentences to say once at the start."""
+        said = [sentence for model in self.models.values() for sentence in model.announcements()]
+        return list(dict.fromkeys(said))
+
+    def volumes(self, job_id: str, profile: Profile) -> tuple[Volume, ...]:
+        """What the job asks of each file system, in the profile's order; () without I/O.
+
+        InputError (place: the job) for an unknown file system or bytes on a machine without storages.
+        """
+        requested = requested_io(profile, f"job {job_id}: profile")
+        if not requested:
+            return ()
+        found: list[Volume] = []
+        for part in requested:
+            named = part.filesystem
+            if named is None and self.default_reads != self.default_writes:
+                if part.reads:
+                    found.append(self._volume(job_id, self.default_reads, part.reads, 0, part))
+                if part.writes:
+                    found.append(self._volume(job_id, self.default_writes, 0, part.writes, part))
+            else:
+                name = self.default_reads if named is None else named
+                found.append(self._volume(job_id, name, part.reads, part.writes, part))
+        return tuple(found)
+
+    def _volume(self, job_id: str, name: str, reads: int, writes: int, part: Any) -> Volume:
+        if not self.models:
+            raise InputError("asks for I/O, but the platform has no storage", place=f"job {job_id}")
+        if name not in self.models:
+            raise unknown("file system", name, self.models, place=f"job {job_id}")
+        return Volume(name, reads, writes, part.files, part.pattern, part.options)
+
+    def cannot(self, profile: Profile) -> str | None:
+        """Why a job with this profile can't have its I/O simulated in this setting; None if it can.
+
+        Batsim merges I/O only into parallel tasks: it ignores it on a ``delay``, ``send``, ``recv`` or trace,
+        and crashes on a ``composed`` job given inline I/O. With dynamic jobs the I/O becomes jobs of its own.
+        """
+        if self.dynamic_jobs:
+            return None
+        if isinstance(profile, Composed):
+            return "its profile is composed: its I/O needs dynamic jobs (--enable-dynamic-jobs)"
+        if isinstance(profile, Delay | Send | Recv | UsageTrace):
+            kind = type(profile).__name__.lower()
+            return f"its profile is a {kind}: Batsim ignores I/O there, so it needs --enable-dynamic-jobs"
+        return None
+
+    def plan(
+        self,
+        job_id: str,
+        nodes: Sequence[int],
+        volumes: Sequence[Volume],
+        start: float,
+        end: float,
+        view: StorageView,
+        rng: random.Random,
+    ) -> tuple[IoPlan, ...] | Hold:
+        """One plan for each volume, in order, or the first Hold: all of them or nothing.
+
+        Later volumes see the bytes of the earlier ones taken. Changes nothing but the memory of policies.
+        """
+        if len(volumes) == 1:
+            volume = volumes[0]
+            outcome = self.models[volume.filesystem].plan(
+                IoRequest(job_id, nodes, volume, start, end), view, rng
+            )
+            return outcome if isinstance(outcome, Hold) else (outcome,)
+        plans: list[IoPlan] = []
+        seen = view
+        for volume in volumes:
+            model = self.models[volume.filesystem]
+            outcome = model.plan(IoRequest(job_id, nodes, volume, start, end), seen, rng)
+            if isinstance(outcome, Hold):
+                return outcome
+            plans.append(outcome)
+            if outcome.placements:
+                taken = [(self.position[p.storage], p.size) for p in outcome.placements]
+                seen = TakenView(seen, taken)
+        return tuple(plans)
+
+    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
+        """The plan's bytes are reserved and the job (or its stage-in) is on its way."""
+        self.models[plan.file_system].started(request, plan, now)
+
+    def ended(self, job_id: str, success: bool, now: float) -> None:
+        """The job's last activity is over, or it was killed."""
+        for model in self.models.values():
+            model.ended(job_id, success, now)
+
+    def upkeep(self, view: StorageView, rng: random.Random, now: float) -> list[Move]:
+        """Moves the file systems want for themselves; none without dynamic jobs."""
+        if not self.dynamic_jobs:
+            return []
+        moves: list[Move] = []
+        for name, model in self.models.items():
+            for move in model.upkeep(view, rng, now):
+                self._owner[id(move)] = (move, name)
+                moves.append(move)
+        return moves
+
+    def moved(self, move: Move, success: bool) -> None:
+        """A move of ``upkeep`` has ended, or could not be made."""
+        _, name = self._owner.pop(id(move))
+        self.models[name].moved(move, success)
+
+    def lost(self, resources: Sequence[int]) -> None:
+        """These resources are gone for good."""
+        for model in self.models.values():
+            model.lost(resources)
+
+    def released(self) -> list[str]:
+        """Keys of kept placements whose bytes go now; each is named once."""
+        return [key for model in self.models.values() for key in model.released()]
+
+
+def make_filesystems(
+    config: Mapping[str, Any],
+    compute: Sequence[Resource],
+    storages: Sequence[Resource],
+    *,
+    platform: Topology | None = None,
+    dynamic_jobs: bool = False,
+) -> FileSystems:
+    """The file systems of a machine.
+
+    ``config`` may hold ``filesystems`` ({name: {model, policy, options...}}), ``filesystem`` (a model for
+    those that name none), ``policy`` (an allocation policy likewise), ``default_filesystem`` (a name, or
+    ``reads=NAME,writes=NAME``) and ``storages`` ({storage name: {filesystem, ...}}, over the platform's
+    properties). Raises InputError with the place in the configuration.
+    """
+    overrides: Mapping[str, Mapping[str, Any]] = config.get("storages") or {}
+    known = sorted(storages, key=lambda s: s.id)
+    for name in overrides:
+        if name not in {s.name for s in known}:
+            raise unknown("storage", name, (s.name for s in known), place="storages")
+    known = [_overridden(s, overrides.get(s.name)) for s in known]
+    groups: dict[str, list[tuple[int, Resource]]] = {}
+    for position, storage in enumerate(known):
+        groups.setdefault(storage.property("filesystem") or "storage", []).append((position, storage))
+    tables: Mapping[str, Mapping[str, Any]] = config.get("filesystems") or {}
+    for name in tables:
+        if name not in groups:
+            raise unknown("file system", name, groups, place="filesystems")
+    siblings = {name: [s for _, s in members] for name, members in groups.items()}
+    models: dict[str, FileSystemModel] = {}
+    for name, members in sorted(groups.items()):
+        table = dict(tables.get(name) or {})
+        spec = table.pop("model", None) or _model_of(name, siblings[name], config.get("filesystem"))
+        policy = table.pop("policy", None) or config.get("policy") or DEFAULT_POLICY
+        setup = Setup(
+            name,
+            [s for _, s in members],
+            [p for p, _ in members],
+            compute,
+            make_policy(str(policy)),
+            table,
+            siblings,
+            platform,
+            dynamic_jobs,
+        )
+        models[name] = make_model(str(spec), setup)
+    defaults = _defaults(config.get("default_filesystem"), siblings)
+    return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs)
+
+
+def _overridden(storage: Resource, more: Mapping[str, Any] | None) -> Resource:
+    if not more:
+        return storage
+    return replace(storage, properties={**storage.properties, **{k: str(v) for k, v in more.items()}})
+
+
+def _model_of(name: str, storages: Sequence[Resource], general: str | None) -> str:
+    named = {spec for storage in storages if (spec := storage.property("model"))}
+    if len(named) > 1:
+        raise InputError(
+            f"the storages of the file system {name!r} name different models: {', '.join(sorted(named))}"
+        )
+    if named:
+        return named.pop()
+    if general:
+        return general
+    return "dfs:replication=1" if all(storage.property("node") for storage in storages) else "pfs"
+
+
+def _defaults(text: str | None, groups: Mapping[str, Sequence[Resource]]) -> tuple[str, str]:
+    """Where plain reads and writes go. Unless said: the file system whose storages belong to no node and
+    that holds most targets, ties to the first name; any if all belong to nodes."""
+    if text:
+        reads = writes = text
+        if "=" in text:
+            parts = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(","))
+            if set(parts) != {"reads", "writes"}:
+                raise InputError(
+                    f"{text!r} is neither a file system nor reads=NAME,writes=NAME",
+                    place="default_filesystem",
+                )
+            reads, writes = parts["reads"], parts["writes"]
+        for name in (reads, writes):
+            if name not in groups:
+                raise unknown("file system", name, groups, place="default_filesystem")
+        return reads, writes
+    if not groups:
+        return "", ""
+    shared = {n: s for n, s in groups.items() if not all(x.property("node") for x in s)} or dict(groups)
+    best = min(shared, key=lambda n: (-len(shared[n]), n))
+    return best, best

@@ -13,7 +13,7 @@ def audit(ledger: Ledger) -> None:
     """Raise LedgerError unless, recomputed from the live reservations alone,
 
     - the bytes free now and the counts of reservations are those kept, and lie within [0, capacity];
-    - no storage is above capacity at any instant from now on;
+    - no storage is above capacity at any instant from now on (what is past its end ends now);
     - what is booked starts later, what is held has begun;
     - with ``release_at_end`` nothing is past its end;
     - every coming start and end is on the agenda.
@@ -46,8 +46,7 @@ def audit(ledger: Ledger) -> None:
             else:
                 booked[i] += 1
             changes[i].append((max(line.start, ledger.now), 1, share.size))
-            if line.end > ledger.now:
-                changes[i].append((line.end, 0, -share.size))
+            changes[i].append((max(line.end, math.nextafter(ledger.now, math.inf)), 0, -share.size))
     for i, storage in enumerate(ledger.storages):
         ensure(0 <= held[i] <= storage.capacity, f"{held[i]} bytes held on {storage.name!r}")
         left = storage.capacity - held[i]

@@ -66,7 +66,7 @@ class Ledger:
 
     With ``release_at_end`` (a replay, leases) ``advance`` releases what has reached its end. Without it (a
     scheduler: bytes stay until the job has really gone) an end is only a promise, used to answer questions
-    about the future; bytes are held until ``release``, and nothing can be booked ahead.
+    about the future; bytes are held until ``release``, and what is past its end counts as ending now.
     """
 
     def __init__(
@@ -176,6 +176,7 @@ class Ledger:
             if reservation.state == HELD and r_end <= self._now:  # past its promised end, still there
                 if begin <= self._now:
                     used += size
+                    changes.append((self._now, -size))
                 continue
             if r_start >= end or r_end <= begin:
                 continue
@@ -215,8 +216,6 @@ class Ledger:
         begin = self._now if start is None else start
         if not self._now <= begin < end:
             raise LedgerError(f"the window [{begin}, {end}) is empty or begins before now ({self._now})")
-        if begin > self._now and not self.release_at_end:
-            raise LedgerError("this ledger holds until release: nothing can be booked ahead")
         merged = _merged(shares, len(self._left))
         for share in merged:
             room = self.room(share.index, begin, end)
@@ -265,7 +264,9 @@ class Ledger:
     def advance(self, to: float) -> None:
         """Move the time: bookings whose start has come are held; with ``release_at_end``, ends release.
 
-        At one instant ends come before starts, each in the order the reservations were made.
+        At one instant ends come before starts, each in the order the reservations were made. Without
+        ``release_at_end`` a booking may find its bytes still held past a promised end: NoRoomError, with the
+        time at the booking's start and the booking gone.
         """
         if not to >= self._now:
             raise LedgerError(f"time can't run back from {self._now} to {to}")
@@ -276,8 +277,7 @@ class Ledger:
                 continue
             self._now = max(self._now, time)
             if what:
-                self._unbook(line)
-                self._hold(line)
+                self._begin(line)
             else:
                 self.release(line)
         self._now = to
@@ -323,6 +323,14 @@ class Ledger:
                 self._stale.add(i)
             for listener in self._listeners:
                 listener(self._now, i, self.storages[i].capacity - left)
+
+    def _begin(self, line: Reservation) -> None:
+        for share in line.shares:
+            if share.size > self._left[share.index]:  # only possible where ends are promises
+                self.release(line)
+                raise NoRoomError(self.storages[share.index], share.size, self._left[share.index])
+        self._unbook(line)
+        self._hold(line)
 
     def _let_go(self, line: Reservation) -> None:
         if self._held is not None:

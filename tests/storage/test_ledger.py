@@ -132,8 +132,6 @@ def test_held_until_release() -> None:
     assert ledger.room(0, 8.0, 9.0) == 3
     with pytest.raises(NoRoomError):
         ledger.reserve([Share(0, 4)])
-    with pytest.raises(LedgerError, match="booked ahead"):
-        ledger.reserve([Share(0, 1)], start=9.0)
     ledger.release(line)
     ledger.validate()
 
@@ -170,4 +168,25 @@ def test_no_storages() -> None:
     ledger = book()
     assert ledger.free(0, 1).tolist() == []
     ledger.advance(5.0)
+    ledger.validate()
+
+
+def test_bookings_on_promised_ends() -> None:
+    ledger = book(10, release_at_end=False)
+    line = ledger.reserve([Share(0, 7)], end=5.0)
+    booking = ledger.reserve([Share(0, 10)], start=5.0, end=6.0)
+    ledger.validate()
+    ledger.release(booking)
+    booking = ledger.reserve([Share(0, 10)], start=5.0, end=6.0)
+    with pytest.raises(NoRoomError):  # the promise wasn't kept
+        ledger.advance(5.0)
+    assert booking.state == "released"
+    ledger.advance(5.5)
+    late = ledger.reserve([Share(0, 8)], start=6.0, end=7.0)
+    assert ledger.free(5.5, 7.0).tolist() == [2]
+    assert ledger.room(0, 5.5, 7.0) == 2
+    ledger.validate()
+    ledger.release(line)
+    ledger.advance(6.5)
+    assert late.state == "held"
     ledger.validate()

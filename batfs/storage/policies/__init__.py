@@ -10,10 +10,20 @@ from __future__ import annotations
 from typing import cast
 
 from batfs.storage.interface import AllocationPolicy
-from batfs.storage.policies import classic
+from batfs.storage.policies import bandwidth, classic, composite, originals, sampled
 from batfs.storage.policies.base import POLICIES
 
-__all__ = ["POLICIES", "classic", "known_policies", "make_policy"]
+# importing these modules registers their policies
+__all__ = [
+    "POLICIES",
+    "bandwidth",
+    "classic",
+    "composite",
+    "known_policies",
+    "make_policy",
+    "originals",
+    "sampled",
+]
 
 
 def make_policy(text: str) -> AllocationPolicy:

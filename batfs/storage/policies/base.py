@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,18 +28,65 @@ def draw(rng: random.Random, n: int) -> int:
     return int(rng.random() * n)
 
 
-class ScoringPolicy(ABC):
-    """Among the storages where the request fits: the highest score; ties go to the lowest index."""
+def equal_shares(indices: Sequence[int], size: int) -> Choice:
+    """``size`` bytes in equal shares; the first ones get the bytes left over."""
+    share, left = divmod(size, len(indices))
+    return tuple(Share(index, share + (place < left)) for place, index in enumerate(indices))
+
+
+class Policy(ABC):
+    """A policy that ranks the storages where the request fits.
+
+    A request may ask for several storages (``options["count"]``, as striping does): it then gets equal
+    shares on that many distinct ones, each with room for its share; with fewer to be had, nothing.
+    """
 
     name: str
+
+    @abstractmethod
+    def pick(
+        self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
+    ) -> Sequence[int]:
+        """The ``count`` best of ``among`` (at least ``count`` indices, ascending), best first."""
+
+    def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
+        size = request.size
+        count = min(int(request.options.get("count", 1)), size) if request.options else 1
+        if count <= 1:
+            among = fitting(view, request)
+            if not len(among):
+                return None
+            return (Share(self.pick(view, request, among, 1, rng)[0], size),)
+        among = fitting(view, request, -(-size // count))
+        if len(among) < count:
+            return None
+        return equal_shares(self.pick(view, request, among, count, rng), size)
+
+
+class ScoringPolicy(Policy):
+    """The highest score wins; then the highest ``tie_break``, if there is one; then the lowest index."""
 
     @abstractmethod
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray | FloatArray:
         """One number for each index of ``among``; higher is better."""
 
-    def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
-        among = fitting(view, request)
-        if not len(among):
-            return None
-        best = among[np.argmax(self.score(view, request, among))]
-        return (Share(int(best), request.size),)
+    def tie_break(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray | None:
+        return None
+
+    def pick(
+        self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
+    ) -> Sequence[int]:
+        scores = self.score(view, request, among)
+        second = self.tie_break(view, request, among)
+        if count > 1:
+            order = np.argsort(-scores, kind="stable") if second is None else np.lexsort((-second, -scores))
+            return [int(i) for i in among[order[:count]]]
+        if second is None:
+            return (int(among[scores.argmax()]),)
+        alike = np.flatnonzero(scores == scores.max())
+        return (int(among[alike[second[alike].argmax()]]),)
+
+
+def most_free(view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
+    """Bytes free during the request's window: a tie-break that spreads the load."""
+    return view.free(request.start, request.end)[among]

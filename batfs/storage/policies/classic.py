@@ -7,30 +7,32 @@ Free bytes are those of the request's whole window: capacity less the peak held 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from batfs.storage.interface import Choice, FloatArray, IntArray, Share, SpaceRequest, StorageView
-from batfs.storage.policies.base import POLICIES, ScoringPolicy, draw
-from batfs.storage.view import fitting
+from batfs.storage.interface import FloatArray, IntArray, SpaceRequest, StorageView
+from batfs.storage.policies.base import POLICIES, Policy, ScoringPolicy, draw
 
 
 @POLICIES.register("random")
-class Random:
+class Random(Policy):
     """Uniform among the storages where the request fits."""
 
     name = "random"
 
-    def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
-        among = fitting(view, request)
-        if not len(among):
-            return None
-        return (Share(int(among[draw(rng, len(among))]), request.size),)
+    def pick(
+        self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
+    ) -> Sequence[int]:
+        if count == 1:
+            return (int(among[draw(rng, len(among))]),)
+        left = among.tolist()
+        return [left.pop(draw(rng, len(left))) for _ in range(count)]
 
 
 @POLICIES.register("round_robin")
-class RoundRobin:
+class RoundRobin(Policy):
     """The first storage after the last one chosen, in a fixed cycle, where the request fits.
 
     ``over=storage`` cycles through storages by index; ``over=group`` takes the first storage of each group
@@ -42,45 +44,44 @@ class RoundRobin:
     def __init__(self, over: Literal["storage", "group"] = "storage") -> None:
         self.over = over
         self._last = -1  # place in the cycle of the last choice
-        self._places: tuple[int, IntArray] = (-1, np.zeros(0, dtype=np.int64))
+        self._cycle: tuple[object, IntArray] = (None, np.zeros(0, dtype=np.int64))
 
-    def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
-        among = fitting(view, request)
-        if not len(among):
-            return None
+    def pick(
+        self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
+    ) -> Sequence[int]:
         if self.over == "storage":
-            after = int(np.searchsorted(among, self._last, side="right"))
-            index = self._last = int(among[after % len(among)])
-        else:
-            places = self._place_in_cycle(view)
-            index = int(among[np.argmin((places[among] - self._last - 1) % len(places))])
-            self._last = int(places[index])
-        return (Share(index, request.size),)
+            after = int(among.searchsorted(self._last, side="right"))
+            chosen = [int(among[(after + k) % len(among)]) for k in range(count)]
+            self._last = chosen[-1]
+            return chosen
+        places = self._places(view)
+        turns = (places[among] - self._last - 1) % len(places)
+        chosen = [int(i) for i in among[np.argsort(turns)[:count]]]
+        self._last = int(places[chosen[-1]])
+        return chosen
 
-    def _place_in_cycle(self, view: StorageView) -> IntArray:
-        if self._places[0] != id(view.storages):
-            groups = view.storages.groups.tolist()
+    def _places(self, view: StorageView) -> IntArray:
+        """int64[m]: each storage's place in the cycle over groups."""
+        if self._cycle[0] is not view.storages:
             seen: dict[int, int] = {}
-            rank = []
-            for group in groups:
-                rank.append((seen.get(group, 0), group))
+            keys: list[tuple[int, int, int]] = []
+            for index, group in enumerate(view.storages.groups.tolist()):
+                keys.append((seen.get(group, 0), group, index))
                 seen[group] = seen.get(group, 0) + 1
-            cycle = sorted(range(len(groups)), key=lambda i: (rank[i], i))
-            places = np.empty(len(groups), dtype=np.int64)
-            places[cycle] = np.arange(len(groups))
-            self._places = (id(view.storages), places)
-        return self._places[1]
+            places = np.empty(len(keys), dtype=np.int64)
+            places[[index for _, _, index in sorted(keys)]] = np.arange(len(keys))
+            self._cycle = (view.storages, places)
+        return self._cycle[1]
 
 
 @POLICIES.register("first_fit")
-class FirstFit:
-    """The lowest index where the request fits."""
+class FirstFit(ScoringPolicy):
+    """The lowest index where the request fits. Score: -index."""
 
     name = "first_fit"
 
-    def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
-        among = fitting(view, request)
-        return (Share(int(among[0]), request.size),) if len(among) else None
+    def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
+        return -among
 
 
 @POLICIES.register("best_fit")

@@ -20,16 +20,10 @@ from batfs.storage.split import block_sizes, choose_blocks
 from batfs.storage.view import SystemView
 
 
-def system(
-    capacities: Sequence[int], groups: str, write: float = 3.0, read: float = 4.0, net: float = 10.0
-) -> Ledger:
-    return Ledger(
-        (
-            Storage(i, f"s{i}", c, "", groups[i], read_bandwidth=read, write_bandwidth=write, network_bandwidth=net)
-            for i, c in enumerate(capacities)
-        ),
-        release_at_end=True,
-    )  # fmt: skip
+def system(capacities: Sequence[int], groups: str, net: float = 10.0) -> Ledger:
+    """Disks that read at 4 and write at 3 behind networks of ``net``."""
+    table = [Storage(i, f"s{i}", c, "", groups[i], 4.0, 3.0, net) for i, c in enumerate(capacities)]
+    return Ledger(table, release_at_end=True)
 
 
 def choose(

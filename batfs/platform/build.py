@@ -1,0 +1,447 @@
+"""From the elements of a platform file to hosts, links and zones, with SimGrid's defaults and checks."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+
+from batfs.errors import InputError, nearest, unknown
+from batfs.platform import settings
+from batfs.platform.model import Host, Network
+from batfs.platform.routing import extend
+from batfs.platform.shortest import DijkstraCacheZone, DijkstraZone, FloydZone, GraphZone
+from batfs.platform.star import StarZone, VivaldiZone
+from batfs.platform.topologies import TOPOLOGIES, ClusterSpec, Counters, expand_radical
+from batfs.platform.xml import read_elements
+from batfs.platform.zones import FullZone, Hop, NetPoint, Zone
+from batfs.units import parse_bandwidth, parse_speed, parse_time
+
+ROUTINGS: dict[str, type[Zone]] = {
+    "Full": FullZone,
+    "Floyd": FloydZone,
+    "Dijkstra": DijkstraZone,
+    "DijkstraCache": DijkstraCacheZone,
+    "Cluster": StarZone,
+    "Vivaldi": VivaldiZone,
+    "None": Zone,
+}
+_BY_LOWER = {name.lower(): kind for name, kind in ROUTINGS.items()}
+
+DEFAULT_LOOPBACK = "__loopback__"
+
+_bandwidth = lru_cache(maxsize=4096)(parse_bandwidth)
+_time = lru_cache(maxsize=4096)(parse_time)
+
+
+@lru_cache(maxsize=4096)
+def _speeds(text: str) -> tuple[float, ...]:
+    return tuple(parse_speed(part.strip()) for part in text.split(","))
+
+
+def _integer(text: str, what: str, least: int) -> int:
+    try:
+        value = int(float(text)) if text == "0.0" else int(text)
+    except ValueError:
+        raise InputError(f"{what} must be a whole number, found {text!r}") from None
+    if value < least:
+        raise InputError(f"{what} must be {least} or more, found {text!r}")
+    return value
+
+
+class Builder:
+    """Takes a platform's elements one by one; afterwards ``root``, ``hosts`` and ``network`` are complete."""
+
+    def __init__(self, config: Mapping[str, str]) -> None:
+        self.given = settings.checked(config)
+        self.config = dict(self.given)
+        self.network = Network()
+        self.hosts: list[Host] = []
+        self.points: dict[str, NetPoint] = {}
+        self.zones: list[Zone] = []
+        self.root: Zone | None = None
+        self.notes: list[str] = []
+        self.loopback = -1
+        self._zone: Zone | None = None
+        self._properties: list[dict[str, str]] = []
+        self._hops: list[Hop] = []
+        self._links_of_hosts: list[tuple[dict[str, str], int]] = []
+        self._cabinets: list[tuple[dict[str, str], int]] = []
+        self._backbone: tuple[dict[str, str], int] | None = None
+        self._counters = Counters()
+        self._old_routers: dict[str, Zone] = {}
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def read(self, path: str | os.PathLike[str]) -> None:
+        """Read the file and seal all zones."""
+        read_elements(path, self._start, self._end)
+        if self.root is None:
+            raise InputError("the platform holds no zone", file=path)
+        for zone in self.zones:
+            zone.seal(self.loopback)
+
+    def _start(self, tag: str, given: dict[str, str], line: int) -> None:
+        if tag in ("zone", "AS"):
+            self._open_zone(given, line)
+        elif tag in ("host", "link", "cluster", "config", "disk"):
+            self._properties.append({})
+        elif tag == "prop":
+            properties = self._properties[-1]
+            properties.setdefault(given["id"], given["value"])
+        elif tag == "link_ctn":
+            self._hops.append(self._hop(given))
+        elif tag == "router":
+            self._here("router")
+            point = self._add_point(given["id"])
+            point.coordinates = _coordinates(given["coordinates"], given["id"])
+        elif tag == "peer":
+            self._peer(given, line)
+        elif tag == "host_link":
+            self._links_of_hosts.append((given, line))
+        elif tag == "cabinet":
+            self._cabinets.append((given, line))
+        elif tag == "backbone":
+            self._backbone = (given, line)
+        elif tag == "platform":
+            self._version(given["version"])
+
+    def _end(self, tag: str, given: dict[str, str], line: int) -> None:
+        if tag == "host":
+            self._host(given, self._properties.pop(), line)
+        elif tag == "link":
+            self._link(given, self._properties.pop(), line)
+        elif tag in ("route", "zoneRoute", "ASroute", "bypassRoute", "bypassZoneRoute", "bypassASroute"):
+            self._route(tag, given)
+        elif tag in ("zone", "AS"):
+            self._close_zone()
+        elif tag == "cluster":
+            self._cluster(given, self._properties.pop(), line)
+        elif tag == "config":
+            self._set_config(self._properties.pop())
+        elif tag == "disk":
+            self._properties.pop()
+            parse_bandwidth(given["read_bw"])
+            parse_bandwidth(given["write_bw"])
+
+    def _version(self, text: str) -> None:
+        try:
+            version = round(float(text) * 100)
+        except (ValueError, OverflowError):
+            raise InputError(f"the platform's version {text!r} is not a number") from None
+        if not 400 <= version <= 410:
+            raise InputError(f"the platform's version is {text!r}; expected 4 to 4.1")
+
+    def _set_config(self, properties: dict[str, str]) -> None:
+        for key in sorted(properties):
+            settings.check(key, properties[key])
+            # what the command line says stands
+            self.config.setdefault(settings.canonical(key), properties[key])
+
+    # -- zones ----------------------------------------------------------------------------------------
+
+    def _here(self, what: str) -> Zone:
+        if self._zone is None:
+            raise InputError(f"a {what} has to be in a zone")
+        return self._zone
+
+    def _register_zone(self, zone: Zone) -> None:
+        if zone.name in self.points:
+            raise InputError(f"the zone's name {zone.name!r} is already taken")
+        self.points[zone.name] = zone.netpoint
+        self.zones.append(zone)
+        if zone.parent is None:
+            if self.root is not None:
+                raise InputError(
+                    f"a second outermost zone {zone.name!r}; put it and {self.root.name!r} into one zone"
+                )
+            self.root = zone
+            bandwidth = settings.number(self.config, "network/loopback-bw", 1e10)
+            latency = settings.number(self.config, "network/loopback-lat", 0.0)
+            self.loopback = self.network.add(DEFAULT_LOOPBACK, bandwidth, latency, fatpipe=True)
+
+    def _open_zone(self, given: dict[str, str], line: int) -> None:
+        kind = _BY_LOWER.get(given["routing"].lower())
+        if kind is None:
+            if given["routing"].lower() == "wifi":
+                raise InputError("routing 'Wifi' is not supported by batfs")
+            raise unknown("routing", given["routing"], ROUTINGS)
+        zone = kind(given["id"], self._zone, self.network, line)
+        self._register_zone(zone)
+        if isinstance(zone, GraphZone):
+            zone.onward = extend
+        self._zone = zone
+        self._properties.append(zone.properties)
+
+    def _close_zone(self) -> None:
+        zone = self._here("zone")
+        self._properties.pop()
+        if isinstance(zone, StarZone) and not isinstance(zone, VivaldiZone):
+            self._populate(zone)
+        for leftovers, what in (
+            (self._links_of_hosts, "host_link"),
+            (self._cabinets, "cabinet"),
+            ([self._backbone] if self._backbone else [], "backbone"),
+        ):
+            if leftovers:
+                raise InputError(
+                    f"<{what} id={leftovers[0][0]['id']!r}> is in the zone {zone.name!r} with routing "
+                    f"{zone.keyword!r}; it belongs in one with routing 'Cluster'"
+                )
+        self._zone = zone.parent
+
+    def _populate(self, zone: StarZone) -> None:
+        """The links of a ``routing="Cluster"`` zone, made when it closes."""
+        through: tuple[int, ...] = ()
+        if self._backbone is not None:
+            given, line = self._backbone
+            self._backbone = None
+            through = (
+                self.network.add(
+                    given["id"], _bandwidth(given["bandwidth"]), _time(given["latency"]), line=line
+                ),
+            )
+        for given, line in self._links_of_hosts:
+            point = self.points.get(given["id"])
+            if point is None or point.host < 0 or point.zone is not zone:
+                names = [member.name for member in zone.members if member.host >= 0]
+                raise self._unknown_at(f"host of the zone {zone.name!r}", given["id"], names, line)
+            up, down = (self._plain_link(given[way], line) for way in ("up", "down"))
+            zone.connect(point, (up, *through), (*through, down))
+        self._links_of_hosts.clear()
+        for given, line in self._cabinets:
+            speeds = _speeds(given["speed"])
+            for number in expand_radical(given["radical"]):
+                name = f"{given['prefix']}{number}{given['suffix']}"
+                point = self._new_host(name, speeds, 1, 0, {}, line)
+                bandwidth, latency = _bandwidth(given["bw"]), _time(given["lat"])
+                up = self.network.add(f"link_{name}_UP", bandwidth, latency, line=line)
+                down = self.network.add(f"link_{name}_DOWN", bandwidth, latency, line=line)
+                zone.connect(point, (up, *through), (*through, down))
+        self._cabinets.clear()
+
+    # -- hosts and links ------------------------------------------------------------------------------
+
+    def _add_point(self, name: str, host: int = -1) -> NetPoint:
+        if name in self.points:
+            raise InputError(f"the name {name!r} is already taken by another host, router or zone")
+        point = self.points[name] = NetPoint(name, self._zone, host=host)
+        return point
+
+    def _new_host(
+        self,
+        name: str,
+        speeds: tuple[float, ...],
+        cores: int,
+        pstate: int,
+        properties: Mapping[str, str],
+        line: int,
+    ) -> NetPoint:
+        zone = self._here("host")
+        if pstate >= len(speeds):
+            raise InputError(f"the host {name!r} starts in pstate {pstate}, but has {len(speeds)} speeds")
+        index = len(self.hosts)
+        point = self._add_point(name, index)
+        # zone properties are filled in when all are known, see load_platform
+        self.hosts.append(Host(index, name, speeds, cores, pstate, properties, zone.name, {}, line))
+        return point
+
+    def _host(self, given: dict[str, str], properties: dict[str, str], line: int) -> None:
+        self._here("host")
+        cores = _integer(given["core"], "core", 1)
+        pstate = _integer(given["pstate"], "pstate", 0)
+        point = self._new_host(given["id"], _speeds(given["speed"]), cores, pstate, properties, line)
+        point.coordinates = _coordinates(given["coordinates"], given["id"])
+
+    def _peer(self, given: dict[str, str], line: int) -> None:
+        zone = self._here("peer")
+        if not isinstance(zone, VivaldiZone):
+            raise InputError(f"<peer id={given['id']!r}> has to be in a zone with routing 'Vivaldi'")
+        point = self._new_host(given["id"], (parse_speed(given["speed"]),), 1, 0, {}, line)
+        point.coordinates = _coordinates(given["coordinates"], given["id"])
+        down = _bandwidth(given["bw_in"])
+        up_link = self.network.add(f"link_{point.name}_UP", _bandwidth(given["bw_out"]), 0.0, line=line)
+        down_link = self.network.add(f"link_{point.name}_DOWN", down, 0.0, line=line)
+        zone.connect(point, (up_link,), (down_link,))
+        if given["lat"]:
+            self.notes.append(
+                f"line {line}: the latency of the peer {point.name!r} is ignored, as SimGrid does; "
+                "use the third coordinate"
+            )
+
+    def _link(self, given: dict[str, str], properties: dict[str, str], line: int) -> None:
+        self._here("link")
+        policy = given["sharing_policy"]
+        if policy == "WIFI":
+            raise InputError(f"the link {given['id']!r}: sharing_policy 'WIFI' is not supported by batfs")
+        bandwidth, latency = _bandwidth(given["bandwidth"]), _time(given["latency"])
+        if policy in ("SPLITDUPLEX", "FULLDUPLEX"):
+            self.network.add_pair(given["id"], bandwidth, latency, properties=properties, line=line)
+        else:
+            fatpipe = policy == "FATPIPE"
+            self.network.add(
+                given["id"], bandwidth, latency, fatpipe=fatpipe, properties=properties, line=line
+            )
+
+    def _cluster(self, given: dict[str, str], properties: dict[str, str], line: int) -> None:
+        radicals = expand_radical(given["radical"])
+        speeds = _speeds(given["speed"])
+        cores = _integer(given["core"], "core", 1)
+        split = given["sharing_policy"] in ("SPLITDUPLEX", "FULLDUPLEX")
+
+        def optional(name: str, bandwidth: bool) -> float:
+            return (_bandwidth if bandwidth else _time)(given[name]) if given[name] else 0.0
+
+        spec = ClusterSpec(
+            given["id"],
+            radicals,
+            _bandwidth(given["bw"]),
+            _time(given["lat"]),
+            split,
+            given["topo_parameters"],
+            optional("loopback_bw", True),
+            optional("loopback_lat", False),
+            optional("limiter_link", True),
+            self._counters,
+            line,
+        )
+        if given["topology"] == "FLAT":
+            backbone = (optional("bb_bw", True), optional("bb_lat", False))
+            self._flat(given, spec, backbone, speeds, cores, properties)
+            return
+        zone = TOPOLOGIES[given["topology"]](spec, self._zone, self.network)
+        self._register_zone(zone)
+        outer, self._zone = self._zone, zone
+        for rank in range(zone.size()):
+            name = f"{given['prefix']}{spec.radicals[rank]}{given['suffix']}"
+            self._new_host(name, speeds, cores, 0, properties, line)
+            zone.add_node(rank)
+        zone.finish()
+        self._zone = outer
+        # a router SimGrid made for such clusters up to 3.26, accepted when a gateway names it
+        router = given["router_id"] or f"{given['prefix']}{given['id']}_router{given['suffix']}"
+        self._old_routers[router] = zone
+
+    def _flat(
+        self,
+        given: dict[str, str],
+        spec: ClusterSpec,
+        backbone: tuple[float, float],
+        speeds: tuple[float, ...],
+        cores: int,
+        properties: dict[str, str],
+    ) -> None:
+        network, line = self.network, spec.line
+        zone = StarZone(spec.id, self._zone, network, line)
+        zone.properties.update(properties)
+        self._register_zone(zone)
+        outer, self._zone = self._zone, zone
+        through: tuple[int, ...] = ()
+        if backbone[0] > 0 or backbone[1] > 0:
+            fatpipe = given["bb_sharing_policy"] == "FATPIPE"
+            through = (network.add(f"{spec.id}_backbone", *backbone, fatpipe=fatpipe, line=line),)
+        for number in spec.radicals:
+            point = self._new_host(
+                f"{given['prefix']}{number}{given['suffix']}", speeds, cores, 0, properties, line
+            )
+            name = f"{spec.id}_link_{number}"
+            if spec.has_loopback:
+                loop = network.add(
+                    f"{name}_loopback",
+                    spec.loopback_bandwidth,
+                    spec.loopback_latency,
+                    fatpipe=True,
+                    line=line,
+                )
+                zone.loopback[point.rank] = (loop,)
+            limiter: tuple[int, ...] = ()
+            if spec.limiter > 0:
+                limiter = (network.add(f"{name}_limiter", spec.limiter, 0.0, line=line),)
+            if spec.split_duplex:
+                up, down = network.add_pair(name, spec.bandwidth, spec.latency, line=line)
+            else:
+                up = down = network.add(name, spec.bandwidth, spec.latency, line=line)
+            zone.connect(point, (*limiter, up, *through), (*through, down, *limiter))
+        router = given["router_id"] or f"{given['prefix']}{spec.id}_router{given['suffix']}"
+        zone.connect(self._add_point(router), (), ())
+        self._zone = outer
+
+    # -- routes ---------------------------------------------------------------------------------------
+
+    def _unknown_at(self, kind: str, name: str, known: list[str], line: int) -> InputError:
+        close = nearest(name, known)
+        hint = f"did you mean {close!r}?" if close else None
+        return InputError(f"unknown {kind} {name!r}", place=f"line {line}", hint=hint)
+
+    def _plain_link(self, name: str, line: int) -> int:
+        found = self.network.by_name.get(name)
+        if found is None:
+            raise self._unknown_at("link", name, list(self.network.by_name), line)
+        return found
+
+    def _hop(self, given: dict[str, str]) -> Hop:
+        name, direction = given["id"], given["direction"]
+        if direction == "NONE":
+            link = self.network.by_name.get(name)
+            if link is not None:
+                return link, link
+            if name in self.network.split:
+                raise InputError(f"the SPLITDUPLEX link {name!r} needs direction='UP' or 'DOWN'")
+        else:
+            pair = self.network.split.get(name)
+            if pair is not None:
+                return pair if direction == "UP" else (pair[1], pair[0])
+            if name in self.network.by_name:
+                raise InputError(f"the link {name!r} is not SPLITDUPLEX, so it has no direction {direction}")
+        close = nearest(name, [*self.network.by_name, *self.network.split])
+        raise InputError(f"unknown link {name!r}", hint=f"did you mean {close!r}?" if close else None)
+
+    def _end_of_route(self, name: str, role: str) -> NetPoint:
+        found = self.points.get(name)
+        if found is not None:
+            return found
+        zone = self._old_routers.get(name)
+        if zone is not None:
+            self.notes.append(
+                f"{name!r} is taken as a router of the {zone.keyword} cluster {zone.name!r} without links "
+                "of its own, as in SimGrid up to 3.26; newer versions make no such router and refuse the file"
+            )
+            point = self.points[name] = NetPoint(name, zone)
+            return point
+        close = nearest(name, self.points)
+        raise InputError(
+            f"{role}={name!r} names no host, router or zone declared so far",
+            hint=f"did you mean {close!r}?" if close else None,
+        )
+
+    def _route(self, tag: str, given: dict[str, str]) -> None:
+        zone = self._here("route")
+        hops, self._hops = self._hops, []
+        src, dst = (self._end_of_route(given[role], role) for role in ("src", "dst"))
+        gw_src = gw_dst = None
+        if "gw_src" in given:
+            gw_src, gw_dst = (self._end_of_route(given[role], role) for role in ("gw_src", "gw_dst"))
+        if tag.startswith("bypass"):
+            zone.add_bypass(src, dst, hops, gw_src, gw_dst)
+        else:
+            zone.add_route(
+                src,
+                dst,
+                hops,
+                gw_src=gw_src,
+                gw_dst=gw_dst,
+                symmetrical=given["symmetrical"].upper() == "YES",
+            )
+
+
+def _coordinates(text: str, name: str) -> tuple[float, float, float] | None:
+    if not text:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(" "))
+    except ValueError:
+        raise InputError(f"coordinates of {name!r} must be three numbers, found {text!r}") from None
+    if not all(map(math.isfinite, (x, y, z))):
+        raise InputError(f"coordinates of {name!r} must be finite, found {text!r}")
+    return x, y, z

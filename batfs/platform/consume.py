@@ -1,0 +1,303 @@
+"""What many flows use at once, with array operations.
+
+Hosts of star-shaped zones (and of a Dragonfly's routers) have links of their own, their *ports*: every
+flow that leaves or enters such a host crosses them, and nobody else does. The rest of a route, its *core*,
+is the same for all hosts of the same kind. So the links of n*n flows are n sums by source, n sums by
+destination, and a few cores. Any other host is a kind of its own, whose core is the whole route.
+
+Bytes of one link are added in the order of the flows, one by one, so that the sums are bit for bit those
+of a simulator that adds flow after flow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from batfs.platform.model import Consumption, Floats, Indices, Link, Route
+from batfs.platform.shortest import GraphZone
+from batfs.platform.star import StarZone
+from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
+
+Int32 = np.ndarray[tuple[int], np.dtype[np.int32]]
+
+FEW = 24  # up to so many flows a plain loop is quicker
+DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
+MAX_CORES = 1 << 18
+
+
+class Consumer:
+    """Sums flows over links for one platform; ``route`` gives the way between two hosts."""
+
+    def __init__(
+        self,
+        points: Sequence[NetPoint],
+        links: Sequence[Link],
+        zones: Sequence[Zone],
+        route: Callable[[int, int], Route],
+    ) -> None:
+        self._route = route
+        self._points = points
+        self._links = links
+        self._zones = zones
+        self._fatpipe = [link.fatpipe for link in links]
+        self._ready = False
+
+    # -- kinds and ports ------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        self._ready = True
+        size = len(self._points)
+        users, special = self._survey()
+        kinds: dict[Hashable, int] = {}
+        self._kind = np.zeros(size, dtype=np.int64)
+        members: list[int] = []
+        self._example: list[tuple[int, int]] = []
+        out: list[tuple[int, ...]] = [()] * size
+        into: list[tuple[int, ...]] = [()] * size
+        both: list[tuple[int, ...]] = [()] * size
+        for index, point in enumerate(self._points):
+            key: Hashable = index
+            found = None if point in special or point.zone is None else point.zone.ports(point)
+            if found is not None:
+                up, down = found[1], found[2]
+                own = {link for link in (*up, *down) if users[link] == 1}
+                if not any(self._fatpipe[link] for link in own):
+                    key = (id(point.zone), found[0], self._shape(up, own), self._shape(down, own))
+                    both[index] = tuple(link for link in up if link in own and link in down)
+                    out[index] = tuple(link for link in up if link in own and link not in down)
+                    into[index] = tuple(link for link in down if link in own and link not in up)
+            kind = kinds.setdefault(key, len(kinds))
+            self._kind[index] = kind
+            if kind == len(members):
+                members.append(1)
+                self._example.append((index, index))
+            else:
+                members[kind] += 1
+                self._example[kind] = (self._example[kind][0], index)
+        self._port_links = [{*out[i], *into[i], *both[i]} for i in range(size)]
+        self._out, self._in, self._both = _padded(out), _padded(into), _padded(both)
+        self._kinds = len(members)
+        self._reset()
+
+    def _shape(self, links: Sequence[int], own: set[int]) -> tuple[Hashable, ...]:
+        """What makes two hosts' lists alike: latencies of their own links, identity of common ones."""
+        return tuple(("own", self._links[link].latency) if link in own else link for link in links)
+
+    def _survey(self) -> tuple[Counter[int], set[NetPoint]]:
+        """How many hosts use each link as theirs (declared routes count as many), and special hosts.
+
+        Special are gateways and ends of bypass routes: other hosts' traffic passes them, or theirs goes
+        another way than their neighbours'.
+        """
+        users: Counter[int] = Counter()
+        special: set[NetPoint] = set()
+        for zone in self._zones:
+            declared: list[Declared] = list(zone.bypass.values())
+            if isinstance(zone, FullZone):
+                declared += zone.routes.values()
+            elif isinstance(zone, GraphZone):
+                declared += zone.edges.values()
+            elif isinstance(zone, StarZone):
+                for links in zone.loopback.values():
+                    users.update(dict.fromkeys(links, 2))
+            for way in declared:
+                users.update(dict.fromkeys(way.links, 2))
+                special.update(gate for gate in (way.gw_src, way.gw_dst) if gate is not None)
+            for ends in zone.bypass:
+                special.update(ends)
+            for point in zone.members:
+                found = zone.ports(point)
+                if found is not None:
+                    users.update(set(found[1]) | set(found[2]))
+        return users, special
+
+    # -- cores ----------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        """Forget all cores (they are found again when needed)."""
+        self._core_of: dict[int, int] = {}
+        self._core_links: list[tuple[int, ...]] = []
+        self._table: Int32 | None = None
+        if self._kinds <= DENSE_KINDS:
+            self._table = np.full(self._kinds * self._kinds, -1, dtype=np.int32)
+        # links met in cores so far, numbered in that order; number 0 stands for none
+        self._number: dict[int, int] = {}
+        self._numbered: list[int] = [-1]
+        self._rows: Indices = np.zeros((64, 4), dtype=np.int64)
+        self._latencies: Floats = np.zeros(64)
+
+    def _core(self, key: int, src: int, dst: int) -> int:
+        """The core of flows of this key, taken from the example src -> dst."""
+        found = self._core_of.get(key)
+        if found is not None:
+            return found
+        route = self._route(src, dst)
+        ports = self._port_links[src] | self._port_links[dst] if key >= 0 else set()
+        links = tuple(link for link in route.links if link not in ports)
+        core = self._core_of[key] = len(self._core_links)
+        self._core_links.append(links)
+        if core >= len(self._latencies):
+            self._latencies = np.concatenate([self._latencies, np.zeros_like(self._latencies)])
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+        if len(links) > self._rows.shape[1]:
+            wider = np.zeros((len(self._rows), len(links)), dtype=np.int64)
+            wider[:, : self._rows.shape[1]] = self._rows
+            self._rows = wider
+        for column, link in enumerate(links):
+            number = self._number.get(link)
+            if number is None:
+                number = self._number[link] = len(self._numbered)
+                self._numbered.append(link)
+            self._rows[core, column] = number
+        self._latencies[core] = route.latency
+        if self._table is not None and key >= 0:
+            self._table[key] = core
+        return core
+
+    def _ends(self, key: int) -> tuple[int, int]:
+        """Two hosts whose route has this key's core."""
+        if key < 0:
+            return divmod(-1 - key, len(self._points))
+        a, b = divmod(key, self._kinds)
+        return self._example[a][0], self._example[b][1]
+
+    def _cores(self, keys: Indices) -> Indices:
+        """The core of each flow; one only when all are the same.
+
+        Keys are pairs of kinds; below zero, pairs of hosts whose core is the whole route.
+        """
+        if len(self._core_links) > MAX_CORES:
+            self._reset()
+        if (keys == keys[0]).all():
+            key = int(keys[0])
+            return np.array([self._core(key, *self._ends(key))])
+        if self._table is not None and int(keys.min()) >= 0:
+            cores: Indices = self._table[keys].astype(np.int64)
+            missing = np.flatnonzero(cores < 0)
+            if not missing.size:
+                return cores
+            for key in np.unique(keys[missing]).tolist():
+                self._core(key, *self._ends(key))
+            return self._cores(keys)
+        distinct, place = np.unique(keys, return_inverse=True)
+        ids = [self._core(key, *self._ends(key)) for key in distinct.tolist()]
+        found: Indices = np.array(ids, dtype=np.int64)[place.reshape(-1)]
+        return found
+
+    def _crosses_own_ports(self, hosts: list[int]) -> bool:
+        """True when a self-route of these goes over the host's ports (a cluster without loopbacks)."""
+        return any(not self._port_links[host].isdisjoint(self._route(host, host).links) for host in hosts)
+
+    # -- summing --------------------------------------------------------------------------------------
+
+    def consume(self, src: Indices, dst: Indices, volumes: Floats) -> Consumption:
+        """See :meth:`batfs.platform.Platform.consume`."""
+        if len(src) == 0:
+            return Consumption(np.zeros(0, np.int64), np.zeros(0), 0.0, 0.0)
+        if len(src) <= FEW:
+            return self._few(src.tolist(), dst.tolist(), volumes.tolist())
+        if not self._ready:
+            self._prepare()
+        keys = self._kind[src] * self._kinds + self._kind[dst]
+        crossing, ported = volumes, True
+        own = src == dst
+        if own.any():
+            # self-routes aren't routes between two of a kind
+            ported = not self._crosses_own_ports(np.unique(src[own]).tolist())
+            pairs = -1 - (src * len(self._points) + dst)
+            keys = np.where(own, pairs, keys) if ported else pairs
+            crossing = np.where(own, 0.0, volumes)
+        cores = self._cores(keys)
+        links, weights = self._core_weights(cores, volumes)
+        found, sums = [links], [weights]
+        if ported:
+            for ports, ends in ((self._out, src), (self._in, dst)):
+                if ports.shape[1]:
+                    some, more = _port_weights(ports, ends, crossing)
+                    found.append(some)
+                    sums.append(more)
+            if self._both.shape[1]:
+                ends = np.stack((src, dst), axis=1).reshape(-1)
+                some, more = _port_weights(self._both, ends, np.repeat(crossing, 2))
+                found.append(some)
+                sums.append(more)
+        latencies = self._latencies[cores]
+        if len(latencies) == 1:
+            latency = float(latencies[0])
+            latency_volume = latency * float(volumes.max())
+        else:
+            latency = float(latencies.max())
+            latency_volume = float((latencies * volumes).max()) if latency > 0 else 0.0
+        return Consumption(np.concatenate(found), np.concatenate(sums), latency, latency_volume)
+
+    def _few(self, src: list[int], dst: list[int], volumes: list[float]) -> Consumption:
+        sums: dict[int, float] = {}
+        latency = latency_volume = 0.0
+        fatpipe = self._fatpipe
+        for a, b, volume in zip(src, dst, volumes, strict=True):
+            route = self._route(a, b)
+            for link in route.links:
+                if link not in sums:
+                    sums[link] = volume
+                elif fatpipe[link]:
+                    sums[link] = max(sums[link], volume)
+                else:
+                    sums[link] += volume
+            if route.latency > 0:
+                latency = max(latency, route.latency)
+                latency_volume = max(latency_volume, route.latency * volume)
+        links = np.fromiter(sums.keys(), np.int64, len(sums))
+        return Consumption(links, np.fromiter(sums.values(), np.float64, len(sums)), latency, latency_volume)
+
+    def _core_weights(self, cores: Indices, volumes: Floats) -> tuple[Indices, Floats]:
+        if len(cores) == 1:
+            times = Counter(self._core_links[int(cores[0])])
+            each = [
+                float(volumes.max()) if self._fatpipe[link] else _in_order(volumes, count)
+                for link, count in times.items()
+            ]
+            return np.fromiter(times, np.int64, len(times)), np.array(each, dtype=np.float64)
+        numbers = self._rows[cores]
+        flat = numbers.reshape(-1)
+        values = np.repeat(volumes, numbers.shape[1])
+        sums: Floats = np.bincount(flat, weights=values, minlength=len(self._numbered)).astype(
+            np.float64, copy=False
+        )
+        sums[0] = 0.0
+        used = np.flatnonzero(sums)
+        links = np.array([self._numbered[number] for number in used.tolist()], dtype=np.int64)
+        weights = sums[used]
+        for place, number in enumerate(used.tolist()):
+            if self._fatpipe[self._numbered[number]]:
+                weights[place] = values[flat == number].max()
+        return links, weights
+
+
+def _in_order(volumes: Floats, times: int) -> float:
+    """The sum taken one by one, each volume ``times`` times in a row."""
+    values = volumes if times == 1 else np.repeat(volumes, times)
+    return float(np.add.accumulate(values)[-1])
+
+
+def _port_weights(ports: Indices, ends: Indices, volumes: Floats) -> tuple[Indices, Floats]:
+    sums: Floats = np.bincount(ends, weights=volumes).astype(np.float64, copy=False)
+    hosts = np.flatnonzero(sums)
+    links = ports[hosts]
+    weights = sums[hosts]
+    if links.shape[1] > 1:
+        weights = np.repeat(weights, links.shape[1])
+    links = links.reshape(-1)
+    real = links >= 0
+    return (links, weights) if real.all() else (links[real], weights[real])
+
+
+def _padded(lists: Sequence[tuple[int, ...]]) -> Indices:
+    """One row per list, filled up with -1."""
+    width = max((len(entry) for entry in lists), default=0)
+    rows = np.full((len(lists), width), -1, dtype=np.int64)
+    for index, entry in enumerate(lists):
+        rows[index, : len(entry)] = entry
+    return rows

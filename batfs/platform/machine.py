@@ -1,0 +1,96 @@
+"""The platform as the rest of batfs sees it, and how it is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.platform.build import Builder
+from batfs.platform.consume import Consumer
+from batfs.platform.model import Consumption, Floats, Host, Indices, Link, NoRouteError, Route
+from batfs.platform.routing import extend
+from batfs.platform.zones import NetPoint, Path, Zone
+
+MAX_ROUTES = 1 << 17  # routes kept; above that all are forgotten and found again
+
+
+class Platform:
+    """Hosts, links, zones and routes of one SimGrid platform.
+
+    ``hosts`` and ``links`` are in order of declaration (link 0 is the default loopback), ``config`` holds
+    the effective SimGrid options, ``notes`` what a user should know about how the file was read.
+    """
+
+    def __init__(self, builder: Builder, file: FilePath) -> None:
+        assert builder.root is not None
+        self.file = file
+        self.root: Zone = builder.root
+        self.zones: list[Zone] = builder.zones
+        self.hosts: list[Host] = builder.hosts
+        self.links: list[Link] = builder.network.links
+        self.config: dict[str, str] = builder.config
+        self.notes: list[str] = builder.notes
+        self.points: dict[str, NetPoint] = builder.points
+        self.host_index: dict[str, int] = {host.name: host.index for host in self.hosts}
+        self.link_index: dict[str, int] = builder.network.by_name
+        self._host_points = [self.points[host.name] for host in self.hosts]
+        self._routes: dict[int, Route] = {}
+        self._consumer = Consumer(self._host_points, self.links, self.zones, self.route)
+
+    def route(self, src: int, dst: int) -> Route:
+        """The way from one host to another (indices; equal ones give the self-route).
+
+        Raises NoRouteError where SimGrid finds none (or crashes).
+        """
+        key = src * len(self.hosts) + dst
+        found = self._routes.get(key)
+        if found is None:
+            path = Path()
+            try:
+                extend(self._host_points[src], self._host_points[dst], path)
+            except NoRouteError as error:
+                # name the hosts that were asked for, not the gateways in between
+                asked = f"no route from {self.hosts[src].name!r} to {self.hosts[dst].name!r}"
+                problem = error.problem if error.problem.startswith(asked) else f"{asked}: {error.problem}"
+                raise NoRouteError(problem, file=self.file, hint=error.hint) from None
+            if len(self._routes) >= MAX_ROUTES:
+                self._routes.clear()
+            found = self._routes[key] = Route(tuple(path.links), path.latency)
+        return found
+
+    def consume(
+        self, src: Sequence[int] | Indices, dst: Sequence[int] | Indices, volumes: Sequence[float] | Floats
+    ) -> Consumption:
+        """What flows use: ``src`` and ``dst`` host indices, ``volumes`` bytes above 0, all of one length.
+
+        Sums are taken in the order given. NoRouteError as for :meth:`route`.
+        """
+        return self._consumer.consume(
+            np.asarray(src, dtype=np.int64),
+            np.asarray(dst, dtype=np.int64),
+            np.asarray(volumes, dtype=np.float64),
+        )
+
+    def host(self, name: str) -> Host:
+        """The host of that name; InputError when there is none."""
+        index = self.host_index.get(name)
+        if index is None:
+            raise InputError(f"no host named {name!r}", file=self.file)
+        return self.hosts[index]
+
+
+def load_platform(path: str | os.PathLike[str], *, config: Mapping[str, str] | None = None) -> Platform:
+    """Read a SimGrid platform strictly; ``config`` are SimGrid options that go before the file's own.
+
+    Raises InputError, with the line, for whatever SimGrid refuses and for what batfs doesn't simulate.
+    """
+    builder = Builder(config or {})
+    builder.read(path)
+    properties = {zone.name: zone.all_properties() for zone in builder.zones}
+    for host in builder.hosts:
+        host.zone_properties = properties[host.zone]
+    return Platform(builder, FilePath(path))

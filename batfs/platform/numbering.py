@@ -1,0 +1,171 @@
+"""Batsim's resource ids: which host is the master, which are compute nodes, which are storages.
+
+The rules are those of Batsim 4.2.1's ``machines.cpp``: compute hosts in byte-wise order of their names,
+then storages in the same order (``n10`` comes before ``n2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batfs.errors import InputError, nearest
+from batfs.platform.machine import Platform
+from batfs.platform.model import Host
+
+COMPUTE, STORAGE, MASTER = "compute_node", "storage", "master"
+ROLES = (COMPUTE, MASTER, STORAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineResource:
+    """A resource as Batsim numbers it; ``host`` is the index in ``Platform.hosts``.
+
+    ``properties`` always has ``role``: empty for a compute node without one, as Batsim reports it.
+    """
+
+    id: int
+    name: str
+    host: int
+    role: str
+    properties: Mapping[str, str]
+    zone_properties: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Machine:
+    """Resources by id: compute nodes first, then storages; ``master`` is a host index without an id."""
+
+    platform: Platform
+    master: int
+    resources: list[MachineResource]
+    nb_compute: int
+    nb_storage: int
+    by_name: dict[str, MachineResource] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_name = {resource.name: resource for resource in self.resources}
+
+    @property
+    def compute(self) -> list[MachineResource]:
+        return self.resources[: self.nb_compute]
+
+    @property
+    def storages(self) -> list[MachineResource]:
+        return self.resources[self.nb_compute :]
+
+    def resource(self, name: str) -> MachineResource:
+        """The resource of a host; InputError when it has none."""
+        found = self.by_name.get(name)
+        if found is None:
+            close = nearest(name, self.by_name)
+            raise InputError(
+                f"no resource named {name!r}",
+                file=self.platform.file,
+                hint=f"did you mean {close!r}?" if close else None,
+            )
+        return found
+
+
+def _given_roles(platform: Platform, master: str, roles: Sequence[str]) -> dict[str, str]:
+    """Roles from the command line by host name; later entries win."""
+    given: dict[str, str] = {}
+    for entry in (f"{master}:{MASTER}", *roles):
+        names, colon, role = entry.rpartition(":")
+        if not colon or not names or not role:
+            raise InputError(f"a role is given as 'host1,host2:role', found {entry!r}")
+        for name in names.split(","):
+            given[name] = role
+    return given
+
+
+def _role_of(host: Host, given: str | None, master: str, platform: Platform) -> str:
+    declared = host.properties.get("role")
+    role = declared or ""
+    if given is not None:
+        role = f"{declared},{given}" if declared else given
+    if role in ("", *ROLES):
+        return role or COMPUTE
+    place = f"line {host.line}"
+    if declared and given is not None:
+        source = "as the master host (-m)" if given == MASTER and host.name == master else "by -r"
+        raise InputError(
+            f"the host {host.name!r} is given a role twice: {declared!r} in the file and {given!r} {source}, "
+            f"which Batsim reads as the role {role!r}",
+            file=platform.file,
+            place=place,
+            hint=f"remove one; the master is {master!r} unless -m names another",
+        )
+    close = nearest(role, ROLES)
+    raise InputError(
+        f"the host {host.name!r} has the unknown role {role!r}; expected one of {', '.join(ROLES)}",
+        file=platform.file,
+        place=place,
+        hint=f"did you mean {close!r}?" if close else None,
+    )
+
+
+def number_resources(
+    platform: Platform,
+    *,
+    master: str = "master_host",
+    roles: Sequence[str] = (),
+    limit: int | None = None,
+) -> Machine:
+    """Number hosts as Batsim does with ``-m master``, ``-r roles`` and ``--mmax limit``.
+
+    ``limit`` keeps that many compute nodes, the first by id; None or 0 keeps all. InputError where Batsim
+    aborts: no master or two, unknown or doubled roles, a compute node without speed, a limit too large.
+    """
+    given = _given_roles(platform, master, roles)
+    masters: list[Host] = []
+    by_role: dict[str, list[Host]] = {COMPUTE: [], STORAGE: []}
+    # code points sort as their UTF-8 bytes do
+    for host in sorted(platform.hosts, key=lambda host: host.name):
+        role = _role_of(host, given.get(host.name), master, platform)
+        if role == MASTER:
+            masters.append(host)
+            continue
+        if role == COMPUTE and host.speed <= 0:
+            raise InputError(
+                f"the compute node {host.name!r} has speed 0",
+                file=platform.file,
+                place=f"line {host.line}",
+                hint="a storage needs role 'storage', the master -m or role 'master'",
+            )
+        by_role[role].append(host)
+    for name in given:
+        if name not in platform.host_index and name != master:
+            close = nearest(name, platform.host_index)
+            raise InputError(
+                f"-r names the host {name!r}, which the platform doesn't have",
+                file=platform.file,
+                hint=f"did you mean {close!r}?" if close else None,
+            )
+    if not masters:
+        raise InputError(
+            f"no host has the role 'master': there is no host {master!r}, and no role says so",
+            file=platform.file,
+            hint="name it with -m HOST",
+        )
+    if len(masters) > 1:
+        names = " and ".join(repr(host.name) for host in masters[:2])
+        raise InputError(f"there are two master hosts: {names}", file=platform.file)
+    compute = by_role[COMPUTE]
+    if limit:
+        if limit > len(compute):
+            raise InputError(
+                f"--mmax {limit}: the platform has only {len(compute)} compute nodes", file=platform.file
+            )
+        compute = compute[:limit]
+    resources: list[MachineResource] = []
+    for role, hosts in ((COMPUTE, compute), (STORAGE, by_role[STORAGE])):
+        for host in hosts:
+            properties = dict(host.properties)
+            if host.name in given:
+                properties["role"] = role
+            properties.setdefault("role", "")
+            resources.append(
+                MachineResource(len(resources), host.name, host.index, role, properties, host.zone_properties)
+            )
+    return Machine(platform, masters[0].index, resources, len(compute), len(by_role[STORAGE]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fs_machines import Machine, node, storage
 
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
@@ -11,7 +12,6 @@ from batfs.filesystems.interface import Hold, Volume
 from batfs.filesystems.pfs import stripe_layout
 from batfs.filesystems.profile import build_profile
 from batfs.workload.model import ParallelHomogeneousTotal
-from tests.filesystems.machines import Machine, node, storage
 
 
 def test_worked_example_of_the_documentation() -> None:

@@ -1,0 +1,164 @@
+"""The life of one job that needs more than one EXECUTE_JOB: a pure state machine.
+
+    life = Life(job, profile, nodes, plans, storages)
+    decisions = life.begin(now)
+    decisions = life.completed(job_id, state, now)      # for every id in life.live
+    ... until life.over
+
+Whoever drives it (the scheduler's core, the proxy) looks after each call at ``state``, ``nodes_free`` and
+``over``: nodes may be given away once ``nodes_free``, bytes once ``over``. A failure, a kill or the walltime
+ends the steps; what is detached (drains) runs to its end, since real data can't be left half on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from batfs.filesystems.interface import IoPlan
+from batfs.filesystems.script import Activity, Step, launch, write_script
+from batfs.protocol import messages as m
+from batfs.workload.model import Job, Profile
+
+SUCCESS = "COMPLETED_SUCCESSFULLY"
+WALLTIME = "COMPLETED_WALLTIME_REACHED"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One activity that has ended, for the records: times in seconds, bytes moved by its traffic."""
+
+    id: str
+    kind: str
+    start: float
+    end: float
+    moved: int
+    state: str
+
+
+@dataclass(slots=True)
+class _Live:
+    activity: Activity
+    start: float
+    detached: bool
+
+
+class Life:
+    """``result`` is the final state in Batsim's words once ``over`` (success unless a step failed).
+
+    ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints), whoever drives
+    the life rejects the original, as Kopanski's artifact does. The walltime counts from the first step after
+    staging in; ``deadline`` says when it is over, once that is known.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        profile: Profile,
+        nodes: Sequence[int],
+        plans: Sequence[IoPlan],
+        storages: Collection[int],
+    ) -> None:
+        self.job = job
+        self.nodes = tuple(nodes)
+        self.steps: list[Step] = write_script(job, profile, nodes, plans, storages)
+        self.executed = any(a.is_job for step in self.steps for a in step.activities)
+        self.state = "waiting"
+        self.result = SUCCESS
+        self.live: dict[str, _Live] = {}
+        self.log: list[Done] = []
+        self.deadline: float | None = None
+        self.nodes_free = False
+        self.over = False
+        self._next = 0
+        self._count = 0
+        self._stopped = False
+
+    def begin(self, now: float) -> list[m.Decision]:
+        """Start the first step."""
+        return self._advance(now)
+
+    def completed(self, job_id: str, state: str, now: float) -> list[m.Decision]:
+        """An activity of ours has ended in ``state`` (Batsim's word)."""
+        ended = self.live.pop(job_id)
+        activity = ended.activity
+        self.log.append(Done(job_id, activity.kind, ended.start, now, activity.moved, state))
+        if ended.detached:
+            return self._settle()
+        if state != SUCCESS and not self._stopped:
+            self._stopped = True
+            self.result = state
+            others = [i for i, other in self.live.items() if not other.detached]
+            if others:
+                # the job is over: what ran beside it has nobody to run for
+                return [m.KillJob(now, others)]
+        if self._waiting():
+            return []
+        return self._settle() if self._stopped else self._advance(now)
+
+    def tick(self, now: float) -> list[m.Decision]:
+        """Called when time has passed: ends a job whose walltime is over though Batsim can't know it (its
+        own walltime starts with the computation, ours with the read phase)."""
+        if self.deadline is None or now < self.deadline or self._stopped:
+            return []
+        return self._stop(now, WALLTIME)
+
+    def kill(self, now: float) -> list[m.Decision]:
+        """End the job now. Detached moves go on."""
+        return [] if self._stopped else self._stop(now, "COMPLETED_KILLED")
+
+    # ---- inside -------------------------------------------------------------------------------------------
+
+    def _stop(self, now: float, result: str) -> list[m.Decision]:
+        live = [i for i, other in self.live.items() if not other.detached]
+        if not live:
+            return []
+        self._stopped = True
+        self.result = result
+        return [m.KillJob(now, live)]
+
+    def _waiting(self) -> bool:
+        return any(not other.detached for other in self.live.values())
+
+    def _advance(self, now: float) -> list[m.Decision]:
+        """Start steps until one has something to wait for."""
+        out: list[m.Decision] = []
+        while not self._waiting() and self._next < len(self.steps):
+            step = self.steps[self._next]
+            self._next += 1
+            self.state = step.state
+            if not step.holds_nodes:
+                self.nodes_free = True
+            if step.state == "running" and self.deadline is None and self.job.walltime is not None:
+                self.deadline = now + self.job.walltime
+                if self._next < len(self.steps) and self.steps[self._next].state == "running":
+                    out.append(m.CallMeLater(now, self.deadline))
+            for activity in step.activities:
+                out += self._launch(activity, now, detached=False)
+            for activity in step.detached:
+                out += self._launch(activity, now, detached=True)
+        if not self._waiting():
+            self._settle()
+        return out
+
+    def _launch(self, activity: Activity, now: float, *, detached: bool) -> list[m.Decision]:
+        walltime: float | None = None
+        if activity.limited and self.deadline is not None:
+            # Batsim refuses a walltime of 0
+            walltime = max(self.deadline - now, 1e-5)
+        name = f"{self.job.workload}.{self.job.name}.{self._count}.{activity.kind}"
+        self._count += 1
+        job_id, decisions = launch(activity, self.job, name, self.nodes, now, walltime)
+        self.live[job_id] = _Live(activity, now, detached)
+        return decisions
+
+    def _settle(self) -> list[m.Decision]:
+        """After the last step (or a failure): what is still held."""
+        if not self._waiting() and (self._stopped or self._next == len(self.steps)):
+            self.nodes_free = True
+            if self.live:
+                self.state = "staging out"
+            else:
+                self.state = "done"
+                self.over = True
+        return []

@@ -1,0 +1,217 @@
+"""What a job's plans mean in time: the steps of its life, and each activity as Batsim can run it.
+
+Batsim 4 can add I/O to a job in one way only: ``additional_io_job``, merged into a single parallel task. All
+else (staging, phases, checkpoints, I/O beside a job whose profile can't take it) is sent as *dynamic jobs* in
+a workload of their own, ``batfs``:
+
+- a move between storages is a ``parallel`` job on exactly those storages;
+- traffic that touches compute nodes is an empty ``parallel`` job on one storage with the traffic as its
+  ``additional_io_job``: Batsim checks only the allocation for sharing, so the nodes may be busy or held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.filesystems.interface import PHASES, IoPlan, Move
+from batfs.filesystems.profile import build_profile, merge
+from batfs.protocol import messages as m
+from batfs.workload.model import (
+    Delay,
+    IoProfile,
+    Job,
+    Parallel,
+    ParallelHomogeneous,
+    ParallelHomogeneousTotal,
+    Profile,
+)
+
+WORKLOAD = "batfs"
+
+#: Profiles into whose single parallel task Batsim merges I/O.
+MERGED = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
+
+
+@dataclass(slots=True)
+class Activity:
+    """One dynamic job, or (``profile`` None) the job itself.
+
+    ``io`` is merged into it. ``limited``: it ends at the job's walltime. ``alloc`` empty: the job's nodes.
+    """
+
+    kind: str
+    alloc: tuple[int, ...] = ()
+    profile: Profile | IoProfile | None = None
+    io: IoProfile | None = None
+    limited: bool = True
+
+    @property
+    def is_job(self) -> bool:
+        return self.profile is None
+
+    @property
+    def moved(self) -> int:
+        """Bytes."""
+        held = self.profile if isinstance(self.profile, IoProfile) else self.io
+        return 0 if held is None else int(held.volumes.sum())
+
+
+@dataclass(slots=True)
+class Step:
+    """Activities that start together; the next step starts when all have ended. ``detached`` ones start with
+    them and nobody waits for them but the bytes. ``state`` is the job's state meanwhile."""
+
+    state: str
+    activities: list[Activity]
+    detached: list[Activity] = field(default_factory=list)
+    holds_nodes: bool = True
+
+
+def needs_script(profile: Profile | None, plans: Sequence[IoPlan]) -> bool:
+    """Whether EXECUTE_JOB with one ``additional_io_job`` isn't enough."""
+    return any(plan.needs_dynamic_jobs for plan in plans) or (
+        bool(plans) and profile is not None and not isinstance(profile, MERGED)
+    )
+
+
+def write_script(
+    job: Job, profile: Profile, nodes: Sequence[int], plans: Sequence[IoPlan], storages: Collection[int]
+) -> list[Step]:
+    """The steps of a job's life. ``storages``: every storage id of the machine.
+
+    Without checkpoints the job itself runs, whole: merged with its overlapping I/O if its profile is one
+    parallel task, with that I/O beside it as an activity of its own if not. With checkpoints it is cut into
+    parts (see :func:`cut`), which are dynamic jobs; the original is then never executed.
+    """
+    steps: list[Step] = []
+    stage_in = [_move(move, storages) for plan in plans for move in plan.stage_in]
+    if stage_in:
+        steps.append(Step("staging in", stage_in))
+    phased = [plan for plan in plans if plan.timing == PHASES]
+    overlapping = [plan for plan in plans if plan.timing != PHASES]
+    # forwarding and replication go with the direction that causes them; where a plan has both, they are
+    # run with the writes
+    before = merge([t for p in phased for t in (*p.reads, *(() if p.writes else p.internal))])
+    after = merge([t for p in phased for t in (*p.writes, *(p.internal if p.writes else ()))])
+    work = {k: v for p in phased for k, v in p.flops.items()}
+    if work:
+        before = merge([t for p in phased for t in (*p.reads, *(() if p.writes else p.internal))], work)
+    if before is not None:
+        steps.append(Step("running", [_beside("read", before, storages)]))
+    steps += _computation(job, profile, nodes, plans, overlapping, storages)
+    if after is not None:
+        steps.append(Step("running", [_beside("write", after, storages)]))
+    stage_out = [_move(move, storages, limited=False) for plan in plans for move in plan.stage_out]
+    if stage_out:
+        steps.append(Step("staging out", stage_out, holds_nodes=False))
+    return steps
+
+
+def _computation(
+    job: Job,
+    profile: Profile,
+    nodes: Sequence[int],
+    plans: Sequence[IoPlan],
+    overlapping: Sequence[IoPlan],
+    storages: Collection[int],
+) -> list[Step]:
+    io = build_profile(overlapping)
+    background = [_move(move, storages, limited=False) for plan in plans for move in plan.background]
+    times = max((plan.checkpoints.times for plan in plans if plan.checkpoints is not None), default=0)
+    if not times:
+        itself = [Activity("job")]
+        if io is not None and isinstance(profile, MERGED):
+            itself[0].io = io
+        elif io is not None:
+            itself.append(_beside("io", io, storages))
+        return [Step("running", itself, background)]
+    steps: list[Step] = []
+    for k, part in enumerate(cut(profile, times + 1, job)):
+        steps.append(Step("running", [Activity("compute", tuple(nodes), part)]))
+        if not k:
+            steps[0].detached = background
+            if io is not None:
+                steps[0].activities.append(_beside("io", io, storages))
+        if k < times:
+            due = [p.checkpoints for p in plans if p.checkpoints is not None and k < p.checkpoints.times]
+            steps.append(
+                Step("running", [_move(move, storages) for checkpoint in due for move in checkpoint.writes])
+            )
+            # drains start with what follows the checkpoint
+            drains = [
+                _move(move, storages, limited=False) for checkpoint in due for move in checkpoint.drains
+            ]
+            steps.append(Step("running", [], drains))
+    return steps
+
+
+def cut(profile: Profile, parts: int, job: Job) -> list[Profile]:
+    """The computation in ``parts`` equal parts: work, bytes and durations divided.
+
+    A composed profile is cut only where its members allow: see the error.
+    """
+    if isinstance(profile, Delay):
+        return [replace(profile, duration=profile.duration / parts)] * parts
+    if isinstance(profile, ParallelHomogeneous | ParallelHomogeneousTotal):
+        return [replace(profile, cpu=profile.cpu / parts, com=profile.com / parts)] * parts
+    if isinstance(profile, Parallel):
+        return [replace(profile, cpu=profile.cpu / parts, com=profile.com / parts)] * parts
+    kind = type(profile).__name__.lower()
+    hint = "checkpoints need a parallel or delay profile"
+    raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job.id}", hint=hint)
+
+
+def cuttable(profile: Profile) -> bool:
+    """Whether :func:`cut` can."""
+    return isinstance(profile, Delay | Parallel | ParallelHomogeneous | ParallelHomogeneousTotal)
+
+
+def _move(move: Move, storages: Collection[int], *, limited: bool = True) -> Activity:
+    merged = merge([move.traffic])
+    if merged is None:
+        raise InputError(f"a {move.kind} that moves nothing")
+    return _beside(move.kind, merged, storages, limited=limited)
+
+
+def move_activity(move: Move, storages: Collection[int]) -> Activity | None:
+    """A move outside any job (upkeep) as an activity; None if it moves nothing."""
+    merged = merge([move.traffic])
+    return None if merged is None else _beside(move.kind, merged, storages, limited=False)
+
+
+def _beside(kind: str, io: IoProfile, storages: Collection[int], *, limited: bool = True) -> Activity:
+    """Traffic as an activity of its own."""
+    ids = io.ids.tolist()
+    ours = [i for i in ids if i in storages]
+    if len(ours) == len(ids) and io.flops is None:
+        return Activity(kind, tuple(ids), io, limited=limited)
+    return Activity(kind, tuple((ours or ids)[:1]), EMPTY, io, limited)
+
+
+EMPTY = Parallel(np.zeros(1), np.zeros((1, 1)))
+
+
+def launch(
+    activity: Activity, job: Job | None, name: str, nodes: Sequence[int], now: float, walltime: float | None
+) -> tuple[str, list[m.Decision]]:
+    """(id of what will complete, the decisions that start it). ``name`` is unique in the run."""
+    if activity.is_job:
+        assert job is not None
+        return job.id, [m.ExecuteJob(now, job.id, nodes, io_job=_io(activity.io, f"batfs_io_{job.name}"))]
+    assert activity.profile is not None
+    alloc = activity.alloc or tuple(nodes)
+    job_id = f"{WORKLOAD}!{name}"
+    dynamic = Job(job_id, now, len(alloc), name, walltime)
+    return job_id, [
+        m.RegisterProfile(now, WORKLOAD, name, activity.profile),
+        m.RegisterJob(now, dynamic),
+        m.ExecuteJob(now, job_id, alloc, io_job=_io(activity.io, f"{name}.io")),
+    ]
+
+
+def _io(profile: IoProfile | None, name: str) -> m.IoJob | None:
+    return None if profile is None else m.IoJob(tuple(profile.ids.tolist()), name, profile)

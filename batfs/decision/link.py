@@ -1,0 +1,109 @@
+"""A ZeroMQ reply socket that Batsim talks to, and that notices when Batsim is gone.
+
+pybatsim's own gives up when Batsim thinks for more than two seconds and listens on every interface. This one
+waits as long as the connection lives: libzmq's monitor tells when the peer's connection closes (the process
+ended), and TCP keep-alives when its machine did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from batfs.errors import BatfsError, InputError
+from batfs.protocol.decision_side import ProtocolError
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:28000"
+
+
+class SimulatorGoneError(BatfsError):
+    """Batsim went away before the simulation was over."""
+
+
+class ZmqLink:
+    """One simulation's conversation. ``bind`` listens, ``recv`` and ``send`` alternate, ``close`` ends.
+
+    Has the methods of pybatsim's ``NetworkHandler`` that its ``Batsim`` uses; messages are objects decoded
+    from JSON, and numpy arrays may be sent.
+    """
+
+    takes_arrays = True
+
+    def __init__(self, endpoint: str = DEFAULT_ENDPOINT, say: Callable[[str], None] | None = None) -> None:
+        self.endpoint = endpoint
+        self._say = say
+        self._context: zmq.Context[Any] | None = None
+        self._begun = False
+        self._owes = False
+
+    def bind(self) -> None:
+        """Listen. InputError for an endpoint that is none; BatfsError when it is in use."""
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.REP)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        self._socket.setsockopt(zmq.LINGER, 2000)
+        self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+        try:
+            self._socket.bind(self.endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
+                raise InputError(
+                    f"{self.endpoint!r} is not an endpoint to listen on",
+                    hint=f"such as {DEFAULT_ENDPOINT}",
+                ) from None
+            raise BatfsError(f"cannot listen on {self.endpoint}: {zmq.strerror(error.errno or 0)}") from None
+        if self._say is not None:
+            self._say(f"listening on {self.endpoint}")
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    def recv(self, blocking: bool = True) -> dict[str, Any]:
+        """The next message; waits for it as long as it takes. SimulatorGoneError when the connection that
+        sent the earlier ones has closed."""
+        while True:
+            ready = dict(self._poller.poll())
+            if self._socket in ready:
+                text = self._socket.recv()
+                break
+            if self._monitor in ready:
+                recv_monitor_message(self._monitor)
+                # connections before the first message are nobody's (a port scan)
+                if self._begun and not self._socket.poll(0):
+                    raise SimulatorGoneError("Batsim went away in mid-simulation (its connection closed)")
+        self._begun = self._owes = True
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
+        if not isinstance(message, dict):
+            raise ProtocolError(f"the simulator sent {type(message).__name__}, not an object")
+        return message
+
+    def send(self, message: Any) -> None:
+        self._socket.send(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY, default=str))
+        self._owes = False
+
+    def give_up(self, why: str) -> None:
+        """Answer a pending request with something that ends Batsim: it would wait for ever otherwise."""
+        if self._owes:
+            self._socket.send(orjson.dumps({"error": f"the decision process gave up: {why}"}))
+            self._owes = False
+
+    def close(self) -> None:
+        """Stop listening once the last message is delivered (two seconds at most)."""
+        if self._context is None:
+            return
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close()
+        self._context.term()
+        self._context = None

@@ -1,0 +1,84 @@
+"""provenance.json: what is needed to repeat a run."""
+
+from __future__ import annotations
+
+import hashlib
+import platform as _host
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batfs import __version__
+from batfs.errors import InputError
+from batfs.files import write_text
+
+_PACKAGES = ("numpy", "numba", "orjson", "pyyaml", "pyzmq", "pybatsim", "procset")
+
+
+def provenance_path(prefix: str | Path) -> Path:
+    return Path(f"{prefix}_provenance.json")
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file. InputError when it can't be read."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", file=path) from error
+
+
+def write_provenance(
+    prefix: str | Path,
+    *,
+    command: Iterable[str],
+    configuration: Mapping[str, Any],
+    inputs: Iterable[str | Path],
+    results: Mapping[str, Any],
+    started: float,
+) -> Path:
+    """Write ``<prefix>_provenance.json`` and return its path.
+
+    All that may differ between two runs of the same thing (clock, machine, versions below batfs's) is in the
+    one member ``environment``; the rest is the same wherever it runs. ``started``: seconds since the epoch.
+    """
+    document = {
+        "batfs": __version__,
+        "command": list(command),
+        "configuration": dict(configuration),
+        "inputs": {str(path): {"sha256": sha256(path)} for path in inputs},
+        "results": dict(results),
+        "environment": {
+            "started": _utc(started),
+            "finished": _utc(time.time()),
+            "seconds": round(time.time() - started, 3),
+            "python": sys.version.split()[0],
+            "machine": _host.machine(),
+            "system": _host.system(),
+            "packages": _versions(),
+        },
+    }
+    path = provenance_path(prefix)
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str)
+    write_text(path, text.decode() + "\n")
+    return path
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,60 @@
+"""pybatsim's ``Batsim`` over other connections than its own.
+
+pybatsim's class does the bookkeeping its schedulers rely on; it gets a connection object with the four
+methods it uses. Callbacks come in pybatsim's own order: ``onSimulationBegins`` while the first message is
+handled, then ``onAfterBatsimInit``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from batsim.batsim import Batsim, BatsimScheduler
+
+
+class Link(Protocol):
+    """What ``Batsim`` uses of a connection."""
+
+    endpoint: str
+
+    def bind(self) -> None: ...
+    def recv(self, blocking: bool = True) -> dict[str, Any]: ...
+    def send(self, message: Any) -> None: ...
+    def close(self) -> None: ...
+
+
+class LinkedBatsim(Batsim):  # type: ignore[misc]
+    """pybatsim's ``Batsim`` on ``link``. As there, the constructor handles the first message."""
+
+    def __init__(self, scheduler: BatsimScheduler, link: Link) -> None:
+        self._link = _Mended(link)
+        super().__init__(scheduler, link.endpoint, None)
+
+    @property
+    def network(self) -> Link:
+        return self._link
+
+    @network.setter
+    def network(self, handler: object) -> None:
+        """pybatsim makes a handler of its own, not yet bound: it is not used."""
+
+
+class _Mended:
+    """Passes messages on, and takes out of JOB_KILLED the jobs that ended by themselves in the meantime:
+    they have no progress, and pybatsim fails on one among others."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.endpoint = link.endpoint
+        self.takes_arrays = bool(getattr(link, "takes_arrays", False))
+        self.bind = link.bind
+        self.send = link.send
+        self.close = link.close
+
+    def recv(self, blocking: bool = True) -> dict[str, Any]:
+        message = self._link.recv(blocking=blocking)
+        for event in message["events"]:
+            if event["type"] == "JOB_KILLED":
+                progress = event["data"]["job_progress"]
+                event["data"]["job_ids"] = [i for i in event["data"]["job_ids"] if i in progress]
+        return message

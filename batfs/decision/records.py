@@ -1,0 +1,177 @@
+"""The scheduler's own output files: who read and wrote what where, and how full each storage was.
+
+``<prefix>_io_jobs.csv`` has a row per (job, file system), written when the job is over;
+``<prefix>_storage_states.csv`` a row per change of a storage. docs/reference/outputs.md explains the columns.
+Rows are written as they come, into files that take their names only when the run has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from batfs.files import writing
+from batfs.filesystems.interface import Grid, IoPlan, Move, Traffic
+from batfs.filesystems.traffic import by_destination, by_source, total
+from batfs.scheduling.observer import JobRecord, Observer, StorageState
+from batfs.storage.interface import StorageTable
+
+IO_JOBS_COLUMNS = (
+    "job_id",
+    "workload_name",
+    "file_system",
+    "storages",
+    "read_bytes",
+    "written_bytes",
+    "read_by_storage",
+    "written_by_storage",
+    "internal_bytes",
+    "staged_bytes",
+    "io_resources",
+    "storage_waiting_time",
+    "hold_reason",
+    "allocated_resources",
+)
+STORAGE_STATES_COLUMNS = (
+    "time",
+    "storage",
+    "name",
+    "filesystem",
+    "capacity",
+    "reserved_bytes",
+    "used_bytes",
+    "active_transfers",
+)
+
+# enough for one write call per few hundred rows
+_BUFFERED = 512
+
+
+def io_jobs_path(prefix: str | Path) -> Path:
+    return Path(f"{prefix}_io_jobs.csv")
+
+
+def storage_states_path(prefix: str | Path) -> Path:
+    return Path(f"{prefix}_storage_states.csv")
+
+
+class Recorder(Observer):
+    """Writes both files; a context manager. On an exception what was written stays as ``.partial``."""
+
+    def __init__(self, prefix: str | Path) -> None:
+        self.io_jobs = io_jobs_path(prefix)
+        self.storage_states = storage_states_path(prefix)
+        self._stack = ExitStack()
+        self._fixed: list[str] = []
+        self._jobs: list[str] = []
+        self._states: list[str] = []
+
+    def __enter__(self) -> Recorder:
+        with ExitStack() as stack:
+            self._jobs_file = stack.enter_context(writing(self.io_jobs, keep_partial=True))
+            self._states_file = stack.enter_context(writing(self.storage_states, keep_partial=True))
+            self._jobs_file.write(",".join(IO_JOBS_COLUMNS) + "\n")
+            self._states_file.write(",".join(STORAGE_STATES_COLUMNS) + "\n")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.flush()
+        finally:
+            self._stack.__exit__(kind, error, trace)
+
+    def flush(self) -> None:
+        """What is buffered goes to the files."""
+        _write(self._jobs_file, self._jobs)
+        _write(self._states_file, self._states)
+
+    # ---- told by the scheduler ----------------------------------------------------------------------------
+
+    def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
+        self._fixed = [
+            f"{i},{field(s.name)},{field(s.filesystem)},{s.capacity}"
+            for i, s in zip(ids, storages, strict=True)
+        ]
+        # the state before anything happens, so that plots have a first point
+        self._states.extend(f"0.000000,{fixed},0,0,0\n" for fixed in self._fixed)
+
+    def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
+        fixed, rows = self._fixed, self._states
+        for position, reserved, used, transfers in states:
+            rows.append(f"{now:.6f},{fixed[position]},{reserved},{used},{transfers}\n")
+        if len(rows) > _BUFFERED:
+            _write(self._states_file, rows)
+
+    def job_over(self, record: JobRecord) -> None:
+        self._jobs.extend(io_rows(record))
+        if len(self._jobs) > _BUFFERED:
+            _write(self._jobs_file, self._jobs)
+
+
+def _write(file: TextIO, rows: list[str]) -> None:
+    file.write("".join(rows))
+    rows.clear()
+
+
+def io_rows(record: JobRecord) -> list[str]:
+    """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
+    job = record.job
+    head = f"{field(job.name)},{field(job.workload)}"
+    tail = f"{record.io_resources},{record.storage_waiting_time:.6f},{field(record.reason)},{record.nodes}\n"
+    if not record.plans:
+        names = [volume.filesystem for volume in record.volumes] or [""]
+        return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name in names]
+    rows: list[str] = []
+    for volume, plan in zip(record.volumes, record.plans, strict=True):
+        held = {p.storage for p in plan.placements}
+        if record.moved:
+            reads, writes = by_storage(plan.reads, 0), by_storage(plan.writes, 1)
+            moved = (
+                f"{volume.reads},{volume.writes},{_pairs(reads)},{_pairs(writes)},"
+                f"{total(plan.internal) if plan.internal else 0},{staged_bytes(plan)}"
+            )
+            held |= reads.keys() | writes.keys()
+        else:
+            moved = "0,0,,,0,0"
+        storages = " ".join(map(str, sorted(held)))
+        rows.append(f"{head},{field(plan.file_system)},{storages},{moved},{tail}")
+    return rows
+
+
+def by_storage(traffics: Sequence[Traffic], end: int) -> dict[int, int]:
+    """Bytes by their storage: the source of reads (end 0), the destination of writes (end 1)."""
+    if len(traffics) == 1 and isinstance(traffics[0], Grid):  # the common case, without dictionaries
+        grid = traffics[0]
+        sums = grid.sizes.sum(axis=1 - end).tolist()
+        return {i: size for i, size in zip(grid[end], sums, strict=True) if size}
+    return by_source(traffics) if end == 0 else by_destination(traffics)
+
+
+def staged_bytes(plan: IoPlan) -> int:
+    """Bytes of stage-ins, stage-outs and drains, all checkpoints included."""
+    moves: list[Move] = [*plan.stage_in, *plan.stage_out, *plan.background]
+    staged = total([move.traffic for move in moves]) if moves else 0
+    if plan.checkpoints is not None:
+        staged += plan.checkpoints.times * total([move.traffic for move in plan.checkpoints.drains])
+    return staged
+
+
+def _pairs(sizes: Mapping[int, int]) -> str:
+    return " ".join([f"{i}:{size}" for i, size in sizes.items()])
+
+
+def field(text: Any) -> str:
+    """One CSV field (RFC 4180)."""
+    word = str(text)
+    if "," in word or '"' in word or "\n" in word:
+        return '"' + word.replace('"', '""') + '"'
+    return word

@@ -208,12 +208,14 @@ def easy_oracle(jobs, runtimes, nodes: int) -> dict[str, float]:  # type: ignore
             wall = inf if one.walltime is None else one.walltime
             fits = one.requested_nodes <= free
             if head is None and not fits:
-                head, shadow, have = one, inf, free
-                for promised in sorted({p for _, p, _ in running.values()}):
+                head, shadow, have = one, inf, 0
+                for promised in sorted({p for _, p, _ in running.values() if p < inf}):
                     have = free + sum(n for _, p, n in running.values() if p <= promised)
                     if have >= head.requested_nodes:
                         shadow = promised
                         break
+                else:
+                    have = head.requested_nodes  # nothing is promised, nothing to spare
                 extra = have - head.requested_nodes
             elif fits and head is not None and not (now + wall <= shadow and wall < inf):
                 fits = one.requested_nodes <= extra

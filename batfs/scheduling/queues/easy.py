@@ -82,8 +82,8 @@ class Easy:
 def reserve(view: QueueView, job: WaitingJob, starts: Iterable[JobPlacement] = ()) -> Shadow:
     """The earliest time at which the nodes of jobs whose walltime is over, and those free now, suffice.
 
-    ``starts``: placements of this pass. Infinite when some needed nodes are held by jobs without walltime:
-    then jobs with one may go ahead, and others if they leave enough nodes.
+    ``starts``: placements of this pass. Infinite when jobs without walltime hold too many nodes: then only
+    jobs that have one may go ahead.
     """
     then = view.free_nodes
     chosen = view.select(job.nodes, then)
@@ -91,7 +91,7 @@ def reserve(view: QueueView, job: WaitingJob, starts: Iterable[JobPlacement] = (
         return _shadow(view, job, view.now, then, chosen)
     releases = [(max(s.expected_end, view.now), s.nodes) for s in view.running.values() if s.nodes]
     releases += [(placed.end, placed.nodes) for placed in starts]
-    releases.sort(key=lambda release: release[0])
+    releases = sorted((r for r in releases if r[0] < inf), key=lambda release: release[0])
     last = len(releases) - 1
     for k, (time, nodes) in enumerate(releases):
         then |= nodes
@@ -100,8 +100,9 @@ def reserve(view: QueueView, job: WaitingJob, starts: Iterable[JobPlacement] = (
         chosen = view.select(job.nodes, then)
         if chosen is not None:
             return _shadow(view, job, time, then, chosen)
-    # not even the whole machine suits it now (nodes are unavailable): nothing to protect
-    return Shadow(job.id, inf, None)
+    if view.select(job.nodes, view.all_nodes) is not None:
+        return Shadow(job.id, inf, 0)
+    return Shadow(job.id, inf, None)  # nodes are unavailable: there is nothing to protect
 
 
 def _shadow(view: QueueView, job: WaitingJob, time: float, then: NodeSet, chosen: NodeSet) -> Shadow:

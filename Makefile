@@ -24,7 +24,7 @@ quick: $(STAMP)
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,darshan]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,darshan,live]"
 	@touch $@
 
 docs: $(STAMP)

@@ -1,0 +1,368 @@
+"""``batfs service``: the storage service's processes and its client."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batfs.errors import InputError
+from batfs.units import format_size, parse_size, parse_time
+
+if TYPE_CHECKING:
+    from batfs.service.auth import KeyPair
+    from batfs.service.client import Client
+
+HELP = """\
+The storage service: clients ask an orchestrator for space for a time; servers hold the disks.
+
+  batfs service orchestrator --ledger ledger.db           decides, and remembers what it decided
+  batfs service server --system system.yml --host n1 \\
+        --backend directory --root /srv/batfs             holds disks, makes and removes the space
+  batfs service request 200GB --for 2h                    asks; prints how to reach the space
+  batfs service demo                                      all three on loopback, once round
+
+On loopback no keys are needed. To bind to a network, make keys first:
+  batfs service keys keys/ --name main                    for the orchestrator
+  batfs service keys keys/ --name alice --role client --allow keys/allowed
+"""
+
+DEFAULT = "tcp://127.0.0.1:28100"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        found: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+        return found
+
+    p = verb("orchestrator", "Decide who gets which space; one ledger file, one process.")
+    p.add_argument("--bind", default=DEFAULT, metavar="ENDPOINT", help="where to listen [%(default)s]")
+    p.add_argument(
+        "--ledger", type=Path, metavar="FILE", help="the SQLite file that remembers [batfs-ledger.db]"
+    )
+    p.add_argument(
+        "--policy", default="worst_fit", metavar="NAME[:key=value]", help="allocation policy [%(default)s]"
+    )
+    p.add_argument("--discipline", choices=("fifo", "backfill"), default="fifo", help="who may overtake whom")
+    p.add_argument("--seed", type=int, default=0, help="of the policy's random draws [%(default)s]")
+    p.add_argument("--heartbeat", type=float, default=5.0, metavar="S", help="servers report every S seconds")
+    p.add_argument("--key", type=Path, metavar="FILE", help="own key pair (NAME.key_secret)")
+    p.add_argument("--allow", type=Path, metavar="FILE", help="the allow-list; read again when it changes")
+    p.add_argument("--log", type=Path, metavar="FILE", help="structured log of all components [stderr]")
+    p.add_argument(
+        "--metrics", type=int, default=0, metavar="PORT", help="serve Prometheus metrics on loopback"
+    )
+    p.add_argument("--simulate", action="store_true", help="virtual time: the clock is the requests'")
+
+    p = verb("server", "Hold disks: register them, make space, remove it.")
+    _connection(p, "server")
+    p.add_argument(
+        "--system", type=Path, required=True, metavar="FILE", help="YAML or TOML: hosts and their disks"
+    )
+    p.add_argument("--host", metavar="NAME", help="which host of the system file this is [the only one]")
+    p.add_argument("--backend", choices=("simulated", "directory", "nvmet"), default="simulated")
+    p.add_argument("--root", type=Path, metavar="DIR", help="directory: below which folder")
+    p.add_argument(
+        "--kind", choices=("file", "quota"), default="file", help="directory: a file, or a quota'd folder"
+    )
+    p.add_argument("--journal", type=Path, metavar="FILE", help="simulated: remember across restarts")
+    p.add_argument("--address", metavar="IP", help="nvmet: where clients connect [the host's ipv4]")
+    p.add_argument("--port", type=int, default=4420, help="nvmet: TCP port [%(default)s]")
+    p.add_argument("--transport", choices=("tcp", "rdma"), default="tcp")
+    p.add_argument("--carve", choices=("lvm", "partition"), default="lvm", help="nvmet: how space is cut")
+    p.add_argument("--configfs", type=Path, metavar="DIR", help="nvmet: another configfs root")
+    p.add_argument("--dry-run", action="store_true", help="nvmet: print every step, do none")
+    p.add_argument("--log", type=Path, metavar="FILE")
+
+    p = verb("request", "Ask for space.")
+    _connection(p, "client")
+    p.add_argument("size", help="e.g. 200GB")
+    p.add_argument("--for", dest="duration", required=True, metavar="TIME", help="e.g. 2h, 90m, 3d")
+    p.add_argument("--start", metavar="WHEN", help="in so long (2h) or at an ISO time [now]")
+    p.add_argument(
+        "--wait", default="0", metavar="TIME", help="stand in the queue for so long [refuse at once]"
+    )
+    p.add_argument("--nqn", default="", metavar="NQN", help="the host that may connect (nvmet)")
+    p.add_argument("--option", action="append", default=[], metavar="key=value", help="for the policy")
+    p.add_argument("--id", help="request id: the same id asks for the same thing, however often it is sent")
+    for name, text in (
+        ("list", "Your leases."),
+        ("status", "Capacity, servers, queue, refusals."),
+        ("watch", "The same, again and again."),
+    ):
+        p = verb(name, text)
+        _connection(p, "client")
+        if name == "list":
+            p.add_argument("--all", action="store_true", help="everybody's (operators)")
+        if name == "watch":
+            p.add_argument("--every", type=float, default=1.0, metavar="S")
+            p.add_argument("--times", type=int, default=0, help="so often, then end")
+    for name, text in (("release", "Give space back."), ("cancel", "Take back a request that waits.")):
+        p = verb(name, text)
+        _connection(p, "client")
+        p.add_argument("lease")
+    p = verb("extend", "Keep space longer.")
+    _connection(p, "client")
+    p.add_argument("lease")
+    p.add_argument("--by", required=True, metavar="TIME")
+    p = verb("forget", "A vanished server will not come back (operators).")
+    _connection(p, "client")
+    p.add_argument("server")
+    p = verb("keys", "Make a key pair, and put the public key on an allow-list.")
+    p.add_argument("directory", type=Path)
+    p.add_argument("--name", required=True)
+    p.add_argument("--role", choices=("client", "server", "operator"))
+    p.add_argument("--allow", type=Path, metavar="FILE", help="add the key to this allow-list")
+    p = verb("page", "A live page with capacity, allocations, queue and refusals.")
+    _connection(p, "client")
+    p.add_argument("--page-port", type=int, default=28180, help="on loopback [%(default)s]")
+    p = verb("demo", "Orchestrator, server and client on loopback: allocate, write, release.")
+    p.add_argument("--root", type=Path, metavar="DIR", help="where to put the space [a temporary folder]")
+
+
+def _connection(parser: argparse.ArgumentParser, who: str) -> None:
+    parser.add_argument(
+        "--connect", default=DEFAULT, metavar="ENDPOINT", help="the orchestrator [%(default)s]"
+    )
+    parser.add_argument("--key", type=Path, metavar="FILE", help=f"this {who}'s key pair (NAME.key_secret)")
+    parser.add_argument("--orchestrator-key", type=Path, metavar="FILE", help="the orchestrator's public key")
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="S", help="for an answer [%(default)s]"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _keys(args: argparse.Namespace) -> tuple[KeyPair, KeyPair] | None:
+    from batfs.service.auth import read_key
+
+    if args.key is None and args.orchestrator_key is None:
+        return None
+    if args.key is None or args.orchestrator_key is None:
+        raise InputError("--key and --orchestrator-key go together")
+    own = read_key(args.key)
+    if own.secret is None:
+        raise InputError("holds no secret key", file=args.key, hint="give NAME.key_secret")
+    return own, read_key(args.orchestrator_key)
+
+
+def _client(args: argparse.Namespace) -> Client:
+    from batfs.service.client import Client
+
+    return Client(args.connect, keys=_keys(args), timeout=args.timeout)
+
+
+def run(args: argparse.Namespace) -> int:
+    return VERBS[args.verb](args)
+
+
+def _orchestrator(args: argparse.Namespace) -> int:
+    from batfs.service.auth import read_key
+    from batfs.service.logs import Log
+    from batfs.service.orchestrator import Orchestrator, Settings
+    from batfs.storage.policies import make_policy
+
+    ledger = None if args.simulate else args.ledger or Path("batfs-ledger.db")
+    settings = Settings(
+        endpoint=args.bind,
+        ledger=ledger,
+        keys=read_key(args.key) if args.key else None,
+        allowed=args.allow,
+        discipline=args.discipline,
+        heartbeat=args.heartbeat,
+        seed=args.seed,
+        simulate=args.simulate,
+        metrics=args.metrics,
+    )
+    orchestrator = Orchestrator(settings, make_policy(args.policy), Log("orchestrator", args.log))
+    print(f"listening on {orchestrator.endpoint}", flush=True)
+    orchestrator.run()
+    return 0
+
+
+def _server(args: argparse.Namespace) -> int:
+    from batfs.service.logs import Log
+    from batfs.service.server import Server
+    from batfs.service.systems import make_backend, read_host
+
+    host = read_host(args.system, args.host)
+    backend = make_backend(args, host)
+    if args.dry_run and args.backend != "nvmet":
+        raise InputError("--dry-run is for the nvmet back end")
+    log = Log(f"server {host.name}", args.log)
+    Server(host.name, host.disks, backend, args.connect, keys=_keys(args), log=log).run()
+    return 0
+
+
+def _request(args: argparse.Namespace) -> int:
+    options: dict[str, Any] = {}
+    for item in args.option:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"the option {item!r} is not key=value")
+        options[key] = value
+    with _client(args) as client:
+        reply = client.request(
+            parse_size(args.size),
+            parse_time(args.duration),
+            start=None if args.start is None else _when(args.start),
+            wait=parse_time(args.wait),
+            host=args.nqn,
+            options=options,
+            request_id=args.id,
+            told=lambda r: print(f"{r.lease} {r.state}: {r.reason}", file=sys.stderr),
+        )
+    if args.json:
+        print(json.dumps({"state": reply.state, "reason": reply.reason, **reply.data}))
+    elif not reply.ok:
+        print(f"refused: {reply.reason}", file=sys.stderr)
+    else:
+        size, end = format_size(reply.data["size"]), _clock(reply.data["end"])
+        print(f"{reply.lease} {reply.state}: {size} until {end}")
+        for disk, connection in reply.data["connections"].items():
+            print(f"  {disk}  {connection.get('connect') or connection.get('path')}")
+    return 0 if reply.ok else 1
+
+
+def _when(text: str) -> float:
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return time.time() + parse_time(text)
+    if moment.tzinfo is None:
+        raise InputError(f"the time {text!r} carries no zone", hint="add Z or +01:00")
+    return moment.timestamp()
+
+
+def _clock(seconds: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _list(args: argparse.Namespace) -> int:
+    with _client(args) as client:
+        leases = client.leases(everybody=args.all)
+    if args.json:
+        print(json.dumps(leases))
+        return 0
+    print(f"{'lease':<8} {'user':<12} {'state':<12} {'size':>10}  {'end':<20}  disks")
+    for lease in leases:
+        print(
+            f"{lease['lease']:<8} {lease['user']:<12} {lease['state']:<12} {format_size(lease['size']):>10}  "
+            f"{_clock(lease['end']):<20}  {' '.join(lease['shares'])}"
+        )
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    with _client(args) as client:
+        found = client.status()
+    print(json.dumps(found) if args.json else _status_text(found))
+    return 0
+
+
+def _status_text(found: dict[str, Any]) -> str:
+    lines = [
+        f"{format_size(found['reserved'])} of {format_size(found['capacity'])} reserved, "
+        f"{found['leases']} leases, {found['queued']} queued; policy {found['policy']}",
+        "",
+        f"{'server':<24} {'disk':<16} {'state':<6} {'capacity':>10} {'reserved':>10} {'used':>5} "
+        f"{'leases':>6}",
+    ]
+    for d in found["disks"]:
+        share = d["reserved"] / d["capacity"]
+        lines.append(
+            f"{d['server']:<24} {d['disk']:<16} {d['state']:<6} {format_size(d['capacity']):>10} "
+            f"{format_size(d['reserved']):>10} {share:>5.0%} {d['allocations']:>6}"
+        )
+    lines += [f"refused {_clock(r['time'])} {r['who']}: {r['text']}" for r in found.get("refusals", [])[-3:]]
+    return "\n".join(lines)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    shown = 0
+    with _client(args) as client:
+        while True:
+            text = _status_text(client.status())
+            print(f"\x1b[H\x1b[2J{text}" if sys.stdout.isatty() else text, flush=True)
+            shown += 1
+            if shown == args.times:
+                return 0
+            time.sleep(args.every)
+
+
+def _release(args: argparse.Namespace) -> int:
+    with _client(args) as client:
+        reply = client.release(args.lease)
+    return _said(args, reply.ok, reply.state, reply.reason)
+
+
+def _extend(args: argparse.Namespace) -> int:
+    with _client(args) as client:
+        reply = client.extend(args.lease, parse_time(args.by))
+    return _said(args, reply.ok, f"until {_clock(reply.data.get('end', 0))}", reply.reason)
+
+
+def _forget(args: argparse.Namespace) -> int:
+    with _client(args) as client:
+        reply = client.forget(args.server)
+    return _said(args, reply.ok, "forgotten", reply.reason)
+
+
+def _said(args: argparse.Namespace, ok: bool, text: str, reason: str) -> int:
+    if args.json:
+        print(json.dumps({"ok": ok, "text": text, "reason": reason}))
+    elif ok:
+        print(text)
+    else:
+        print(f"refused: {reason}", file=sys.stderr)
+    return 0 if ok else 1
+
+
+def _keys_verb(args: argparse.Namespace) -> int:
+    from batfs.service.auth import add_to_allow_list, make_keys
+
+    public, secret = make_keys(args.directory, args.name)
+    print(f"{public}\n{secret}")
+    if args.allow is not None:
+        if args.role is None:
+            raise InputError("--allow needs --role")
+        add_to_allow_list(args.allow, args.role, args.name, public)
+        print(f"{args.name} is on {args.allow} as {args.role}")
+    return 0
+
+
+def _page(args: argparse.Namespace) -> int:
+    from batfs.service.page import serve
+
+    return serve(_client(args), args.page_port)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from batfs.service.demo import demo
+
+    return demo(args.root)
+
+
+VERBS = {
+    "orchestrator": _orchestrator,
+    "server": _server,
+    "request": _request,
+    "list": _list,
+    "status": _status,
+    "watch": _watch,
+    "release": _release,
+    "cancel": _release,
+    "extend": _extend,
+    "forget": _forget,
+    "keys": _keys_verb,
+    "page": _page,
+    "demo": _demo,
+}

@@ -1,0 +1,149 @@
+"""A client of the orchestrator, for the command line and for programs.
+
+with Client("tcp://127.0.0.1:28100") as client:
+    reply = client.request(size=10**9, duration=3600)
+    ...
+    client.release(reply.lease)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from batfs.errors import BatfsError
+from batfs.service import messages as m
+from batfs.service.auth import KeyPair, connect_with
+
+FINAL_STATES = ("granted", "allocated", "refused", "released", "ok")
+
+
+class NoAnswerError(BatfsError):
+    """The orchestrator didn't answer in time. The request may have been done: asking again with the same
+    message is safe."""
+
+
+class Client:
+    """``timeout``: seconds to wait for an answer; the message is sent again meanwhile (it is idempotent)."""
+
+    def __init__(
+        self,
+        endpoint: str = "tcp://127.0.0.1:28100",
+        *,
+        keys: tuple[KeyPair, KeyPair] | None = None,
+        timeout: float = 30.0,
+        resend: float = 2.0,
+    ) -> None:
+        self.endpoint, self.timeout, self.resend = endpoint, timeout, resend
+        self._keys = keys
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._connect()
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.set(zmq.MAXMSGSIZE, 4 * m.MAX_BYTES)
+        socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+        if self._keys is not None:
+            connect_with(socket, *self._keys)
+        socket.connect(self.endpoint)
+        return socket
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def ask(
+        self,
+        message: m.Message,
+        *,
+        wait: float = 0.0,
+        told: Callable[[m.Reply], None] | None = None,
+        final: tuple[str, ...] = FINAL_STATES,
+    ) -> m.Reply:
+        """Send ``message`` and wait for its answer; ``told`` hears of intermediate ones ("queued").
+
+        Raises NoAnswerError after ``timeout + wait`` seconds.
+        """
+        frame = m.encode(message)
+        end = time.monotonic() + self.timeout + wait
+        self._post(frame)
+        sent = time.monotonic()
+        while (left := end - time.monotonic()) > 0:
+            if self._socket.poll(int(min(left, self.resend) * 1000) + 1):
+                reply = m.decode(self._socket.recv(), m.ANSWERS)
+                if not isinstance(reply, m.Reply) or reply.id != message.id:
+                    continue
+                if reply.state in final:
+                    return reply
+                if told is not None:
+                    told(reply)
+            elif time.monotonic() - sent >= self.resend:
+                self._post(frame)
+                sent = time.monotonic()
+        raise NoAnswerError(f"no answer from {self.endpoint} within {self.timeout + wait:g} s")
+
+    def _post(self, frame: bytes) -> None:
+        # where a stranger is not let in there is nowhere to send to: the wait for an answer will end
+        with contextlib.suppress(zmq.Again):
+            self._socket.send(frame, zmq.NOBLOCK)
+
+    def request(
+        self,
+        size: int,
+        duration: float,
+        *,
+        start: float | None = None,
+        wait: float = 0.0,
+        host: str = "",
+        options: dict[str, Any] | None = None,
+        told: Callable[[m.Reply], None] | None = None,
+        request_id: str | None = None,
+    ) -> m.Reply:
+        """Space for a time; see :class:`~batfs.service.messages.RequestSpace`.
+
+        Returns when the space is there ("allocated"), promised for a later ``start`` ("granted"), or
+        refused; the reply's ``data`` is the lease.
+        """
+        message = m.RequestSpace(
+            size=size, duration=duration, start=start, wait=wait, host=host, options=options or {}
+        )
+        if request_id is not None:
+            message = replace(message, id=request_id)
+        return self.ask(message, wait=wait, told=told)
+
+    def release(self, lease: str) -> m.Reply:
+        return self.ask(m.ReleaseLease(lease=lease))
+
+    def extend(self, lease: str, duration: float) -> m.Reply:
+        return self.ask(m.ExtendLease(lease=lease, duration=duration))
+
+    def leases(self, *, everybody: bool = False) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._data(m.ListLeases(all=everybody))["leases"]
+        return found
+
+    def status(self, *, history: bool = False) -> dict[str, Any]:
+        return self._data(m.GetStatus(history=history))
+
+    def forget(self, server: str) -> m.Reply:
+        return self.ask(m.ForgetServer(server=server))
+
+    def _data(self, message: m.Message) -> dict[str, Any]:
+        reply = self.ask(message)
+        if not reply.ok:
+            raise BatfsError(f"refused: {reply.reason}")
+        return reply.data

@@ -1,0 +1,134 @@
+"""The records the orchestrator keeps: leases and servers.
+
+Life of a lease::
+
+    queued ──► reserved ──► provisioning ──► allocated ──► ending ──► ended | released | failed
+       │           │
+       └───────────┴──► refused | released
+
+*queued* waits for room; *reserved* has room from a later start on; *provisioning* waits for the servers
+to make the space; *ending* waits for them to remove it: only then is the space given to somebody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from batfs.service.messages import Disk
+from batfs.service.store import LeaseRow, ServerRow
+from batfs.storage.ledger import Reservation
+
+LIVE = ("queued", "reserved", "provisioning", "allocated", "ending")
+FINAL = ("ended", "released", "failed", "refused")
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One request for space and what became of it. ``shares``: "server/disk" -> bytes."""
+
+    number: int
+    user: str
+    request: str
+    digest: bytes
+    size: int
+    asked: float
+    start: float
+    duration: float
+    wait_until: float
+    state: str = "queued"
+    reason: str = ""
+    host: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    shares: dict[str, int] = field(default_factory=dict)
+    connections: dict[str, Any] = field(default_factory=dict)
+    changed: float = 0.0
+    # not kept: rebuilt after a restart
+    reservation: Reservation | None = None
+    pending: set[str] = field(default_factory=set)
+    asks: set[tuple[bytes, str]] = field(default_factory=set)
+    now_start: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"L{self.number}"
+
+    @property
+    def end(self) -> float:
+        return self.start + self.duration
+
+    def row(self) -> LeaseRow:
+        # what waits for "ending" to finish is kept in the reason, so that a restart knows the final state
+        return LeaseRow(
+            self.number,
+            self.user,
+            self.request,
+            self.digest,
+            self.size,
+            self.asked,
+            self.start,
+            self.duration,
+            self.wait_until,
+            self.state,
+            self.reason,
+            self.host,
+            self.options,
+            dict(self.shares),
+            dict(self.connections),
+            self.changed,
+        )
+
+    @staticmethod
+    def of(row: LeaseRow) -> Lease:
+        return Lease(
+            row.number,
+            row.user,
+            row.request,
+            row.digest,
+            row.size,
+            row.asked,
+            row.start,
+            row.duration,
+            row.wait_until,
+            row.state,
+            row.reason,
+            row.host,
+            row.options,
+            row.shares,
+            row.connections,
+            row.changed,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """What a user is shown."""
+        return {
+            "lease": self.name,
+            "user": self.user,
+            "state": self.state,
+            "size": self.size,
+            "start": self.start,
+            "end": self.end,
+            "reason": self.reason,
+            "shares": dict(self.shares),
+            "connections": dict(self.connections),
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """A storage server. ``state``: up, away (vanished: its space is withheld), forgotten."""
+
+    name: str
+    backend: str
+    disks: list[Disk]
+    state: str = "away"
+    address: bytes | None = None
+    heard: float = 0.0
+
+    def row(self) -> ServerRow:
+        disks = [{name: getattr(d, name) for name in d.__dataclass_fields__} for d in self.disks]
+        return ServerRow(self.name, self.backend, self.state, disks)
+
+    @staticmethod
+    def of(row: ServerRow) -> Server:
+        return Server(row.name, row.backend, [Disk(**d) for d in row.disks], row.state)

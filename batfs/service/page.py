@@ -1,0 +1,172 @@
+"""The live page (Bokeh): used capacity and allocations over time and per disk, the queue, the last refusals.
+
+Served on loopback; everything it needs comes from the process itself, nothing from the network. A script of
+its own asks the orchestrator every second.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from batfs.errors import BatfsError, InputError, MissingExtraError
+from batfs.service.client import Client
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+# Okabe and Ito's palette: told apart by colour-blind readers
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#999999"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%SZ")
+
+
+def columns(status: dict[str, Any]) -> dict[str, dict[str, list[Any]]]:
+    """The page's tables out of the orchestrator's status; sizes in GB."""
+    history = status.get("history", [])
+    disks = status["disks"]
+    return {
+        "history": {
+            "time": [1000 * t for t, _, _ in history],
+            "used": [used / 1e9 for _, used, _ in history],
+            "leases": [count for _, _, count in history],
+        },
+        "disks": {
+            "name": [f"{d['server']}/{d['disk']}" for d in disks],
+            "used": [d["reserved"] / 1e9 for d in disks],
+            "free": [(d["capacity"] - d["reserved"]) / 1e9 for d in disks],
+            "leases": [d["allocations"] for d in disks],
+            "state": [d["state"] for d in disks],
+            "colour": [BLUE if d["state"] == "up" else GREY for d in disks],
+        },
+        "queue": {
+            "lease": [q["lease"] for q in status.get("queue", [])],
+            "user": [q["user"] for q in status.get("queue", [])],
+            "size": [q["size"] / 1e9 for q in status.get("queue", [])],
+            "reason": [q["reason"] for q in status.get("queue", [])],
+        },
+        "refusals": {
+            "time": [_clock(r["time"]) for r in reversed(status.get("refusals", []))],
+            "who": [r["who"] for r in reversed(status.get("refusals", []))],
+            "reason": [r["text"] for r in reversed(status.get("refusals", []))],
+        },
+    }
+
+
+def build(document: Document, client: Client, every: float = 1.0) -> None:
+    """Lay out the page on a Bokeh document and keep it up to date."""
+    from bokeh.layouts import column, row
+    from bokeh.models import ColumnDataSource, DataRange1d, FactorRange
+    from bokeh.models.widgets import DataTable, Div, TableColumn
+    from bokeh.plotting import figure
+
+    first = columns(client.status(history=True))
+    sources = {name: ColumnDataSource(data=data, name=name) for name, data in first.items()}
+    head = Div(text="", name="head", sizing_mode="stretch_width")
+
+    used = figure(
+        title="Reserved capacity (GB)",
+        x_axis_type="datetime",
+        y_range=DataRange1d(start=0),
+        height=260,
+        sizing_mode="stretch_width",
+    )
+    used.step("time", "used", source=sources["history"], mode="after", color=BLUE, line_width=2)
+    used.yaxis.axis_label, used.xaxis.axis_label = "GB", "time (UTC)"
+    live = figure(
+        title="Concurrent allocations",
+        x_axis_type="datetime",
+        x_range=used.x_range,
+        y_range=DataRange1d(start=0),
+        height=260,
+        sizing_mode="stretch_width",
+    )
+    live.step("time", "leases", source=sources["history"], mode="after", color=ORANGE, line_width=2)
+    live.yaxis.axis_label, live.xaxis.axis_label = "allocations", "time (UTC)"
+
+    names = first["disks"]["name"]
+    names_range = FactorRange(factors=names[::-1])
+    tips = [("disk", "@name"), ("state", "@state"), ("used", "@used{0.0} GB"), ("free", "@free{0.0} GB")]
+    per_disk = figure(
+        title="Per disk: used and free (GB)", y_range=names_range, height=max(160, 24 * len(names) + 80),
+        sizing_mode="stretch_width", tooltips=[*tips, ("allocations", "@leases")],
+    )  # fmt: skip
+    bars = per_disk.hbar_stack(
+        ["used", "free"], y="name", height=0.7, color=[BLUE, "#dddddd"], source=sources["disks"],
+        legend_label=["used", "free"],
+    )  # fmt: skip
+    bars[0].glyph.fill_color = "colour"
+    per_disk.xaxis.axis_label = "GB"
+
+    def table(source: str, titles: dict[str, str]) -> DataTable:
+        cells = [TableColumn(field=field, title=title) for field, title in titles.items()]
+        return DataTable(
+            source=sources[source],
+            columns=cells,
+            height=180,
+            index_position=None,
+            sizing_mode="stretch_width",
+        )
+
+    queue = table("queue", {"lease": "waiting", "user": "user", "size": "GB", "reason": "reason"})
+    refusals = table("refusals", {"time": "refused", "who": "who", "reason": "reason"})
+
+    def update() -> None:
+        try:
+            status = client.status(history=True)
+        except BatfsError as error:
+            head.text = f"<b>No news from the orchestrator</b>: {error}"
+            return
+        fresh = columns(status)
+        for name, source in sources.items():
+            source.data = dict(fresh[name])
+        names_range.factors = fresh["disks"]["name"][::-1]
+        share = status["reserved"] / status["capacity"] if status["capacity"] else 0.0
+        head.text = (
+            f"<b>batfs storage service</b> &nbsp; {status['leases']} leases, {status['queued']} queued, "
+            f"{status['reserved'] / 1e9:.1f} of {status['capacity'] / 1e9:.1f} GB reserved ({share:.0%}), "
+            f"policy {status['policy']}, {_clock(status['now'])}"
+        )
+
+    update()
+    document.title = "batfs storage service"
+    document.add_root(
+        column(head, row(used, live, sizing_mode="stretch_width"), per_disk,
+               row(queue, refusals, sizing_mode="stretch_width"), sizing_mode="stretch_width")
+    )  # fmt: skip
+    document.add_periodic_callback(update, int(1000 * every))
+
+
+def serve(client: Client, port: int) -> int:
+    """Serve the page on loopback until interrupted. Raises MissingExtraError without Bokeh."""
+    try:
+        from bokeh.application import Application
+        from bokeh.application.handlers.function import FunctionHandler
+        from bokeh.server.server import Server
+    except ImportError:
+        raise MissingExtraError("the live page", "live") from None
+    client.timeout = 2.0
+    application = Application(FunctionHandler(lambda document: build(document, client)))
+    try:
+        server = Server(
+            {"/": application},
+            port=port,
+            address="127.0.0.1",
+            allow_websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"],
+        )
+    except OSError as error:
+        raise InputError(f"cannot serve on port {port}: {error.strerror}") from error
+    client.status()
+    server.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.io_loop.add_callback_from_signal(server.io_loop.stop))
+    print(f"http://127.0.0.1:{server.port}/", flush=True)
+    server.io_loop.start()
+    server.stop()
+    client.close()
+    print("stopped", file=sys.stderr)
+    return 0

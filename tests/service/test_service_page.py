@@ -1,0 +1,170 @@
+"""The live page in a real browser, the Prometheus text, and the commands a person types."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_harness import ENVIRONMENT, Process, free_port, start_server
+
+from batfs.service.client import Client
+
+BATFS = [sys.executable, "-m", "batfs", "service"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Process, int]]:
+    metrics = free_port()
+    orchestrator = Process(tmp_path, "--metrics", str(metrics))
+    orchestrator.start()
+    server, _, thread = start_server("ault14", orchestrator.endpoint, {"nvme0": 10**12, "nvme1": 2 * 10**12})
+    with Client(orchestrator.endpoint, timeout=10) as client:
+        deadline = time.monotonic() + 10
+        while not client.status()["disks"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert client.request(700 * 10**9, 3600).state == "allocated"
+        assert client.request(5 * 10**12, 3600).state == "refused"
+    yield orchestrator, metrics
+    server.stop()
+    thread.join(5)
+    orchestrator.stop()
+
+
+def batfs(*words: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [*BATFS, *words],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_the_commands(place: tuple[Process, int]) -> None:
+    to = ["--connect", place[0].endpoint]
+    said = batfs("request", "200GB", "--for", "2h", *to)
+    assert "allocated: 200 GB until" in said
+    assert "simulated:ault14/" in said
+    lease = said.split()[0]
+    assert json.loads(batfs("list", "--json", *to))[-1]["lease"] == lease
+    assert "900 GB of 3 TB reserved, 2 leases, 0 queued" in batfs("status", *to)
+    assert "until" in batfs("extend", lease, "--by", "1h", *to)
+    assert batfs("watch", "--times", "2", "--every", "0.1", *to).count("reserved") == 4
+    assert batfs("release", lease, *to) == "released\n"
+    assert "no live lease" in batfs("release", lease, *to, code=1)
+    assert "refused: no room" in batfs("request", "9TB", "--for", "1h", *to, code=1)
+    assert "carries no zone" in batfs(
+        "request", "1GB", "--for", "1h", "--start", "2030-01-01T00:00:00", *to, code=2
+    )
+    assert "known: flops" not in batfs("request", "1XB", "--for", "1h", *to, code=2)
+
+
+def test_prometheus(place: tuple[Process, int]) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{place[1]}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    samples = {
+        line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line[0] != "#"
+    }
+    assert samples['batfs_disk_reserved_bytes{server="ault14",disk="nvme1"}'] == 7e11
+    assert samples['batfs_server_up{server="ault14"}'] == 1
+    assert samples['batfs_events_total{kind="granted"}'] == 1
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert {name.partition("{")[0] for name in samples} == names
+
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --remote-debugging-port=0 --window-size=1400,1000"
+)
+LOOK = """(() => { const d = Bokeh.documents[0]; const s = n => d.get_model_by_name(n).data;
+return JSON.stringify({text: d.get_model_by_name("head").text, disks: Array.from(s("disks").name),
+used: Array.from(s("disks").used), refusals: s("refusals").time.length}) })()"""
+
+
+async def visit(url: str, folder: Path) -> dict[str, Any]:
+    """Open the page in headless Chromium by its debugging protocol; what it shows, and a picture."""
+    from tornado.websocket import websocket_connect
+
+    assert CHROMIUM is not None
+    profile = folder / "profile"
+    with subprocess.Popen([CHROMIUM, *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]) as browser:
+        try:
+            note = profile / "DevToolsActivePort"
+            for _ in range(200):
+                if note.exists() and len(note.read_text().split()) == 2:
+                    break
+                await asyncio.sleep(0.1)
+            port = note.read_text().split()[0]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
+                tab = next(t for t in json.load(answer) if t["type"] == "page")
+            socket = await websocket_connect(tab["webSocketDebuggerUrl"], max_message_size=2**26)
+            serial = itertools.count(1)
+
+            async def call(method: str, **params: Any) -> dict[str, Any]:
+                number = next(serial)
+                await socket.write_message(json.dumps({"id": number, "method": method, "params": params}))
+                while (reply := json.loads(str(await socket.read_message()))).get("id") != number:
+                    pass
+                result: dict[str, Any] = reply["result"]
+                return result
+
+            await call("Page.navigate", url=url)
+            found: dict[str, Any] = {}
+            for _ in range(100):
+                await asyncio.sleep(0.2)
+                value = (await call("Runtime.evaluate", expression=LOOK))["result"].get("value")
+                if value:
+                    found = json.loads(value)
+                    break
+            await asyncio.sleep(1.0)
+            found["picture"] = (await call("Page.captureScreenshot"))["data"]
+            return found
+        finally:
+            browser.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_page_in_a_browser(place: tuple[Process, int], tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    port = free_port()
+    page = subprocess.Popen(
+        [*BATFS, "page", "--connect", place[0].endpoint, "--page-port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    try:
+        assert page.stdout is not None
+        watchdog = threading.Timer(60, page.kill)
+        watchdog.start()
+        url = page.stdout.readline().strip()
+        assert url == f"http://127.0.0.1:{port}/"
+        found = asyncio.run(visit(url, tmp_path))
+        shot = tmp_path / "page.png"
+        shot.write_bytes(base64.b64decode(found["picture"]))
+        assert shot.stat().st_size > 20_000, "the page is not empty"
+        assert "1 leases, 0 queued, 700.0 of 3000.0 GB reserved (23%)" in found["text"]
+        assert found["disks"] == ["ault14/nvme0", "ault14/nvme1"]
+        assert sorted(found["used"]) == [0, 700]
+        assert found["refusals"] == 1
+        watchdog.cancel()
+    finally:
+        page.terminate()
+        page.wait(10)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from batfs.errors import InputError
+from batfs.errors import InputError, unknown
 from batfs.filesystems.interface import (
     FileSystemModel,
     Grid,
@@ -21,6 +21,7 @@ from batfs.filesystems.interface import (
     Outcome,
     Placement,
     Setup,
+    Volume,
 )
 from batfs.filesystems.traffic import split_evenly, split_rows
 from batfs.plugins import Registry, parse_spec
@@ -57,6 +58,18 @@ class Model(ABC):
     @abstractmethod
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome: ...
 
+    #: Options a job may give in its ``io`` entry, beside ``timing``.
+    job_options: Sequence[str] = ()
+
+    def check(self, volume: Volume) -> None:
+        """InputError for an option this model doesn't have, or a ``timing`` that is none."""
+        for key in volume.options:
+            if key != "timing" and key not in self.job_options:
+                known = ("timing", *self.job_options)
+                raise unknown(f"I/O option of the file system {self.name!r}", key, known)
+        if volume.options.get("timing", "overlap") not in ("overlap", "phases"):
+            raise InputError(f"timing {volume.options['timing']!r} is neither 'overlap' nor 'phases'")
+
     def announcements(self) -> Sequence[str]:
         if self.timing == "phases" and not self.setup.dynamic_jobs:
             return [
@@ -91,10 +104,10 @@ class Model(ABC):
     def timing_of(self, request: IoRequest) -> str:
         """``overlap`` or ``phases``: the job's own word, else the file system's; always overlap without
         dynamic jobs (announced at the start)."""
-        wanted = request.volume.options.get("timing", self.timing) if request.volume.options else self.timing
-        if wanted not in ("overlap", "phases"):
-            raise InputError(f"timing {wanted!r} is neither 'overlap' nor 'phases'", place="io")
-        return wanted if self.setup.dynamic_jobs else "overlap"
+        if not self.setup.dynamic_jobs:
+            return "overlap"
+        options = request.volume.options
+        return str(options.get("timing", self.timing)) if options else self.timing
 
     def held_bytes(self, reads: int, writes: int) -> int:
         """What of these bytes counts against the capacity, by ``reserve``."""
@@ -116,7 +129,7 @@ class Model(ABC):
         """A place for each of ``sizes`` (bytes) on storages of its own, chosen by the policy one after the
         other: for each its ((storage id, bytes), ...), most often one pair. All of them or a Hold."""
         candidates = self.everywhere if among is None else among
-        near = [self.node_names[node] for node in request.nodes]
+        near = self.near(request)
         chosen: list[tuple[tuple[int, int], ...]] = []
         left = candidates
         for size in sizes:
@@ -128,6 +141,11 @@ class Model(ABC):
             taken = [share.index for share in shares]
             left = left[~np.isin(left, taken)]
         return chosen
+
+    def near(self, request: IoRequest) -> list[str]:
+        """Names of the hosts that will use the space: compute nodes, or the buffers of a tier in front."""
+        names = self.node_names
+        return [names[node] for node in request.nodes if node in names]
 
     def hold(
         self,
@@ -193,12 +211,6 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{k}:{_text(v)}" for k, v in value.items())
     return str(value)
-
-
-def near_names(setup: Setup, nodes: Sequence[int]) -> list[str]:
-    """Host names of compute resources."""
-    names = {node.id: node.name for node in setup.nodes}
-    return [names[node] for node in nodes]
 
 
 def placements(held: Mapping[int, int]) -> tuple[Placement, ...]:

@@ -71,6 +71,8 @@ class DistributedFileSystem(Model):
     name): reads come from that data set and writes are added to it; it outlives the job.
     """
 
+    job_options = ("data_set",)
+
     def __init__(
         self,
         setup: Setup,
@@ -132,7 +134,7 @@ class DistributedFileSystem(Model):
         """The policy's choice among disks that have the room."""
         positions = sorted(self.position[disk.id] for disk in among)
         request = draft.request
-        near = [self.node_names[node] for node in request.nodes]
+        near = self.near(request)
         space = SpaceRequest(size, request.start, request.end, request.job_id, near, positions)
         shares = self.policy.choose(draft.view, space, draft.rng)
         return self.layout.disks[self.storage_at[shares[0].index]] if shares else None

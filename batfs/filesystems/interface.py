@@ -221,7 +221,9 @@ class Setup:
     ``storages``: its own, ascending ids; ``positions``: where they stand in ``StorageView.storages``, which
     holds every storage of the machine in ascending order of id. ``nodes``: every compute resource.
     ``policy``: the allocation policy of this file system, with a state of its own.
-    ``siblings``: the storages of the other file systems by name (a tier drains to one of them).
+    ``models``: every file system of the machine by name, for tiers; filled once all are made, so look into
+    it in ``plan``, not in a constructor (``names`` knows the names at once). ``position_of``: the position
+    in the view of every storage of the machine, by id.
     ``platform`` is None when nobody gave the file; models then do without topology.
     ``dynamic_jobs``: whether moves can be sent at all.
     """
@@ -232,7 +234,9 @@ class Setup:
     nodes: Sequence[Resource]
     policy: AllocationPolicy
     options: Mapping[str, Any] = field(default_factory=dict)
-    siblings: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
+    models: Mapping[str, FileSystemModel] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    position_of: Mapping[int, int] = field(default_factory=dict)
     platform: Topology | None = None
     dynamic_jobs: bool = False
 
@@ -244,6 +248,10 @@ class FileSystemModel(Protocol):
     storages: Sequence[Resource]
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome: ...
+
+    def check(self, volume: Volume) -> None:
+        """Raise InputError if the volume's options mean nothing to this model; said before the job waits."""
+        ...
 
     def announcements(self) -> Sequence[str]:
         """Sentences said once at the start: what this model can't do in this setting."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from batfs.filesystems import dfs, pfs
+from batfs.filesystems import burst_buffer, cache, dfs, nvme_pool, pfs
 
-__all__ = ["dfs", "pfs"]
+__all__ = ["burst_buffer", "cache", "dfs", "nvme_pool", "pfs"]

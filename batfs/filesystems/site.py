@@ -28,6 +28,7 @@ from batfs.filesystems.interface import (
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.script import cuttable
 from batfs.protocol.messages import Resource
 from batfs.storage.interface import StorageView
 from batfs.storage.policies import make_policy
@@ -70,7 +71,8 @@ class FileSystems:
     def volumes(self, job_id: str, profile: Profile) -> tuple[Volume, ...]:
         """What the job asks of each file system, in the profile's order; () without I/O.
 
-        InputError (place: the job) for an unknown file system or bytes on a machine without storages.
+        InputError (place: the job) for an unknown file system, bytes on a machine without storages, options
+        that are wrong, or checkpoints of a computation that can't be cut into parts.
         """
         requested = requested_io(profile, f"job {job_id}: profile")
         if not requested:
@@ -86,6 +88,9 @@ class FileSystems:
             else:
                 name = self.default_reads if named is None else named
                 found.append(self._volume(job_id, name, part.reads, part.writes, part))
+        if not cuttable(profile) and any("checkpoints" in volume.options for volume in found):
+            kind = type(profile).__name__.lower()
+            raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job_id}")
         return tuple(found)
 
     def _volume(self, job_id: str, name: str, reads: int, writes: int, part: Any) -> Volume:
@@ -93,7 +98,13 @@ class FileSystems:
             raise InputError("asks for I/O, but the platform has no storage", place=f"job {job_id}")
         if name not in self.models:
             raise unknown("file system", name, self.models, place=f"job {job_id}")
-        return Volume(name, reads, writes, part.files, part.pattern, part.options)
+        volume = Volume(name, reads, writes, part.files, part.pattern, part.options)
+        if part.options:
+            try:
+                self.models[name].check(volume)
+            except InputError as error:
+                raise error.at(place=f"job {job_id}") from None
+        return volume
 
     def cannot(self, profile: Profile) -> str | None:
         """Why a job with this profile can't have its I/O simulated in this setting; None if it can.
@@ -219,7 +230,9 @@ def make_filesystems(
             compute,
             make_policy(str(policy)),
             table,
-            siblings,
+            models,
+            sorted(groups),
+            {s.id: position for position, s in enumerate(known)},
             platform,
             dynamic_jobs,
         )

@@ -75,6 +75,18 @@ def pairs(traffic: Traffic) -> Pairs:
     )
 
 
+def joined(traffics: Sequence[Traffic]) -> Traffic:
+    """All of it as one."""
+    if len(traffics) == 1:
+        return traffics[0]
+    listed = [pairs(traffic) for traffic in traffics]
+    return Pairs(
+        np.concatenate([p.sources for p in listed]),
+        np.concatenate([p.destinations for p in listed]),
+        np.concatenate([p.sizes for p in listed]),
+    )
+
+
 def size(traffic: Traffic) -> int:
     """Its bytes."""
     return int(traffic.sizes.sum())

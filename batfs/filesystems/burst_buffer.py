@@ -1,0 +1,321 @@
+"""Burst buffer: fast storage before a file system. docs/background/burst-buffer.md explains it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from batfs.errors import InputError, unknown
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
+from batfs.filesystems.interface import (
+    Checkpoints,
+    Hold,
+    IoPlan,
+    IoRequest,
+    Move,
+    Outcome,
+    Pairs,
+    Placement,
+    Setup,
+    Traffic,
+    Volume,
+)
+from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.traffic import joined, split_by, split_evenly
+from batfs.storage.interface import SpaceRequest, StorageView
+
+REASON = "BurstBufferResources"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one node has on one buffer, in bytes; ``checkpoint`` for each one of them."""
+
+    node: int
+    buffer: int
+    reads: int
+    writes: int
+    checkpoint: int
+
+
+@MODELS.register("burst_buffer")
+class BurstBuffer(Model):
+    """Buffers, shared or in the nodes, before the file system ``backing``.
+
+    Space is reserved before the job starts. What it reads is staged in from the backing file system first
+    and read from the buffer; what it writes goes to the buffer and is staged out when it has ended.
+    Checkpoints (job options ``checkpoints``: how many, ``checkpoint_bytes``: all nodes together) are written
+    to the buffer while the computation waits, and drained to the backing file system while it goes on. Space
+    is kept until the last byte has left.
+
+    Each node has all its bytes on one buffer (``per=node``, never split, as in Kopanski and Rzadca 2021), or
+    every node uses the same ``stripes`` buffers (``per=job``, as Cray's DataWarp). A buffer with a ``node``
+    property serves that node alone. Which buffer: ``placement=policy``, or ``topology``: the nearest one
+    with room.
+    ``stage_in`` and ``stage_out`` can be switched off; without ``backing`` the buffer is scratch space.
+    ``checkpoint_copies`` are kept at once: with 2 one drains while the next is written.
+    """
+
+    job_options = ("checkpoints", "checkpoint_bytes", "stage_in", "stage_out")
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        backing: str = "",
+        per: Literal["node", "job"] = "node",
+        stripes: int = 1,
+        placement: Literal["policy", "topology"] = "policy",
+        stage_in: bool = True,
+        stage_out: bool = True,
+        checkpoint_copies: int = 2,
+        timing: Timing = "overlap",
+        reserve: Reserve = "both",
+    ) -> None:
+        super().__init__(setup, timing=timing, reserve=reserve)
+        if backing == self.name:
+            raise InputError(f"the burst buffer {self.name!r} can't be its own backing file system")
+        if backing and backing not in setup.names:
+            raise unknown("backing file system", backing, (n for n in setup.names if n != self.name))
+        if stripes < 1 or checkpoint_copies < 1:
+            raise InputError("stripes and checkpoint_copies must be at least 1")
+        self.backing = backing
+        self.per = per
+        self.stripes = min(stripes, len(self.storages))
+        self.placement = placement
+        self.stage_in = stage_in
+        self.stage_out = stage_out
+        self.checkpoint_copies = checkpoint_copies
+        ids = {node.name: node.id for node in setup.nodes}
+        local = {s.id: ids.get(s.property("node") or "") for s in self.storages}
+        self.local = all(owner is not None for owner in local.values())
+        self._own: dict[int, list[int]] = {}
+        for buffer, owner in local.items():
+            if owner is not None:
+                self._own.setdefault(owner, []).append(buffer)
+        self._names = {s.id: s.name for s in self.storages}
+        self._near: dict[int, list[int]] = {}
+
+    def check(self, volume: Volume) -> None:
+        super().check(volume)
+        times, size = self._checkpoints(volume)
+        if times < 0 or size < 0:
+            raise InputError("checkpoints and checkpoint_bytes must not be negative")
+
+    def announcements(self) -> Sequence[str]:
+        said = list(super().announcements())
+        if not self.setup.dynamic_jobs and self.backing and (self.stage_in or self.stage_out):
+            said.append(
+                f"file system {self.name!r}: staging and checkpoints need dynamic jobs "
+                "(--enable-dynamic-jobs); jobs use the buffer and nothing is moved before or after them"
+            )
+        return said
+
+    # ---- planning -----------------------------------------------------------------------------------------
+
+    def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+        volume = request.volume
+        times, checkpoint = self._checkpoints(volume)
+        if not self.setup.dynamic_jobs:
+            times = checkpoint = 0
+        parts = self._place(request, checkpoint, view, rng)
+        if isinstance(parts, Hold):
+            return parts
+        plan = IoPlan(self.name, timing=self.timing_of(request))
+        held: dict[int, int] = {}
+        for part in parts:
+            size = self.held_bytes(part.reads, part.writes) + part.checkpoint * self._copies(times)
+            held[part.buffer] = held.get(part.buffer, 0) + size
+        plan.placements = placements(held)
+        plan.reads = _traffic((p.buffer, p.node, p.reads) for p in parts)
+        plan.writes = _traffic((p.node, p.buffer, p.writes) for p in parts)
+        if not self.setup.dynamic_jobs or not self.backing:
+            return self._with_scratch_checkpoints(plan, parts, times)
+        behind = self._stage(plan, request, parts, times, view, rng)
+        return plan if behind is None else behind
+
+    def _checkpoints(self, volume: Volume) -> tuple[int, int]:
+        """(how many, bytes of each one)."""
+        options: Mapping[str, Any] = volume.options
+        if not options:
+            return 0, 0
+        times, size = options.get("checkpoints", 0), options.get("checkpoint_bytes", volume.writes)
+        if not isinstance(times, int) or not isinstance(size, int | float) or size != int(size):
+            raise InputError("checkpoints and checkpoint_bytes must be whole numbers")
+        return times, int(size) if times else 0
+
+    def _copies(self, times: int) -> int:
+        return min(times, self.checkpoint_copies)
+
+    def _place(
+        self, request: IoRequest, checkpoint: int, view: StorageView, rng: random.Random
+    ) -> list[_Part] | Hold:
+        volume, nodes = request.volume, request.nodes
+        times = self._copies(self._checkpoints(volume)[0]) if checkpoint else 0
+        if self.per == "job" and not self.local:
+            k = self.stripes
+            columns = [split_evenly(v, k).tolist() for v in (volume.reads, volume.writes, checkpoint)]
+            sizes = [self.held_bytes(r, w) + c * times for r, w, c in zip(*columns, strict=True)]
+            chosen = self.choose(sizes, request, view, rng, reason=REASON)
+            if isinstance(chosen, Hold):
+                return chosen
+            pieces: list[tuple[int, list[int]]] = []  # (buffer, bytes of each column on it)
+            for b, shares in enumerate(chosen):
+                # a policy may split a stripe further
+                weights = [size for _, size in shares]
+                parts = [split_by(column[b], weights).tolist() for column in columns]
+                pieces += [(buffer, [part[s] for part in parts]) for s, (buffer, _) in enumerate(shares)]
+            return [
+                _Part(node, buffer, *(split_evenly(v, len(nodes)).tolist()[j] for v in values))
+                for j, node in enumerate(nodes)
+                for buffer, values in pieces
+            ]
+        return self._place_by_node(request, checkpoint, times, view, rng)
+
+    def _place_by_node(
+        self, request: IoRequest, checkpoint: int, times: int, view: StorageView, rng: random.Random
+    ) -> list[_Part] | Hold:
+        volume, nodes = request.volume, request.nodes
+        free = view.free(request.start, request.end)
+        room = {s: int(free[p]) for s, p in self.position.items()}
+        columns = [split_evenly(v, len(nodes)).tolist() for v in (volume.reads, volume.writes, checkpoint)]
+        parts: list[_Part] = []
+        for node, reads, writes, each in zip(nodes, *columns, strict=True):
+            size = self.held_bytes(reads, writes) + each * times
+            buffer = self._buffer_for(node, size, room, request, view, rng)
+            if buffer is None:
+                return self._short(node, size, room, view)
+            room[buffer] -= size
+            parts.append(_Part(node, buffer, reads, writes, each))
+        return parts
+
+    def _buffer_for(
+        self,
+        node: int,
+        size: int,
+        room: Mapping[int, int],
+        request: IoRequest,
+        view: StorageView,
+        rng: random.Random,
+    ) -> int | None:
+        reachable = self._own.get(node, []) if self.local else list(room)
+        fits = [buffer for buffer in reachable if room[buffer] >= size]
+        if not fits:
+            return None
+        if self.local or len(fits) == 1:
+            return fits[0]
+        if self.placement == "topology":
+            able = set(fits)
+            return next(buffer for buffer in self.nearest(node) if buffer in able)
+        positions = sorted(self.position[buffer] for buffer in fits)
+        near = [self.node_names[node]] if node in self.node_names else []
+        space = SpaceRequest(size, request.start, request.end, request.job_id, near, positions)
+        shares = self.policy.choose(view, space, rng)
+        return self.storage_at[shares[0].index] if shares else None
+
+    def _short(self, node: int, size: int, room: Mapping[int, int], view: StorageView) -> Hold:
+        reachable = self._own.get(node, []) if self.local else list(room)
+        if not reachable:
+            return Hold(REASON, (), size, never=True)
+        best = max(reachable, key=lambda b: (room[b], -b))
+        never = size > max(int(view.capacities[self.position[b]]) for b in reachable)
+        return Hold(REASON, (best,), size - room[best], never)
+
+    def nearest(self, node: int) -> list[int]:
+        """Buffers from near to far: by route latency when the platform is known, else by the properties
+        ``chassis``, ``rack`` and ``group`` they share with the node; ties to the lower id."""
+        if node not in self._near:
+            self._near[node] = sorted((s.id for s in self.storages), key=lambda b: (self._far(node, b), b))
+        return self._near[node]
+
+    def _far(self, node: int, buffer: int) -> float:
+        platform = self.setup.platform
+        if platform is not None:
+            at = platform.host_index
+            return float(platform.route(at[self.node_names[node]], at[self._names[buffer]]).latency)
+        here = next(n for n in self.setup.nodes if n.id == node)
+        there = next(s for s in self.storages if s.id == buffer)
+        for distance, key in enumerate(("chassis", "rack", "group")):
+            if here.property(key) and here.property(key) == there.property(key):
+                return float(distance)
+        return 3.0
+
+    # ---- staging ------------------------------------------------------------------------------------------
+
+    def _stage(
+        self,
+        plan: IoPlan,
+        request: IoRequest,
+        parts: Sequence[_Part],
+        times: int,
+        view: StorageView,
+        rng: random.Random,
+    ) -> Hold | None:
+        """Add the moves to and from the backing file system, and the bytes held there; a Hold if those
+        don't fit. The backing model decides where they lie: to it a buffer is a node like any other."""
+        model = self.setup.models[self.backing]
+        options = request.volume.options
+        seen: StorageView = TakenView(view, self._taken(plan.placements))
+        behind: list[Placement] = []
+        moves: dict[str, list[Move]] = {"stage_in": [], "stage_out": [], "drain": []}
+        wanted = {
+            "stage_in": bool(options.get("stage_in", self.stage_in)),
+            "stage_out": bool(options.get("stage_out", self.stage_out)),
+            "drain": times > 0,
+        }
+        for kind, attribute in (("stage_in", "reads"), ("stage_out", "writes"), ("drain", "checkpoint")):
+            if not wanted[kind]:
+                continue
+            sizes: dict[int, int] = {}
+            for part in parts:
+                sizes[part.buffer] = sizes.get(part.buffer, 0) + getattr(part, attribute)
+            for buffer, size in sorted(sizes.items()):
+                if not size:
+                    continue
+                reading = kind == "stage_in"
+                volume = Volume(self.backing, size if reading else 0, 0 if reading else size)
+                ask = IoRequest(request.job_id, (buffer,), volume, request.start, request.end)
+                outcome = model.plan(ask, seen, rng)
+                if isinstance(outcome, Hold):
+                    return outcome
+                behind += outcome.placements
+                seen = TakenView(seen, self._taken(outcome.placements))
+                moves[kind].append(Move(kind, joined([*outcome.reads, *outcome.writes, *outcome.internal])))
+        plan.placements = (*plan.placements, *behind)
+        plan.stage_in, plan.stage_out = moves["stage_in"], moves["stage_out"]
+        if times:
+            plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), moves["drain"])
+        return None
+
+    def _with_scratch_checkpoints(self, plan: IoPlan, parts: Sequence[_Part], times: int) -> IoPlan:
+        if times:
+            plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), ())
+        return plan
+
+    def _taken(self, held: Sequence[Placement]) -> list[tuple[int, int]]:
+        position = self.setup.position_of
+        return [(position[p.storage], p.size) for p in held]
+
+
+def _checkpoint_moves(parts: Sequence[_Part]) -> list[Move]:
+    """One activity for each buffer: its nodes write at once."""
+    out: list[Move] = []
+    for buffer in sorted({part.buffer for part in parts}):
+        mine = [(part.node, buffer, part.checkpoint) for part in parts if part.buffer == buffer]
+        traffic = _traffic(mine)
+        if traffic:
+            out.append(Move("checkpoint", traffic[0]))
+    return out
+
+
+def _traffic(rows: Any) -> list[Traffic]:
+    """Transfers (source, destination, bytes) as one batch, or none if all are 0."""
+    moving = [row for row in rows if row[2]]
+    if not moving:
+        return []
+    columns = np.array(moving, dtype=np.int64)
+    return [Pairs(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())]

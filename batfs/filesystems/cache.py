@@ -1,0 +1,199 @@
+"""Cache: a tier before another file system. docs/background/cache.md explains it with a figure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from batfs.errors import InputError, unknown
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing, read_grid, write_grid
+from batfs.filesystems.interface import (
+    Grid,
+    Hold,
+    IoPlan,
+    IoRequest,
+    Move,
+    Outcome,
+    Placement,
+    Setup,
+    Traffic,
+    Volume,
+)
+from batfs.filesystems.lru import Cache
+from batfs.filesystems.traffic import by_source, joined, split_by
+from batfs.storage.interface import StorageView
+from batfs.units import parse_size
+
+
+@MODELS.register("cache")
+class CacheTier(Model):
+    """Storages that keep data sets which jobs read and write from the file system ``backing``.
+
+    A job names its ``data_set`` (job option); without one nothing can be found again and all its I/O goes to
+    the backing file system. Bytes of the set that lie here are read from here (hits), the others from behind
+    (misses) and, with ``fill``, copied here at the same time. Writes go through to the backing file system
+    and are copied here (``write=through``), go here first and behind when the job has ended
+    (``write=back``; needs dynamic jobs), or go past it (``write=around``). When there is no room the least
+    recently used sets leave, except those in use or pinned (job option ``pin``, or ``pins``: names, spaces
+    between). What can't be cached goes past the cache; nothing ever waits for it.
+
+    The storages belong to the cache alone: their bytes are its own business and not in the ledger. Placed
+    behind the same servers as a parallel file system's targets this is a storage-side read cache with a
+    bandwidth of its own (``write=around``); in the nodes or before the network it is a burst buffer used as
+    a cache.
+    """
+
+    job_options = ("data_set", "pin")
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        backing: str,
+        write: Literal["through", "back", "around"] = "through",
+        fill: bool = True,
+        pins: str = "",
+        timing: Timing = "overlap",
+        reserve: Reserve = "both",
+    ) -> None:
+        super().__init__(setup, timing=timing, reserve=reserve)
+        if backing == self.name or backing not in setup.names:
+            raise unknown("backing file system", backing, (n for n in setup.names if n != self.name))
+        self.backing = backing
+        self.write = write
+        self.fill = fill
+        self.pins = frozenset(pins.split())
+        sizes: dict[int, int] = {}
+        for storage in self.storages:
+            size = storage.property("size")
+            if size is None:
+                raise InputError(f"storage {storage.name!r} of the cache {self.name!r} has no size")
+            sizes[storage.id] = parse_size(size)
+        self.cache = Cache(sizes)
+        self._adding: dict[str, str] = {}  # job -> the data set it adds bytes to
+
+    def check(self, volume: Volume) -> None:
+        super().check(volume)
+        if volume.options.get("pin") and not volume.options.get("data_set"):
+            raise InputError("'pin' without a 'data_set'")
+
+    def announcements(self) -> Sequence[str]:
+        said = list(super().announcements())
+        if self.write == "back" and not self.setup.dynamic_jobs:
+            said.append(
+                f"file system {self.name!r}: writing back needs dynamic jobs (--enable-dynamic-jobs); "
+                "it writes through instead"
+            )
+        return said
+
+    # ---- planning -----------------------------------------------------------------------------------------
+
+    def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+        volume = request.volume
+        name = str(volume.options.get("data_set", ""))
+        entry = self.cache.find(name) if name else None
+        here = dict(sorted(entry.bytes_on.items())) if entry else {}
+        hit = min(volume.reads, sum(here.values()))
+        miss = volume.reads - hit
+        back = self.write == "back" and self.setup.dynamic_jobs
+        # what will be added here: missing bytes and written bytes
+        kept = volume.writes if self.write != "around" else 0
+        room = self.cache.choose((miss if self.fill else 0) + kept, name) if name else None
+        ahead = back and room is not None and bool(volume.writes)
+        behind = self._behind(request, miss, 0 if ahead else volume.writes, view, rng)
+        if isinstance(behind, Hold):
+            return behind
+        plan = IoPlan(self.name, timing=self.timing_of(request))
+        plan.placements, plan.flops = behind.placements, behind.flops
+        reads, writes, internal = list(behind.reads), list(behind.writes), list(behind.internal)
+        if hit:
+            ids = tuple(here)
+            reads.append(read_grid(ids, request.nodes, split_by(hit, list(here.values()))))
+        added: dict[int, int] = {}
+        if room:
+            ids, weights = tuple(sorted(room)), [room[s] for s in sorted(room)]
+            if self.fill and miss:
+                internal += self._fill(behind.reads, ids, weights)
+            if kept:
+                grid = write_grid(request.nodes, ids, split_by(kept, weights))
+                (writes if ahead else internal).append(grid)
+            added = dict(room)
+            if ahead:
+                moved = self._write_back(request, room, volume.writes, view, rng)
+                if isinstance(moved, Hold):
+                    return moved
+                plan.stage_out, placements = moved
+                plan.placements = (*plan.placements, *placements)
+        plan.reads, plan.writes, plan.internal = reads, writes, internal
+        plan.notes = {"hits": hit, "misses": miss, "added": added, "data_set": name}
+        return plan
+
+    def _behind(
+        self, request: IoRequest, reads: int, writes: int, view: StorageView, rng: random.Random
+    ) -> IoPlan | Hold:
+        if not reads and not writes:
+            return IoPlan(self.backing)
+        volume = replace(request.volume, filesystem=self.backing, reads=reads, writes=writes, options={})
+        return self.setup.models[self.backing].plan(replace(request, volume=volume), view, rng)
+
+    def _fill(self, reads: Sequence[Traffic], ids: Sequence[int], weights: Sequence[int]) -> list[Traffic]:
+        """A copy of the missing bytes, from where they are read to here."""
+        sources = by_source(reads)
+        sizes = [split_by(size, weights) for size in sources.values()]
+        return [Grid(tuple(sources), ids, np.array(sizes, dtype=np.int64))]
+
+    def _write_back(
+        self,
+        request: IoRequest,
+        room: Mapping[int, int],
+        size: int,
+        view: StorageView,
+        rng: random.Random,
+    ) -> tuple[list[Move], list[Placement]] | Hold:
+        """After the job: what it wrote, from here to the backing file system."""
+        ids = sorted(room)
+        moves: list[Move] = []
+        held: list[Placement] = []
+        for storage, part in zip(ids, split_by(size, [room[s] for s in ids]).tolist(), strict=True):
+            if not part:
+                continue
+            ask = IoRequest(
+                request.job_id, (storage,), Volume(self.backing, 0, part), request.start, request.end
+            )
+            outcome = self.setup.models[self.backing].plan(ask, view, rng)
+            if isinstance(outcome, Hold):
+                return outcome
+            held += list(outcome.placements)
+            moves.append(Move("stage_out", joined([*outcome.writes, *outcome.internal])))
+        return moves, held
+
+    # ---- what has happened --------------------------------------------------------------------------------
+
+    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
+        """The set is used (and so stays) until the job has ended; what the job adds is there from now on,
+        unless other jobs took the room since the plan was made."""
+        name = str(plan.notes.get("data_set", ""))
+        self.cache.hits += int(plan.notes.get("hits", 0))
+        self.cache.misses += int(plan.notes.get("misses", 0))
+        if not name:
+            return
+        added = plan.notes.get("added") or {}
+        if added and self.cache.insert(name, added):
+            self._adding[request.job_id] = name
+        entry = self.cache.find(name)
+        if entry is not None:
+            self.cache.touch(name)
+            self.cache.use(name, request.job_id)
+            entry.pinned = entry.pinned or name in self.pins or bool(request.volume.options.get("pin"))
+
+    def ended(self, job_id: str, success: bool, now: float) -> None:
+        self.cache.leave(job_id)
+        name = self._adding.pop(job_id, None)
+        entry = self.cache.find(name) if name else None
+        if not success and name and entry is not None and not entry.fixed:
+            # what a job that failed has left here is not worth keeping
+            self.cache.evict(name)

@@ -1,0 +1,133 @@
+"""NVMe-oF pool: namespaces carved out of drives behind target nodes. docs/background/nvme-pool.md."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Outcome, Pairs, Setup, Transfer, Volume
+from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.traffic import from_transfers, split_by, split_evenly
+from batfs.plugins import Size
+from batfs.storage.interface import SpaceRequest, StorageView
+
+
+@MODELS.register("nvme_pool")
+class NvmePool(Model):
+    """Namespaces for a job's lifetime, their bandwidth shared at drive, target node, network and node.
+
+    A request larger than ``block_size`` is cut into blocks of that size and a remainder, each placed on its
+    own by the policy (they may meet on one drive); all of them or none. ``per=job``: the nodes share the
+    job's namespaces evenly. ``per=node``: each node has namespaces of its own, as an NVMe-oF namespace is
+    attached to one host. Job option ``capacity``: bytes to reserve, when it is not what the job reads and
+    writes; it can't be less than ``reserve`` asks for.
+    """
+
+    job_options = ("capacity",)
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        block_size: Size = 0,
+        per: Literal["job", "node"] = "job",
+        timing: Timing = "overlap",
+        reserve: Reserve = "both",
+    ) -> None:
+        super().__init__(setup, timing=timing, reserve=reserve)
+        self.block_size = block_size
+        self.per = per
+
+    def check(self, volume: Volume) -> None:
+        super().check(volume)
+        wanted = volume.options.get("capacity", 0)
+        least = self.held_bytes(volume.reads, volume.writes)
+        if "capacity" in volume.options and (
+            not isinstance(wanted, int | float) or wanted != int(wanted) or wanted < least
+        ):
+            raise InputError(f"capacity is {wanted!r}, expected whole bytes, at least {least}")
+
+    def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+        volume, nodes = request.volume, request.nodes
+        size = int(volume.options.get("capacity", self.held_bytes(volume.reads, volume.writes)))
+        owners = [tuple(nodes)] if self.per == "job" else [(node,) for node in nodes]
+        sizes = split_evenly(size, len(owners)).tolist()
+        reads = split_evenly(volume.reads, len(owners)).tolist()
+        writes = split_evenly(volume.writes, len(owners)).tolist()
+        held: dict[int, int] = {}
+        reading: list[Transfer] = []
+        writing: list[Transfer] = []
+        count = 0
+        for owner, space, read, written in zip(owners, sizes, reads, writes, strict=True):
+            pieces = self._carve(space, held, request, view, rng)
+            if pieces is None:
+                return self._no_room(space, held, request, view)
+            count += len(pieces)
+            weights = [piece for _, piece in pieces]
+            for (drive, piece), r, w in zip(
+                pieces, split_by(read, weights).tolist(), split_by(written, weights).tolist(), strict=True
+            ):
+                held[drive] = held.get(drive, 0) + piece
+                shares = zip(owner, split_evenly(r, len(owner)), split_evenly(w, len(owner)), strict=True)
+                for node, node_reads, node_writes in shares:
+                    reading.append(Transfer(drive, node, int(node_reads)))
+                    writing.append(Transfer(node, drive, int(node_writes)))
+        plan = IoPlan(self.name, timing=self.timing_of(request), notes={"namespaces": count})
+        plan.placements = placements(held)
+        plan.reads = _moving(reading)
+        plan.writes = _moving(writing)
+        return plan
+
+    def _blocks(self, size: int) -> list[int]:
+        if not self.block_size or size <= self.block_size:
+            return [size]
+        whole, rest = divmod(size, self.block_size)
+        return [self.block_size] * whole + ([rest] if rest else [])
+
+    def _carve(
+        self,
+        size: int,
+        held: dict[int, int],
+        request: IoRequest,
+        view: StorageView,
+        rng: random.Random,
+    ) -> list[tuple[int, int]] | None:
+        """(drive, bytes) of each namespace; None when one of them finds no room."""
+        pieces: list[tuple[int, int]] = []
+        near = self.near(request)
+        taken = dict(held)
+        for block in self._blocks(size):
+            space = SpaceRequest(block, request.start, request.end, request.job_id, near, self.everywhere)
+            shares = self.policy.choose(self._seen(view, taken), space, rng)
+            if shares is None:
+                return None
+            for share in shares:
+                drive = self.storage_at[share.index]
+                taken[drive] = taken.get(drive, 0) + share.size
+                pieces.append((drive, share.size))
+        return pieces
+
+    def _no_room(self, size: int, held: dict[int, int], request: IoRequest, view: StorageView) -> Hold:
+        """Blocks may meet on a drive: a drive has room for as many whole blocks as fit into it."""
+        blocks = self._blocks(size)
+        free = self._seen(view, held).free(request.start, request.end)[self.everywhere]
+        capacity = view.capacities[self.everywhere]
+        roomiest = int(np.argmax(free))
+        missing = max(1, size - int(free.sum()), blocks[0] - int(free[roomiest]))
+        full = sum(block == blocks[0] for block in blocks)
+        never = int((capacity // max(1, blocks[0])).sum()) < full
+        return Hold("StorageCapacity", (self.storage_at[int(self.everywhere[roomiest])],), missing, never)
+
+    def _seen(self, view: StorageView, held: dict[int, int]) -> StorageView:
+        if not held:
+            return view
+        return TakenView(view, [(self.position[drive], size) for drive, size in held.items()])
+
+
+def _moving(transfers: list[Transfer]) -> list[Pairs]:
+    moving = [transfer for transfer in transfers if transfer.size]
+    return [from_transfers(moving)] if moving else []

@@ -23,7 +23,7 @@ from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
 
 Int32 = np.ndarray[tuple[int], np.dtype[np.int32]]
 
-FEW = 24  # up to so many flows a plain loop is quicker
+FEW = 48  # up to so many flows a plain loop is quicker
 DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
 MAX_CORES = 1 << 18
 
@@ -125,9 +125,11 @@ class Consumer:
             self._table = np.full(self._kinds * self._kinds, -1, dtype=np.int32)
         # links met in cores so far, numbered in that order; number 0 stands for none
         self._number: dict[int, int] = {}
-        self._numbered: list[int] = [-1]
+        self._numbered: Indices = np.full(len(self._links) + 1, -1, dtype=np.int64)
+        self._wide = np.zeros(len(self._links) + 1, dtype=bool)
         self._rows: Indices = np.zeros((64, 4), dtype=np.int64)
         self._latencies: Floats = np.zeros(64)
+        self._lengths: Indices = np.zeros(64, dtype=np.int64)
 
     def _core(self, key: int, src: int, dst: int) -> int:
         """The core of flows of this key, taken from the example src -> dst."""
@@ -142,6 +144,7 @@ class Consumer:
         if core >= len(self._latencies):
             self._latencies = np.concatenate([self._latencies, np.zeros_like(self._latencies)])
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
         if len(links) > self._rows.shape[1]:
             wider = np.zeros((len(self._rows), len(links)), dtype=np.int64)
             wider[:, : self._rows.shape[1]] = self._rows
@@ -149,10 +152,12 @@ class Consumer:
         for column, link in enumerate(links):
             number = self._number.get(link)
             if number is None:
-                number = self._number[link] = len(self._numbered)
-                self._numbered.append(link)
+                number = self._number[link] = len(self._number) + 1
+                self._numbered[number] = link
+                self._wide[number] = self._fatpipe[link]
             self._rows[core, column] = number
         self._latencies[core] = route.latency
+        self._lengths[core] = len(links)
         if self._table is not None and key >= 0:
             self._table[key] = core
         return core
@@ -260,20 +265,24 @@ class Consumer:
                 for link, count in times.items()
             ]
             return np.fromiter(times, np.int64, len(times)), np.array(each, dtype=np.float64)
-        numbers = self._rows[cores]
-        flat = numbers.reshape(-1)
-        values = np.repeat(volumes, numbers.shape[1])
-        sums: Floats = np.bincount(flat, weights=values, minlength=len(self._numbered)).astype(
-            np.float64, copy=False
-        )
+        lengths = self._lengths[cores]
+        width = int(lengths.max())
+        if width == 0:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        crossing = np.flatnonzero(lengths)
+        if 2 * len(crossing) < len(cores):
+            cores, volumes = cores[crossing], volumes[crossing]
+        flat = self._rows[cores, :width].reshape(-1)
+        values = np.repeat(volumes, width)
+        sums: Floats = np.bincount(flat, weights=values).astype(np.float64, copy=False)
+        wide = self._wide[: len(sums)]
+        if wide.any():
+            sums[wide] = 0.0
+            chosen = wide[flat]
+            np.maximum.at(sums, flat[chosen], values[chosen])
         sums[0] = 0.0
         used = np.flatnonzero(sums)
-        links = np.array([self._numbered[number] for number in used.tolist()], dtype=np.int64)
-        weights = sums[used]
-        for place, number in enumerate(used.tolist()):
-            if self._fatpipe[self._numbered[number]]:
-                weights[place] = values[flat == number].max()
-        return links, weights
+        return self._numbered[used], sums[used]
 
 
 def _in_order(volumes: Floats, times: int) -> float:

@@ -26,6 +26,8 @@ Onward = Callable[[NetPoint, NetPoint, Path], None]
 class GraphZone(Zone):
     """What Floyd and Dijkstra share: the declared edges, and the peeling of dead ends."""
 
+    advice: str | None = None
+
     def __init__(self, name: str, parent: Zone | None, network: Network, line: int) -> None:
         super().__init__(name, parent, network, line)
         self.edges: dict[tuple[int, int], Declared] = {}
@@ -107,7 +109,8 @@ class GraphZone(Zone):
     def no_route(self, src: NetPoint, dst: NetPoint) -> NoRouteError:
         return NoRouteError(
             f"no route from {src.name!r} to {dst.name!r} in the zone {self.name!r} "
-            f"(routing {self.keyword!r}): no chain of declared routes joins them"
+            f"(routing {self.keyword!r}): no chain of declared routes joins them",
+            hint=self.advice,
         )
 
 
@@ -169,8 +172,6 @@ class FloydZone(GraphZone):
         else:
             steps = self._steps(src.rank, dst.rank)
         routes = [self._edge(a, b, src, dst) for a, b in pairwise(steps)]
-        if self.joins_zones:
-            path.gw_src, path.gw_dst = routes[0].gw_src, routes[-1].gw_dst
         previous: NetPoint | None = None
         for route in routes:
             if self.joins_zones and previous is not None and previous is not route.gw_src:
@@ -179,6 +180,8 @@ class FloydZone(GraphZone):
                 self.onward(previous, route.gw_src, path)
             follow(self.network, route.links, path)
             previous = route.gw_dst
+        if self.joins_zones:
+            path.gw_src, path.gw_dst = routes[0].gw_src, routes[-1].gw_dst
 
 
 class DijkstraZone(GraphZone):
@@ -209,6 +212,10 @@ class DijkstraZone(GraphZone):
             self._peel()
         else:
             self._core = list(range(len(self.members)))
+            self.advice = (
+                "routes that lead one way only can leave nodes unreached, which breaks SimGrid's Dijkstra "
+                "for others too; declare both directions or use Floyd"
+            )
 
     def _search(self, start: int) -> list[int]:
         """Predecessors on the best ways from a graph node.

@@ -448,9 +448,10 @@ def expand_radical(text: str) -> list[int]:
             raise InputError(f"the radical {text!r} must look like '0-3,7'") from None
         if len(whole) > 2:
             raise InputError(f"the radical {text!r} must look like '0-3,7'")
-        numbers.extend(range(whole[0], whole[-1] + 1))
-        if len(numbers) > MAX_HOSTS:
+        group_range = range(whole[0], whole[-1] + 1)
+        if len(numbers) + len(group_range) > MAX_HOSTS:
             raise InputError(f"the radical {text!r} names more than {MAX_HOSTS} hosts")
+        numbers.extend(group_range)
     return numbers
 
 

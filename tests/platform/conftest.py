@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -68,3 +69,17 @@ def golden(shared: Path) -> list[Path]:
     found = sorted((shared / "golden" / "cases").glob("*/platform.xml"))
     assert found
     return found
+
+
+@pytest.fixture(scope="session")
+def random_platform() -> Callable[[int], str]:
+    """``random_platform(seed)``: the text of a platform (see platform_maker.py)."""
+    spec = importlib.util.spec_from_file_location(
+        "platform_maker", Path(__file__).with_name("platform_maker.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    make: Callable[[int], str] = module.random_platform
+    return make

@@ -20,8 +20,12 @@ def main() -> None:
         pairs = [[a, b] for a in names for b in names]
     routes = []
     for a, b in pairs:
-        links, latency = Host.by_name(a).route_to(Host.by_name(b))
-        routes.append([a, b, [link.name for link in links], latency])
+        try:
+            links, latency = Host.by_name(a).route_to(Host.by_name(b))
+        except ValueError:  # no route
+            routes.append([a, b, None, None])
+        else:
+            routes.append([a, b, [link.name for link in links], latency])
     hosts = [
         [host.name, [host.pstate_speed(i) for i in range(host.pstate_count)], host.core_count, host.pstate]
         for host in engine.all_hosts

@@ -47,6 +47,17 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    aside = partial_path(path)
+    try:
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"cannot write: {error.strerror}", file=path) from error
+
+
 def check_writable(directory: Path) -> None:
     """Create ``directory`` if need be; InputError when nothing can be written into it."""
     try:

@@ -1,0 +1,112 @@
+"""``batfs report``: figures and an HTML report of one or more runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from batfs import files
+from batfs.errors import unknown
+
+HELP = """\
+Figures and statistics of finished runs: one HTML file that opens offline, and every figure as PNG, SVG and
+PDF.
+
+A RUN is the prefix given to 'batfs run -e' (or to Batsim's), a ..._jobs.csv, or a directory of runs, such
+as the
+one 'batfs compare' wrote. Runs of the same policies with different seeds are shown together; different
+policies are
+compared to the baseline, paired by workload and seed.
+
+examples:
+  batfs report out/io                              out/io_report.html and out/io_figures/
+  batfs report out/random out/worst_fit -o both.html
+  batfs report out/compare --baseline random --title "Five policies"
+  batfs report out/io --json                       the statistics, for a program
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``batfs report``."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="prefix, _jobs.csv or directory of a run")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the HTML file [RUN_report.html]")
+    parser.add_argument("--figures", metavar="DIR", help="where the figures go [beside the HTML file]")
+    parser.add_argument(
+        "--formats",
+        default="png,svg,pdf",
+        metavar="LIST",
+        help="figure formats [png,svg,pdf]; 'none' draws no files",
+    )
+    parser.add_argument(
+        "--threshold", type=float, default=10.0, metavar="SECONDS", help="of bounded slowdown [10 s]"
+    )
+    parser.add_argument("--baseline", metavar="LABEL", help="the setting others are compared to [the first]")
+    parser.add_argument("--title", metavar="TEXT", help="the report's title")
+    parser.add_argument(
+        "--json", action="store_true", help="print every run's statistics as JSON, write nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report; 0, or 2 for bad input."""
+    from batfs.report import load_runs
+    from batfs.report.page import write_report
+
+    formats = _formats(args.formats)
+    runs = load_runs(args.runs)
+    if args.json:
+        _print_json(runs, args.threshold)
+        return 0
+    first = args.runs[0].rstrip("/").removesuffix("_jobs.csv")
+    directory = Path(first).is_dir()
+    html = Path(args.output or (f"{first}/report.html" if directory else f"{first}_report.html"))
+    stem = html.with_suffix("").name.removesuffix("report")
+    figures = (
+        Path(args.figures)
+        if args.figures
+        else html.with_name(f"{stem}figures" if stem.endswith("_") or not stem else f"{stem}_figures")
+    )
+    files.check_writable(html.parent)
+    title = args.title or (f"batfs report: {runs[0].label}" if len(runs) == 1 else "batfs report")
+    write_report(runs, html, threshold=args.threshold, title=title, baseline=args.baseline)
+    print(f"{html}  ({html.stat().st_size / 1e6:.1f} MB, opens in any browser)")
+    if formats:
+        from batfs.report.figures import Figures
+
+        files.check_writable(figures)
+        drawn = Figures(runs, args.threshold).save(figures, formats)
+        print(f"{figures}/  {len(drawn)} figures ({', '.join(formats)})")
+    return 0
+
+
+def _formats(text: str) -> list[str]:
+    from batfs.report.picture import FORMATS
+
+    if text == "none":
+        return []
+    chosen = [word for word in text.split(",") if word]
+    for word in chosen:
+        if word not in FORMATS:
+            raise unknown("figure format", word, [*FORMATS, "none"])
+    return chosen
+
+
+def _print_json(runs: list, threshold: float) -> None:  # type: ignore[type-arg]
+    import orjson
+
+    from batfs.report.statistics import storage_table, summarize
+
+    value = [
+        {
+            "run": run.prefix.removesuffix("_"),
+            "label": run.label,
+            "bounded_slowdown_threshold": threshold,
+            "statistics": summarize(run, threshold),
+            "storages": storage_table(run).to_dict("records"),
+        }
+        for run in runs
+    ]
+    sys.stdout.buffer.write(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+    )

@@ -1,0 +1,88 @@
+"use strict";
+// Unpacks the data and lays the charts out.
+async function unpack(id) {
+  const text = document.getElementById(id).textContent.trim(), raw = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old to unpack the data (it lacks DecompressionStream); any browser since 2023 does");
+  return JSON.parse(await new Response(new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate"))).text());
+}
+
+function select(label, options, change) {
+  const s = el("select", { onchange: e => change(e.target.value) }, ...options.map(([v, t]) => el("option", { value: v }, t)));
+  return el("label", {}, label + " ", s);
+}
+
+async function showRun(index) {
+  const home = document.getElementById("run");
+  home.replaceChildren(el("p", { class: "note" }, "unpacking…"));
+  const run = await unpack(`run-${index}`), x = new Range(...run.span), j = run.jobs;
+  home.replaceChildren();
+  home.append(el("p", { class: "note" }, "Drag over a chart to zoom, double-click to see everything again, Shift+drag to move, Ctrl+wheel to zoom where you point. The charts of a run move together."));
+
+  const holder = el("div"), count = j.id.length;
+  const tools = el("div", { class: "tools" });
+  home.append(el("h3", {}, `Jobs (${num(count, 9)})`), tools, holder);
+  const gantt = new Gantt(holder, run, x, {});
+  const search = el("input", { placeholder: "find job…", "aria-label": "find job", size: 14, onchange: e => {
+    const word = e.target.value.trim(), k = j.id.findIndex(n => n === word || n.slice(n.indexOf("!") + 1) === word);
+    if (word && k >= 0) gantt.find(k); else { gantt.focus = -1; gantt.dirty(); if (word) tip.show(`no job ${word}`, 80, 80); }
+  } });
+  tools.append(select("colour:", [["why", "why it waited"], ["wait", "how long it waited"], ["bytes", "bytes read and written"], ["system", "file system"]], v => gantt.colour(v)), search,
+    el("button", { onclick: () => { gantt.focus = -1; gantt.wide(); x.reset(); } }, "show all"));
+
+  home.append(el("h3", {}, "Queue length"));
+  new Steps(home, [{ name: "all waiting jobs", colour: WHY[1][1], ...run.queue }, { name: "waiting for storage", colour: WHY[2][1], ...run.storageQueue }], x, { height: 170, yLabel: "jobs", fill: true, whole: true, label: "Queue length over time" });
+  home.append(el("h3", {}, "Busy nodes"));
+  new Steps(home, [{ name: "nodes with a job", colour: CATEGORIES[2], ...run.busy }], x, { height: 130, yLabel: "nodes", fill: true, level: [run.nodes], label: "Busy nodes over time" });
+
+  const systems = [...new Set(run.storages.map(s => s.fs))];
+  for (const fs of systems) {
+    const mine = run.storages.filter(s => s.fs === fs), line = k => mine.filter(s => s[k]).map(s => ({ name: s.name, ...s[k] }));
+    home.append(el("h2", {}, `${fs}: ${mine.length} storage${mine.length > 1 ? "s" : ""}`));
+    if (line("reserved").length) new Steps(home, line("reserved"), x, { title: "Reserved capacity (dashed: capacity)", height: 190, unit: "B", yLabel: "reserved", level: mine.map(s => s.capacity) });
+    if (line("bandwidth").length) new Steps(home, line("bandwidth"), x, { title: "Bandwidth used, reads and writes (each job's bytes spread evenly over its run)", height: 190, unit: "B/s", yLabel: "bandwidth" });
+    if (line("transfers").length) new Steps(home, line("transfers"), x, { title: "Transfers under way", height: 140, yLabel: "transfers", whole: true });
+  }
+  if (run.heat && run.heat.ids.length) {
+    home.append(el("h2", {}, "Storage load"));
+    const bar = el("div", { class: "tools" }), place = el("div");
+    home.append(bar, place);
+    const heat = new Heat(place, run.heat, x, {});
+    bar.append(select("show:", [["mean", "mean bandwidth"], ["peak", "peak bandwidth"], ["reserved", "share of capacity reserved (peak)"], ["transfers", "transfers at once (peak)"]], v => heat.kind(v)));
+    if (run.heat.ids.length < run.storages.length) bar.append(`the ${run.heat.ids.length} storages that moved most of ${run.storages.length}`);
+  }
+  if (j.refused.length) {
+    home.append(el("h2", {}, "Refused jobs"), el("div", { class: "scroll" }, el("table", {}, el("tr", {}, ...["job", "submitted", "nodes", "why"].map(h => el("th", { class: h === "why" ? "text" : "" }, h))),
+      ...j.refused.slice(0, 200).map(r => el("tr", {}, el("td", {}, r.id), el("td", {}, seconds(r.submitted)), el("td", {}, String(r.nodes)), el("td", { class: "wide" }, r.why || "–"))))));
+  }
+}
+
+async function distributions() {
+  const found = await unpack("distributions"), home = document.getElementById("distribution-charts"), order = JSON.parse(document.getElementById("labels").textContent);
+  const bar = el("div", { class: "tools" }), place = el("div", { class: "two" });
+  home.append(bar, place);
+  let metric = found[0], scale = "auto";
+  const draw = () => {
+    const tall = metric.lines.some(l => l.median > 0 && l.x[l.x.length - 1] > 100 * l.median), logarithmic = scale === "auto" ? tall : scale === "log";
+    place.replaceChildren(el("div"), el("div"));
+    new Ecdf(place.children[0], metric, logarithmic, order); new Letters(place.children[1], metric, logarithmic, order);
+  };
+  bar.append(select("figure:", found.map(m => [m.name, m.title]), v => { metric = found.find(m => m.name === v); draw(); }),
+    select("axis:", [["auto", "as fits"], ["linear", "linear"], ["log", "logarithmic"]], v => { scale = v; draw(); }));
+  draw();
+}
+
+async function start() {
+  window.addEventListener("error", e => { document.documentElement.dataset.error = e.message; });
+  try {
+    if (document.getElementById("distributions")) await distributions();
+    const chooser = document.getElementById("which");
+    if (chooser) chooser.addEventListener("change", e => showRun(e.target.value));
+    if (document.getElementById("run")) await showRun(0);
+    document.getElementById("loading").remove();
+    document.documentElement.dataset.ready = "yes";
+  } catch (e) {
+    document.documentElement.dataset.error = e.message;
+    document.getElementById("loading").textContent = "The charts can't be drawn: " + e.message;
+  }
+}
+start();

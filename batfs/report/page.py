@@ -1,0 +1,117 @@
+"""The HTML report: one file with everything in it, that opens offline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from batfs import __version__, files
+from batfs.report.comparisons import Compared, compare_groups
+from batfs.report.extras import require
+from batfs.report.figures import Figures, representatives
+from batfs.report.format import MISSING, number
+from batfs.report.groups import Group
+from batfs.report.payload import distribution_payload, pack, run_payload
+from batfs.report.run import Run
+from batfs.report.statistics import JOB_METRICS, THRESHOLD
+from batfs.report.tables import HEADLINE, headline_interval, metric_named, shown
+
+SCRIPTS = ("base.js", "charts.js", "page.js")
+# charts of so many labels are embedded; tables and distributions hold all
+DETAILED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure of one label in the table: mean, interval, and how it stands to the baseline."""
+
+    text: str
+    interval: str
+    verdict: str
+    title: str
+
+
+def write_report(
+    runs: Sequence[Run],
+    path: str | Path,
+    *,
+    threshold: float = THRESHOLD,
+    title: str = "batfs report",
+    baseline: str | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write the report of ``runs`` to ``path`` (a file that replaces what was there); returns the path.
+
+    Runs with one label (policy) and several seeds are shown together; with several labels, each is
+    compared to
+    ``baseline`` (default: the first). ``notes`` are paragraphs put under the title.
+    """
+    figures = Figures(runs, threshold)
+    files.write_text(Path(path), render(figures, title=title, baseline=baseline, notes=notes))
+    return Path(path)
+
+
+def render(figures: Figures, *, title: str, baseline: str | None = None, notes: Sequence[str] = ()) -> str:
+    """The report's HTML."""
+    groups, runs = figures.groups, figures.runs
+    compared = compare_groups(groups, baseline) if len(groups) > 1 else []
+    shown_runs = representatives(groups, runs, DETAILED)
+    environment = require("jinja2").Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    names = [n for n in HEADLINE if any(not math.isnan(headline_interval(g, n).mean) for g in groups)]
+    page: str = environment.from_string(_asset("report.html")).render(
+        title=title,
+        version=__version__,
+        notes=list(notes),
+        threshold=number(figures.threshold),
+        runs=runs,
+        groups=groups,
+        jobs=number(len(runs[0].jobs), 9),
+        metrics=[metric_named(name) for name in names],
+        rows=[(group, [_cell(group, name, compared) for name in names]) for group in groups],
+        baseline=compared[0].baseline if compared else "",
+        findings=[row for row in compared if row.difference.called],
+        others=[row for row in compared if not row.difference.called and row.difference.n],
+        about=[metric_named(name) for name in names],
+        job_metrics=JOB_METRICS,
+        provenance=_provenance(runs[0]),
+        labels=_safe(json.dumps([group.label for group in groups])),
+        distributions=pack(distribution_payload(groups)),
+        details=[
+            (i, runs[k].label, pack(run_payload(runs[k], figures.threshold)))
+            for i, k in enumerate(shown_runs)
+        ],
+        css=_asset("report.css"),
+        scripts=[_asset(name) for name in SCRIPTS],
+    )
+    return page
+
+
+def _asset(name: str) -> str:
+    return resources.files("batfs.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _safe(text: str) -> str:
+    """JSON that can stand in a script element: no ``</script>`` can come from a label."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _cell(group: Group, name: str, compared: Sequence[Compared]) -> Cell:
+    metric = metric_named(name)
+    interval = headline_interval(group, name)
+    if math.isnan(interval.mean):
+        return Cell(MISSING, "", "", metric.about)
+    mine = [row for row in compared if row.label == group.label and row.metric.name == name]
+    several = interval.n > 1 and interval.low != interval.high
+    spread = f"{shown(metric, interval.low)} to {shown(metric, interval.high)}" if several else ""
+    verdict = mine[0].verdict if mine else ""
+    return Cell(shown(metric, interval.mean), spread, verdict, mine[0].sentence if mine else metric.about)
+
+
+def _provenance(run: Run) -> str:
+    known: Mapping[str, Any] = run.provenance
+    return json.dumps(known, indent=2, ensure_ascii=False) if known else ""

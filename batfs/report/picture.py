@@ -1,0 +1,106 @@
+"""A matplotlib figure without global state: made, shown in a notebook, saved with the same bytes every
+time.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from batfs import files
+from batfs.errors import unknown
+from batfs.report import palette
+from batfs.report.extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS: Final = ("png", "svg", "pdf")
+# text stays text in SVG and PDF, so that it can be found and changed; nothing depends on the clock
+STYLE: Final[dict[str, Any]] = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": palette.FAINT,
+    "axes.labelcolor": palette.INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E7EB",
+    "grid.linewidth": 0.6,
+    "xtick.color": palette.INK,
+    "ytick.color": palette.INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "batfs",
+    "pdf.fonttype": 42,
+    "figure.dpi": 100,
+    "path.simplify": False,
+}
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the report's style, whatever the surroundings have set."""
+
+    @functools.wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        with require("matplotlib").rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+def make_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches, that shows itself as PNG in a notebook."""
+    base = require("matplotlib.figure").Figure
+    picture: type[Figure] = _PICTURES.get(base) or _PICTURES.setdefault(
+        base, type("Picture", (base,), {"_repr_png_": _png})
+    )
+    return picture(figsize=(width, height), layout="constrained")
+
+
+_PICTURES: dict[type, Any] = {}
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def slug(text: str) -> str:
+    """``text`` as a part of a file name."""
+    words = "".join(c if c.isalnum() or c in "._=-" else "_" for c in text)
+    return "_".join(part for part in words.split("_") if part) or "run"
+
+
+def save_figure(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
+    """Write ``figure`` as ``stem.png`` and so on, whole or not at all; the same bytes every time."""
+    paths = []
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        # lay out once, not once per format
+        with require("matplotlib").rc_context(STYLE):
+            engine.execute(figure)
+        figure.set_layout_engine("none")
+    for kind in formats:
+        if kind not in FORMATS:
+            raise unknown("figure format", kind, FORMATS)
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
+        with require("matplotlib").rc_context(STYLE):
+            figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+        path = stem.with_name(f"{stem.name}.{kind}")
+        files.write_bytes(path, buffer.getvalue())
+        paths.append(path)
+    return paths

@@ -1,0 +1,353 @@
+"""A finished run, read back: Batsim's CSV files and batfs's own, as pandas tables.
+
+Each table is one line of pandas (``pandas.read_csv(path, dtype=JOBS_DTYPES)``); this module finds the
+files that belong together, checks their columns and says plainly what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from batfs.errors import BatfsError, InputError, nearest
+from batfs.report.extras import pd, require
+
+if TYPE_CHECKING:
+    from batfs.report.figures import Figures
+
+JOBS: Final = "jobs.csv"
+JOBS_DTYPES: Final[Mapping[str, str]] = {
+    "job_id": "str",
+    "workload_name": "str",
+    "profile": "str",
+    "submission_time": "float64",
+    "requested_number_of_resources": "int64",
+    "requested_time": "float64",
+    "success": "int64",
+    "final_state": "str",
+    "starting_time": "float64",
+    "execution_time": "float64",
+    "finish_time": "float64",
+    "waiting_time": "float64",
+    "turnaround_time": "float64",
+    "stretch": "float64",
+    "allocated_resources": "str",
+    "consumed_energy": "float64",
+    "metadata": "str",
+}
+IO_DTYPES: Final[Mapping[str, str]] = {
+    "job_id": "str",
+    "workload_name": "str",
+    "file_system": "str",
+    "storages": "str",
+    "read_bytes": "int64",
+    "written_bytes": "int64",
+    "read_by_storage": "str",
+    "written_by_storage": "str",
+    "internal_bytes": "int64",
+    "staged_bytes": "int64",
+    "io_resources": "str",
+    "storage_waiting_time": "float64",
+    "hold_reason": "str",
+    "allocated_resources": "str",
+}
+STORAGE_DTYPES: Final[Mapping[str, str]] = {
+    "time": "float64",
+    "storage": "int64",
+    "name": "str",
+    "filesystem": "str",
+    "capacity": "int64",
+    "reserved_bytes": "int64",
+    "used_bytes": "int64",
+    "active_transfers": "int64",
+}
+MACHINE_DTYPES: Final[Mapping[str, str]] = {
+    "time": "float64",
+    "nb_sleeping": "int64",
+    "nb_switching_on": "int64",
+    "nb_switching_off": "int64",
+    "nb_idle": "int64",
+    "nb_computing": "int64",
+}
+REJECTED: Final = "REJECTED"
+SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
+
+
+@dataclass(frozen=True, slots=True)
+class Storages:
+    """Names, file systems and capacities (bytes) by resource id; an id the files don't name is ``storage
+    10``.
+    """
+
+    known: Mapping[int, tuple[str, str, int]]
+
+    @property
+    def ids(self) -> list[int]:
+        return list(self.known)
+
+    def name(self, ident: int) -> str:
+        return self.known[ident][0] if ident in self.known else f"storage {ident}"
+
+    def filesystem(self, ident: int) -> str:
+        return self.known[ident][1] if ident in self.known else "unnamed file system"
+
+    def capacity(self, ident: int) -> int:
+        return self.known[ident][2] if ident in self.known else 0
+
+
+@dataclass(eq=False)
+class Run:
+    """One run's tables. Times in seconds, sizes in bytes, as in the files.
+
+    ``jobs``: a row per job in the order Batsim wrote them; ``io``: a row per job and file system;
+    ``storage``:
+    a row per change of a storage; the last two are empty tables for a run of Batsim's own without batfs.
+    ``provenance`` holds versions, arguments, seed and input hashes, where written.
+    """
+
+    name: str
+    jobs: pd.DataFrame
+    io: pd.DataFrame
+    storage: pd.DataFrame
+    machine_states: pd.DataFrame
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    prefix: str = ""
+    # what was costly to compute from these tables, by name
+    memory: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def finished(self) -> pd.DataFrame:
+        """The jobs that ran (all but the rejected ones), whatever their end."""
+        found: pd.DataFrame = self.jobs[self.jobs["starting_time"].notna()]
+        return found
+
+    @cached_property
+    def span(self) -> tuple[float, float]:
+        """First submission and last finish, seconds; (0, 0) without jobs."""
+        if not len(self.jobs):
+            return 0.0, 0.0
+        first = float(self.jobs["submission_time"].min())
+        last = float(self.finished["finish_time"].max()) if len(self.finished) else first
+        return first, last
+
+    @cached_property
+    def nodes(self) -> int:
+        """How many compute nodes the machine has: from provenance, else as far as the files tell."""
+        known = self.provenance.get("results", {}).get("compute_nodes")
+        if isinstance(known, int):
+            return known
+        return _count_nodes(self)
+
+    @property
+    def label(self) -> str:
+        """What tells this run from others shown with it: given by whoever shows them together, else by
+        provenance, else the policies it ran under, else its name."""
+        given = self.memory.get("label") or self.provenance.get("label")
+        if isinstance(given, str):
+            return given
+        return (
+            ", ".join(self.settings[key] for key in ("policy", "queue") if key in self.settings) or self.name
+        )
+
+    @label.setter
+    def label(self, text: str) -> None:
+        self.memory["label"] = text
+
+    @cached_property
+    def settings(self) -> Mapping[str, str]:
+        """The configuration in provenance as flat texts: ``policy``, ``queue``,
+        ``filesystems.lustre.model``.
+        """
+        return dict(_flat(self.provenance.get("configuration", {})))
+
+    @cached_property
+    def pair(self) -> tuple[str, ...] | None:
+        """What this run shares with the run of another policy it may be compared to: workload and seed."""
+        given = self.provenance.get("pair")
+        if isinstance(given, list):
+            return tuple(str(part) for part in given)
+        if "seed" not in self.settings:
+            return None
+        inputs: Mapping[str, Any] = self.provenance.get("inputs", {})
+        platform = self.settings.get("platform")
+        hashes = sorted(str(entry.get("sha256")) for path, entry in inputs.items() if path != platform)
+        return self.settings["seed"], *hashes
+
+    @cached_property
+    def storages(self) -> Storages:
+        """The storages this run's files name."""
+        table = self.storage.drop_duplicates("storage").sort_values("storage")
+        columns = ("storage", "name", "filesystem", "capacity")
+        return Storages(
+            {
+                int(row[0]): (str(row[1]), str(row[2]), int(row[3]))
+                for row in zip(*(table[c] for c in columns), strict=True)
+            }
+        )
+
+    @cached_property
+    def alone_times(self) -> Mapping[str, float]:
+        """Seconds each job with I/O takes alone on its nodes and storages, by ``workload!id``: the column
+        ``alone_time`` of io_jobs.csv, empty for files that lack it."""
+        if "alone_time" not in self.io.columns:
+            return {}
+        io = self.io[self.io["alone_time"].astype(str) != ""]
+        keys = io["workload_name"] + "!" + io["job_id"]
+        return dict(zip(keys.tolist(), io["alone_time"].astype(float).tolist(), strict=True))
+
+    def summary(self, threshold: float = 10.0) -> pd.DataFrame:
+        """One row per figure: name, value, unit (see :mod:`batfs.report.statistics`)."""
+        from batfs.report.statistics import summary_table
+
+        return summary_table(self, threshold)
+
+    def figures(self) -> Figures:
+        """The report's figures of this run, one method each (matplotlib)."""
+        from batfs.report.figures import Figures
+
+        return Figures([self])
+
+    def _repr_html_(self) -> str:
+        from batfs.report.tables import run_html
+
+        return run_html(self)
+
+    def __repr__(self) -> str:
+        first, last = self.span
+        return (
+            f"<Run {self.name!r}: {len(self.jobs)} jobs, {len(self.jobs) - len(self.finished)} rejected, "
+            f"{first:g} to {last:g} s>"
+        )
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        elif value is not None:
+            yield f"{before}{key}", str(value)
+
+
+def _count_nodes(run: Run) -> int:
+    """Batsim's machine_states.csv starts with every compute node idle or computing: the largest sum is the
+    machine unless storages computed; the highest id a job ran on is a lower bound when it is absent."""
+    states = run.machine_states
+    if len(states):
+        columns = ["nb_sleeping", "nb_switching_on", "nb_switching_off", "nb_idle", "nb_computing"]
+        return int(states[columns].sum(axis=1).iloc[0])
+    tops = [int(text.replace("-", " ").split()[-1]) for text in run.finished["allocated_resources"] if text]
+    return max(tops, default=-1) + 1
+
+
+def find_runs(path: str | os.PathLike[str]) -> list[str]:
+    """The prefixes of the runs at ``path``: a prefix itself, a ``..._jobs.csv``, or a directory of runs.
+
+    A directory is searched itself, then (only if it holds none) everything below it. InputError if there
+    is none.
+    """
+    given = os.fspath(path)
+    here = Path(given)
+    if here.is_dir():
+        found = _prefixes(here.iterdir()) or _prefixes(here.rglob("*jobs.csv"))
+        if not found:
+            raise InputError("no run in this directory; expected files named ..._jobs.csv", file=given)
+        return found
+    if here.name.endswith(JOBS) and here.is_file():
+        return _prefixes([here]) or [given.removesuffix(JOBS)]
+    if Path(f"{given}_{JOBS}").is_file():
+        return [f"{given}_"]
+    siblings = _prefixes(here.parent.glob("*jobs.csv")) if here.parent.is_dir() else []
+    close = nearest(f"{given}_", siblings)
+    hint = (
+        f"did you mean {close.removesuffix('_')!r}?" if close else "a run is the prefix given to -e/--export"
+    )
+    raise InputError(f"no run here: {given}_{JOBS} doesn't exist", file=given, hint=hint)
+
+
+def _prefixes(paths: Iterable[Path]) -> list[str]:
+    """``dir/run_`` of each ``dir/run_jobs.csv`` (``dir/`` of ``dir/jobs.csv``), sorted; io_jobs.csv aside."""
+    names = (
+        str(path) for path in paths if path.name.endswith(JOBS) and not path.name.endswith("io_jobs.csv")
+    )
+    return sorted(name.removesuffix(JOBS) for name in names if name.removesuffix(JOBS)[-1:] in ("_", "/", ""))
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """The run at a prefix, a ``_jobs.csv`` or a directory that holds exactly one. InputError otherwise."""
+    found = find_runs(path)
+    if len(found) > 1:
+        names = ", ".join(prefix.removesuffix("_") for prefix in found[:5])
+        raise InputError(f"{len(found)} runs here, expected one: {names}", file=path)
+    return read_run(found[0])
+
+
+def load_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
+    """Every run at every path (see :func:`find_runs`), in the order given."""
+    return [read_run(prefix) for path in paths for prefix in find_runs(path)]
+
+
+def read_run(prefix: str) -> Run:
+    """The run whose files begin with ``prefix`` (``out/io_``, or ``dir/`` for bare names)."""
+    return Run(
+        name=_name(prefix),
+        prefix=prefix,
+        jobs=read_table(f"{prefix}{JOBS}", JOBS_DTYPES),
+        io=read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True),
+        storage=read_table(f"{prefix}storage_states.csv", STORAGE_DTYPES, optional=True),
+        machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
+        schedule=_first_row(pd, f"{prefix}schedule.csv"),
+        provenance=_read_json(f"{prefix}provenance.json"),
+    )
+
+
+def _name(prefix: str) -> str:
+    path = Path(prefix.rstrip("/_") or ".")
+    return path.name or "run"
+
+
+def read_table(path: str, dtypes: Mapping[str, str], *, optional: bool = False) -> pd.DataFrame:
+    """A CSV file with at least the columns of ``dtypes``; empty text stays empty, empty numbers are NaN."""
+    if not os.path.isfile(path):
+        if optional:
+            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in dtypes.items()})
+        raise InputError("no such file", file=path)
+    # empty strings must stay strings in text columns, and become NaN in the others
+    missing = {name: [""] for name, kind in dtypes.items() if kind == "float64"}
+    try:
+        table = pd.read_csv(path, dtype=dict(dtypes), keep_default_na=False, na_values=missing)
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text: {error}", file=path) from error
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"not a table batfs can read: {error}", file=path) from error
+    lacking = [name for name in dtypes if name not in table.columns]
+    if lacking:
+        close = nearest(lacking[0], table.columns)
+        hint = f"did you mean {close!r}?" if close else None
+        raise InputError(f"the column {lacking[0]!r} is missing", file=path, place="line 1", hint=hint)
+    return table
+
+
+def _first_row(pd: Any, path: str) -> Mapping[str, Any]:
+    if not os.path.isfile(path):
+        return {}
+    try:
+        rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"not a table batfs can read: {error}", file=path) from error
+    return dict(rows[0]) if rows else {}
+
+
+def _read_json(path: str) -> Mapping[str, Any]:
+    if not os.path.isfile(path):
+        return {}
+    orjson = require("orjson")
+    try:
+        value = orjson.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BatfsError(f"{path}: {error}") from error
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,345 @@
+"""The figures the field uses, each with its formula and source; one number per run and figure.
+
+Per job, from Batsim's ``jobs.csv`` (``s`` submission, ``b`` start, ``e`` end): waiting ``b - s``, turnaround
+``e - s``, stretch ``(e - s) / (e - b)`` (Bender, Chakrabarti, Muthukrishnan, SODA 1998; Batsim's column of
+that name), bounded slowdown ``max(1, (e - s) / max(e - b, threshold))`` (Feitelson and Rudolph, JSSPP 1998;
+10 s is their threshold). Means and percentiles are over the jobs that ran; percentiles interpolate linearly
+between order statistics (type 7 of Hyndman and Fan, 1996, numpy's default).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batfs.errors import InputError
+from batfs.report.extras import pd
+from batfs.report.run import REJECTED, SUCCESS, Run
+
+THRESHOLD: Final = 10.0
+PERCENTILES: Final = (50, 90, 95, 99)
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of a run: ``better`` is -1 where less is better, 1 where more is, 0 where neither."""
+
+    name: str
+    title: str
+    unit: str
+    better: int
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobMetric:
+    """One figure of a job, from which a run's mean, percentiles and maximum are taken."""
+
+    name: str
+    title: str
+    unit: str
+    about: str
+
+
+JOB_METRICS: Final[tuple[JobMetric, ...]] = (
+    JobMetric("waiting_time", "waiting time", "s", "start - submission"),
+    JobMetric("turnaround_time", "turnaround time", "s", "finish - submission"),
+    JobMetric("stretch", "stretch", "", "turnaround / execution time"),
+    JobMetric(
+        "bounded_slowdown", "bounded slowdown", "", "max(1, turnaround / max(execution time, threshold))"
+    ),
+    JobMetric(
+        "io_time", "I/O time", "s", "execution time of jobs with bytes: their transfers run throughout"
+    ),
+    JobMetric(
+        "io_slowdown", "I/O slowdown", "", "execution time / execution time of the job alone on its resources"
+    ),
+    JobMetric(
+        "storage_waiting_time",
+        "time waiting for storage",
+        "s",
+        "of the waiting time, the part for want of space",
+    ),
+)
+
+RUN_METRICS: Final[tuple[Metric, ...]] = (
+    Metric("jobs", "jobs", "", 0, "jobs submitted"),
+    Metric("refused_jobs", "refused jobs", "", -1, "jobs the policy rejected"),
+    Metric("unsuccessful_jobs", "failed or killed jobs", "", -1, "jobs that ran and did not succeed"),
+    Metric("makespan", "makespan", "s", -1, "last finish, from time 0 (Batsim's)"),
+    Metric(
+        "node_utilisation", "node utilisation", "%", 1, "node-seconds computing / (nodes x span of the run)"
+    ),
+    Metric(
+        "storage_utilisation",
+        "storage utilisation",
+        "%",
+        0,
+        "reserved byte-seconds / (capacity x span), all storages",
+    ),
+    Metric(
+        "storage_peak",
+        "fullest storage",
+        "%",
+        0,
+        "the largest share of its capacity any storage held reserved",
+    ),
+    Metric("storage_busy", "storage activity", "%", 0, "time with a transfer active, mean over the storages"),
+    Metric(
+        "storage_imbalance",
+        "storage imbalance",
+        "",
+        -1,
+        "bytes moved by the busiest storage / mean over the storages",
+    ),
+    Metric("read_bytes", "bytes read", "B", 0, "by jobs from storages"),
+    Metric("written_bytes", "bytes written", "B", 0, "by jobs to storages"),
+    Metric("staged_bytes", "bytes staged", "B", 0, "moved between tiers before, during or after jobs"),
+    Metric("internal_bytes", "internal bytes", "B", 0, "moved by the file systems themselves (replication)"),
+)
+STATISTICS: Final[tuple[tuple[str, str], ...]] = (
+    ("mean", "mean"),
+    *(
+        (("median" if p == 50 else f"p{p}"), "median" if p == 50 else f"{p}th percentile")
+        for p in PERCENTILES
+    ),
+    ("max", "maximum"),
+)
+
+
+def all_metrics() -> dict[str, Metric]:
+    """Every figure of a run by name: those of :data:`RUN_METRICS`, and ``mean_waiting_time`` and so on."""
+    metrics = {metric.name: metric for metric in RUN_METRICS}
+    for job in JOB_METRICS:
+        for key, word in STATISTICS:
+            name = f"{key}_{job.name}"
+            metrics[name] = Metric(
+                name, f"{word} {job.title}", job.unit, -1, f"{word} over jobs: {job.about}"
+            )
+    return metrics
+
+
+def job_table(run: Run, threshold: float = THRESHOLD) -> pd.DataFrame:
+    """A row per job of ``run``: its times, its bytes and its figures (NaN where it has none).
+
+    Columns: ``job`` (``workload!id``), profile, nodes (requested), submission_time, starting_time,
+    finish_time,
+    execution_time, final_state, the figures of :data:`JOB_METRICS`, read_bytes, written_bytes, staged_bytes,
+    internal_bytes, file_systems, storages, hold_reason, allocated_resources, metadata.
+    """
+    jobs = run.jobs
+    table = pd.DataFrame(
+        {
+            "job": jobs["workload_name"] + "!" + jobs["job_id"],
+            "profile": jobs["profile"],
+            "nodes": jobs["requested_number_of_resources"],
+            **{
+                name: jobs[name]
+                for name in (
+                    "submission_time",
+                    "starting_time",
+                    "finish_time",
+                    "execution_time",
+                    "final_state",
+                    "waiting_time",
+                    "turnaround_time",
+                    "stretch",
+                )
+            },
+        }
+    )
+    table["bounded_slowdown"] = bounded_slowdown(
+        jobs["turnaround_time"].to_numpy(), jobs["execution_time"].to_numpy(), threshold
+    )
+    table = table.merge(io_by_job(run), how="left", on="job", validate="m:1")
+    for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
+        table[name] = table[name].fillna(0).astype("int64")
+    for name in ("file_systems", "storages", "hold_reason"):
+        table[name] = table[name].fillna("")
+    moved = table["read_bytes"] + table["written_bytes"] + table["internal_bytes"] > 0
+    table["io_time"] = table["execution_time"].where(moved)
+    alone = run.alone_times
+    table["io_slowdown"] = (
+        (table["execution_time"] / table["job"].map(alone).where(moved)) if alone else math.nan
+    )
+    ran = table["starting_time"].notna()
+    table["storage_waiting_time"] = table["storage_waiting_time"].where(
+        ~ran, table["storage_waiting_time"].fillna(0.0)
+    )
+    table["allocated_resources"] = jobs["allocated_resources"]
+    table["metadata"] = jobs["metadata"]
+    return table
+
+
+def io_by_job(run: Run) -> pd.DataFrame:
+    """``run.io`` summed over the file systems of each job; the wait is the longest of them, not their sum."""
+    io = run.io
+    names = ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes")
+    if not len(io):
+        columns = {"job": pd.Series(dtype="str"), **{name: pd.Series(dtype="int64") for name in names}}
+        texts = {name: pd.Series(dtype="str") for name in ("hold_reason", "file_systems", "storages")}
+        return pd.DataFrame({**columns, "storage_waiting_time": pd.Series(dtype="float64"), **texts})
+    keyed = io.assign(job=io["workload_name"] + "!" + io["job_id"])
+    once = keyed["job"].is_unique
+    if once:
+        found = keyed[["job", *names, "storage_waiting_time", "hold_reason", "file_system", "storages"]]
+        return found.rename(columns={"file_system": "file_systems"})
+    groups = keyed.groupby("job", sort=False)
+    found = groups[list(names)].sum()
+    found["storage_waiting_time"] = groups["storage_waiting_time"].max()
+    found["hold_reason"] = groups["hold_reason"].agg(_joined)
+    found["file_systems"] = groups["file_system"].agg(_joined)
+    found["storages"] = groups["storages"].agg(_joined)
+    return found.reset_index()
+
+
+def _joined(words: pd.Series[str]) -> str:
+    return " ".join(dict.fromkeys(word for word in words if word))
+
+
+def bounded_slowdown(
+    turnaround: FloatArray, execution: FloatArray, threshold: float = THRESHOLD
+) -> FloatArray:
+    """``max(1, turnaround / max(execution, threshold))`` per job; NaN stays NaN. Feitelson and Rudolph,
+    1998.
+    """
+    if not (math.isfinite(threshold) and threshold > 0):
+        raise InputError(
+            f"the threshold of bounded slowdown must be a positive number of seconds, not {threshold}"
+        )
+    return np.maximum(1.0, turnaround / np.maximum(execution, threshold))
+
+
+def summarize(run: Run, threshold: float = THRESHOLD) -> dict[str, float]:
+    """Every figure of :func:`all_metrics` by name; NaN where the run has nothing to compute it from."""
+    table = job_table(run, threshold)
+    states = table["final_state"]
+    result: dict[str, float] = {
+        "jobs": float(len(table)),
+        "refused_jobs": float((states == REJECTED).sum()),
+        "unsuccessful_jobs": float((~states.isin([REJECTED, SUCCESS])).sum()),
+        "makespan": float(run.finished["finish_time"].max()) if len(run.finished) else 0.0,
+        "node_utilisation": node_utilisation(run),
+        **_storage_figures(run),
+    }
+    for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
+        result[name] = float(table[name].sum()) if len(run.io) else math.nan
+    ran = table[table["starting_time"].notna()]
+    for job in JOB_METRICS:
+        values = ran[job.name].dropna().to_numpy(dtype=np.float64)
+        result.update({f"{key}_{job.name}": value for key, value in describe(values).items()})
+    if not len(run.io):
+        # without io_jobs.csv nothing is known of storage, and 0 would be a claim
+        for key, _ in STATISTICS:
+            result[f"{key}_storage_waiting_time"] = math.nan
+    return result
+
+
+def describe(values: FloatArray) -> dict[str, float]:
+    """mean, median, p90, p95, p99 and max of ``values``; NaN for an empty one."""
+    if not len(values):
+        return {key: math.nan for key, _ in STATISTICS}
+    points = np.percentile(values, PERCENTILES)
+    # fsum: the mean doesn't depend on how a library happens to order its additions
+    mean = math.fsum(values.tolist()) / len(values)
+    keys = [key for key, _ in STATISTICS]
+    return dict(zip(keys, [mean, *(float(point) for point in points), float(values.max())], strict=True))
+
+
+def node_utilisation(run: Run) -> float:
+    """Percent: the node-seconds of all jobs over nodes x (last finish - first submission)."""
+    first, last = run.span
+    if last <= first or run.nodes <= 0:
+        return math.nan
+    ran = run.finished
+    seconds = math.fsum((ran["execution_time"] * ran["requested_number_of_resources"]).tolist())
+    return 100.0 * seconds / (run.nodes * (last - first))
+
+
+def storage_table(run: Run) -> pd.DataFrame:
+    """A row per storage, by id: capacity, time-weighted mean and peak of reserved and used bytes, the
+    share of
+    time with a transfer active, most transfers at once, bytes read from and written to it by jobs.
+
+    The window is the run's span; before a storage's first row it holds nothing.
+    """
+    first, last = run.span
+    read, written = bytes_by_storage(run)
+    rows = []
+    for storage, part in run.storage.groupby("storage", sort=True):
+        times = part["time"].to_numpy()
+        weights = np.maximum(0.0, np.diff(np.append(np.minimum(times, last), last)))
+        length = last - first if last > first else math.nan
+        ident = int(str(storage))
+        reserved, used = part["reserved_bytes"].to_numpy(), part["used_bytes"].to_numpy()
+        active = part["active_transfers"].to_numpy()
+        rows.append(
+            {
+                "storage": ident,
+                "name": part["name"].iloc[0],
+                "filesystem": part["filesystem"].iloc[0],
+                "capacity": int(part["capacity"].iloc[0]),
+                "mean_reserved_bytes": float(weights @ reserved) / length,
+                "max_reserved_bytes": int(reserved.max()),
+                "mean_used_bytes": float(weights @ used) / length,
+                "max_used_bytes": int(used.max()),
+                "busy_time": float(weights[active > 0].sum()),
+                "busy_share": float(weights[active > 0].sum()) / length,
+                "max_active_transfers": int(active.max()),
+                "read_bytes": read.get(ident, 0),
+                "written_bytes": written.get(ident, 0),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def parse_bytes(text: str) -> list[tuple[int, int]]:
+    """``"10:800000000 11:5"`` as (storage id, bytes) pairs."""
+    return [(int(ident), int(size)) for ident, _, size in (item.partition(":") for item in text.split())]
+
+
+def bytes_by_storage(run: Run) -> tuple[Mapping[int, int], Mapping[int, int]]:
+    """Bytes read from and written to each storage id by the jobs of ``run``."""
+    totals: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for total, column in zip(totals, ("read_by_storage", "written_by_storage"), strict=True):
+        for text in run.io[column]:
+            for ident, size in parse_bytes(text):
+                total[ident] = total.get(ident, 0) + size
+    return totals
+
+
+def _storage_figures(run: Run) -> dict[str, float]:
+    names = ("storage_utilisation", "storage_peak", "storage_busy", "storage_imbalance")
+    if not len(run.storage):
+        return dict.fromkeys(names, math.nan)
+    table = storage_table(run)
+    moved = (table["read_bytes"] + table["written_bytes"]).to_numpy(dtype=np.float64)
+    capacity = float(table["capacity"].sum())
+    shares = table["max_reserved_bytes"] / table["capacity"].where(table["capacity"] > 0)
+    values = (
+        100.0 * float(table["mean_reserved_bytes"].sum()) / capacity if capacity else math.nan,
+        100.0 * float(shares.max()),
+        100.0 * float(table["busy_share"].mean()),
+        float(moved.max() / moved.mean()) if moved.sum() else math.nan,
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def summary_table(run: Run, threshold: float = THRESHOLD) -> pd.DataFrame:
+    """``summarize`` as a table: figure, value, unit, what it is; rows without a value left out."""
+    values = summarize(run, threshold)
+    rows = [
+        {"figure": metric.title, "value": values[name], "unit": metric.unit, "about": metric.about}
+        for name, metric in all_metrics().items()
+        if not math.isnan(values[name])
+    ]
+    return pd.DataFrame(
+        rows, index=pd.Index([n for n in all_metrics() if not math.isnan(values[n])], name="name")
+    )

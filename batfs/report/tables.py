@@ -1,0 +1,85 @@
+"""Tables of figures: one run's, and label x figure with intervals; as HTML and as text."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from batfs.errors import unknown
+from batfs.report.format import number, quantity
+from batfs.report.groups import Group
+from batfs.report.inference import Interval, bootstrap_mean
+from batfs.report.run import Run
+from batfs.report.statistics import THRESHOLD, Metric, all_metrics, summarize
+
+# what a table shows when nobody says what it should
+HEADLINE: Final = (
+    "mean_waiting_time",
+    "p95_waiting_time",
+    "mean_bounded_slowdown",
+    "mean_turnaround_time",
+    "makespan",
+    "node_utilisation",
+    "mean_io_time",
+    "mean_io_slowdown",
+    "mean_storage_waiting_time",
+    "storage_utilisation",
+    "storage_imbalance",
+    "staged_bytes",
+    "refused_jobs",
+)
+
+
+def metric_named(name: str) -> Metric:
+    """The figure of a run called ``name``; InputError listing the known ones."""
+    metrics = all_metrics()
+    if name not in metrics:
+        raise unknown("figure", name, metrics)
+    return metrics[name]
+
+
+def headline_interval(group: Group, name: str) -> Interval:
+    """Mean and 95 % bootstrap interval of one figure over the runs of ``group`` that have it."""
+    values = group.figures(name)
+    return bootstrap_mean(values[~np.isnan(values)])
+
+
+def shown(metric: Metric, value: float) -> str:
+    """``value`` with its unit, short."""
+    return (
+        quantity(value, metric.unit)
+        if metric.unit in ("B", "s")
+        else f"{number(value)} {metric.unit}".strip()
+    )
+
+
+def run_html(run: Run, threshold: float = THRESHOLD) -> str:
+    """One run's figures as an HTML table that needs no style sheet."""
+    values = summarize(run, threshold)
+    metrics = all_metrics()
+    names = ["jobs", *HEADLINE]
+    rows = "".join(
+        f"<tr><td style='text-align:left' title='{html.escape(metrics[name].about, quote=True)}'>"
+        f"{html.escape(metrics[name].title)}</td>"
+        f"<td>{html.escape(shown(metrics[name], values[name]))}</td></tr>"
+        for name in names
+        if not math.isnan(values[name])
+    )
+    return f"<table><caption>{html.escape(run.label)}</caption>{rows}</table>"
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns that line up: the first to the left, the others to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

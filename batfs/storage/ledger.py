@@ -14,51 +14,27 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from batfs.errors import BatfsError
 from batfs.storage.interface import FloatArray, IntArray, Share, Storage, StorageTable
 from batfs.storage.parts import Parts
+from batfs.storage.reservation import (
+    BOOKED,
+    HELD,
+    RELEASED,
+    LedgerError,
+    NoRoomError,
+    Reservation,
+    merged_shares,
+)
+
+__all__ = ["BOOKED", "HELD", "RELEASED", "Ledger", "LedgerError", "Listener", "NoRoomError", "Reservation"]
 
 Listener: TypeAlias = Callable[[float, int, int], None]
 """Called with (time, storage index, bytes now held on it) after each change of held bytes."""
-
-BOOKED, HELD, RELEASED = "booked", "held", "released"
-
-
-class LedgerError(BatfsError):
-    """The ledger was asked for something that would break it: a defect of the caller's, not of its input."""
-
-
-class NoRoomError(LedgerError):
-    """A reservation doesn't fit. ``index`` is the first storage short of space, ``missing`` its bytes."""
-
-    def __init__(self, storage: Storage, size: int, free: int) -> None:
-        self.index = storage.index
-        self.missing = size - free
-        super().__init__(
-            f"no room for {size} bytes on the storage {storage.name!r}: {free} free of {storage.capacity}"
-        )
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """A line of the book. ``shares``: at most one per storage, in the order given. Read-only outside."""
-
-    id: int
-    key: str
-    shares: tuple[Share, ...]
-    start: float
-    end: float
-    state: str
-    _rows: list[int] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return sum(share.size for share in self.shares)
 
 
 class Ledger:
@@ -92,6 +68,8 @@ class Ledger:
         self._stale: set[int] = set()  # storages whose booked parts need their level computed anew
         self._held: Parts | None = None  # made when a question needs the ends of what is held
         self._last_end: FloatArray | None = None
+        # floating-point sums of bytes are exact below 2^53, and much quicker than integer ones
+        self._small = max(self._left, default=0) < 2**53
         self._agenda: list[tuple[float, int, int]] = []  # (time, 0 end | 1 start, id); may hold gone ids
 
     # ---- reading ------------------------------------------------------------------------------------------
@@ -112,6 +90,24 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    @property
+    def largest_free(self) -> int:
+        """Bytes free now on the storage that has most of them; 0 without storages."""
+        if len(self._left) > 100:
+            return int(self._free.max())
+        return max(self._left, default=0)
+
+    @property
+    def next_change(self) -> float:
+        """When a booking starts next or (with ``release_at_end``) a reservation ends; inf if none."""
+        while self._agenda:
+            time, what, number = self._agenda[0]
+            line = self._live.get(number)
+            if line is not None and time == (line.start if what else line.end):
+                return time
+            heapq.heappop(self._agenda)
+        return math.inf
 
     def held(self, index: int) -> int:
         """Bytes held now on one storage."""
@@ -135,8 +131,8 @@ class Ledger:
         out = self._count.copy()
         if start > self._now:
             held = self._held_parts()
-            np.subtract.at(out, held.storage[(held.end <= start) & (held.start <= start)], 1)
-        meets = (self._booked.start < end) & (self._booked.end > start)
+            out -= np.bincount(held.storage[held.end_by(start)], minlength=len(out))
+        meets = self._booked.meeting(start, end)
         np.add.at(out, self._booked.storage[meets], 1)
         return out
 
@@ -145,10 +141,8 @@ class Ledger:
         meet. Not what is needed at once: see ``free``."""
         out = self.capacities - self._free
         if start > self._now:
-            held = self._held_parts()
-            gone = (held.end <= start) & (held.start <= start)
-            np.subtract.at(out, held.storage[gone], held.size[gone])
-        meets = (self._booked.start < end) & (self._booked.end > start)
+            out -= self._bytes(self._held_parts(), self._held_parts().end_by(start))
+        meets = self._booked.meeting(start, end)
         np.add.at(out, self._booked.storage[meets], self._booked.size[meets])
         return out
 
@@ -157,9 +151,11 @@ class Ledger:
         begin = max(start, self._now)
         if self._last_end is None:
             self._last_end = np.array([self._latest_end(i) for i in range(len(self.storages))])
-        out = np.clip(np.minimum(self._last_end, end) - begin, 0.0, None)
+        out: FloatArray = np.maximum(np.minimum(self._last_end, end) - begin, 0.0)
+        if not self._booked_on:
+            return out
         b = self._booked
-        meets = (b.start < end) & (b.end > start)
+        meets = b.meeting(start, end)
         if meets.any():
             spans = np.minimum(b.end[meets], end) - np.maximum(b.start[meets], begin)
             np.maximum.at(out, b.storage[meets], spans)
@@ -216,11 +212,8 @@ class Ledger:
         begin = self._now if start is None else start
         if not self._now <= begin < end:
             raise LedgerError(f"the window [{begin}, {end}) is empty or begins before now ({self._now})")
-        merged = _merged(shares, len(self._left))
-        for share in merged:
-            room = self.room(share.index, begin, end)
-            if share.size > room:
-                raise NoRoomError(self.storages[share.index], share.size, room)
+        merged = merged_shares(shares, len(self._left))
+        self._check(merged, begin, end)
         number = self._next_id
         self._next_id = number + 1
         line = Reservation(number, key, merged, begin, end, BOOKED)
@@ -239,6 +232,16 @@ class Ledger:
         if self.release_at_end and end != math.inf:
             heapq.heappush(self._agenda, (end, 0, number))
         return line
+
+    def check(self, shares: Sequence[Share], start: float, end: float) -> None:
+        """Raise what ``reserve`` would raise for shares that don't fit; change nothing."""
+        self._check(merged_shares(shares, len(self._left)), start, end)
+
+    def _check(self, merged: Sequence[Share], start: float, end: float) -> None:
+        for share in merged:
+            room = self.room(share.index, start, end)
+            if share.size > room:
+                raise NoRoomError(self.storages[share.index], share.size, room)
 
     def release(self, line: Reservation) -> None:
         """Give the bytes back now (at its end, early, or before a booking began).
@@ -379,11 +382,18 @@ class Ledger:
         """Bytes free at one instant, now or later."""
         out = self._free.copy()
         if time > self._now:
-            held = self._held_parts()
-            gone = (held.end <= time) & (held.start <= time)
-            np.add.at(out, held.storage[gone], held.size[gone])
+            out += self._bytes(self._held_parts(), self._held_parts().end_by(time))
             begun = (self._booked.start <= time) & (self._booked.end > time)
-            np.subtract.at(out, self._booked.storage[begun], self._booked.size[begun])
+            out -= self._bytes(self._booked, begun)
+        return out
+
+    def _bytes(self, parts: Parts, which: NDArray[np.bool_]) -> IntArray:
+        """int64[m]: bytes on each storage of the chosen parts, all there at one instant."""
+        if self._small:
+            sums = np.bincount(parts.storage[which], parts.size[which], len(self._left))
+            return sums.astype(np.int64)
+        out: IntArray = np.zeros(len(self._left), dtype=np.int64)
+        np.add.at(out, parts.storage[which], parts.size[which])
         return out
 
     def _levels(self) -> Parts:
@@ -421,18 +431,3 @@ class Ledger:
         from batfs.storage.audit import audit
 
         audit(self)
-
-
-def _merged(shares: Sequence[Share], m: int) -> tuple[Share, ...]:
-    if not shares:
-        raise LedgerError("a reservation needs at least one share")
-    sizes: dict[int, int] = {}
-    for share in shares:
-        if not 0 <= share.index < m:
-            raise LedgerError(f"there is no storage {share.index}: there are {m}")
-        if type(share.size) is not int or share.size <= 0:
-            raise LedgerError(f"the size of a share must be a positive int, not {share.size!r}")
-        sizes[share.index] = sizes.get(share.index, 0) + share.size
-    if len(sizes) == len(shares):
-        return tuple(shares)
-    return tuple(Share(index, size) for index, size in sizes.items())

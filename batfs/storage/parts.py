@@ -49,6 +49,14 @@ class Parts:
         self.end[row] = -np.inf
         self._spare.append(row)
 
+    def end_by(self, time: float) -> NDArray[np.bool_]:
+        """The parts that end at ``time`` or before."""
+        return (self.end <= time) & (self.start < np.inf)
+
+    def meeting(self, start: float, end: float) -> NDArray[np.bool_]:
+        """The parts that hold bytes at some instant of [start, end)."""
+        return (self.start < end) & (self.end > start)
+
     def _grow(self) -> None:
         old = (self.storage, self.size, self.start, self.end, self.level)
         self._room *= 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,19 @@ class StorageTable(Sequence[Storage]):
         numbers: dict[str, int] = {}
         self.groups = _integers([numbers.setdefault(s.group, len(numbers)) for s in self._rows])
         self.group_names = tuple(numbers)
+        self._filled: dict[str, NDArray[np.float64]] = {}
+
+    def bandwidths(self, kind: Literal["read", "write", "network"], otherwise: float) -> NDArray[np.float64]:
+        """One of the columns with what is unknown as the mean of the known, or ``otherwise`` if none is."""
+        key = f"{kind} {otherwise}"
+        found = self._filled.get(key)
+        if found is None:
+            column: NDArray[np.float64] = getattr(self, f"{kind}_bandwidths")
+            unknown = np.isnan(column)
+            mean = otherwise if unknown.all() else float(column[~unknown].mean())
+            found = self._filled[key] = np.where(unknown, mean, column)
+            found.flags.writeable = False
+        return found
 
     def __len__(self) -> int:
         return len(self._rows)

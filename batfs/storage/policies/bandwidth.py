@@ -64,12 +64,12 @@ class MaxBandwidth(ScoringPolicy):
         if residual is not None:
             return residual[among]
         storages, transfers = view.storages, view.transfers
-        disk = np.fmin(storages.read_bandwidths, storages.write_bandwidths)
-        of_group = np.zeros(len(storages.group_names), dtype=np.int64)
-        np.add.at(of_group, storages.groups, transfers)
+        groups = storages.groups
+        disk = np.minimum(storages.bandwidths("read", 1.0), storages.bandwidths("write", 1.0))
+        of_group = np.bincount(groups, weights=transfers, minlength=len(storages.group_names))
+        network = storages.bandwidths("network", np.inf)
         return np.minimum(
-            known(disk, 1.0)[among] / (transfers[among] + 1),
-            known(storages.network_bandwidths, np.inf)[among] / (of_group[storages.groups[among]] + 1),
+            disk[among] / (transfers[among] + 1), network[among] / (of_group[groups[among]] + 1.0)
         )
 
     def tie_break(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
@@ -105,23 +105,13 @@ def expected_bandwidth(view: StorageView, request: SpaceRequest) -> FloatArray:
         shared: FloatArray = np.where(longest == np.inf, 1.0, 0.0)
     else:
         shared = longest / duration
-    disk = known(storages.write_bandwidths, 1.0)
+    disk = storages.bandwidths("write", 1.0)
     disk = (1.0 - shared) * disk + shared * disk / (n + 1)
+    groups, m = storages.groups, len(storages.group_names)
     busy = n > 0
-    groups = len(storages.group_names)
-    busy_disks = np.bincount(storages.groups[busy], minlength=groups)
-    reads = known(storages.read_bandwidths, 0.0)
-    taken = np.bincount(storages.groups[busy], weights=reads[busy], minlength=groups)
-    network = known(storages.network_bandwidths, np.inf)
-    left = network - taken[storages.groups]
-    node = np.where(left > 0, left, network / (busy_disks[storages.groups] + 1))
+    busy_disks = np.bincount(groups, weights=busy, minlength=m)
+    taken = np.bincount(groups, weights=storages.bandwidths("read", 0.0) * busy, minlength=m)
+    network = storages.bandwidths("network", np.inf)
+    left = network - taken[groups]
+    node = np.where(left > 0, left, network / (busy_disks[groups] + 1.0))
     return np.minimum(disk, node)
-
-
-def known(bandwidths: FloatArray, otherwise: float) -> FloatArray:
-    """Unknown bandwidths (NaN) as the mean of the known ones, or ``otherwise`` where none is known."""
-    unknown = np.isnan(bandwidths)
-    if not unknown.any():
-        return bandwidths
-    mean = otherwise if unknown.all() else float(bandwidths[~unknown].mean())
-    return np.where(unknown, mean, bandwidths)

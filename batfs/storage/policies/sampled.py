@@ -116,18 +116,20 @@ class Lustre(Policy):
 
     def _charge(self, view: StorageView, free: IntArray, usable: IntArray, index: int) -> None:
         self._sized(view)
-        groups = view.storages.groups
+        groups = view.storages.groups[usable]
         wide = 1.0 - self.priority
         charges = wide * free[usable] / len(usable)
-        servers, members = np.unique(groups[usable], return_inverse=True)
-        means = np.bincount(members, weights=free[usable]) / np.bincount(members)
-        server_charges = wide * means / len(servers)
-        before, server = self._penalty[index], groups[index]
-        server_before = self._server_penalty[server]
+        members = np.bincount(groups, minlength=len(self._server_penalty))
+        servers = np.count_nonzero(members)
+        # servers without usable storages have no free bytes here, and no charge
+        means = np.bincount(groups, charges * len(usable), len(members)) / np.maximum(members, 1)
+        server_charges = means / servers
+        server = int(view.storages.groups[index])
+        before, server_before = self._penalty[index], self._server_penalty[server]
         self._penalty[usable] = np.maximum(0.0, self._penalty[usable] - charges)
-        self._server_penalty[servers] = np.maximum(0.0, self._server_penalty[servers] - server_charges)
-        self._penalty[index] = before + 2 * charges[np.searchsorted(usable, index)]
-        self._server_penalty[server] = server_before + 2 * server_charges[np.searchsorted(servers, server)]
+        np.maximum(0.0, self._server_penalty - server_charges, out=self._server_penalty)
+        self._penalty[index] = before + 2.0 * wide * int(free[index]) / len(usable)
+        self._server_penalty[server] = server_before + 2.0 * server_charges[server]
 
     def _sized(self, view: StorageView) -> None:
         if len(self._penalty) != len(view.storages):

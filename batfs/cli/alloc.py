@@ -1,0 +1,232 @@
+"""``batfs alloc``: replay storage requests without nodes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batfs import units
+from batfs.errors import InputError
+
+if TYPE_CHECKING:
+    from batfs.storage.replay.requests import RequestTrace
+
+HELP = """replay storage requests without nodes: which policy serves more jobs with less storage?
+
+  batfs alloc replay SYSTEM TRACE     one policy, in detail
+  batfs alloc sweep SYSTEM TRACE      policies x capacities x seeds, compared
+  batfs alloc policies                the allocation policies and their rules
+"""
+
+REPLAY = """replay a trace of requests on a storage system under one allocation policy
+
+SYSTEM is StorAlloc's YAML (hosts, disks; GB and GB/s) or the same as TOML. TRACE is StorAlloc's YAML (jobs)
+or a CSV with the columns id, start, end or duration, and size (or read and written). Examples:
+
+  batfs alloc replay infra8TB.yml IOJobsOct.yml --policy best_fit
+  batfs alloc replay infra8TB.yml IOJobsOct.yml --policy lustre:threshold=0.1 --block-size 200GB
+  batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full retry:every=300,backoff=2,limit=3600
+  batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full backfill -o out/oct --figures out/figures
+"""
+
+SWEEP = """replay a trace under many policies, capacities and seeds, and compare them
+
+Give --policy, --scale, --block-size and --when-full as often as you like; "all" is every policy. Examples:
+
+  batfs alloc sweep infra8TB.yml infra64TB.yml IOJobsOct.yml --policy all
+  batfs alloc sweep infra8TB.yml year.csv --policy random --policy lustre --scale 1 --scale 2 --seeds 9 -j 2
+  batfs alloc sweep infra8TB.yml IOJobsOct.yml --block-size none --block-size 200GB --figures out -o sweep.csv
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", required=True, dest="verb")
+    raw = argparse.RawDescriptionHelpFormatter
+    replay = verbs.add_parser("replay", help="one policy, in detail", description=REPLAY, formatter_class=raw)
+    replay.add_argument("system", metavar="SYSTEM", help="the storage system, YAML or TOML")
+    _trace_arguments(replay)
+    replay.add_argument(
+        "--policy", default="worst_fit", help="allocation policy, name:key=value,... (worst_fit)"
+    )
+    replay.add_argument("--seed", type=int, default=0, help="of the policy's draws (0)")
+    replay.add_argument("--scale", type=float, default=1.0, help="multiply the capacities by this (1)")
+    replay.add_argument("--block-size", help="split larger requests into blocks, such as 200GB")
+    replay.add_argument(
+        "--when-full", default="refuse", help="refuse, retry:every=300,backoff=1,limit=3600, fifo or backfill"
+    )
+    replay.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX_summary.json, _uses.csv, ...")
+    replay.add_argument("--validate", action="store_true", help="check the ledger after every event")
+    sweep = verbs.add_parser("sweep", help="many, compared", description=SWEEP, formatter_class=raw)
+    sweep.add_argument("systems", metavar="SYSTEM", nargs="+", help="the storage systems, YAML or TOML")
+    _trace_arguments(sweep)
+    sweep.add_argument("--policy", action="append", help="allocation policy, or all (all)")
+    sweep.add_argument("--scale", type=float, action="append", help="multiply the capacities by this (1)")
+    sweep.add_argument("--block-size", action="append", help="blocks of this size, or none (none)")
+    sweep.add_argument("--when-full", action="append", help="refuse, retry, fifo or backfill (refuse)")
+    sweep.add_argument("--seeds", type=int, default=1, help="that many seeds, from --seed on (1)")
+    sweep.add_argument("--seed", type=int, default=0, help="the first seed (0)")
+    sweep.add_argument("-j", "--processes", type=int, default=1, help="run in that many processes (1)")
+    sweep.add_argument("-o", "--output", metavar="FILE", help="write a row per run to this CSV")
+    for verb in (replay, sweep):
+        verb.add_argument(
+            "--min-block-size", default="0B", help="a smaller remainder joins the last block (0B)"
+        )
+        verb.add_argument("--json", action="store_true", help="print the results as JSON")
+        verb.add_argument("--figures", metavar="DIR", help="draw figures (SVG) into this directory")
+    verbs.add_parser("policies", help="the allocation policies and their rules")
+
+
+def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="TRACE", help="the requests, YAML or CSV")
+    parser.add_argument(
+        "--capacity-from",
+        default="sum",
+        help="what stands for the space a job needs: sum of bytes read and written, written, read, max (sum)",
+    )
+    parser.add_argument("--zone", default="UTC", help="time zone of times without an offset (UTC)")
+    parser.add_argument(
+        "--no-merge", action="store_true", help="every record of a job is a request of its own"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    verbs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "replay": _replay,
+        "sweep": _sweep,
+        "policies": _policies,
+    }
+    return verbs[args.verb](args)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from batfs.storage.replay import run as runs
+
+    settings = runs.Settings(
+        system=args.system,
+        policy=args.policy,
+        seed=args.seed,
+        scale=args.scale,
+        block_size=_block(args.block_size),
+        min_block_size=units.parse_size(args.min_block_size),
+        when_full=args.when_full,
+        validate=args.validate,
+    )
+    result = runs.run_replay(settings, _trace(args), details=bool(args.output or args.figures))
+    written = runs.write_outputs(args.output, result) if args.output else []
+    if args.figures:
+        from batfs.storage.replay.figures import replay_figures
+
+        written += replay_figures(result, Path(args.figures))
+    if args.json:
+        _print_json(runs.to_json(result))
+        return 0
+    print(runs.describe(result))
+    print()
+    _table(("", "requests", ""), runs.totals(result.summary))
+    print()
+    total = [result.summary.total] if result.summary.total else []
+    uses = [*result.summary.storages[:50], *result.summary.groups[:50], *total]
+    _table(runs.USE_COLUMNS, [runs.use_row(use) for use in uses])
+    _print_written(written)
+    return 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from batfs import files
+    from batfs.storage.replay import sweep
+
+    if args.seeds < 1 or args.processes < 1:
+        raise InputError("--seeds and --processes must be at least 1")
+    settings = sweep.plan(
+        args.systems,
+        sweep.expand(args.policy or ["all"]),
+        scales=args.scale or [1.0],
+        block_sizes=[None if text == "none" else _block(text) for text in args.block_size or ["none"]],
+        min_block_size=units.parse_size(args.min_block_size),
+        when_full=args.when_full or ["refuse"],
+        seeds=range(args.seed, args.seed + args.seeds),
+    )
+    if args.output:
+        files.check_writable(Path(args.output).parent)
+    trace = _trace(args)
+    with _progress(len(settings), "replays") as done:
+        cells = sweep.run_sweep(settings, trace, processes=args.processes, done=done)
+    rows = sweep.run_rows(settings, cells)
+    written: list[Path] = []
+    if args.output:
+        with files.writing(Path(args.output)) as stream:
+            sweep.write_rows(stream, rows)
+        written.append(Path(args.output))
+    if args.figures:
+        from batfs.storage.replay.figures import sweep_figures
+
+        written += sweep_figures(cells, Path(args.figures))
+    if args.json:
+        _print_json(rows)
+        return 0
+    _table(sweep.CELL_COLUMNS, [sweep.cell_row(cell) for cell in cells])
+    _print_written(written)
+    return 0
+
+
+def _policies(args: argparse.Namespace) -> int:
+    from batfs.storage.policies import POLICIES, known_policies
+
+    for name in known_policies():
+        text = (POLICIES.get(name).__doc__ or "").strip().partition("\n\n")[0]
+        print(f"{name}\n  {' '.join(text.split())}")
+    return 0
+
+
+def _trace(args: argparse.Namespace) -> RequestTrace:
+    from batfs.storage.replay.requests import read_requests
+
+    return read_requests(
+        args.trace, capacity_from=args.capacity_from, zone=args.zone, merge=not args.no_merge
+    )
+
+
+def _block(text: str | None) -> int | None:
+    return None if text is None else units.parse_size(text)
+
+
+def _print_json(value: object) -> None:
+    import orjson
+
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print_written(paths: Sequence[Path]) -> None:
+    if paths:
+        print("\nwritten: " + ", ".join(map(str, paths)))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns that line up: the first to the left, numbers to the right; no folding when piped."""
+    widths = [max(len(row[k]) for row in (columns, *rows)) for k in range(len(columns))]
+    words = {k for k in range(len(columns)) if not any(row[k][:1].isdigit() for row in rows)}
+    for row in (columns, *rows):
+        cells = (
+            f"{c:<{w}}" if k in words else f"{c:>{w}}"
+            for k, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join(cells).rstrip())
+
+
+@contextmanager
+def _progress(total: int, what: str) -> Iterator[Callable[[int], None] | None]:
+    """A bar on the terminal (stderr), nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda n: bar.update(task, completed=n)

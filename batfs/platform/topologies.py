@@ -382,6 +382,8 @@ class DragonflyZone(ComputedZone):
                 self.routers[there].blue = down
 
     def ports(self, point: NetPoint) -> tuple[Hashable, tuple[int, ...], tuple[int, ...]] | None:
+        if not 0 <= point.rank < self.size():  # the zone's own router
+            return None
         router, node = self._locate(point.rank)
         limiter = (self.limiters[point.rank],) if self.limiters else ()
         up, down = router.nodes[node]

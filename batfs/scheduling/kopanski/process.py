@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from batfs.errors import InputError
 from batfs.protocol.messages import (
     Decision,
@@ -33,7 +35,7 @@ from batfs.scheduling.kopanski.life import Launch, Life, Step
 from batfs.scheduling.kopanski.policies import Pass
 from batfs.scheduling.kopanski.state import BufferedJob, ClusterState, Placement
 from batfs.scheduling.timeline import node_numbers
-from batfs.workload.model import DataStaging, Job, ParallelHomogeneous, Profile
+from batfs.workload.model import DataStaging, Job, Parallel, ParallelHomogeneous, Profile
 
 SUB_JOBS = "sub"
 """The workload that the sub-jobs are registered in."""
@@ -163,11 +165,13 @@ class KopanskiProcess:
         if launch.step is Step.COMPUTE:
             self._send(running, launch, now, name, name, sorted(running.nodes), None)
             return
-        to_buffer = launch.step is Step.CHECKPOINT
-        far = "node" if to_buffer else "pfs"
         for k, (node, buffer) in enumerate(zip(running.nodes, running.buffers, strict=True)):
-            mapping = {far: node if to_buffer else self._pfs, "buffer": buffer}
-            self._send(running, launch, now, f"{name}_{k}", name, [node if to_buffer else buffer], mapping)
+            if launch.step is Step.CHECKPOINT:
+                # storages have higher ids than compute nodes: the order of the profile's two hosts
+                self._send(running, launch, now, f"{name}_{k}", name, [node, buffer], None)
+            else:
+                mapping = {"pfs": self._pfs, "buffer": buffer}
+                self._send(running, launch, now, f"{name}_{k}", name, [buffer], mapping)
 
     def _profile_of(self, life: Life, step: Step) -> Profile:
         job = life.job
@@ -179,7 +183,8 @@ class KopanskiProcess:
             case Step.STAGE_OUT:
                 return DataStaging(job.share, "buffer", "pfs")
             case Step.CHECKPOINT:
-                return DataStaging(job.share // 2, "node", "buffer")
+                size = float(job.share // 2)
+                return Parallel(np.zeros(2), np.array([[0.0, size], [0.0, 0.0]]))
             case Step.DRAIN:
                 return DataStaging(job.share // 2, "buffer", "pfs")
 

@@ -59,6 +59,8 @@ class Core:
         self.counts: Counter[str] = Counter()
         self.refusals: deque[dict[str, Any]] = deque(maxlen=50)
         self.history: deque[tuple[float, int, int]] = deque(maxlen=4000)
+        # (time, disk, bytes reserved, allocations) at each change: what the live page draws per disk
+        self.changes: deque[tuple[float, str, int, int]] = deque(maxlen=4000)
         self._next = 1
         self._known: OrderedDict[tuple[str, str], tuple[bytes, float, int | bytes]] = OrderedDict()
         self._finals: dict[int, Lease] = {}  # ended lately: a repeated request gets its answer
@@ -608,6 +610,7 @@ class Core:
             release_at_end=True,
         )
         self._view = SystemView(self.ledger)
+        self.ledger.listen(self._changed)
         for lease in self.leases.values():
             if lease.state in ("reserved", "provisioning", "allocated") and lease.end > self.now:
                 shares = [Share(self._index[disk], size) for disk, size in lease.shares.items()]
@@ -677,6 +680,10 @@ class Core:
             del self._known[key]
             if isinstance(what, int):
                 self._finals.pop(what, None)
+
+    def _changed(self, time: float, index: int, held: int) -> None:
+        count = int(self.ledger.overlaps(time, time)[index]) if time >= self.ledger.now else 0
+        self.changes.append((time, self._names[index], held, count))
 
     def _sample(self) -> None:
         used = int(self.ledger.capacities.sum() - self.ledger.free(self.now, self.now).sum())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette: told apart by colour-blind readers
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#999999"
+PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
 def _clock(seconds: float) -> str:
@@ -28,6 +29,8 @@ def _clock(seconds: float) -> str:
 def columns(status: dict[str, Any]) -> dict[str, dict[str, list[Any]]]:
     """The page's tables out of the orchestrator's status; sizes in GB."""
     history = status.get("history", [])
+    if history:
+        history = [*history, [status["now"], *history[-1][1:]]]  # the line goes on until now
     disks = status["disks"]
     return {
         "history": {
@@ -57,14 +60,57 @@ def columns(status: dict[str, Any]) -> dict[str, dict[str, list[Any]]]:
     }
 
 
+def series(status: dict[str, Any], by: str) -> dict[str, list[Any]]:
+    """Used GB and allocations over time for each disk, or summed for each node, as step lines.
+
+    ``by``: "disk" or "node". Before the first change that is still known, a disk stands at its first value.
+    """
+    group = {
+        f"{d['server']}/{d['disk']}": f"{d['server']}/{d['disk']}"
+        if by == "disk"
+        else d["node"] or d["server"]
+        for d in status["disks"]
+    }
+    level: dict[str, tuple[int, int]] = {}
+    for _, disk, used, count in status.get("changes", []):
+        level.setdefault(disk, (used, count))
+    lines: dict[str, tuple[list[float], list[float], list[int]]] = {}
+    for time, disk, used, count in status.get("changes", []):
+        if disk not in group:
+            continue
+        level[disk] = (used, count)
+        mine = [level[d] for d, g in group.items() if g == group[disk] and d in level]
+        times, sizes, counts = lines.setdefault(group[disk], ([], [], []))
+        times.append(1000 * time)
+        sizes.append(sum(m[0] for m in mine) / 1e9)
+        counts.append(sum(m[1] for m in mine))
+    for times, sizes, counts in lines.values():
+        times.append(1000 * status["now"])
+        sizes.append(sizes[-1])
+        counts.append(counts[-1])
+    names = sorted(lines)
+    return {
+        "name": names,
+        "times": [_steps(lines[n][0])[1:] for n in names],
+        "used": [_steps(lines[n][1])[:-1] for n in names],
+        "leases": [_steps(lines[n][2])[:-1] for n in names],
+        "colour": [PALETTE[i % len(PALETTE)] for i in range(len(names))],
+    }
+
+
+def _steps(values: list[Any]) -> list[Any]:
+    return [v for v in values for _ in (0, 1)]
+
+
 def build(document: Document, client: Client, every: float = 1.0) -> None:
     """Lay out the page on a Bokeh document and keep it up to date."""
     from bokeh.layouts import column, row
-    from bokeh.models import ColumnDataSource, DataRange1d, FactorRange
+    from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, TabPanel, Tabs
     from bokeh.models.widgets import DataTable, Div, TableColumn
     from bokeh.plotting import figure
 
-    first = columns(client.status(history=True))
+    status = client.status(history=True)
+    first = columns(status) | {by: series(status, by) for by in ("disk", "node")}
     sources = {name: ColumnDataSource(data=data, name=name) for name, data in first.items()}
     head = Div(text="", name="head", sizing_mode="stretch_width")
 
@@ -102,6 +148,32 @@ def build(document: Document, client: Client, every: float = 1.0) -> None:
     bars[0].glyph.fill_color = "colour"
     per_disk.xaxis.axis_label = "GB"
 
+    def lines(by: str, what: str, unit: str) -> figure:
+        """What each disk or node held over time, a line each; hover names it."""
+        drawn = figure(
+            title=f"{unit} per {by} over time", x_axis_type="datetime", x_range=used.x_range,
+            y_range=DataRange1d(start=0), height=240, sizing_mode="stretch_width",
+            tooltips=[(by, "@name")], tools="pan,wheel_zoom,box_zoom,reset,hover",
+        )  # fmt: skip
+        drawn.multi_line("times", what, source=sources[by], color="colour", line_width=2)
+        drawn.yaxis.axis_label, drawn.xaxis.axis_label = unit, "time (UTC)"
+        return drawn
+
+    over_time = Tabs(
+        tabs=[
+            TabPanel(
+                child=row(
+                    lines(by, "used", "reserved GB"),
+                    lines(by, "leases", "allocations"),
+                    sizing_mode="stretch_width",
+                ),
+                title=f"per {by}",
+            )
+            for by in ("node", "disk")
+        ],
+        sizing_mode="stretch_width",
+    )
+
     def table(source: str, titles: dict[str, str]) -> DataTable:
         cells = [TableColumn(field=field, title=title) for field, title in titles.items()]
         return DataTable(
@@ -121,7 +193,7 @@ def build(document: Document, client: Client, every: float = 1.0) -> None:
         except BatfsError as error:
             head.text = f"<b>No news from the orchestrator</b>: {error}"
             return
-        fresh = columns(status)
+        fresh = columns(status) | {by: series(status, by) for by in ("disk", "node")}
         for name, source in sources.items():
             source.data = dict(fresh[name])
         names_range.factors = fresh["disks"]["name"][::-1]
@@ -135,7 +207,7 @@ def build(document: Document, client: Client, every: float = 1.0) -> None:
     update()
     document.title = "batfs storage service"
     document.add_root(
-        column(head, row(used, live, sizing_mode="stretch_width"), per_disk,
+        column(head, row(used, live, sizing_mode="stretch_width"), over_time, per_disk,
                row(queue, refusals, sizing_mode="stretch_width"), sizing_mode="stretch_width")
     )  # fmt: skip
     document.add_periodic_callback(update, int(1000 * every))

@@ -56,6 +56,8 @@ def status(core: Core, *, history: bool = False, details: bool = True) -> dict[s
         step = max(1, len(core.history) // 400)
         points = list(core.history)
         answer["history"] = [list(p) for p in points[::-1][::step][::-1]]
+        # the newest changes; older ones don't fit into a message
+        answer["changes"] = [list(c) for c in list(core.changes)[-1500:]]
     return answer
 
 

@@ -11,12 +11,19 @@ HELP = """make, convert and describe workloads
 A workload is Batsim's JSON: jobs, and the profiles that say what they do. Examples:
 
   batfs workload synth --preset io -o workloads/io.json
-  batfs workload synth --jobs 1000 --nodes 128 --seed 7 -o w.json
+  batfs workload from-swf KTH-SP2-1996-2.1-cln.swf --io lognormal -o kth.json
+  batfs workload describe kth.json --figure kth.png
+  batfs workload cut kth.json --first 1000 -o first.json
 """
 
 # verb -> one line; each is a module of batfs.cli.workloads, imported when it is called
 VERBS: dict[str, str] = {
     "synth": "generate a workload: arrivals, sizes, run times, I/O volumes by documented distributions",
+    "from-swf": "convert a log in the standard workload format 2.2",
+    "describe": "a page of statistics, and a figure",
+    "check": "load strictly and look for traps",
+    "cut": "a part of a workload: a window, the first jobs, some sizes",
+    "scale": "other loads, run times, sizes or volumes",
 }
 
 

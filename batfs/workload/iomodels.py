@@ -47,6 +47,10 @@ def _split(volume: float, draws: Draws, reads: float | None) -> Volumes:
     return read, round(volume) - read
 
 
+def _at_most(value: float, most: float | None) -> float:
+    return value if most is None else min(value, most)
+
+
 def _check_share(name: str, share: float | None) -> None:
     if share is not None and not 0 <= share <= 1:
         raise InputError(f"{name} is {share}, expected a share from 0 to 1")
@@ -80,13 +84,15 @@ class Lognormal:
 
     Volumes per job spread over many orders of magnitude in every Darshan study (Luu et al., HPDC 2015),
     which a log-normal follows. The defaults are fitted to the burst-buffer requests per node of Kopanski and
-    Rzadca's workload (Euro-Par 2021; KTH-SP2, first part): mean of ln 20.54, standard deviation 2.42.
+    Rzadca's workload (Euro-Par 2021; KTH-SP2, first part): mean of ln 20.54, standard deviation 2.42, never
+    more than 40 GB (``most``).
     """
 
     median: Size = 830_000_000
     sigma: float = 2.42
     reads: float | None = None
     probability: float = 1.0
+    most: Size | None = 40_000_000_000
 
     def __post_init__(self) -> None:
         _check_share("reads", self.reads)
@@ -95,7 +101,8 @@ class Lognormal:
     def __call__(self, job: JobShape, draws: Draws) -> Volumes:
         if not draws.chance(self.probability):
             return 0, 0
-        return _split(job.nodes * draws.lognormal(self.median, self.sigma), draws, self.reads)
+        per_node = _at_most(draws.lognormal(self.median, self.sigma), self.most)
+        return _split(job.nodes * per_node, draws, self.reads)
 
 
 @IO_MODELS.register("rate")
@@ -107,6 +114,7 @@ class Rate:
     sigma: float = 1.5
     reads: float | None = None
     probability: float = 1.0
+    most: Bandwidth | None = None
 
     def __post_init__(self) -> None:
         _check_share("reads", self.reads)
@@ -115,7 +123,8 @@ class Rate:
     def __call__(self, job: JobShape, draws: Draws) -> Volumes:
         if not draws.chance(self.probability):
             return 0, 0
-        return _split(job.nodes * job.runtime * draws.lognormal(self.median, self.sigma), draws, self.reads)
+        rate = _at_most(draws.lognormal(self.median, self.sigma), self.most)
+        return _split(job.nodes * job.runtime * rate, draws, self.reads)
 
 
 @IO_MODELS.register("time_share")

@@ -4,7 +4,7 @@ U. Lublin, D. G. Feitelson, "The workload on parallel supercomputers: modeling t
 rigid jobs", Journal of Parallel and Distributed Computing 63(11), 2003. The parameters are those the authors
 publish with the model for all jobs together (batch and interactive not told apart), for a machine of 2**7
 nodes; for another machine the largest size is its own and the middle of the two stages keeps its distance
-of 2.5 to it.
+of 2.5 to it, on machines of fewer than 56 nodes half the way down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batfs.workload.draws import Draws
 SERIAL: Final = 0.244
 POWER_OF_TWO: Final = 0.576
 LOW: Final = 0.8
-MEDIUM_BELOW_HIGH: Final = 2.5
+MIDDLE_BELOW_HIGH: Final = 2.5
 FIRST_STAGE: Final = 0.86
 
 # run times: ln(seconds) is one of two gammas (shape, scale); the share of the first falls with the size
@@ -45,7 +45,8 @@ def nodes(draws: Draws, most: int) -> int:
     if kind <= SERIAL or most == 1:
         return 1
     high = math.log2(most)
-    middle = max(LOW, high - MEDIUM_BELOW_HIGH)
+    # the authors want the middle 1.5 to 3.5 below the top; on small machines that leaves too little below it
+    middle = high - min(MIDDLE_BELOW_HIGH, max(0.0, high - LOW) / 2)
     exponent = draws.uniform(LOW, middle) if draws.chance(FIRST_STAGE) else draws.uniform(middle, high)
     if kind <= SERIAL + POWER_OF_TWO:
         exponent = math.floor(exponent + 0.5)

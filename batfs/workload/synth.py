@@ -116,7 +116,7 @@ def synthesize(options: SynthOptions, name: str = "w0") -> Workload:
         walltime = requested_time(expected * draws.uniform(1.0, options.estimate))
         jobs.append(Job(f"{name}!{number}", time, shape.nodes, profile, walltime))
     jobs.sort(key=lambda job: (job.submission_time, job.id))
-    return Workload(name, options.nodes, jobs, profiles, extra={"generator": described(options)})
+    return Workload(name, options.nodes, jobs, profiles, extra={"generator": described(options), "clock": 0})
 
 
 def described(options: SynthOptions) -> dict[str, Json]:

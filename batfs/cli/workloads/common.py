@@ -6,14 +6,16 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from batfs.errors import InputError
-from batfs.units import format_size
+from batfs.units import format_size, parse_size
 from batfs.workload.batsim import workload_lines, write_workload
+from batfs.workload.check import MachineFacts
 from batfs.workload.model import Workload
 
 T = TypeVar("T")
+Show: TypeAlias = Callable[[float], str]
 
 
 def unit(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -36,6 +38,40 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the workload file to write (default: standard output)",
     )
+
+
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p", "--platform", metavar="FILE", help="the platform whose nodes and storages count"
+    )
+    parser.add_argument("-m", "--master-host", default="master_host", metavar="NAME", help="its master")
+    parser.add_argument(
+        "-r",
+        "--add-role-to-hosts",
+        action="append",
+        default=[],
+        metavar="HOSTS:ROLE",
+        help="roles, as Batsim's",
+    )
+
+
+def machine(args: argparse.Namespace) -> MachineFacts | None:
+    """What the platform of ``-p`` has (None without one); the slowest speed where nodes differ."""
+    if args.platform is None:
+        return None
+    from batfs.platform import load_platform, number_resources
+
+    platform = load_platform(args.platform)
+    numbered = number_resources(platform, master=args.master_host, roles=args.add_role_to_hosts)
+    sizes: dict[str, int | None] = {}
+    for storage in numbered.storages:
+        properties = {**storage.zone_properties, **storage.properties}
+        name = properties.get("filesystem")
+        if name is not None:
+            before, size = sizes.get(name, 0), properties.get("size")
+            sizes[name] = None if size is None or before is None else before + parse_size(size)
+    speed = min(platform.hosts[node.host].speed for node in numbered.compute)
+    return MachineFacts(numbered.nb_compute, speed, sizes)
 
 
 def write(workload: Workload, output: Path | None) -> None:

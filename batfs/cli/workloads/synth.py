@@ -23,8 +23,8 @@ for byte, anywhere. The formulas are in docs/reference/generator.md.
   batfs workload synth --preset io -o workloads/io.json
 
 I/O models (--io NAME:option=value,...):
-  rate        bytes per node and second of run time, log-normal (median, sigma, reads, probability)
-  lognormal   bytes per node, log-normal, whatever the run time (median, sigma, reads, probability)
+  rate        bytes per node and second of run time, log-normal (median, sigma, reads, probability, most)
+  lognormal   bytes per node, log-normal, whatever the run time (median, sigma, reads, probability, most)
   time_share  a share of the run time spent in I/O at a bandwidth (bandwidth, mean, reads)
   constant    the same bytes per node for all (reads, writes)
   none        no I/O

@@ -1,0 +1,98 @@
+"""``batfs workload describe``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import orjson
+
+from batfs.cli.workloads import common
+from batfs.units import format_size, parse_speed
+from batfs.workload.batsim import read_workload
+from batfs.workload.statistics import Distribution, Statistics, statistics
+
+HELP = """a page of statistics on a workload, and a figure
+
+  batfs workload describe workloads/io.json
+  batfs workload describe kth.json --figure kth.png
+  batfs workload describe kth.json --json
+
+Run times are nominal: the work of a profile on nodes of --speed (or the platform's, -p), alone, without
+communication and I/O. The offered load is node-seconds of these over nodes x the span of submissions.
+"""
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workload", type=Path, metavar="WORKLOAD")
+    parser.add_argument(
+        "--speed", type=common.unit(parse_speed), metavar="SPEED", help="speed of a node (default 1Gf)"
+    )
+    common.add_platform(parser)
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it too (.png, .svg or .pdf)")
+    parser.add_argument("--json", action="store_true", help="the statistics as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    machine = common.machine(args)
+    speed = args.speed or (machine.speed if machine is not None else 1e9)
+    found = statistics(read_workload(args.workload), speed)
+    if args.figure is not None:
+        from batfs.workload.figure import draw
+
+        draw(found, args.figure)
+    if args.json:
+        print(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2).decode())
+        return 0
+    print("\n".join(page(found)))
+    if args.figure is not None:
+        print(f"\nfigure: {args.figure}")
+    return 0
+
+
+def page(found: Statistics) -> list[str]:
+    """The statistics as lines for reading."""
+    lines = [
+        f"{found.name}: {found.jobs} jobs, {found.profiles} profiles, {found.nodes} nodes",
+        f"submitted over {duration(found.span)}; offered load {found.offered_load:.3g}",
+        "profiles: " + ", ".join(f"{count} {kind}" for kind, count in found.profile_types.items()),
+        "",
+        f"{'':<22}{'min':>10}{'25 %':>10}{'median':>10}{'75 %':>10}{'95 %':>10}{'max':>10}{'mean':>10}",
+        _row("nodes", found.sizes, lambda value: f"{value:.4g}"),
+        _row("run time", found.runtimes, duration),
+        _row("requested time", found.requested, duration),
+        _row("between submissions", found.between, duration),
+        _row("bytes read", found.reads, format_size),
+        _row("bytes written", found.writes, format_size),
+    ]
+    if found.without_walltime:
+        lines.append(f"{found.without_walltime} jobs without requested time")
+    if found.filesystems:
+        lines += ["", f"{'file system':<22}{'jobs':>10}{'read':>12}{'written':>12}{'median':>12}{'max':>12}"]
+    for name, use in found.filesystems.items():
+        both = sorted(r + w for r, w in zip(use.reads, use.writes, strict=True))
+        sizes = (sum(use.reads), sum(use.writes), both[len(both) // 2], both[-1])
+        lines.append(f"{name:<22}{use.jobs:>10}" + "".join(f"{format_size(size):>12}" for size in sizes))
+    most = max(found.hours, default=0)
+    if most:
+        bars = "".join(_BARS[round(count / most * (len(_BARS) - 1))] for count in found.hours)
+        lines += ["", f"submissions by hour   0 |{bars}| 23"]
+    common_sizes = sorted(found.size_counts.items(), key=lambda item: (-item[1], item[0]))[:8]
+    lines.append("most usual sizes      " + ", ".join(f"{size} ({count})" for size, count in common_sizes))
+    return lines
+
+
+def _row(name: str, values: Distribution, show: common.Show) -> str:
+    if not values.count:
+        return f"{name:<22}{'none':>10}"
+    return f"{name:<22}" + "".join(f"{show(value):>10}" for value in (*values.quantiles, values.mean))
+
+
+def duration(seconds: float) -> str:
+    """``43 s``, ``12.5 min``, ``3.2 h``, ``332 d``."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,47 @@
+"""``batfs workload from-swf``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from batfs.cli.workloads import convert
+from batfs.workload.recorded import Report
+from batfs.workload.swf import SwfOptions, read_swf
+
+HELP = (
+    """convert a log in the standard workload format 2.2 (.swf, .swf.gz)
+
+  batfs workload from-swf KTH-SP2-1996-2.1-cln.swf -o kth.json
+  batfs workload from-swf log.swf.gz -p platform.xml --io lognormal:median=1GB,sigma=2 --seed 7 -o w.json
+  batfs workload from-swf log.swf --io-csv volumes.csv --filesystem lustre -o w.json
+
+Left out, and counted: partial executions (status 2, 3, 4), jobs without submission time, jobs that never ran
+(run time unknown, or 0 and cancelled), jobs without any number of processors, jobs larger than the machine
+(MaxProcs of the header, or --nodes, or the platform's). A run time of 0 becomes 1 second. Job numbers stay.
+"""
+    + convert.IO_HELP
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("log", type=Path, metavar="SWF")
+    parser.add_argument(
+        "--size",
+        choices=("allocated", "requested"),
+        default="allocated",
+        help="which number of processors a job has (default allocated; the other where it is unknown)",
+    )
+    parser.add_argument(
+        "--processors-per-node",
+        type=int,
+        metavar="N",
+        help="(default MaxProcs / MaxNodes of the header, or 1)",
+    )
+    convert.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    report = Report(args.log.name)
+    log = read_swf(args.log, SwfOptions(args.size, args.processors_per_node), report)
+    return convert.finish(args, log.jobs, log.nodes, report)

@@ -1,0 +1,208 @@
+"""New workloads from one: a part of it (cut), or the same with other loads, times and volumes (scale)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batfs.errors import InputError
+from batfs.workload.io import requested_io
+from batfs.workload.model import (
+    Composed,
+    DataStaging,
+    Delay,
+    Job,
+    Json,
+    Parallel,
+    ParallelHomogeneous,
+    ParallelHomogeneousPfs,
+    ParallelHomogeneousTotal,
+    Profile,
+    Workload,
+)
+from batfs.workload.nominal import NominalTimes
+from batfs.workload.recorded import io_entry, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which jobs stay: submitted from ``begin`` up to (not at) ``end`` seconds after the first submission, of
+    at least ``least`` and at most ``most`` nodes, only the ``first`` so many of them; ``ids`` names them."""
+
+    begin: float = 0.0
+    end: float = math.inf
+    first: int | None = None
+    least: int = 1
+    most: int | None = None
+    ids: Collection[str] | None = None
+    keep_times: bool = False
+
+
+def cut(workload: Workload, part: Cut) -> Workload:
+    """The jobs of ``workload`` that ``part`` names, with the profiles they need; ids stay.
+
+    Submission times are counted from ``begin`` on, unless ``keep_times``. InputError if no job is left.
+    """
+    start = workload.jobs[0].submission_time if workload.jobs else 0.0
+    if part.ids is not None:
+        unknown = sorted(set(part.ids) - {job.name for job in workload.jobs})
+        if unknown:
+            raise InputError(f"no job is called {unknown[0]!r}", file=workload.path or None)
+    chosen = [job for job in workload.jobs if _stays(job, part, start)][: part.first]
+    if not chosen:
+        raise InputError("no job is left", file=workload.path or None)
+    origin = 0.0 if part.keep_times else start + part.begin if part.ids is None else chosen[0].submission_time
+    jobs = [replace(job, submission_time=plain(job.submission_time - origin)) for job in chosen]
+    extra = workload.extra
+    if "clock" in extra:
+        extra = {**extra, "clock": plain((extra["clock"] + origin) % 86400)}
+    needed = _needed(jobs, workload.profiles)
+    return replace(workload, jobs=jobs, profiles=needed, extra=extra, removed_profiles=())
+
+
+def _stays(job: Job, part: Cut, start: float) -> bool:
+    return (
+        part.begin <= job.submission_time - start < part.end
+        and part.least <= job.requested_nodes
+        and (part.most is None or job.requested_nodes <= part.most)
+        and (part.ids is None or job.name in part.ids)
+    )
+
+
+def _needed(jobs: list[Job], profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The profiles that ``jobs`` refer to, and their children, in their old order."""
+    wanted = {job.profile for job in jobs}
+    stack = list(wanted)
+    while stack:
+        profile = profiles[stack.pop()]
+        if isinstance(profile, Composed):
+            new = set(profile.sequence) - wanted
+            wanted |= new
+            stack.extend(new)
+    return {name: profile for name, profile in profiles.items() if name in wanted}
+
+
+def split(workload: Workload, span: float) -> Iterator[Workload]:
+    """``workload`` in parts of ``span`` seconds, each from time 0; parts without jobs are left out."""
+    if not span > 0:
+        raise InputError(f"the span is {span}, expected a time above 0")
+    start = workload.jobs[0].submission_time if workload.jobs else 0.0
+    indices = sorted({int((job.submission_time - start) // span) for job in workload.jobs})
+    for index in indices:
+        yield cut(workload, Cut(begin=index * span, end=(index + 1) * span))
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Factors: ``arrivals`` on the time between submissions (0.5: twice the load), ``runtime`` on the work,
+    the sleeps and the requested times, ``nodes`` on sizes (rounded up) and on the machine, ``reads`` and
+    ``writes`` on the I/O volumes. ``load`` instead of ``arrivals``: the offered load to reach."""
+
+    arrivals: float = 1.0
+    runtime: float = 1.0
+    nodes: float = 1.0
+    reads: float = 1.0
+    writes: float = 1.0
+    load: float | None = None
+    speed: float = 1e9
+
+    def check(self) -> None:
+        for name in ("arrivals", "runtime", "nodes", "load", "speed"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"{name} is {value}, expected a number above 0")
+        for name in ("reads", "writes"):
+            if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
+                raise InputError(f"{name} is {getattr(self, name)}, expected a factor of at least 0")
+        if self.load is not None and self.arrivals != 1.0:
+            raise InputError("give a load to reach or a factor on the arrivals, not both")
+
+
+def scale(workload: Workload, by: Scale) -> Workload:
+    """``workload`` multiplied as ``by`` says; ids stay, bytes and nodes stay whole numbers."""
+    by.check()
+    profiles = {name: _scale_profile(name, profile, by) for name, profile in workload.profiles.items()}
+    jobs = [
+        replace(
+            job,
+            requested_nodes=math.ceil(job.requested_nodes * by.nodes),
+            walltime=None if job.walltime is None else plain(job.walltime * by.runtime),
+        )
+        for job in workload.jobs
+    ]
+    nb_res = math.ceil(workload.nb_res * by.nodes)
+    factor = by.arrivals if by.load is None else _stretch(jobs, profiles, nb_res, by)
+    jobs = [replace(job, submission_time=plain(job.submission_time * factor)) for job in jobs]
+    jobs.sort(key=lambda job: (job.submission_time, job.id))
+    return replace(workload, nb_res=nb_res, jobs=jobs, profiles=profiles)
+
+
+def _stretch(jobs: list[Job], profiles: Mapping[str, Profile], nb_res: int, by: Scale) -> float:
+    """The factor on submission times that gives the offered load ``by.load``."""
+    nominal = NominalTimes(profiles, by.speed)
+    area = math.fsum(job.requested_nodes * nominal.seconds(job.profile, job.requested_nodes) for job in jobs)
+    span = jobs[-1].submission_time - jobs[0].submission_time if jobs else 0.0
+    if not (area > 0 and span > 0):
+        raise InputError("a workload without work, or submitted all at once, has no load to scale")
+    assert by.load is not None
+    return area / (nb_res * span) / by.load
+
+
+def _scale_profile(name: str, profile: Profile, by: Scale) -> Profile:
+    new = _scale_work(name, profile, by)
+    extra = _scale_io(new, name, by)
+    return new if extra is new.extra else replace(new, extra=extra)
+
+
+def _scale_work(name: str, profile: Profile, by: Scale) -> Profile:
+    times: Callable[[float], float] = lambda value: plain(value * by.runtime)  # noqa: E731
+    match profile:
+        case Delay():
+            return replace(profile, duration=times(profile.duration))
+        case ParallelHomogeneous():
+            return replace(profile, cpu=times(profile.cpu))
+        case ParallelHomogeneousTotal():  # the total grows with the nodes, so that the time stays
+            return replace(profile, cpu=plain(profile.cpu * by.runtime * by.nodes))
+        case Parallel():
+            if by.nodes != 1:
+                raise InputError(
+                    "a parallel profile is made for one number of nodes and can't be scaled to another",
+                    place=f"profiles.{name}",
+                )
+            return replace(
+                profile, cpu=profile.cpu * by.runtime, integers=b"" if by.runtime != 1 else profile.integers
+            )
+        case ParallelHomogeneousPfs():  # bytes of each node
+            return replace(
+                profile,
+                bytes_to_read=_whole(profile.bytes_to_read, by.reads),
+                bytes_to_write=_whole(profile.bytes_to_write, by.writes),
+            )
+        case DataStaging():
+            return replace(profile, size=_whole(profile.size, by.writes))
+        case _:
+            return profile
+
+
+def _whole(value: float, factor: float) -> float:
+    return value if factor == 1 else math.ceil(value * factor)
+
+
+def _scale_io(profile: Profile, name: str, by: Scale) -> Mapping[str, Json]:
+    """``extra`` with the job's own I/O scaled; totals are again the sums of the list."""
+    if by.reads == 1 and by.writes == 1:
+        return profile.extra
+    parts = [
+        replace(part, reads=math.ceil(part.reads * by.reads), writes=math.ceil(part.writes * by.writes))
+        for part in requested_io(profile, f"profiles.{name}")
+    ]
+    if not parts:
+        return profile.extra
+    extra: dict[str, Any] = dict(profile.extra)
+    extra["io_reads"] = sum(part.reads for part in parts)
+    extra["io_writes"] = sum(part.writes for part in parts)
+    if "io" in extra:
+        extra["io"] = [io_entry(part) for part in parts]
+    return extra

@@ -20,6 +20,8 @@ A workload is Batsim's JSON: jobs, and the profiles that say what they do. Examp
 VERBS: dict[str, str] = {
     "synth": "generate a workload: arrivals, sizes, run times, I/O volumes by documented distributions",
     "from-swf": "convert a log in the standard workload format 2.2",
+    "from-darshan": "convert Darshan logs, joined with a scheduler log",
+    "from-storalloc": "convert a trace of StorAlloc or Fives",
     "describe": "a page of statistics, and a figure",
     "check": "load strictly and look for traps",
     "cut": "a part of a workload: a window, the first jobs, some sizes",

@@ -77,9 +77,7 @@ def test_statistics_by_hand() -> None:
     assert found.between.quantiles == (10, 15, 20, 25, 29, 30)
 
 
-def test_describe_as_a_page_as_json_and_as_figures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_describe_as_a_page_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["workload", "describe", str(IO)]) == 0
     page = capsys.readouterr().out
     for word in ("300 jobs", "offered load", "lustre", "requested time", "submissions by hour"):
@@ -88,6 +86,10 @@ def test_describe_as_a_page_as_json_and_as_figures(
     found = json.loads(capsys.readouterr().out)
     assert found["jobs"] == 300
     assert set(found["filesystems"]) == {"bb", "disk", "lustre", "nfs", "nvme"}
+
+
+@pytest.mark.slow
+def test_describe_with_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     pictures = []
     for name in ("a.svg", "b.svg", "a.png"):

@@ -1,0 +1,73 @@
+"""``batfs workload from-storalloc``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from batfs.cli.workloads import convert
+from batfs.errors import InputError
+from batfs.workload.io import RequestedIo
+from batfs.workload.model import Json
+from batfs.workload.recorded import RecordedJob, Report
+from batfs.workload.storalloc import TraceJob, read_trace
+
+HELP = """convert a trace of StorAlloc or Fives (YAML)
+
+  batfs workload from-storalloc IOJobsOct.yml --filesystem lustre -o oct.json
+  batfs workload from-storalloc theta2022_week4.yaml --zone UTC -o week.json
+
+Such traces have one row per Darshan record, each with its whole job's window; the rows of one id become one
+job (bytes added up) unless --no-merge, which makes each a job of its own (470732, 470732#1, ...). Times
+without an offset are on the clock of --zone. The recorded waiting time and, where the trace has them, the
+measured I/O seconds stay in the job's "recorded" member.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("trace", type=Path, metavar="YAML")
+    add("--zone", default="UTC", help="the clock of the times (default UTC), such as America/Chicago")
+    add("--no-merge", action="store_true", help="a job for each row, not for each id")
+    add("--filesystem", metavar="NAME", help="where the bytes are (default: the configuration decides)")
+    add("--cores-per-node", type=int, metavar="N", help="for rows that tell cores but no nodes")
+    convert.add_arguments(parser, io=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    report = Report(args.trace.name)
+    rows = read_trace(args.trace, zone=args.zone, merge=not args.no_merge)
+    report.records = sum(row.records for row in rows)
+    merged = report.records - len(rows)
+    if merged:
+        report.changed["row merged into the job with its id"] = merged
+    jobs = recorded(rows, args.filesystem, args.cores_per_node, args.trace)
+    return convert.finish(args, jobs, None, report)
+
+
+def recorded(
+    rows: Iterable[TraceJob], filesystem: str | None, cores_per_node: int | None, file: Path
+) -> Iterator[RecordedJob]:
+    """Each row of a trace as a job; InputError for one whose size can't be told."""
+    for row in rows:
+        nodes = row.nodes
+        if nodes is None and row.cores is not None and cores_per_node:
+            nodes = -(-row.cores // cores_per_node)
+        if nodes is None:
+            hint = "--cores-per-node makes nodes of cores" if row.cores is not None else None
+            raise InputError(
+                f"the job {row.id} has no number of nodes", file=file, place=row.place, hint=hint
+            )
+        extra: dict[str, Json] = {"wait": row.start - row.submission}
+        extra |= {key: value for key, value in row.extra.items() if isinstance(value, int | float)}
+        io = RequestedIo(filesystem, row.read_bytes, row.written_bytes)
+        yield RecordedJob(
+            id=row.id,
+            submission=row.submission,
+            nodes=nodes,
+            runtime=row.duration,
+            requested_time=row.walltime,
+            io=(io,) if io.reads or io.writes else (),
+            extra={"recorded": extra},
+        )

@@ -1,0 +1,189 @@
+"""One Darshan log, read through PyDarshan; run as a program, the reader of many logs.
+
+The library under PyDarshan crashes on some damaged logs and, closing one it took for its own, may unlink a
+file by a garbled name. So logs are never opened in batfs's own process: this module runs as a program that
+reads paths from its input, opens a copy of each log in a child process within a scratch folder, and answers
+with a line of JSON: the log's numbers, or what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+#: Modules whose bytes reach a file system. MPI-IO and HDF5 end up in POSIX, so they count only without it.
+_MODULES = ("POSIX", "STDIO")
+_INSTEAD = "MPI-IO"
+_PREFIX = {"POSIX": "POSIX", "STDIO": "STDIO", "MPI-IO": "MPIIO"}
+_METADATA = {
+    "POSIX": ("OPENS", "STATS", "FSYNCS", "FDSYNCS", "RENAME_SOURCES"),
+    "STDIO": ("OPENS", "FLUSHES"),
+    "MPI-IO": ("INDEP_OPENS", "COLL_OPENS", "SYNCS"),
+}
+
+
+class DamagedLog(Exception):
+    """The log can't be read, or what it says can't be."""
+
+
+def read_log(path: str) -> dict[str, Any]:
+    """Job, processes, times and, for each mount point, files, bytes, operations, seconds and intervals.
+
+    Times of intervals are seconds since the log's start. Raises DamagedLog.
+    """
+    import darshan
+
+    report = darshan.DarshanReport(path, read_all=False)
+    job = report.metadata["job"]
+    start = job["start_time_sec"] + job.get("start_time_nsec", 0) / 1e9
+    end = job["end_time_sec"] + job.get("end_time_nsec", 0) / 1e9
+    if not 0 < start <= end < 2**40 or job["nprocs"] < 1:
+        raise DamagedLog(f"its job ran from {start} to {end} on {job['nprocs']} processes")
+    mounts = sorted(report.mounts, key=lambda mount: -len(mount[0]))
+    modules = [name for name in _MODULES if name in report.modules]
+    if "POSIX" not in modules and _INSTEAD in report.modules:
+        modules.append(_INSTEAD)
+    found: dict[str, dict[str, Any]] = {}
+    files: dict[str, set[int]] = {}
+    for module in modules:
+        records = list(_records(report, module))  # which also fills the table of names
+        for identifier, rank, values in records:
+            where, kind = _mount(report.name_records.get(identifier, ""), mounts)
+            if where is None:
+                continue  # standard input and output
+            use = found.setdefault(where, _nothing(kind))
+            files.setdefault(where, set()).add(identifier)
+            _add(use, values, rank)
+    for where, use in found.items():
+        use["files"] = len(files[where])
+    exe = str(report.metadata.get("exe", "")).split(" ")[0]
+    result = {
+        "job": str(job["jobid"]),
+        "user": job["uid"],
+        "processes": job["nprocs"],
+        "start": start,
+        "end": end,
+        "seconds": float(job.get("run_time", end - start)),
+        "executable": os.path.basename(exe),
+        "partial": any(report.modules[name].get("partial_flag") for name in modules),
+        "mounts": found,
+    }
+    _keep_open.append(report)  # closing may write: leave that to no one
+    return result
+
+
+_keep_open: list[Any] = []
+
+
+def _nothing(kind: str) -> dict[str, Any]:
+    numbers = ("reads", "writes", "shared_bytes", "metadata_operations")
+    times = ("read_seconds", "write_seconds", "metadata_seconds")
+    return {"type": kind, "intervals": [], **dict.fromkeys(numbers, 0), **dict.fromkeys(times, 0.0)}
+
+
+def _records(report: Any, module: str) -> Iterator[tuple[int, int, Mapping[str, float]]]:
+    """(file id, rank or -1 for a file all ranks share, counters by name without the module's prefix)."""
+    report.mod_read_all_records(module)
+    prefix = _PREFIX[module] + "_"
+    names = [name.removeprefix(prefix) for name in report.counters[module]["counters"]]
+    times = [name.removeprefix(prefix) for name in report.counters[module]["fcounters"]]
+    wanted = _METADATA[module]
+    for record in report.records[module]:
+        counters = dict(zip(names, record["counters"].tolist(), strict=True))
+        values: dict[str, float] = dict(zip(times, record["fcounters"].tolist(), strict=True))
+        values["reads"] = counters.get("BYTES_READ", 0)
+        values["writes"] = counters.get("BYTES_WRITTEN", 0)
+        values["operations"] = sum(max(0, counters.get(name, 0)) for name in wanted)
+        if min(values["reads"], values["writes"]) < -1 or any(
+            value - value != 0 for value in values.values()
+        ):
+            raise DamagedLog(f"its {module} records hold impossible numbers")
+        yield int(record["id"]), int(record["rank"]), values
+
+
+def _add(use: dict[str, Any], values: Mapping[str, float], rank: int) -> None:
+    for direction, word in (("reads", "READ"), ("writes", "WRITE")):
+        size = max(0, int(values[direction]))
+        use[direction] += size
+        if rank < 0:
+            use["shared_bytes"] += size
+        first, last = values.get(f"F_{word}_START_TIMESTAMP", 0.0), values.get(f"F_{word}_END_TIMESTAMP", 0.0)
+        if size and 0 <= first <= last:
+            use["intervals"].append([direction, first, last, size])
+    use["metadata_operations"] += int(values["operations"])
+    use["read_seconds"] += max(0.0, values.get("F_READ_TIME", 0.0))
+    use["write_seconds"] += max(0.0, values.get("F_WRITE_TIME", 0.0))
+    use["metadata_seconds"] += max(0.0, values.get("F_META_TIME", 0.0))
+
+
+def _mount(path: str, mounts: list[tuple[str, str]]) -> tuple[str | None, str]:
+    """The mount point a file is under, and its type; None for what isn't in a file system."""
+    if path.startswith("<"):
+        return None, ""
+    for place, kind in mounts:
+        if path == place or path.startswith(place.rstrip("/") + "/"):
+            return place, kind
+    return "/", "unknown"
+
+
+def answer(path: str, scratch: str) -> dict[str, Any]:
+    """:func:`read_log` in a child process on a copy; ``{"error": ...}`` when it fails in whatever way."""
+    copy, out, said = (os.path.join(scratch, name) for name in ("log.darshan", "result", "messages"))
+    try:
+        shutil.copyfile(path, copy)
+    except OSError as error:
+        return {"error": f"cannot read: {error.strerror}"}
+    Path(out).unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        _child(copy, out, said)
+    _, status = os.waitpid(child, 0)
+    complaints = [line for line in Path(said).read_text(errors="replace").splitlines() if "rror" in line]
+    # whether a damaged log ends in a complaint, an exception or a crash is a matter of chance
+    if complaints:
+        return {"error": f"damaged: {complaints[0].strip().removeprefix('Error: ').rstrip('.')}"}
+    if os.WIFSIGNALED(status) or not os.path.exists(out):
+        return {"error": "damaged: unreadable"}
+    result: dict[str, Any] = orjson.loads(Path(out).read_bytes())
+    return result
+
+
+def _child(copy: str, out: str, said: str) -> None:
+    """Read one log and leave at once, without the library's closing work."""
+    descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.chdir(os.path.dirname(copy))
+    try:
+        result = read_log(copy)
+    except DamagedLog as error:
+        result = {"error": f"damaged: {error}"}
+    except BaseException as error:
+        result = {"error": f"damaged: {type(error).__name__}: {error}"}
+    Path(out + "~").write_bytes(orjson.dumps(result))
+    os.replace(out + "~", out)
+    os._exit(0)
+
+
+def main() -> None:
+    """Answer each path on standard input (one JSON string a line) with a line of JSON on standard output."""
+    try:
+        import darshan  # noqa: F401
+    except ImportError:
+        print('{"missing": true}', flush=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="batfs-darshan-") as scratch:
+        for line in sys.stdin.buffer:
+            sys.stdout.buffer.write(orjson.dumps(answer(orjson.loads(line), scratch)) + b"\n")
+            sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Batsim's 6 decimals: what its ``%6f`` leaves of a number (BATSIM.md E0).
+
+Every double Batsim writes has 6 decimals, and profiles and jobs that come in a message are written out once
+more before they are read; so 115223578.55555557 becomes 115223578.555556, and 1e-7 becomes 0. Integers stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from batfs.workload import parse_job, parse_profile, profile_to_json
+from batfs.workload.jobs import job_to_json
+from batfs.workload.model import (
+    DataStaging,
+    Delay,
+    FloatArray,
+    IoProfile,
+    Job,
+    Json,
+    Parallel,
+    ParallelHomogeneous,
+    ParallelHomogeneousTotal,
+    Profile,
+)
+
+
+def six_decimals(value: Json) -> Json:
+    """``value`` with every double in it rounded to 6 decimals, at any depth."""
+    if isinstance(value, float):
+        return value if value.is_integer() else round(value, 6)
+    if isinstance(value, dict):
+        return {key: six_decimals(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [six_decimals(item) for item in value]
+    return value
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    broken = np.flatnonzero(values != np.floor(values))
+    if not len(broken):
+        return values
+    values = values.copy()
+    for i in broken.tolist():
+        values[i] = round(float(values[i]), 6)
+    return values
+
+
+def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
+    """The profile as Batsim has it after it came in a message; InputError where the rounding spoils it."""
+    if isinstance(profile, IoProfile):
+        volumes = _rounded(profile.volumes)
+        flops = None if profile.flops is None else _rounded(profile.flops)
+        if volumes is profile.volumes and flops is profile.flops:
+            return profile
+        return replace(profile, volumes=volumes, flops=flops)
+    if isinstance(profile, Parallel):
+        cpu, com = _rounded(profile.cpu), _rounded(profile.com.ravel())
+        if cpu is profile.cpu and com.base is profile.com:
+            return profile
+        return replace(profile, cpu=cpu, com=com.reshape(profile.com.shape))
+    if isinstance(profile, DataStaging):
+        whole = float(profile.size).is_integer()
+    elif isinstance(profile, Delay):
+        whole = float(profile.duration).is_integer()
+    elif isinstance(profile, (ParallelHomogeneous, ParallelHomogeneousTotal)):
+        whole = float(profile.cpu).is_integer() and float(profile.com).is_integer()
+    else:
+        whole = False
+    if whole:
+        return profile
+    return parse_profile(six_decimals(profile_to_json(profile)), "profile")
+
+
+def six_decimals_job(job: Job) -> Job:
+    """The job as Batsim has it after it came in a message."""
+    times = (job.submission_time, job.walltime or 0)
+    if all(round(time, 6) == time for time in times):
+        return job
+    workload = job.workload
+    return parse_job(six_decimals(job_to_json(job)), workload, None, "job")

@@ -1,0 +1,156 @@
+"""What ``batfs sim`` does with its flags."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from batfs.errors import InputError
+from batfs.platform import Machine, Platform, load_platform, number_resources
+from batfs.simulator.options import SimulationOptions
+from batfs.simulator.simulation import simulate
+from batfs.simulator.submitters import read_events
+from batfs.workload import read_workload
+from batfs.workload.model import Workload
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+def settings(options: list[str]) -> dict[str, str]:
+    """``--sg-cfg name:value`` entries as a mapping."""
+    found = {}
+    for option in options:
+        for entry in option.split():
+            name, colon, value = entry.partition(":")
+            if not colon or not name:
+                raise InputError(f"--sg-cfg: found {entry!r}, expected NAME:VALUE")
+            found[name] = value
+    return found
+
+
+def prepare(
+    args: argparse.Namespace,
+) -> tuple[Platform, Machine, list[Workload], SimulationOptions]:
+    """Read what the flags name. InputError for whatever is wrong with it."""
+    if not args.workload:
+        raise InputError("no workload given", hint="-w FILE")
+    if args.mmax < 0:
+        raise InputError(f"--mmax must be at least 0, found {args.mmax}")
+    config = args.sched_cfg
+    if args.sched_cfg_file is not None:
+        try:
+            config = Path(args.sched_cfg_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"cannot read the scheduler's configuration: {error}", file=args.sched_cfg_file
+            ) from None
+    platform = load_platform(args.platform, config=settings(args.sg_cfg))
+    workloads = [read_workload(path, f"w{i}") for i, path in enumerate(args.workload)]
+    limit = args.mmax
+    if args.mmax_workload:
+        most = max(workload.nb_res for workload in workloads)
+        limit = min(limit, most) if limit else most
+    machine = number_resources(
+        platform, master=args.master_host, roles=args.add_role_to_hosts, limit=limit or None
+    )
+    events = [read_events(path, forward_unknown=args.forward_unknown_events) for path in args.events]
+    options = SimulationOptions(
+        outputs=args.export,
+        schedule_trace=not args.disable_schedule_tracing,
+        machine_state_trace=not args.disable_machine_state_tracing,
+        forward_profiles=args.forward_profiles_on_submission,
+        dynamic_jobs=args.enable_dynamic_jobs,
+        acknowledge_dynamic_jobs=args.acknowledge_dynamic_jobs,
+        profile_reuse=args.enable_profile_reuse and args.enable_dynamic_jobs,
+        compute_sharing=args.enable_compute_sharing,
+        storage_sharing=not args.disable_storage_sharing,
+        scheduler_config=config,
+        forward_unknown_events=args.forward_unknown_events,
+        events=events,
+        no_scheduler=args.no_sched,
+        keep_io_profiles=True,
+    )
+    return platform, machine, workloads, options
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Run one simulation against the decision process at the other end of a socket; the exit code."""
+    if args.dump_execution_context:
+        print(json.dumps(vars(args), indent=2, sort_keys=True, default=str))
+        return 0
+    quiet = args.quiet or args.verbosity == "quiet"
+    platform, machine, workloads, options = prepare(args)
+    return _run(args, platform, machine, workloads, options, quiet, sys.stderr.isatty() and not quiet)
+
+
+def _run(
+    args: argparse.Namespace,
+    platform: Platform,
+    machine: Machine,
+    workloads: list[Workload],
+    options: SimulationOptions,
+    quiet: bool,
+    terminal: bool,
+) -> int:
+    from batfs.simulator.progress import ProgressLine
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    line = ProgressLine(terminal)
+    options.on_progress = line.show if terminal else None
+    try:
+        if args.no_sched:
+            connection: Any = nullcontext(None)
+        else:
+            from batfs.simulator.socket import SocketDecisionProcess
+
+            log = _log if args.verbosity in ("network-only", "debug") and not quiet else None
+            connection = SocketDecisionProcess(
+                args.socket_endpoint, profiles=options.forward_profiles, log=log
+            )
+        with connection as decision_process:
+            result = simulate(platform, machine, workloads, decision_process, options)
+    except Stopped as stopped:
+        line.clear()
+        name = signal.Signals(stopped.number).name
+        print(f"batfs sim: stopped by {name}; partial files end in .partial", file=sys.stderr)
+        return 128 + stopped.number
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    line.clear()
+    if result.deadlock:
+        print(
+            f"batfs sim: at t={result.now:.6f} s nothing can happen any more, although not every "
+            "job has ended "
+            "(Batsim reports a deadlock here)",
+            file=sys.stderr,
+        )
+    if not quiet:
+        summary = result.summary
+        print(
+            f"{summary['nb_jobs']} jobs, {summary['nb_jobs_success']} successful, "
+            f"{summary['nb_jobs_rejected']} "
+            f"rejected; makespan {summary['makespan']:.6f} s; files {args.export}_*",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _log(direction: str, text: bytes) -> None:
+    mark = ">>" if direction == "sent" else "<<"
+    print(f"{mark} {text.decode(errors='replace')}", file=sys.stderr)

@@ -1,0 +1,242 @@
+"""Activities and time: flows and timers in slots, and the clock that moves from one end to the next.
+
+The memory of the kernels (one block of float64, one of int64) lives here; the engine hands out slots and
+rows, and calls the kernels either interpreted or compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batfs.errors import InputError
+from batfs.simulator import kernels, wide
+from batfs.simulator.kernels import State
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_FLOATS: Final = kernels.FLOATS
+_INTEGERS: Final = kernels.INTEGERS
+
+
+class Deadlock(Exception):
+    """Nothing is left that could ever end."""
+
+
+class Engine:
+    """The fluid system over resources with ``capacities`` (flop/s, bytes/s); ``fatpipe`` marks FATPIPE ones.
+
+    A slot belongs to an *owner*, any object; :meth:`advance` returns the owners of what has ended. ``names``
+    are the resources' names for messages.
+    """
+
+    def __init__(self, capacities: Sequence[float], fatpipe: Sequence[bool], names: Sequence[str]) -> None:
+        self.names = names
+        self.owners: list[Any] = []
+        self._free: list[int] = []
+        self._free_rows: dict[int, list[int]] = {}
+        self._rows = 0  # rows handed out so far
+        self._created = 0
+        self._sizes = {"slot": 0, "resource": len(capacities), "row": 0, "twice": 0}
+        self.state: State
+        self._compiled: Any = None
+        self._allocate(16, 256)
+        self.state.info[kernels.SLOTS] = 0
+        arrays = self.arrays
+        arrays["capacity"][:] = capacities
+        arrays["fatpipe"][:] = fatpipe
+        arrays["top"][:] = -1
+        self.capacities = arrays["capacity"].copy()
+
+    # ---- memory ----
+
+    def _allocate(self, slots: int, rows: int) -> None:
+        """(Re)allocate both blocks with room for that many slots and rows, keeping what was there."""
+        old = dict(getattr(self, "arrays", {}))
+        sizes = {"slot": slots, "resource": self._sizes["resource"], "row": rows, "twice": 2 * slots}
+        arrays: dict[str, NDArray[Any]] = {}
+        blocks: list[NDArray[Any]] = []
+        for dtype, head, layout in (
+            (np.float64, ("clock", 1), _FLOATS),
+            (np.int64, ("info", kernels.INFO), _INTEGERS),
+        ):
+            total = head[1] + sum(sizes[kind] * len(names) for kind, names in layout.items())
+            block: NDArray[Any] = np.zeros(total, dtype)
+            blocks.append(block)
+            arrays[head[0]] = block[: head[1]]
+            place = head[1]
+            for kind, names in layout.items():
+                for name in names:
+                    arrays[name] = block[place : place + sizes[kind]]
+                    place += sizes[kind]
+        arrays["timer"][:] = np.inf
+        for name, array in old.items():
+            arrays[name][: len(array)] = array
+        self.arrays = arrays
+        self.blocks = tuple(blocks)
+        self._sizes = sizes
+        self.state = State(**{name: memoryview(arrays[name].data) for name in State._fields})
+        self.wide = wide.Arrays(**{name: arrays[name] for name in wide.Arrays._fields})
+        self.owners.extend([None] * (slots - len(self.owners)))
+        if self._compiled is not None:
+            self._compiled.attach(self.blocks, slots, self._sizes["resource"], rows)
+
+    def _slot(self, owner: Any) -> int:
+        if self._free:
+            slot = self._free.pop()
+        else:
+            slot = self.state.info[kernels.SLOTS]
+            if slot == self._sizes["slot"]:
+                self._allocate(2 * slot, self._sizes["row"])
+            self.state.info[kernels.SLOTS] = slot + 1
+        self.owners[slot] = owner
+        self.state.order[slot] = self._created
+        self._created += 1
+        return slot
+
+    def rows(self, count: int) -> int:
+        """The first of ``count`` consecutive rows, to be given back with :meth:`free_rows`."""
+        size = 4 if count <= 4 else 1 << (count - 1).bit_length()
+        free = self._free_rows.get(size)
+        if free:
+            return free.pop()
+        first = self._rows
+        self._rows = first + size
+        if self._rows > self._sizes["row"]:
+            self._allocate(self._sizes["slot"], max(2 * self._sizes["row"], 2 * self._rows))
+        return first
+
+    def free_rows(self, first: int, count: int) -> None:
+        size = 4 if count <= 4 else 1 << (count - 1).bit_length()
+        self._free_rows.setdefault(size, []).append(first)
+
+    def write_rows(
+        self, first: int, resources: Sequence[int] | Indices, weights: Sequence[float] | Floats
+    ) -> None:
+        """Fill rows ``first...`` (each weight > 0)."""
+        count = len(resources)
+        if count > 8:
+            self.arrays["resource"][first : first + count] = resources
+            self.arrays["weight"][first : first + count] = weights
+        else:
+            resource, weight = self.state.resource, self.state.weight
+            for i in range(count):
+                resource[first + i] = int(resources[i])
+                weight[first + i] = float(weights[i])
+
+    # ---- activities ----
+
+    @property
+    def now(self) -> float:
+        """The clock, in seconds."""
+        now: float = self.state.clock[0]
+        return now
+
+    def add_timer(self, duration: float, owner: Any) -> int:
+        """A slot that ends after ``duration`` seconds (>= 0)."""
+        slot = self._slot(owner)
+        state = self.state
+        state.timer[slot] = duration
+        state.kind[slot] = kernels.TIMER
+        state.rate[slot] = 0.0
+        state.latency[slot] = 0.0
+        return slot
+
+    def add_flow(self, first: int, count: int, latency: float, bound: float, owner: Any) -> int:
+        """A slot with the rows ``[first, first + count)``; ``bound`` <= 0 means none.
+
+        A flow without rows has nothing to do: it ends as soon as its latency is paid.
+        """
+        slot = self._slot(owner)
+        state = self.state
+        state.first[slot] = first
+        state.count[slot] = count
+        state.latency[slot] = latency
+        state.bound[slot] = bound
+        state.remains[slot] = 1.0 if count else 0.0
+        state.rate[slot] = 0.0
+        if self._compiled is not None:
+            self._compiled.start(slot)
+        else:
+            wide.prepare(state, self.wide, slot)
+            if latency > 0.0:
+                state.kind[slot] = kernels.LATENT
+            else:
+                wide.enable(state, self.wide, slot)
+        return slot
+
+    def remove(self, slot: int) -> None:
+        """Cancel an activity: it gives its resources back and never ends."""
+        state = self.state
+        if state.kind[slot] == kernels.ENABLED:
+            if self._compiled is not None:
+                self._compiled.stop(slot)
+            else:
+                wide.disable(state, self.wide, slot)
+        state.kind[slot] = kernels.FREE
+        state.timer[slot] = kernels.INFINITY
+        state.latency[slot] = 0.0
+        state.rate[slot] = 0.0
+        self.owners[slot] = None
+        self._free.append(slot)
+
+    def remains(self, slot: int) -> float:
+        """What is left of a flow, as a fraction of the whole."""
+        left: float = self.state.remains[slot]
+        return left
+
+    def advance(self) -> list[Any]:
+        """Move the clock to the next end of anything; the owners of what ended, in creation order.
+
+        Raises :class:`Deadlock` when nothing can end, InputError when the solver would go on for ever.
+        """
+        if self._compiled is not None:
+            count = self._compiled.advance()
+        else:
+            count = wide.advance(self.state, self.wide)
+        if count < 0:
+            if count == -1:
+                raise Deadlock
+            self._endless()
+        owners = self.owners
+        ended = []
+        free = self._free
+        finished = self.state.finished
+        for i in range(count):
+            slot = finished[i]
+            ended.append(owners[slot])
+            owners[slot] = None
+            free.append(slot)
+        return ended
+
+    def _endless(self) -> None:
+        culprit = self.state.info[kernels.CULPRIT]
+        name = self.names[culprit] if culprit >= 0 else "?"
+        raise InputError(
+            f"the bandwidth shares of {name} never settle: SimGrid's solver would loop for ever here "
+            f"(t={self.now:.6f} s)",
+            hint="a FATPIPE link is used by tasks of very different rates; BATSIM.md A5",
+        )
+
+    # ---- speed ----
+
+    @property
+    def steps(self) -> int:
+        """How many times the clock has moved."""
+        steps: int = self.state.info[kernels.STEPS]
+        return steps
+
+    @property
+    def solves(self) -> int:
+        """How many components were solved."""
+        solves: int = self.state.info[kernels.SOLVES]
+        return solves
+
+    def use(self, compiled: Any) -> None:
+        """Go on with compiled kernels (see ``compiled``): the same memory, the same numbers."""
+        self._compiled = compiled
+        compiled.attach(self.blocks, self._sizes["slot"], self._sizes["resource"], self._sizes["row"])

@@ -1,0 +1,96 @@
+"""What a simulation can be told, and what it tells back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batfs.simulator.submitters import ExternalEvent
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """A finished or rejected job, as a row of ``jobs.csv``; times in seconds.
+
+    A rejected job has ``start`` -1 and no allocation. ``runtime`` is 1e-5 for a job that took no time.
+    """
+
+    job_id: str
+    workload: str
+    profile: str
+    submission_time: float
+    requested_nodes: int
+    walltime: float | None
+    state: str
+    start: float
+    runtime: float
+    alloc: str
+    metadata: str
+    return_code: int
+
+    @property
+    def end(self) -> float:
+        return self.start + self.runtime
+
+    @property
+    def rejected(self) -> bool:
+        return self.state == "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands: simulated time (s), jobs ended, jobs in all (static ones), requests sent."""
+
+    now: float
+    jobs_done: int
+    jobs: int
+    requests: int
+
+
+@dataclass(slots=True)
+class SimulationOptions:
+    """Batsim's switches, where results go, and who is told on the way.
+
+    ``outputs`` is Batsim's ``--export`` prefix (None: nothing is written). ``on_job`` is called with every
+    finished or rejected job at the moment the simulator reports it; ``on_progress`` about every
+    ``progress_interval`` seconds of wall-clock time. Nothing else is kept of finished jobs.
+    ``keep_io_profiles``: an inline profile of an additional_io_job stays registered after its job has
+    ended, as in Batsim; without, memory doesn't grow with finished jobs.
+    ``compiled``: None lets the run decide, True and False force compiled or interpreted kernels.
+    """
+
+    outputs: str | Path | None = None
+    schedule_trace: bool = True
+    machine_state_trace: bool = True
+    forward_profiles: bool = False
+    dynamic_jobs: bool = False
+    acknowledge_dynamic_jobs: bool = False
+    profile_reuse: bool = False
+    compute_sharing: bool = False
+    storage_sharing: bool = True
+    scheduler_config: str = ""
+    forward_unknown_events: bool = False
+    events: Sequence[Sequence[ExternalEvent]] = ()
+    no_scheduler: bool = False
+    on_job: Callable[[JobResult], None] | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    progress_interval: float = 0.2
+    compiled: bool | None = None
+    keep_io_profiles: bool = False
+
+
+@dataclass(slots=True)
+class SimulationResult:
+    """How a run ended. ``summary`` are the fields of ``schedule.csv``; ``files`` what was written.
+
+    ``deadlock``: nothing could happen any more although jobs or the scheduler were still waiting.
+    """
+
+    now: float
+    requests: int
+    deadlock: bool
+    summary: Mapping[str, float | int | str]
+    files: Sequence[Path] = field(default_factory=list)
+    steps: int = 0
+    solves: int = 0

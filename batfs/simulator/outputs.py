@@ -1,0 +1,231 @@
+"""Batsim's output files, written as they come; and the figures of ``schedule.csv`` (BATSIM.md F).
+
+While a run lasts its files end in ``.partial``; they take their names when it has ended well and keep the
+suffix when it has not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+from batfs import files
+from batfs.errors import InputError
+from batfs.simulator.options import JobResult, SimulationOptions
+from batfs.simulator.paje import PajeTrace
+
+if TYPE_CHECKING:
+    from batfs.simulator.jobs import SimJob
+    from batfs.simulator.machines import Machines
+
+JOBS_HEADER: Final = (
+    "job_id,workload_name,profile,submission_time,requested_number_of_resources,requested_time,success,final_state,"
+    "starting_time,execution_time,finish_time,waiting_time,turnaround_time,stretch,allocated_resources,"
+    "consumed_energy,metadata\n"
+)
+STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
+VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
+
+
+class Outputs:
+    """Everything a run reports of its jobs and machines: to files, to the caller, to the totals."""
+
+    def __init__(self, options: SimulationOptions, machines: int, names: list[str]) -> None:
+        self.on_job = options.on_job
+        self.totals = Totals()
+        self.jobs_done = 0
+        self._open: list[tuple[TextIO, Path]] = []
+        self.paths: list[Path] = []
+        self._jobs: TextIO | None = None
+        self._states: TextIO | None = None
+        self._trace: PajeTrace | None = None
+        self._schedule: Path | None = None
+        if options.outputs is None:
+            return
+        prefix = Path(options.outputs)
+        files.check_writable(prefix.parent)
+        self._jobs = self._file(prefix, "_jobs.csv")
+        self._jobs.write(JOBS_HEADER)
+        if options.machine_state_trace:
+            self._states = self._file(prefix, "_machine_states.csv")
+            self._states.write(STATES_HEADER)
+        if options.schedule_trace:
+            self._trace = PajeTrace(self._file(prefix, "_schedule.trace"), names)
+        self._schedule = prefix.with_name(prefix.name + "_schedule.csv")
+
+    def _file(self, prefix: Path, suffix: str) -> TextIO:
+        path = prefix.with_name(prefix.name + suffix)
+        try:
+            stream = open(  # noqa: SIM115
+                files.partial_path(path), "w", encoding="utf-8", newline="\n", buffering=1 << 16
+            )
+        except OSError as error:
+            raise InputError(f"cannot write: {error.strerror}", file=path) from error
+        self._open.append((stream, path))
+        return stream
+
+    # ---- what happens ----
+
+    def machine_states(self, now: float, idle: int, computing: int) -> None:
+        if self._states is not None:
+            self._states.write(f"{now:g},0,0,0,{idle},{computing}\n")
+
+    def job_started(self, job: SimJob, now: float) -> None:
+        if self._trace is not None:
+            self._trace.job_started(job.job.id, job.alloc, now)
+
+    def job_ended(self, job: SimJob, now: float) -> None:
+        if self._trace is not None:
+            self._trace.job_ended(job.alloc, now)
+
+    def job_killed(self, job: SimJob, now: float) -> None:
+        if self._trace is not None:
+            self._trace.job_killed(job.alloc, now)
+
+    def job_done(self, record: SimJob) -> None:
+        """The server reports the end (or rejection) of a job."""
+        self.jobs_done += 1
+        job = record.job
+        state = record.state
+        submitted = job.submission_time
+        if state == "REJECTED":
+            self.totals.rejected += 1
+        else:
+            self.totals.add(state, submitted, record.start, record.runtime)
+        if self._jobs is not None:
+            walltime = -1.0 if job.walltime is None else job.walltime
+            workload, _, name = job.id.partition("!")
+            head = f"{name},{workload},{job.profile},{submitted:.6f},{job.requested_nodes},{walltime:.6f}"
+            if state == "REJECTED":
+                self._jobs.write(f'{head},0,REJECTED,,,,,,,,,"{record.metadata}"\n')
+            else:
+                start, runtime = record.start, record.runtime
+                end = start + runtime
+                turnaround = end - submitted
+                success = 1 if state == "COMPLETED_SUCCESSFULLY" else 0
+                self._jobs.write(
+                    f"{head},{success},{state},{start:.6f},{runtime:.6f},{end:.6f},{start - submitted:.6f},"
+                    f"{turnaround:.6f},{turnaround / runtime:.6f},{record.alloc_text},-1.000000,"
+                    f'"{record.metadata}"\n'
+                )
+        if self.on_job is not None:
+            self.on_job(
+                JobResult(
+                    job.id,
+                    record.workload,
+                    job.profile,
+                    submitted,
+                    job.requested_nodes,
+                    job.walltime,
+                    state,
+                    record.start,
+                    record.runtime,
+                    record.alloc_text,
+                    record.metadata,
+                    record.return_code,
+                )
+            )
+
+    # ---- the end ----
+
+    def finish(self, summary: Mapping[str, float | int | str]) -> None:
+        """The run ended well: write ``schedule.csv`` and give every file its name."""
+        if self._schedule is None:
+            return
+        if self._trace is not None:
+            self._trace.finish()
+        for stream, _ in self._open:
+            stream.close()
+        text = ",".join(summary) + "\n" + ",".join(map(_field, summary.values())) + "\n"
+        files.write_text(self._schedule, text)
+        for _, path in self._open:
+            os.replace(files.partial_path(path), path)
+        self.paths = [path for _, path in self._open] + [self._schedule]
+        self._open = []
+
+    def abandon(self) -> list[Path]:
+        """The run failed: what was written stays, marked as partial. Returns those files."""
+        kept = []
+        for stream, path in self._open:
+            stream.close()
+            kept.append(files.partial_path(path))
+        self._open = []
+        return kept
+
+
+def _field(value: float | int | str) -> str:
+    if isinstance(value, float):
+        return "-nan" if value != value else f"{value:.6f}"
+    return str(value)
+
+
+class Totals:
+    """Running figures of all jobs."""
+
+    def __init__(self) -> None:
+        self.rejected = self.success = self.failed = 0
+        self.makespan = 0.0
+        self.waiting = self.turnaround = self.slowdown = 0.0
+        self.max_waiting = self.max_turnaround = self.max_slowdown = 0.0
+
+    def add(self, state: str, submitted: float, start: float, runtime: float) -> None:
+        end = start + runtime
+        waiting = start - submitted
+        turnaround = end - submitted
+        slowdown = turnaround / runtime
+        if state == "COMPLETED_SUCCESSFULLY":
+            self.success += 1
+        else:
+            self.failed += 1
+        self.waiting += waiting
+        self.turnaround += turnaround
+        self.slowdown += slowdown
+        if end > self.makespan:
+            self.makespan = end
+        if waiting > self.max_waiting:
+            self.max_waiting = waiting
+        if turnaround > self.max_turnaround:
+            self.max_turnaround = turnaround
+        if slowdown > self.max_slowdown:
+            self.max_slowdown = slowdown
+
+    def summary(
+        self, machines: Machines, scheduling: float, simulation: float
+    ) -> dict[str, float | int | str]:
+        """The fields of ``schedule.csv``; means are over all jobs, rejected ones included, as Batsim's."""
+        finished = self.success + self.failed
+        jobs = finished + self.rejected
+
+        def mean(total: float) -> float:
+            return total / jobs if jobs else float("nan")
+
+        return {
+            "batsim_version": VERSION,
+            "consumed_joules": 0.0,
+            "makespan": self.makespan,
+            "max_slowdown": self.max_slowdown,
+            "max_turnaround_time": self.max_turnaround,
+            "max_waiting_time": self.max_waiting,
+            "mean_slowdown": mean(self.slowdown),
+            "mean_turnaround_time": mean(self.turnaround),
+            "mean_waiting_time": mean(self.waiting),
+            "nb_computing_machines": machines.count,
+            "nb_grouped_switches": 0,
+            "nb_jobs": jobs,
+            "nb_jobs_finished": finished,
+            "nb_jobs_killed": self.failed,
+            "nb_jobs_rejected": self.rejected,
+            "nb_jobs_success": self.success,
+            "nb_machine_switches": 0,
+            "scheduling_time": scheduling,
+            "simulation_time": simulation,
+            "success_rate": mean(float(self.success)),
+            "time_computing": machines.time_computing,
+            "time_idle": machines.time_idle,
+            "time_sleeping": 0.0,
+            "time_switching_off": 0.0,
+            "time_switching_on": 0.0,
+            "time_unavailable": machines.time_unavailable,
+        }

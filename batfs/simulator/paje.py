@@ -1,0 +1,81 @@
+"""``schedule.trace``: the schedule in the Paje format that Vite and other viewers read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+# the events used, with Batsim's numbers
+_EVENTS: Final = (
+    ("PajeDefineContainerType", 1, ("Name string", "Type string", "Alias string")),
+    ("PajeDefineStateType", 2, ("Name string", "Type string", "Alias string")),
+    ("PajeDefineEventType", 3, ("Name string", "Type string", "Alias string", "Color color")),
+    ("PajeDefineEntityValue", 4, ("Alias string", "Type string", "Name string", "Color color")),
+    (
+        "PajeCreateContainer",
+        5,
+        ("Time date", "Name string", "Type string", "Container string", "Alias string"),
+    ),
+    ("PajeDestroyContainer", 6, ("Time date", "Name string", "Type string")),
+    ("PajeSetState", 7, ("Time date", "Type string", "Container string", "Value string")),
+    ("PajeNewEvent", 8, ("Time date", "Type string", "Container string", "Value string")),
+    ("PajeDefineVariableType", 9, ("Name string", "Type string", "Alias string", "Color color")),
+    ("PajeSetVariable", 10, ("Time date", "Type string", "Container string", "Value double")),
+)
+# colours of jobs, taken in turn
+_COLOURS: Final = (
+    *("0.894 0.102 0.110", "0.216 0.494 0.722", "0.302 0.686 0.290", "0.596 0.306 0.639"),
+    *("1.000 0.498 0.000", "0.651 0.337 0.157", "0.969 0.506 0.749", "0.400 0.761 0.647"),
+)
+_IDLE: Final = "w"
+
+
+class PajeTrace:
+    """Writes one container per machine and one state per job."""
+
+    def __init__(self, stream: TextIO, machines: Sequence[str]) -> None:
+        self._write = stream.write
+        self._containers = [f"m{i}" for i in range(len(machines))]
+        self._jobs = 0
+        self._last = 0.0
+        lines = []
+        for name, number, fields in _EVENTS:
+            lines += [f"%EventDef {name} {number}", *(f"% {field}" for field in fields), "%EndEventDef"]
+        lines += [
+            '1 "Root" 0 root_ct',
+            '1 "Machine" root_ct machine',
+            '2 "Machine state" machine machine_state',
+            '3 "Kill event" machine kill "1.0 0.0 0.0"',
+            f'4 {_IDLE} machine_state "Waiting" "0.0 0.0 0.0"',
+            '4 k kill "Kill" "1.0 0.0 0.0"',
+            '5 0.000000 "Machines" root_ct 0 root',
+        ]
+        for i, machine in enumerate(machines):
+            lines.append(f'5 0.000000 "{machine}" machine root m{i}')
+            lines.append(f"7 0.000000 machine_state m{i} {_IDLE}")
+        self._write("\n".join(lines) + "\n")
+
+    def _set(self, alloc: Sequence[int], now: float, value: str) -> None:
+        self._last = now
+        containers = self._containers
+        head = f"7 {now:.6f} machine_state "
+        self._write(head + f" {value}\n{head}".join([containers[i] for i in alloc]) + f" {value}\n")
+
+    def job_started(self, job_id: str, alloc: Sequence[int], now: float) -> None:
+        colour = _COLOURS[self._jobs % len(_COLOURS)]
+        self._jobs += 1
+        self._write(f'4 j{job_id} machine_state "{job_id}" "{colour}"\n')
+        self._set(alloc, now, f"j{job_id}")
+
+    def job_ended(self, alloc: Sequence[int], now: float) -> None:
+        self._set(alloc, now, _IDLE)
+
+    def job_killed(self, alloc: Sequence[int], now: float) -> None:
+        """A walltime was reached, or a task was cancelled."""
+        self._write("".join([f"8 {now:.6f} kill m{i} k\n" for i in alloc]))
+
+    def finish(self) -> None:
+        """Close the containers."""
+        for container in self._containers:
+            self._write(f"6 {self._last:.6f} {container} machine\n")
+        self._write(f"6 {self._last:.6f} root 0\n")

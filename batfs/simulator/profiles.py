@@ -1,0 +1,182 @@
+"""From profiles to demands: what each type of profile asks of n executors (BATSIM.md section C)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batfs.errors import InputError
+from batfs.simulator.work import Demand, dense_demand
+from batfs.workload.model import (
+    Composed,
+    DataStaging,
+    Delay,
+    IoProfile,
+    Parallel,
+    ParallelHomogeneous,
+    ParallelHomogeneousPfs,
+    ParallelHomogeneousTotal,
+    Profile,
+    Recv,
+    Send,
+    Smpi,
+    UsageTrace,
+)
+
+Indices = NDArray[np.int64]
+
+PARALLEL_TYPES: Final = (
+    ParallelHomogeneous,
+    Parallel,
+    ParallelHomogeneousTotal,
+    ParallelHomogeneousPfs,
+    DataStaging,
+)
+TYPE_NAMES: Final[Mapping[type, str]] = {
+    IoProfile: "parallel",
+    Parallel: "parallel",
+    ParallelHomogeneous: "parallel_homogeneous",
+    ParallelHomogeneousTotal: "parallel_homogeneous_total",
+    ParallelHomogeneousPfs: "parallel_homogeneous_pfs",
+    DataStaging: "data_staging",
+    Composed: "composed",
+    Delay: "delay",
+    Send: "send",
+    Recv: "recv",
+    UsageTrace: "usage_trace",
+    Smpi: "smpi",
+}
+
+
+def is_parallel(profile: object) -> bool:
+    """Whether the profile is executed as one parallel task."""
+    return isinstance(profile, PARALLEL_TYPES)
+
+
+def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
+    """The demand of a ``parallel`` or homogeneous profile on that many executors.
+
+    A homogeneous profile with 0 flops has no flops at all (None), one with ``com`` 0 no matrix.
+    InputError when a ``parallel`` profile is for another number of executors.
+    """
+    if isinstance(profile, ParallelHomogeneous):
+        flops = np.full(executors, float(profile.cpu)) if profile.cpu > 0 else None
+        return Demand(executors, flops, float(profile.com))
+    if isinstance(profile, ParallelHomogeneousTotal):
+        flops = np.full(executors, profile.cpu / executors) if profile.cpu > 0 else None
+        return Demand(executors, flops, profile.com / executors)
+    size = len(profile.ids) if isinstance(profile, IoProfile) else len(profile.cpu)  # type: ignore[union-attr]
+    if size != executors:
+        raise InputError(f"a parallel profile for {size} nodes can't be executed on {executors}")
+    if isinstance(profile, IoProfile):
+        places = profile.volumes > 0.0
+        if places.all():
+            return Demand(size, profile.flops, 0.0, profile.sources, profile.destinations, profile.volumes)
+        return Demand(
+            size,
+            profile.flops,
+            0.0,
+            profile.sources[places],
+            profile.destinations[places],
+            profile.volumes[places],
+        )
+    assert isinstance(profile, Parallel)
+    return dense_demand(profile.cpu, profile.com)
+
+
+def pfs_demand(profile: ParallelHomogeneousPfs, executors: int) -> Demand:
+    """n executors and the storage as the last one: each reads from it and writes to it."""
+    nodes = np.arange(executors)
+    storage = np.full(executors, executors)
+    sources, destinations, volumes = [], [], []
+    if profile.bytes_to_write > 0:
+        sources.append(nodes)
+        destinations.append(storage)
+        volumes.append(np.full(executors, float(profile.bytes_to_write)))
+    if profile.bytes_to_read > 0:
+        sources.append(storage)
+        destinations.append(nodes)
+        volumes.append(np.full(executors, float(profile.bytes_to_read)))
+    if not volumes:
+        return Demand(executors + 1, None)
+    return Demand(
+        executors + 1,
+        None,
+        0.0,
+        np.concatenate(sources),
+        np.concatenate(destinations),
+        np.concatenate(volumes),
+    )
+
+
+def staging_demand(profile: DataStaging) -> Demand:
+    """Two executors, source and destination."""
+    if profile.size <= 0:
+        return Demand(2, None)
+    return Demand(2, None, 0.0, np.array([0]), np.array([1]), np.array([float(profile.size)]))
+
+
+@dataclass(slots=True)
+class IoTask:
+    """The I/O that goes with a job's task: resource ids, and the profile they execute.
+
+    ``resolve`` finds the children of a composed profile by name.
+    """
+
+    name: str
+    ids: Indices
+    profile: Profile | IoProfile
+    profiles: Mapping[str, Profile]
+
+    def children(self, job: object, name: str, composed: Composed) -> list[IoTask | None]:
+        """Child i of the I/O goes with child i of the job, in every repetition (BATSIM.md D)."""
+        mine = self.profile
+        if not isinstance(mine, Composed):
+            raise InputError(
+                f"additional_io_job: the profile {self.name!r} is of type "
+                f"{TYPE_NAMES[type(mine)]!r}, but the "
+                f"job's profile {name!r} is composed; only a composed profile of the same length goes with it"
+            )
+        if len(mine.sequence) != len(composed.sequence):
+            raise InputError(
+                f"additional_io_job: the composed profile {self.name!r} has {len(mine.sequence)} "
+                "children, the "
+                f"job's profile {name!r} has {len(composed.sequence)}"
+            )
+        found: list[IoTask | None] = []
+        for child in mine.sequence:
+            if child not in self.profiles:
+                raise InputError(
+                    f"additional_io_job: the composed profile {self.name!r} refers to {child!r}, "
+                    "which is not a "
+                    "profile of the workload file"
+                )
+            found.append(IoTask(child, self.ids, self.profiles[child], self.profiles))
+        return found
+
+    def demand(self) -> Demand:
+        """What it asks of its ids; InputError for the types Batsim can't merge."""
+        kind = TYPE_NAMES[type(self.profile)]
+        if isinstance(self.profile, (ParallelHomogeneous, ParallelHomogeneousTotal)):
+            if self.profile.com <= 0:
+                raise InputError(
+                    f"additional_io_job: the {kind} profile {self.name!r} has com = 0, so there is "
+                    "no matrix to "
+                    "merge with the job's (Batsim reads out of bounds here)"
+                )
+        elif isinstance(self.profile, (ParallelHomogeneousPfs, DataStaging)):
+            raise InputError(
+                f"additional_io_job: a profile of type {kind!r} ({self.name!r}) needs a storage "
+                "mapping, which "
+                "can't be given together with additional_io_job"
+            )
+        elif not isinstance(self.profile, (Parallel, IoProfile)):
+            raise InputError(
+                f"additional_io_job: the profile {self.name!r} is of type {kind!r}, expected parallel, "
+                "parallel_homogeneous or parallel_homogeneous_total"
+            )
+        return demand_of(self.profile, len(self.ids))

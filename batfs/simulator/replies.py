@@ -1,0 +1,205 @@
+"""One exchange with the scheduler: the request goes out, and what comes back is applied, piece by piece.
+
+Each decision is checked, waited for (a timestamp may lie ahead) and then sent to the server as a message of
+its own, so the k-th of them arrives k message times later; the last message says that the scheduler is ready
+(BATSIM.md E2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batfs.errors import InputError
+from batfs.protocol import messages as m
+from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
+from batfs.simulator import jobs as states
+from batfs.simulator.actors import Script
+from batfs.simulator.jobs import SimJob
+
+if TYPE_CHECKING:
+    from batfs.simulator.server import Server
+
+
+def converse(server: Server, request: m.Request, actor_of: Any) -> Script:
+    """The request-reply actor. Wall-clock time passes in ``decide``, simulated time doesn't."""
+    actor = actor_of[0]
+    actor_of.clear()
+    reply = server.decide(request)
+    clock = server.engine.state.clock
+    send = server.mailbox.send
+    for i, decision in enumerate(reply.decisions):
+        if decision.timestamp > reply.now:
+            raise _at(
+                server,
+                i,
+                decision,
+                InputError(f"timestamp {decision.timestamp} must not be later than now = {reply.now}"),
+            )
+        try:
+            message = PARSERS[type(decision)](server, decision)
+        except InputError as error:
+            raise _at(server, i, decision, error) from None
+        ahead = decision.timestamp - clock[0]
+        if ahead > 0.0:
+            yield server.maestro.sleep(ahead)
+        yield from send(actor, message)
+    ahead = reply.now - clock[0]
+    if ahead > 0.0:
+        yield server.maestro.sleep(ahead)
+    yield from send(actor, (server.on_ready, None))
+
+
+def _at(server: Server, i: int, decision: m.Decision, error: InputError) -> InputError:
+    return error.at(place=f"reply {server.requests}, events[{i}] ({NAMES[type(decision)]})")
+
+
+def _execute(server: Server, decision: m.ExecuteJob) -> Any:
+    io = decision.io_job
+    if io is not None or decision.job_id not in server.jobs:
+        job = server.job(decision.job_id, "EXECUTE_JOB")
+        if io is not None:
+            if not len(io.alloc):
+                raise InputError("additional_io_job: the allocation is empty")
+            if io.profile is not None:
+                profile = six_decimals_profile(io.profile)
+                server.register_profile(job.workload, io.profile_name, profile, "additional_io_job")
+            else:
+                workload = server.workloads[job.workload]
+                if workload.get(io.profile_name) is None:
+                    why = "was removed from memory" if workload.exists(io.profile_name) else "doesn't exist"
+                    raise InputError(
+                        f"additional_io_job: the profile {io.profile_name!r} of the workload "
+                        f"{job.workload!r} {why}"
+                    )
+    return server.on_execute, decision
+
+
+def _reject(server: Server, decision: m.RejectJob) -> Any:
+    server.job(decision.job_id, "REJECT_JOB")
+    return server.on_reject, decision
+
+
+def _kill(server: Server, decision: m.KillJob) -> Any:
+    if not decision.job_ids:
+        raise InputError("KILL_JOB: 'job_ids' is empty")
+    return server.on_kill, [server.job(job_id, "KILL_JOB") for job_id in decision.job_ids]
+
+
+def _call(server: Server, decision: m.CallMeLater) -> Any:
+    return server.on_call, decision.at
+
+
+def _metadata(server: Server, decision: m.SetJobMetadata) -> Any:
+    if '"' in decision.metadata:
+        raise InputError(
+            f"SET_JOB_METADATA: 'metadata' must not contain double quotes, found {decision.metadata!r}"
+        )
+    server.job(decision.job_id, "SET_JOB_METADATA")
+    return server.on_metadata, decision
+
+
+def _change_state(server: Server, decision: m.ChangeJobState) -> Any:
+    if decision.state not in states.STATES:
+        raise InputError(
+            f"CHANGE_JOB_STATE: unknown state {decision.state!r}; known: {', '.join(states.STATES)}"
+        )
+    server.job(decision.job_id, "CHANGE_JOB_STATE")
+    return server.on_change_state, decision
+
+
+def _to_job(server: Server, decision: m.ToJobMessage) -> Any:
+    return server.on_to_job, (server.job(decision.job_id, "TO_JOB_MSG"), decision.message)
+
+
+def _dynamic(server: Server, what: str) -> None:
+    if not server.options.dynamic_jobs:
+        raise InputError(f"{what}: dynamic jobs are not enabled", hint="--enable-dynamic-jobs")
+    if server.registration_over:
+        raise InputError(f"{what}: registration was declared finished before")
+
+
+def _register_job(server: Server, decision: m.RegisterJob) -> Any:
+    _dynamic(server, "REGISTER_JOB")
+    job = six_decimals_job(decision.job)
+    workload = server.workloads.get(job.workload)
+    if workload is None:
+        raise InputError(
+            f"REGISTER_JOB: the workload {job.workload!r} doesn't exist; known: "
+            f"{', '.join(server.workloads)}",
+            hint="a REGISTER_PROFILE makes its workload",
+        )
+    if server.job_id_taken(job.id):
+        raise InputError(f"REGISTER_JOB: the job id {job.id!r} already exists")
+    profile = workload.get(job.profile)
+    if profile is None:
+        why = "was removed from memory" if workload.exists(job.profile) else "doesn't exist"
+        raise InputError(f"REGISTER_JOB: the profile {job.profile!r} of the workload {workload.name!r} {why}")
+    record = SimJob(job, profile, workload.name)
+    record.state = states.SUBMITTED
+    server.jobs[job.id] = record
+    return server.on_registered, record
+
+
+def _register_profile(server: Server, decision: m.RegisterProfile) -> Any:
+    _dynamic(server, "REGISTER_PROFILE")
+    profile = six_decimals_profile(decision.profile)
+    server.register_profile(decision.workload, decision.name, profile, "REGISTER_PROFILE")
+    return server.on_profile, None
+
+
+def _notify(server: Server, decision: m.Notify) -> Any:
+    if decision.kind not in ("registration_finished", "continue_registration"):
+        raise InputError(
+            f"NOTIFY: unknown type {decision.kind!r}; known: registration_finished, continue_registration"
+        )
+    if not server.options.dynamic_jobs:
+        raise InputError(
+            f"NOTIFY {decision.kind}: dynamic jobs are not enabled", hint="--enable-dynamic-jobs"
+        )
+    return server.on_notify, decision.kind
+
+
+def _set_state(server: Server, decision: m.SetResourceState) -> Any:
+    raise InputError(
+        "SET_RESOURCE_STATE needs Batsim's energy model (-E), which batfs doesn't simulate",
+        hint="Batsim does",
+    )
+
+
+def _query(server: Server, decision: m.Query) -> Any:
+    raise InputError(
+        f"QUERY of {', '.join(decision.requests) or 'nothing'} needs Batsim's energy model (-E), which batfs "
+        "doesn't simulate",
+        hint="Batsim does",
+    )
+
+
+PARSERS: dict[type, Any] = {
+    m.ExecuteJob: _execute,
+    m.RejectJob: _reject,
+    m.KillJob: _kill,
+    m.CallMeLater: _call,
+    m.SetJobMetadata: _metadata,
+    m.ChangeJobState: _change_state,
+    m.ToJobMessage: _to_job,
+    m.RegisterJob: _register_job,
+    m.RegisterProfile: _register_profile,
+    m.Notify: _notify,
+    m.SetResourceState: _set_state,
+    m.Query: _query,
+}
+
+NAMES: dict[type, str] = {
+    m.ExecuteJob: "EXECUTE_JOB",
+    m.RejectJob: "REJECT_JOB",
+    m.KillJob: "KILL_JOB",
+    m.CallMeLater: "CALL_ME_LATER",
+    m.SetJobMetadata: "SET_JOB_METADATA",
+    m.ChangeJobState: "CHANGE_JOB_STATE",
+    m.ToJobMessage: "TO_JOB_MSG",
+    m.RegisterJob: "REGISTER_JOB",
+    m.RegisterProfile: "REGISTER_PROFILE",
+    m.Notify: "NOTIFY",
+    m.SetResourceState: "SET_RESOURCE_STATE",
+    m.Query: "QUERY",
+}

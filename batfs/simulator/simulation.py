@@ -1,0 +1,151 @@
+"""A whole simulation: build the system, run actors and clock by turns, write the outputs."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+
+from batfs.errors import InputError
+from batfs.platform import Machine, Platform
+from batfs.protocol import messages as m
+from batfs.simulator import submitters
+from batfs.simulator.engine import Deadlock, Engine
+from batfs.simulator.options import Progress, SimulationOptions, SimulationResult
+from batfs.simulator.outputs import Outputs
+from batfs.simulator.server import Server
+from batfs.workload.model import Workload
+
+PATIENCE = 64  # clock steps between looks at the wall clock
+
+
+def simulate(
+    platform: Platform,
+    machine: Machine,
+    workloads: Sequence[Workload],
+    decision_process: m.DecisionProcess,
+    options: SimulationOptions | None = None,
+) -> SimulationResult:
+    """Simulate ``workloads`` on ``platform``, with ``machine`` its resources as Batsim numbers them.
+
+    ``decision_process`` is asked at every event, with typed records (times already rounded as Batsim prints
+    them). The workloads are named w0, w1, ... in Batsim; their names here are theirs.
+
+    Raises InputError when an input or a decision is one that Batsim refuses, or crashes or hangs on;
+    output files then keep the suffix ``.partial``. Any exception of the decision process passes through,
+    after the same.
+    """
+    options = options or SimulationOptions()
+    engine = Engine(
+        [*(host.cores * host.speed for host in platform.hosts), *(link.bandwidth for link in platform.links)],
+        [*(False for _ in platform.hosts), *(link.fatpipe for link in platform.links)],
+        [*(host.name for host in platform.hosts), *(link.name for link in platform.links)],
+    )
+    names = {workload.name for workload in workloads}
+    if len(names) != len(workloads):
+        raise InputError("two workloads have the same name")
+    for workload in workloads:
+        if workload.nb_res < 1:
+            raise InputError(f"nb_res is {workload.nb_res}, expected at least 1", file=workload.path)
+    outputs = Outputs(options, len(machine.resources), [resource.name for resource in machine.resources])
+    try:
+        return _Run(engine, machine, workloads, decision_process, options, outputs).run()
+    except BaseException as error:
+        kept = outputs.abandon()
+        if kept and isinstance(error, InputError):
+            error.partial = kept  # type: ignore[attr-defined]
+        raise
+
+
+class _Run:
+    def __init__(
+        self,
+        engine: Engine,
+        machine: Machine,
+        workloads: Sequence[Workload],
+        decision_process: m.DecisionProcess,
+        options: SimulationOptions,
+        outputs: Outputs,
+    ) -> None:
+        self.engine = engine
+        self.options = options
+        self.outputs = outputs
+        self.workloads = workloads
+        self.deciding = 0.0
+        self.decision_process = decision_process
+        self.server = Server(engine, machine, workloads, self, options, outputs)
+        self.next_report = time.monotonic() + options.progress_interval
+        self.jobs = sum(len(workload.jobs) for workload in workloads)
+
+    def decide(self, request: m.Request) -> m.Reply:
+        """The decision process, timed."""
+        begin = time.perf_counter()
+        reply = self.decision_process.decide(request)
+        self.deciding += time.perf_counter() - begin
+        return reply
+
+    def run(self) -> SimulationResult:
+        begin = time.perf_counter()
+        collecting = gc.isenabled()
+        # records form no cycles to speak of; the collector would walk a million jobs again and again
+        gc.freeze()
+        try:
+            deadlock = self._loop()
+        finally:
+            gc.unfreeze()
+            if collecting:
+                gc.enable()
+        machines = self.server.machines
+        summary = self.outputs.totals.summary(machines, self.deciding, time.perf_counter() - begin)
+        self.outputs.finish(summary)
+        return SimulationResult(
+            self.engine.now,
+            self.server.requests,
+            deadlock,
+            summary,
+            self.outputs.paths,
+            self.engine.steps,
+            self.engine.solves,
+        )
+
+    def _loop(self) -> bool:
+        """Until the server ends (False) or nothing can happen any more (True)."""
+        server, engine = self.server, self.engine
+        maestro = server.maestro
+        if self.options.no_scheduler:
+            from batfs.simulator.unscheduled import launch_all
+
+            launch_all(server, self.workloads)
+        else:
+            for workload in self.workloads:
+                server.submitters["job"] += 1
+                server.launch(submitters.submit_jobs, server.master, workload.jobs)
+            for events in self.options.events:
+                server.submitters["event"] += 1
+                server.launch(submitters.submit_events, server.master, events)
+            actor_of: list[object] = []
+            actor = maestro.create(server.script(actor_of), server.master)  # type: ignore[arg-type]
+            actor_of.append(actor)
+        patience = PATIENCE
+        while True:
+            maestro.run_ready()
+            if maestro.living == 0:
+                return False
+            try:
+                ended = engine.advance()
+            except Deadlock:
+                return True
+            for owner in ended:
+                owner.end()
+            patience -= 1
+            if patience == 0:
+                patience = PATIENCE
+                self._report()
+
+    def _report(self) -> None:
+        """Tell the caller now and then how far the run is."""
+        report = self.options.on_progress
+        now = time.monotonic()
+        if report is not None and now >= self.next_report:
+            self.next_report = now + self.options.progress_interval
+            report(Progress(self.engine.now, self.outputs.jobs_done, self.jobs, self.server.requests))

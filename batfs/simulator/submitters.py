@@ -1,0 +1,121 @@
+"""The actors that feed the server: jobs, external events, wake-ups (BATSIM.md E2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+
+from batfs.errors import InputError
+from batfs.resource_sets import parse_resources
+from batfs.simulator.actors import Script
+from batfs.workload.model import Job, Json
+
+if TYPE_CHECKING:
+    from batfs.simulator.server import Server
+
+NEAREST_CALL: Final = 1e-5  # s; a wake-up nearer than this is put off to it
+MACHINE_EVENTS: Final = ("machine_available", "machine_unavailable")
+
+
+class ExternalEvent(NamedTuple):
+    """One line of an events file; ``resources`` is empty for events Batsim doesn't know."""
+
+    kind: str
+    timestamp: float
+    resources: tuple[int, ...]
+    data: Mapping[str, Json]
+
+
+def submit_jobs(server: Server, jobs: Iterable[Job], actor_of: Any) -> Script:
+    """Submit a workload's jobs (in order of submission time), those of one instant together."""
+    yield from _submit(
+        server, ((job.submission_time, job) for job in jobs), server.on_submitted, "job", actor_of
+    )
+
+
+def submit_events(server: Server, events: Sequence[ExternalEvent], actor_of: Any) -> Script:
+    """The same for external events."""
+    dated = ((event.timestamp, event) for event in events)
+    yield from _submit(server, dated, server.on_external, "event", actor_of)
+
+
+def _submit(
+    server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, kind: str, actor_of: Any
+) -> Script:
+    actor = actor_of[0]
+    send = server.mailbox.send
+    clock = server.engine.state.clock
+    yield from send(actor, (server.on_hello, kind))
+    date = clock[0]
+    batch: list[Any] = []
+    for timestamp, item in dated:
+        if timestamp > date:
+            if batch:
+                yield from send(actor, (deliver, batch))
+                batch = []
+            # counted from `date`, though the send above took a while: Batsim's submissions lag by that much
+            yield server.maestro.sleep(timestamp - date)
+            date = server.engine.now
+        batch.append(item)
+    if batch:
+        yield from send(actor, (deliver, batch))
+    yield from send(actor, (server.on_bye, kind))
+    actor_of.clear()
+
+
+def wait_until(server: Server, target: float, actor_of: Any) -> Script:
+    """One CALL_ME_LATER."""
+    now = server.engine.now
+    if target > now:
+        yield server.maestro.sleep(max(target - now, NEAREST_CALL))
+    yield from server.mailbox.send(actor_of[0], (server.on_waited, None))
+    actor_of.clear()
+
+
+def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEvent]:
+    """Batsim's events file: one JSON object a line with ``type``, ``timestamp`` and, for machines,
+    ``resources``.
+
+    Sorted by timestamp (stable). InputError with the line of whatever is wrong.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the events: {error.strerror}", file=path) from error
+    events = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                events.append(_event(line, forward_unknown))
+            except InputError as error:
+                raise error.at(file=path, place=f"line {number}") from None
+    events.sort(key=lambda event: event.timestamp)
+    return events
+
+
+def _event(line: bytes, forward_unknown: bool) -> ExternalEvent:
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"malformed JSON: {error.msg}") from None
+    if not isinstance(data, dict):
+        raise InputError("found something else than a JSON object")
+    kind, timestamp = data.get("type"), data.get("timestamp")
+    if not isinstance(kind, str):
+        raise InputError("the event has no string 'type'")
+    if isinstance(timestamp, bool) or not isinstance(timestamp, (int, float)) or timestamp < 0:
+        raise InputError("the event has no 'timestamp' that is a number of at least 0")
+    if kind not in MACHINE_EVENTS:
+        if not forward_unknown:
+            raise InputError(
+                f"unknown event type {kind!r}; known: {', '.join(MACHINE_EVENTS)}",
+                hint="--forward-unknown-events passes others to the decision process",
+            )
+        return ExternalEvent(kind, float(timestamp), (), data)
+    resources = data.get("resources")
+    if not isinstance(resources, str):
+        raise InputError(f"{kind} needs a string 'resources'")
+    return ExternalEvent(kind, float(timestamp), parse_resources(resources), data)

@@ -1,0 +1,308 @@
+"""The server's knowledge of profiles, allocations and messages: what becomes which work on which hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batfs.errors import InputError, nearest
+from batfs.platform import Machine
+from batfs.resource_sets import format_resources
+from batfs.simulator.jobs import SimJob, Task
+from batfs.simulator.profiles import IoTask, demand_of, pfs_demand, staging_demand
+from batfs.simulator.work import Demand, Work, Workshop, merge
+from batfs.workload.model import (
+    Composed,
+    DataStaging,
+    IoProfile,
+    Parallel,
+    ParallelHomogeneousPfs,
+    ParallelHomogeneousTotal,
+    Profile,
+    Workload,
+)
+
+if TYPE_CHECKING:
+    from batfs.protocol import messages as m
+    from batfs.simulator.engine import Engine
+    from batfs.simulator.machines import Machines
+    from batfs.simulator.options import SimulationOptions
+
+LEAST_FLOPS = 1e-10  # up to so many flops a storage may be given
+
+
+class KnownWorkload:
+    """A workload's profiles: those of its file, those registered since, and the names that are gone."""
+
+    __slots__ = ("dynamic", "gone", "name", "path", "profiles")
+
+    def __init__(self, name: str, profiles: Mapping[str, Profile], gone: Sequence[str], path: str) -> None:
+        self.name = name
+        self.profiles = profiles
+        self.gone = set(gone)
+        self.dynamic: dict[str, Profile | IoProfile] = {}
+        self.path = path
+
+    def exists(self, name: str) -> bool:
+        """Whether the name was ever taken."""
+        return name in self.profiles or name in self.dynamic or name in self.gone
+
+    def get(self, name: str) -> Profile | IoProfile | None:
+        """The profile, if it is still in memory."""
+        if name in self.gone:
+            return None
+        return self.dynamic.get(name) or self.profiles.get(name)
+
+
+class Tasks:
+    """What the server knows of work; :class:`batfs.simulator.server.Server` adds what happens when."""
+
+    machines: Machines
+    options: SimulationOptions
+    jobs: dict[str, SimJob]
+
+    def __init__(self, engine: Engine, machine: Machine, workloads: Sequence[Workload]) -> None:
+        self.engine = engine
+        self.machine = machine
+        platform = machine.platform
+        self.workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
+        self.host_of: NDArray[np.int64] = np.array([r.host for r in machine.resources], np.int64)
+        self.is_compute = [r.role == "compute_node" for r in machine.resources]
+        self.workloads = {
+            w.name: KnownWorkload(w.name, w.profiles, w.removed_profiles, w.path) for w in workloads
+        }
+        self._message_rows: dict[int, tuple[int, int, float, float]] = {}
+
+    # ---- messages ----
+
+    def message_rows(self, host: int) -> tuple[int, int, float, float]:
+        """Rows, latency and bound of a message from ``host`` to the master: one byte (BATSIM.md E1).
+
+        Only one message travels at a time, so the rows of each sender are made once.
+        """
+        found = self._message_rows.get(host)
+        if found is None:
+            master = self.machine.master
+            demand = Demand(2, None, 0.0, np.array([0]), np.array([1]), np.array([1.0]))
+            work = self.workshop.work(demand, np.array([host, master]))
+            count = len(work.resources)
+            first = 0
+            if count:
+                first = self.engine.rows(count)
+                self.engine.write_rows(first, work.resources, work.weights)
+            found = self._message_rows[host] = (first, count, work.latency, work.bound)
+        return found
+
+    # ---- profiles ----
+
+    def job(self, job_id: str, what: str) -> SimJob:
+        """The job in memory; InputError when there is none (any more)."""
+        found = self.jobs.get(job_id)
+        if found is None:
+            close = nearest(job_id, self.jobs) if len(self.jobs) < 10_000 else None
+            raise InputError(
+                f"{what}: the job {job_id!r} is not known: it was never submitted, or it ended and "
+                "its end was "
+                "reported",
+                hint=f"did you mean {close!r}?" if close else None,
+            )
+        return found
+
+    def child_profile(self, job: SimJob, name: str) -> Profile:
+        """A child of a composed (or recv) profile of the workload file."""
+        found = self.workloads[job.workload].profiles.get(name)
+        if found is None:
+            raise InputError(
+                f"the job {job.job.id!r} needs the profile {name!r}, which is not in the workload file "
+                f"{job.workload!r} (children of dynamic profiles are not resolved by Batsim)"
+            )
+        return found
+
+    def drop_profile(self, job: SimJob) -> None:
+        """Batsim removes the profile of a finished job, and its children, even if others need the name."""
+        workload = self.workloads[job.workload]
+        names = [job.job.profile]
+        while names:
+            name = names.pop()
+            if name in workload.gone:
+                continue
+            profile = workload.get(name)
+            workload.gone.add(name)
+            workload.dynamic.pop(name, None)
+            if isinstance(profile, Composed):
+                names.extend(profile.sequence)
+
+    def register_profile(self, workload: str, name: str, profile: Profile | IoProfile, what: str) -> None:
+        """Add a profile; its workload is made if need be, its name must be new."""
+        known = self.workloads.get(workload)
+        if known is None:
+            known = self.workloads[workload] = KnownWorkload(workload, {}, (), "")
+        if known.exists(name):
+            raise InputError(f"{what}: the profile name {name!r} already exists in the workload {workload!r}")
+        known.dynamic[name] = profile
+
+    # ---- allocations ----
+
+    def place(self, job: SimJob, decision: m.ExecuteJob) -> None:
+        """Check an EXECUTE_JOB against machines and job, and note it in the job."""
+        alloc = tuple(decision.alloc)
+        machines = self.machines
+        name = job.job.id
+        if not alloc:
+            raise InputError(f"EXECUTE_JOB of {name!r}: the allocation is empty")
+        if alloc[0] < 0 or alloc[-1] >= machines.count:
+            machines.check(alloc, f"EXECUTE_JOB of {name!r}")
+        if machines.unavailable:
+            for i in alloc:
+                if i in machines.unavailable:
+                    raise InputError(f"EXECUTE_JOB of {name!r}: machine {i} is unavailable")
+        if not machines.busy.isdisjoint(alloc):
+            self._check_sharing(name, alloc)
+        executors = len(alloc)
+        if decision.mapping is not None:
+            job.mapping = self._mapping(name, decision.mapping, executors)
+            executors = len(job.mapping)
+        if job.job.requested_nodes not in (executors, len(alloc)):
+            self._check_size(job, len(alloc), executors, decision.mapping is not None)
+        if decision.io_job is not None:
+            machines.check(decision.io_job.alloc, f"EXECUTE_JOB of {name!r}: additional_io_job")
+        job.alloc = alloc
+        if alloc[-1] - alloc[0] + 1 == len(alloc):
+            job.alloc_text = str(alloc[0]) if len(alloc) == 1 else f"{alloc[0]}-{alloc[-1]}"
+        else:
+            job.alloc_text = format_resources(alloc)
+        job.storage_mapping = decision.storage_mapping
+        job.io = decision.io_job
+
+    def _check_sharing(self, name: str, alloc: Sequence[int]) -> None:
+        for i in alloc:
+            if i not in self.machines.busy:
+                continue
+            compute = self.is_compute[i]
+            # Batsim's test of "is a storage" is true of compute nodes as well
+            shared = self.options.storage_sharing and (not compute or self.options.compute_sharing)
+            if not shared:
+                kind, flag = ("compute node", "--enable-compute-sharing") if compute else ("storage", "")
+                if compute and self.options.compute_sharing:
+                    kind, flag = "machine", ""
+                host = self.machine.resources[i].name
+                jobs = ", ".join(self.machines.jobs_on(i))
+                raise InputError(
+                    f"EXECUTE_JOB of {name!r}: {kind} {i} ({host!r}) is computing {jobs}, and "
+                    "sharing is disabled",
+                    hint=f"{flag} allows it" if flag else "leave out --disable-storage-sharing",
+                )
+
+    def _mapping(self, name: str, mapping: Mapping[int, int], size: int) -> tuple[int, ...]:
+        if sorted(mapping) != list(range(len(mapping))):
+            raise InputError(
+                f"EXECUTE_JOB of {name!r}: the executors of 'mapping' must be 0, 1, 2, ... without gaps"
+            )
+        for executor, place in mapping.items():
+            if not 0 <= place < size:
+                raise InputError(
+                    f"EXECUTE_JOB of {name!r}: 'mapping' puts executor {executor} on place {place} "
+                    "of an allocation "
+                    f"of {size} machines (places count from 0)"
+                )
+        return tuple(mapping[executor] for executor in range(len(mapping)))
+
+    def _check_size(self, job: SimJob, size: int, executors: int, mapped: bool) -> None:
+        if self._any_size(job, job.profile):
+            return
+        found = f"{executors} executors on {size} machines" if mapped else f"{size} machines"
+        raise InputError(
+            f"EXECUTE_JOB of {job.job.id!r}: the job requires {job.job.requested_nodes} machines, "
+            f"{found} were given",
+            hint=None if mapped else "several executors per machine need a 'mapping'",
+        )
+
+    def _any_size(self, job: SimJob, profile: Profile | IoProfile) -> bool:
+        """Profiles of type _total (or composed of such) can be executed on any number of machines."""
+        if isinstance(profile, Composed):
+            return all(self._any_size(job, self.child_profile(job, name)) for name in profile.sequence)
+        return isinstance(profile, ParallelHomogeneousTotal)
+
+    # ---- work ----
+
+    def io_task(self, job: SimJob) -> IoTask:
+        """The job's additional I/O, its profile found."""
+        io = job.io
+        assert io is not None
+        workload = self.workloads[job.workload]
+        profile = workload.get(io.profile_name)  # an inline one was registered under its name
+        assert profile is not None
+        return IoTask(io.profile_name, np.asarray(io.alloc, np.int64), profile, workload.profiles)
+
+    def work_of(self, job: SimJob, task: Task, io: IoTask | None) -> Work:
+        """The work of one parallel task of a job."""
+        profile: Any = task.profile
+        alloc = np.array(job.alloc, np.int64)
+        executors = alloc if job.mapping is None else alloc[list(job.mapping)]
+        if isinstance(profile, (ParallelHomogeneousPfs, DataStaging)):
+            if isinstance(profile, DataStaging):
+                demand = staging_demand(profile)
+                hosts = np.array(
+                    [self._storage(job, profile.source, True), self._storage(job, profile.destination, True)]
+                )
+            else:
+                demand = pfs_demand(profile, len(executors))
+                hosts = np.append(executors, self._storage(job, profile.label, False))
+            if io is None:
+                return self.workshop.work(demand, self.host_of[hosts])
+            raise InputError(
+                f"the job {job.job.id!r} has an additional_io_job, which a task of type pfs or "
+                "data_staging can't take"
+            )
+        if isinstance(profile, Parallel) and len(profile.cpu) != len(executors):
+            raise InputError(
+                f"the job {job.job.id!r} executes the profile {task.name!r} for {len(profile.cpu)} nodes on "
+                f"{len(executors)} executors"
+            )
+        demand = demand_of(profile, len(executors))
+        if io is not None:
+            demand, executors = merge(demand, executors, io.demand(), io.ids)
+            self._check_flops(job, demand, executors)
+        elif demand.flops is not None:
+            self._check_flops(job, demand, alloc)
+        return self.workshop.work(demand, self.host_of[executors])
+
+    def _check_flops(self, job: SimJob, demand: Demand, ids: NDArray[np.int64]) -> None:
+        """Only compute nodes compute. Batsim looks at the i-th allocated machine, whatever the mapping."""
+        if demand.flops is None or not len(ids) or int(ids[-1]) < self.machine.nb_compute:
+            return
+        for flops, i in zip(demand.flops.tolist(), ids.tolist(), strict=False):
+            if flops > LEAST_FLOPS and not self.is_compute[i]:
+                name = self.machine.resources[i].name
+                raise InputError(
+                    f"the job {job.job.id!r} assigns computation ({flops:g} flops) to the storage "
+                    f"{i} ({name!r})"
+                )
+
+    def _storage(self, job: SimJob, label: str, staging: bool) -> int:
+        """The id of the storage a label stands for."""
+        mapping = job.storage_mapping
+        what = f"the job {job.job.id!r} needs the storage {label!r}"
+        if mapping is None:
+            if not staging and self.machine.nb_storage == 1:
+                return self.machine.nb_compute
+            if staging:
+                raise InputError(f"{what} for data staging, but EXECUTE_JOB gave no storage_mapping")
+            raise InputError(
+                f"{what}, but EXECUTE_JOB gave no storage_mapping and the platform has "
+                f"{self.machine.nb_storage} "
+                "storages (with exactly one it would be that)"
+            )
+        if label not in mapping:
+            raise InputError(
+                f"{what}, but the storage_mapping has only {', '.join(map(repr, mapping)) or 'nothing'}"
+            )
+        found = mapping[label]
+        self.machines.check((found,), f"{what}: storage_mapping")
+        if self.is_compute[found]:
+            name = self.machine.resources[found].name
+            raise InputError(f"{what}, but the storage_mapping points to the compute node {found} ({name!r})")
+        return found

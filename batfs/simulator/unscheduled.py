@@ -1,0 +1,39 @@
+"""``--no-sched``: no scheduler; every job starts at once on the first machines (BATSIM.md G)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from batfs.errors import InputError
+from batfs.simulator import jobs as states
+from batfs.simulator.actors import Actor, Script
+from batfs.simulator.jobs import SimJob
+from batfs.workload.model import Workload
+
+if TYPE_CHECKING:
+    from batfs.simulator.server import Server
+
+
+def launch_all(server: Server, workloads: Sequence[Workload]) -> None:
+    """One actor per job, on machines 0 to res - 1, all at time 0."""
+    for workload in workloads:
+        for job in workload.jobs:
+            if job.requested_nodes > server.machines.count:
+                raise InputError(
+                    f"--no-sched: the job {job.id!r} needs {job.requested_nodes} machines, the platform has "
+                    f"{server.machines.count}"
+                )
+            record = SimJob(job, workload.profiles[job.profile], workload.name)
+            record.state = states.RUNNING
+            record.alloc = tuple(range(job.requested_nodes))
+            record.alloc_text = f"0-{job.requested_nodes - 1}" if job.requested_nodes > 1 else "0"
+            server.jobs[job.id] = record
+            actor = server.launch(_execute, server.machines.hosts[0], record)
+            record.actors.append(actor)
+
+
+def _execute(server: Server, job: SimJob, actor_of: list[Actor]) -> Script:
+    """The job without anyone to tell."""
+    script: Any = states.execute(server, job, actor_of, notify=False)
+    yield from script

@@ -1,0 +1,236 @@
+"""A platform file from a :class:`~batfs.platform.spec.Spec`.
+
+The outermost zone routes by Floyd over zones: the nodes, one zone per storage server, the core switch when
+there are several racks, and the front end with the master host. Every storage has a read and a write link
+of its own behind its server's cable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batfs.errors import InputError
+from batfs.platform.spec import Disks, Group, Nodes, Spec
+from batfs.platform.topologies import expand_radical
+from batfs.platform.writer import Writer
+
+MASTER = "master_host"
+
+
+@dataclass(slots=True)
+class Attachment:
+    """Where other zones join the network: a zone and its gateway."""
+
+    zone: str
+    gateway: str
+
+
+def generate(spec: Spec) -> str:
+    """The text of the platform. InputError for what can't be built."""
+    out = Writer(spec.comment)
+    groups = spec.groups()
+    servers = [(group, k, name) for group in groups for k, name in enumerate(group.server_names())]
+    _check_names(spec)
+    with out.inside("zone", id="platform", routing="Floyd"):
+        joints = _nodes(out, spec, len(servers) + 1)
+        for group in groups:
+            _group(out, group)
+        out.comment("the front end: Batsim's master is no resource")
+        with out.inside("zone", id="front", routing="Full"):
+            out.element("host", id=MASTER, speed="1Gf")
+        out.comment("cables of the servers and of the front end, each way on its own")
+        for group, _, name in servers:
+            out.link(f"{name}_cable", group.server_bandwidth, group.server_latency, "SPLITDUPLEX")
+        out.link("front_cable", "1GBps", "10us", "SPLITDUPLEX")
+        uplinks = _uplinks(out, spec.nodes) if spec.disks is None else []
+        for rack, core in uplinks:
+            cable = f"{rack.zone}_uplink:UP"
+            out.route(rack.zone, core.zone, cable, gateways=(rack.gateway, core.gateway))
+        for place, (group, k, name) in enumerate(servers):
+            joint = joints[place]
+            if group.racks:
+                rack_name = f"rack-{k % group.racks + 1}"
+                joint = Attachment("nodes" if spec.disks else rack_name, f"{rack_name}_switch")
+            out.route(name, joint.zone, f"{name}_cable:UP", gateways=(f"{name}_nic", joint.gateway))
+        joint = joints[len(servers)]
+        out.route("front", joint.zone, "front_cable:UP", gateways=(MASTER, joint.gateway))
+    return out.text()
+
+
+def _check_names(spec: Spec) -> None:
+    seen: set[str] = {MASTER}
+    nodes = [f"{spec.nodes.name}{spec.nodes.first + i}" for i in range(spec.nodes.count)]
+    for names in (nodes, *(names for g in spec.groups() for names in (g.server_names(), g.target_names()))):
+        for name in names:
+            if name in seen:
+                raise InputError(f"two hosts or servers would be named {name!r}")
+            seen.add(name)
+
+
+def _properties(
+    file_system: str, size: str, read: str, write: str, model: str, **more: str
+) -> dict[str, str]:
+    found = {"role": "storage", "size": size, "filesystem": file_system, **more}
+    found |= {"read_bandwidth": read, "write_bandwidth": write}
+    return found | ({"model": model} if model else {})
+
+
+# -- compute nodes --------------------------------------------------------------------------------------
+
+
+def _nodes(out: Writer, spec: Spec, guests: int) -> list[Attachment]:
+    """Write the nodes' zones; where each of ``guests`` other zones joins them."""
+    nodes = spec.nodes
+    if spec.disks is not None:
+        return [_with_disks(out, nodes, spec.disks)] * guests
+    if nodes.topology != "flat":
+        return _computed(out, nodes, guests)
+    what = f"{nodes.count} nodes, each with a full-duplex cable"
+    out.comment(f"{what} to the switch" if nodes.racks == 1 else f"{what} to the switch of its rack")
+    for number, (first, last) in enumerate(_racks(nodes), start=1):
+        rack = f"rack-{number}"
+        properties = {"rack": rack} if nodes.racks > 1 else None
+        out.element(
+            "cluster",
+            properties,
+            id=rack,
+            prefix=nodes.name,
+            suffix="",
+            radical=f"{first}-{last}",
+            speed=nodes.speed,
+            core=str(nodes.cores) if nodes.cores > 1 else None,
+            bw=nodes.bandwidth,
+            lat=nodes.latency,
+            router_id=f"{rack}_switch",
+        )
+    if nodes.racks == 1:
+        return [Attachment("rack-1", "rack-1_switch")] * guests
+    with out.inside("zone", id="core", routing="Full"):
+        out.element("router", id="core_switch")
+    return [Attachment("core", "core_switch")] * guests
+
+
+def _racks(nodes: Nodes) -> list[tuple[int, int]]:
+    """First and last node number of each rack; the first racks get one more when it doesn't divide."""
+    size, rest = divmod(nodes.count, nodes.racks)
+    found, first = [], nodes.first
+    for rack in range(nodes.racks):
+        last = first + size + (rack < rest) - 1
+        found.append((first, last))
+        first = last + 1
+    return found
+
+
+def _uplinks(out: Writer, nodes: Nodes) -> list[tuple[Attachment, Attachment]]:
+    if nodes.topology != "flat" or nodes.racks == 1:
+        return []
+    core = Attachment("core", "core_switch")
+    found = []
+    for number in range(1, nodes.racks + 1):
+        rack = f"rack-{number}"
+        out.link(f"{rack}_uplink", nodes.uplink_bandwidth, nodes.uplink_latency, "SPLITDUPLEX")
+        found.append((Attachment(rack, f"{rack}_switch"), core))
+    return found
+
+
+def _computed(out: Writer, nodes: Nodes, guests: int) -> list[Attachment]:
+    radical = f"{nodes.first}-{nodes.first + nodes.count - 1}"
+    expand_radical(radical)
+    out.comment(f"{nodes.count} nodes; other zones join at nodes spread evenly over them")
+    out.element(
+        "cluster",
+        id="nodes",
+        prefix=nodes.name,
+        suffix="",
+        radical=radical,
+        speed=nodes.speed,
+        core=str(nodes.cores) if nodes.cores > 1 else None,
+        bw=nodes.bandwidth,
+        lat=nodes.latency,
+        topology=nodes.topology.upper(),
+        topo_parameters=nodes.parameters,
+    )
+    # SimGrid gives such clusters no router: what comes from outside enters by some node's cable
+    return [
+        Attachment("nodes", f"{nodes.name}{nodes.first + place * nodes.count // guests}")
+        for place in range(guests)
+    ]
+
+
+def _with_disks(out: Writer, nodes: Nodes, disks: Disks) -> Attachment:
+    racks = [
+        (f"rack-{number}", [f"{nodes.name}{i}" for i in range(first, last + 1)])
+        for number, (first, last) in enumerate(_racks(nodes), start=1)
+    ]
+    out.comment(
+        f"{nodes.count} nodes, each with a disk of its own: read and write links lie between disk and node,\n"
+        "so that local traffic stays off the network"
+    )
+    with out.inside("zone", id="nodes", routing="DijkstraCache"):
+        for rack, names in racks:
+            for name in names:
+                mine = {"rack": rack} if nodes.racks > 1 else {}
+                cores = str(nodes.cores) if nodes.cores > 1 else None
+                out.element("host", mine, id=name, speed=nodes.speed, core=cores)
+                properties = _properties(
+                    disks.file_system,
+                    disks.size,
+                    disks.read_bandwidth,
+                    disks.write_bandwidth,
+                    disks.model,
+                    node=name,
+                    **mine,
+                )
+                out.element("host", properties, id=f"{name}_disk", speed="0f")
+        for rack, _ in racks:
+            out.element("router", id=f"{rack}_switch")
+        if nodes.racks > 1:
+            out.element("router", id="core_switch")
+        for _, names in racks:
+            for name in names:
+                out.link(f"{name}_cable", nodes.bandwidth, nodes.latency, "SPLITDUPLEX")
+                out.link(f"{name}_disk_read", disks.read_bandwidth, disks.latency)
+                out.link(f"{name}_disk_write", disks.write_bandwidth, disks.latency)
+        if nodes.racks > 1:
+            for rack, _ in racks:
+                out.link(f"{rack}_uplink", nodes.uplink_bandwidth, nodes.uplink_latency, "SPLITDUPLEX")
+        for rack, names in racks:
+            for name in names:
+                out.route(name, f"{rack}_switch", f"{name}_cable:UP")
+                out.route(f"{name}_disk", name, f"{name}_disk_read", symmetrical=False)
+                out.route(name, f"{name}_disk", f"{name}_disk_write", symmetrical=False)
+        if nodes.racks > 1:
+            for rack, _ in racks:
+                out.route(f"{rack}_switch", "core_switch", f"{rack}_uplink:UP")
+    return Attachment("nodes", "core_switch" if nodes.racks > 1 else "rack-1_switch")
+
+
+# -- storages -------------------------------------------------------------------------------------------
+
+
+def _group(out: Writer, group: Group) -> None:
+    targets = group.target_names()
+    behind = "a server" if group.servers == 1 else f"{group.servers} servers"
+    out.comment(f"file system {group.file_system!r}: {len(targets)} storage(s) behind {behind}")
+    for k, name in enumerate(group.server_names()):
+        more = {"server": name}
+        if group.racks:
+            more["rack"] = f"rack-{k % group.racks + 1}"
+        mine = targets[k * group.targets : (k + 1) * group.targets]
+        with out.inside("zone", id=name, routing="Cluster"):
+            for target in mine:
+                properties = _properties(
+                    group.file_system,
+                    group.size,
+                    group.read_bandwidth,
+                    group.write_bandwidth,
+                    group.model,
+                    **more,
+                )
+                out.element("host", properties, id=target, speed="0f")
+            out.element("router", id=f"{name}_nic")
+            for target in mine:
+                out.link(f"{target}_read", group.read_bandwidth, group.latency)
+                out.link(f"{target}_write", group.write_bandwidth, group.latency)
+            for target in mine:
+                out.element("host_link", id=target, up=f"{target}_read", down=f"{target}_write")

@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--policy", default="worst_fit", metavar="NAME[:key=value]", help="allocation policy [%(default)s]"
     )
+    p.add_argument("--block-size", metavar="SIZE", help="split larger requests into blocks of this size")
+    p.add_argument("--min-block-size", metavar="SIZE", default="0", help="no block smaller than this")
     p.add_argument("--discipline", choices=("fifo", "backfill"), default="fifo", help="who may overtake whom")
     p.add_argument("--seed", type=int, default=0, help="of the policy's random draws [%(default)s]")
     p.add_argument("--heartbeat", type=float, default=5.0, metavar="S", help="servers report every S seconds")
@@ -64,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--system", type=Path, required=True, metavar="FILE", help="YAML or TOML: hosts and their disks"
     )
-    p.add_argument("--host", metavar="NAME", help="which host of the system file this is [the only one]")
+    p.add_argument("--host", metavar="NAME", help="only this host of the system file [all of them]")
+    p.add_argument("--name", help="what the server is called; its key is listed under it [host or file]")
     p.add_argument("--backend", choices=("simulated", "directory", "nvmet"), default="simulated")
     p.add_argument("--root", type=Path, metavar="DIR", help="directory: below which folder")
     p.add_argument(
@@ -121,6 +124,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p = verb("page", "A live page with capacity, allocations, queue and refusals.")
     _connection(p, "client")
     p.add_argument("--page-port", type=int, default=28180, help="on loopback [%(default)s]")
+    p = verb("replay", "Send a request trace through a service started with --simulate (virtual time).")
+    _connection(p, "client")
+    p.add_argument("trace", type=Path, help="as for 'batfs alloc replay'")
+    p.add_argument("--capacity-from", default="sum", help="see 'batfs alloc replay --help' [%(default)s]")
+    p.add_argument("--zone", default="UTC", help="of times that carry none [%(default)s]")
+    p.add_argument("--each-record", action="store_true", help="a request per record, not per job")
+    p.add_argument("--wait", action="store_true", help="stand in the queue instead of being refused")
+    p.add_argument("-o", "--output", type=Path, metavar="CSV", help="the grants, a row each")
     p = verb("demo", "Orchestrator, server and client on loopback: allocate, write, release.")
     p.add_argument("--root", type=Path, metavar="DIR", help="where to put the space [a temporary folder]")
 
@@ -176,6 +187,8 @@ def _orchestrator(args: argparse.Namespace) -> int:
         heartbeat=args.heartbeat,
         seed=args.seed,
         simulate=args.simulate,
+        block_size=None if args.block_size is None else parse_size(args.block_size),
+        min_block_size=parse_size(args.min_block_size),
         metrics=args.metrics,
     )
     orchestrator = Orchestrator(settings, make_policy(args.policy), Log("orchestrator", args.log))
@@ -187,14 +200,14 @@ def _orchestrator(args: argparse.Namespace) -> int:
 def _server(args: argparse.Namespace) -> int:
     from batfs.service.logs import Log
     from batfs.service.server import Server
-    from batfs.service.systems import make_backend, read_host
+    from batfs.service.systems import make_backend, read_site
 
-    host = read_host(args.system, args.host)
-    backend = make_backend(args, host)
+    site = read_site(args.system, args.host, args.name)
+    backend = make_backend(args, site)
     if args.dry_run and args.backend != "nvmet":
         raise InputError("--dry-run is for the nvmet back end")
-    log = Log(f"server {host.name}", args.log)
-    Server(host.name, host.disks, backend, args.connect, keys=_keys(args), log=log).run()
+    log = Log(f"server {site.name}", args.log)
+    Server(site.name, site.disks, backend, args.connect, keys=_keys(args), log=log).run()
     return 0
 
 
@@ -345,6 +358,21 @@ def _page(args: argparse.Namespace) -> int:
     return serve(_client(args), args.page_port)
 
 
+def _replay(args: argparse.Namespace) -> int:
+    from batfs.service.replay import describe, replay_trace, write_grants
+    from batfs.storage.replay.requests import read_requests
+
+    trace = read_requests(
+        args.trace, capacity_from=args.capacity_from, zone=args.zone, merge=not args.each_record
+    )
+    with _client(args) as client:
+        grants = replay_trace(client, trace.requests, wait=args.wait)
+    if args.output is not None:
+        write_grants(args.output, grants)
+    print(json.dumps([grant.row() for grant in grants]) if args.json else describe(grants))
+    return 0
+
+
 def _demo(args: argparse.Namespace) -> int:
     from batfs.service.demo import demo
 
@@ -364,5 +392,6 @@ VERBS = {
     "forget": _forget,
     "keys": _keys_verb,
     "page": _page,
+    "replay": _replay,
     "demo": _demo,
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -96,6 +96,37 @@ class Client:
                 self._post(frame)
                 sent = time.monotonic()
         raise NoAnswerError(f"no answer from {self.endpoint} within {self.timeout + wait:g} s")
+
+    def ask_all(self, messages: Sequence[m.Message], *, window: int = 100) -> dict[str, m.Reply]:
+        """Send many messages in order, at most ``window`` without an answer; the latest answer to each.
+
+        "queued" counts as an answer here; call :meth:`settle` to hear how it ended. Raises NoAnswerError
+        when nothing is heard for ``timeout`` seconds.
+        """
+        answers: dict[str, m.Reply] = {}
+        for sent, message in enumerate(messages, start=1):
+            self._post(m.encode(message))
+            while sent - len(answers) >= window:
+                self._collect(answers)
+        while len(answers) < len(messages):
+            self._collect(answers)
+        return answers
+
+    def settle(
+        self, messages: Sequence[m.Message], answers: dict[str, m.Reply], last: m.Message
+    ) -> dict[str, m.Reply]:
+        """Send ``last`` and hear what became of those that were queued."""
+        self._post(m.encode(last))
+        while last.id not in answers or any(answers[x.id].state == "queued" for x in messages):
+            self._collect(answers)
+        return answers
+
+    def _collect(self, answers: dict[str, m.Reply]) -> None:
+        if not self._socket.poll(int(self.timeout * 1000)):
+            raise NoAnswerError(f"nothing heard from {self.endpoint} for {self.timeout:g} s")
+        reply = m.decode(self._socket.recv(), m.ANSWERS)
+        if isinstance(reply, m.Reply):
+            answers[reply.id] = reply
 
     def _post(self, frame: bytes) -> None:
         # where a stranger is not let in there is nowhere to send to: the wait for an answer will end

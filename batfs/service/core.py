@@ -24,17 +24,22 @@ from batfs.service.auth import Peer
 from batfs.service.leases import FINAL, LIVE, Lease, Server
 from batfs.service.store import AnswerRow, LeaseRow, Row, ServerRow
 from batfs.storage.interface import AllocationPolicy, Share, SpaceRequest, Storage
-from batfs.storage.ledger import Ledger, NoRoomError
+from batfs.storage.ledger import HELD, RELEASED, Ledger, NoRoomError
+from batfs.storage.split import block_sizes, choose_blocks
 from batfs.storage.view import SystemView
 
+# what moves the clock in virtual time
+MOVES_TIME = (m.RequestSpace, m.ReleaseLease, m.ExtendLease, m.PassTime)
 MAX_DURATION = 10 * 366 * 86400.0
-START, END, WAIT = 0, 1, 2
+# at one instant: what ends, then what begins, then whose patience is over
+END, START, WAIT = 0, 1, 2
 
 
 class Core:
     """``discipline``: ``fifo`` (nobody overtakes the head of the queue) or ``backfill`` (whoever fits).
 
     ``heartbeat``: seconds between a server's signs of life; it is away after three that are missing.
+    ``block_size``: larger requests are split into blocks of it, placed by the policy one by one.
     ``virtual``: the clock is the messages' own (``--simulate``): nothing is too old, nobody is ever away.
     """
 
@@ -46,10 +51,14 @@ class Core:
         discipline: str = "fifo",
         heartbeat: float = 5.0,
         virtual: bool = False,
+        block_size: int | None = None,
+        min_block_size: int = 0,
         now: float = 0.0,
         log: Callable[..., None] | None = None,
     ) -> None:
         self.policy, self.discipline, self.heartbeat, self.virtual = policy, discipline, heartbeat, virtual
+        self.block_size, self.min_block_size = block_size, min_block_size
+        block_sizes(1, block_size, min_block_size)  # says what is wrong with them
         self.rng = random.Random(seed)
         self.now = now
         self._log = log or (lambda *_, **__: None)
@@ -77,6 +86,7 @@ class Core:
         self._present: list[int] = []
         self._up: np.ndarray[Any, np.dtype[np.int64]] | None = None
         self.outstanding = 0
+        self._freed = False
 
     # ---- in and out ----------------------------------------------------------------------------------------
 
@@ -130,12 +140,13 @@ class Core:
         known = m.BY_ROLE[peer.role] if peer.name != "local" else m.OPERATOR | m.SERVER
         try:
             message = m.decode(frame, known)
-            if self.virtual:
+            if self.virtual and isinstance(message, MOVES_TIME):
                 now = max(now, message.sent)
             self.advance(now)
             if not self.virtual and abs(now - message.sent) > m.MAX_AGE:
                 raise m.MessageError("replayed", "sent too long ago (or a clock is wrong)", message.id)
             self._dispatch(address, peer, message, frame)
+            self._serve_queue()
         except m.MessageError as error:
             self.refuse_frame(address, peer, error)
 
@@ -168,6 +179,8 @@ class Core:
 
                 data = status(self, history=message.history, details=peer.role == "operator")
                 self._say(address, m.Reply(id=message.id, sent=self.now, state="ok", data=data))
+            case m.PassTime() if self.virtual:
+                self._say(address, m.Reply(id=message.id, sent=self.now, state="ok"))
             case m.LogRecords():
                 for record in message.records:
                     self._log("gathered", component=f"{peer.name}/{message.component}", record=record)
@@ -267,15 +280,24 @@ class Core:
             candidates=None if len(up) == len(self._disks) else up,
             options=lease.options,
         )
-        choice = self.policy.choose(self._view, request, self.rng)
+        sizes = block_sizes(lease.size, self.block_size, self.min_block_size)
+        if len(sizes) == 1:
+            choice = self.policy.choose(self._view, request, self.rng)
+        else:
+            choice = choose_blocks(self.policy, self._view, request, sizes, self.rng)
         if choice is None:
             return False
         try:
-            line = self.ledger.reserve(choice, start=lease.start, end=lease.end, key=lease.name)
+            self.ledger.check(choice, lease.start, lease.end)
         except NoRoomError:  # a policy that looks at no capacity
             return False
-        lease.reservation = line
-        lease.shares = {self._names[share.index]: share.size for share in line.shares}
+        lease.lines = [
+            self.ledger.reserve([share], start=lease.start, end=lease.end, key=lease.name) for share in choice
+        ]
+        lease.shares = {}
+        for share in choice:
+            disk = self._names[share.index]
+            lease.shares[disk] = lease.shares.get(disk, 0) + share.size
         self.counts["granted"] += 1
         self.counts["granted_bytes"] += lease.size
         if lease.start > self.now:
@@ -356,14 +378,17 @@ class Core:
 
     def _extend(self, peer: Peer, message: m.ExtendLease) -> m.Reply:
         lease = self._own(peer, message.lease)
-        if lease is None or lease.reservation is None:
+        if lease is None or not lease.lines:
             return self._no(message, f"no lease {message.lease!r} of yours that holds space")
         if message.duration <= 0 or lease.duration + message.duration > MAX_DURATION:
             return self._no(message, "the extension must be above 0, and the lease not too long")
+        shares = [share for line in lease.lines for share in line.shares]
         try:
-            self.ledger.set_end(lease.reservation, lease.end + message.duration)
+            self.ledger.check(shares, lease.end, lease.end + message.duration)
         except NoRoomError as error:
             return self._no(message, f"others come after it: {error}")
+        for line in lease.lines:
+            self.ledger.set_end(line, lease.end + message.duration)
         lease.duration += message.duration
         heapq.heappush(self._agenda, (lease.end, END, lease.number))
         self._change(lease, lease.state)
@@ -409,14 +434,12 @@ class Core:
             self._blocked.pop(lease.number, None)
             self._let_go(lease)
             self._finish(lease, final, reason)
-            self._serve_queue()
             return
         self._change(lease, "ending", f"{final}: {reason}" if reason else final)
         self._let_go(lease)
         lease.pending = set(lease.shares)
         for disk in lease.shares:
             self._remove(lease, disk)
-        self._serve_queue()
 
     def _remove(self, lease: Lease, disk: str) -> None:
         server, entry = self._disks[self._index[disk]]
@@ -424,9 +447,11 @@ class Core:
         self._say(server.address, m.Remove(lease=lease.name, disk=entry.name))
 
     def _let_go(self, lease: Lease) -> None:
-        if lease.reservation is not None and lease.reservation.state != "released":
-            self.ledger.release(lease.reservation)
-        lease.reservation = None
+        for line in lease.lines:
+            if line.state != RELEASED:
+                self.ledger.release(line)
+        lease.lines = []
+        self._freed = True
         self._sample()
 
     def _finish(self, lease: Lease, final: str, reason: str) -> None:
@@ -440,6 +465,10 @@ class Core:
         lease.asks = set()
 
     def _serve_queue(self) -> None:
+        """Once an instant, after everything that ends then has ended."""
+        if not self._freed:
+            return
+        self._freed = False
         for lease in list(self.queue.values()):
             if lease.now_start:
                 lease.start = self.now
@@ -533,7 +562,7 @@ class Core:
         self._log("registered", server=server.name, disks=len(server.disks), held=len(message.held))
         self._say(address, m.Welcome(sent=self.now, heartbeat=self.heartbeat))
         self._reconcile(server, message.held)
-        self._serve_queue()
+        self._freed = True
         self._unblock()
 
     def _reconcile(self, server: Server, held: dict[str, int]) -> None:
@@ -614,11 +643,13 @@ class Core:
         for lease in self.leases.values():
             if lease.state in ("reserved", "provisioning", "allocated") and lease.end > self.now:
                 shares = [Share(self._index[disk], size) for disk, size in lease.shares.items()]
-                lease.reservation = self.ledger.reserve(
-                    shares, start=max(lease.start, self.now), end=lease.end, key=lease.name
-                )
+                lease.lines = [
+                    self.ledger.reserve(
+                        shares, start=max(lease.start, self.now), end=lease.end, key=lease.name
+                    )
+                ]
             else:
-                lease.reservation = None
+                lease.lines = []
 
     # ---- time ----------------------------------------------------------------------------------------------
 
@@ -631,24 +662,24 @@ class Core:
         while self._agenda and self._agenda[0][0] <= now:
             time, kind, number = heapq.heappop(self._agenda)
             lease = self.leases.get(number)
-            if lease is None:
-                continue
-            due = {START: lease.start, END: lease.end, WAIT: lease.wait_until}[kind]
-            if due != time:
-                continue
+            due = {} if lease is None else {START: lease.start, END: lease.end, WAIT: lease.wait_until}
             self.now = max(self.now, time)
             self.ledger.advance(max(self.ledger.now, self.now))
-            if kind == WAIT and lease.state == "queued":
+            if lease is None or due[kind] != time:
+                pass
+            elif kind == WAIT and lease.state == "queued":
                 del self.queue[number]
                 self._finish(lease, "refused", f"waited until its time was up; {self._shortage(lease)}")
-                self._serve_queue()
+                self._freed = True  # the next in the queue may be smaller
             elif kind == START and lease.state == "reserved" and number not in self._blocked:
                 self._begin(lease)
             elif kind == END and lease.state in ("reserved", "provisioning", "allocated"):
                 self.counts["expired"] += 1
                 self._end(lease, "ended", "")
-            if one:
-                break
+            if not self._agenda or self._agenda[0][0] > time:
+                self._serve_queue()
+                if one:
+                    break
         else:
             self.now = max(self.now, now)
             self.ledger.advance(max(self.ledger.now, self.now))
@@ -700,7 +731,7 @@ class Core:
             assert not lease.shares or sum(lease.shares.values()) == lease.size, lease.name
             for disk, size in lease.shares.items():
                 i = self._index[disk]
-                if lease.reservation is not None and lease.reservation.state == "held":
+                if lease.lines and lease.lines[0].state == HELD:
                     reserved[i] += size
                 exists = lease.state in ("provisioning", "allocated") or disk in lease.pending
                 present[i] += size if exists else 0

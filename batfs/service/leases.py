@@ -44,7 +44,7 @@ class Lease:
     connections: dict[str, Any] = field(default_factory=dict)
     changed: float = 0.0
     # not kept: rebuilt after a restart
-    reservation: Reservation | None = None
+    lines: list[Reservation] = field(default_factory=list)  # one a block, as the policies count them
     pending: set[str] = field(default_factory=set)
     asks: set[tuple[bytes, str]] = field(default_factory=set)
     now_start: bool = True

@@ -107,6 +107,11 @@ class ForgetServer(Message):
     server: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassTime(Message):
+    """In virtual time only: let everything up to ``sent`` happen."""
+
+
 # ---- server -> orchestrator -------------------------------------------------------------------------------
 
 
@@ -241,7 +246,7 @@ SERVER: dict[str, type[Message]] = {
     "removed": Removed,
     "log": LogRecords,
 }
-OPERATOR: dict[str, type[Message]] = {**CLIENT, "forget": ForgetServer}
+OPERATOR: dict[str, type[Message]] = {**CLIENT, "forget": ForgetServer, "pass_time": PassTime}
 ANSWERS: dict[str, type[Message]] = {
     "reply": Reply,
     "welcome": Welcome,

@@ -11,6 +11,7 @@ import http.server
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import zmq
 from batfs.errors import InputError
 from batfs.service import messages as m
 from batfs.service.auth import LOCAL, AllowList, KeyPair, Peer, is_loopback, serve_with, start_authenticator
-from batfs.service.core import Core
+from batfs.service.core import MOVES_TIME, Core
 from batfs.service.leases import FINAL, LIVE
 from batfs.service.logs import Log
 from batfs.service.status import prometheus
@@ -44,6 +45,8 @@ class Settings:
     heartbeat: float = 5.0
     seed: int = 0
     simulate: bool = False
+    block_size: int | None = None
+    min_block_size: int = 0
     metrics: int = 0
 
 
@@ -71,6 +74,8 @@ class Orchestrator:
             discipline=settings.discipline,
             heartbeat=settings.heartbeat,
             virtual=settings.simulate,
+            block_size=settings.block_size,
+            min_block_size=settings.min_block_size,
             now=0.0 if settings.simulate else time.time(),
             log=self.log,
         )
@@ -103,7 +108,7 @@ class Orchestrator:
             raise InputError(f"cannot bind to {settings.endpoint}: {error.strerror}") from error
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._stopping = False
-        self._waiting: list[tuple[bytes, Peer, bytes]] = []
+        self._waiting: deque[tuple[bytes, Peer, bytes, float]] = deque()
         self._metrics = _serve_metrics(settings.metrics, self.core) if settings.metrics else None
 
     def stop(self, *_: Any) -> None:
@@ -170,7 +175,7 @@ class Orchestrator:
             return
         frame = frames[1].bytes
         if self.settings.simulate:
-            self._waiting.append((address, peer, frame))
+            self._hear_simulated(address, peer, frame)
         else:
             self.core.handle(time.time(), address, peer, frame)
 
@@ -188,20 +193,23 @@ class Orchestrator:
 
         So the clock stands still while space is made and removed, and only requests move it.
         """
-        for address, peer, frame in list(self._waiting):
-            if b'"type":"request"' not in frame and b'"type":"release"' not in frame:
-                self._waiting.remove((address, peer, frame))
-                self.core.handle(self.core.now, address, peer, frame)
         while self._waiting and not self.core.outstanding:
-            address, peer, frame = self._waiting[0]
-            try:
-                due = m.decode(frame).sent
-            except m.MessageError:
-                due = self.core.now
+            address, peer, frame, due = self._waiting[0]
             if self.core.next_time() <= due:
                 self.core.advance(due, one=True)
                 continue
-            self._waiting.pop(0)
+            self._waiting.popleft()
+            self.core.handle(self.core.now, address, peer, frame)
+
+    def _hear_simulated(self, address: bytes, peer: Peer, frame: bytes) -> None:
+        message: m.Message | None
+        try:
+            message = m.decode(frame)
+        except m.MessageError:
+            message = None
+        if isinstance(message, MOVES_TIME):
+            self._waiting.append((address, peer, frame, message.sent))
+        else:
             self.core.handle(self.core.now, address, peer, frame)
 
     def _flush(self) -> None:

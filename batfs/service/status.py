@@ -30,6 +30,7 @@ def status(core: Core, *, history: bool = False, details: bool = True) -> dict[s
     ]
     answer: dict[str, Any] = {
         "now": core.now,
+        "virtual": core.virtual,
         "policy": core.policy.name,
         "servers": [
             {

@@ -16,53 +16,54 @@ from batfs.workload.storalloc import read_system
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """One host of a system file: its name, where clients reach it, its disks."""
+class Site:
+    """What one server process holds: its name, where clients reach it, and the disks of its nodes."""
 
     name: str
     address: str
     disks: list[Disk]
 
 
-def read_host(path: Path, name: str | None) -> Host:
-    """The host called ``name`` (or the only one) in StorAlloc's YAML or the same in TOML."""
-    hosts = {host.name: host for host in read_system(path)}
-    if name is None:
-        if len(hosts) != 1:
-            raise InputError(
-                f"holds {len(hosts)} hosts", file=path, hint=f"--host one of: {', '.join(hosts)}"
-            )
-        name = next(iter(hosts))
-    if name not in hosts:
-        raise unknown("host", name, hosts, file=path)
-    host = hosts[name]
+def read_site(path: Path, host: str | None, name: str | None = None) -> Site:
+    """The nodes and disks of a system file (StorAlloc's YAML, or TOML): all its hosts, or only ``host``.
+
+    A disk is called by its name in the file; with several hosts ``host.disk``. The server is called ``name``,
+    or as its only host, or as the file.
+    """
+    hosts = {found.name: found for found in read_system(path)}
+    if host is not None and host not in hosts:
+        raise unknown("host", host, hosts, file=path)
+    chosen = list(hosts.values()) if host is None else [hosts[host]]
+    if not chosen or not any(found.disks for found in chosen):
+        raise InputError("holds no disk", file=path)
     disks = [
         Disk(
-            name=disk.name,
+            name=disk.name if len(chosen) == 1 else f"{found.name}.{disk.name}",
             capacity=disk.capacity,
-            node=host.name,
-            read_bandwidth=disk.read_bandwidth or 0.0,
-            write_bandwidth=disk.write_bandwidth or 0.0,
-            network_bandwidth=host.network_bandwidth or 0.0,
+            node=found.name,
+            read_bandwidth=disk.read_bandwidth,
+            write_bandwidth=disk.write_bandwidth,
+            network_bandwidth=found.network_bandwidth,
             device=disk.device,
         )
-        for disk in host.disks
+        for found in chosen
+        for disk in found.disks
     ]
-    return Host(host.name, host.address, disks)
+    return Site(name or (chosen[0].name if len(chosen) == 1 else path.stem), chosen[0].address, disks)
 
 
-def make_backend(args: argparse.Namespace, host: Host) -> Backend:
+def make_backend(args: argparse.Namespace, site: Site) -> Backend:
     """The back end the flags of ``batfs service server`` name."""
     if args.backend == "simulated":
-        return Simulated(host.name, args.journal)
+        return Simulated(site.name, args.journal)
     if args.backend == "directory":
         if args.root is None:
             raise InputError("the directory back end needs --root DIR")
-        return Directory(host.name, args.root, args.kind)
+        return Directory(site.name, args.root, args.kind)
     return Nvmet(
-        host.name,
-        {disk.name: disk.device for disk in host.disks},
-        Port(args.address or host.address, args.port, args.transport),
+        site.name,
+        {disk.name: disk.device for disk in site.disks},
+        Port(args.address or site.address, args.port, args.transport),
         carve=args.carve,
         configfs=args.configfs or CONFIGFS,
         system=DryRun() if args.dry_run else None,

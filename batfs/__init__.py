@@ -1,3 +1,23 @@
-"""batfs: file-system models, storage allocation and I/O-aware scheduling for Batsim."""
+"""batfs: file-system models, storage allocation and I/O-aware scheduling for Batsim.
+
+``batfs.simulate(platform, workload, policy=...)`` runs one simulation and ``batfs.compare(...)`` many; both
+return tables and figures, and need the extra ``report``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batfs.campaign.api import compare, simulate
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "compare", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    # pandas and the simulator are imported when they are first asked for, not with the package
+    if name in ("compare", "simulate"):
+        return getattr(importlib.import_module("batfs.campaign.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

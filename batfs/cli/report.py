@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from batfs.report import load_runs
     from batfs.report.page import write_report
 
-    formats = _formats(args.formats)
+    formats = figure_formats(args.formats)
     runs = load_runs(args.runs)
     if args.json:
         _print_json(runs, args.threshold)
@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _formats(text: str) -> list[str]:
+def figure_formats(text: str) -> list[str]:
+    """``png,svg`` as a list; InputError for a format that isn't one."""
     from batfs.report.picture import FORMATS
 
     if text == "none":

@@ -36,9 +36,16 @@ class Compared:
         )
 
     @property
+    def found(self) -> bool:
+        """Whether there is a difference: one the data establish, or an exact one between two repeated
+        runs.
+        """
+        return self.difference.called or self.difference.exact
+
+    @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``different`` (neither is better) or empty where no difference is called."""
-        if not self.difference.called:
+        """``better``, ``worse``, ``different`` (neither is better) or empty where none is found."""
+        if not self.found:
             return ""
         sign = self.difference.mean * self.metric.better
         return "better" if sign > 0 else "worse" if sign < 0 else "different"
@@ -51,26 +58,28 @@ def compare_groups(
     *,
     level: float = LEVEL,
 ) -> list[Compared]:
-    """All labels but the baseline (default: the first) times all figures, p adjusted over all of them
-    together.
+    """All groups but the baseline (a label or treatment; default: the first) times all figures, p adjusted
+    over all of them together.
 
-    Runs pair by :attr:`Run.pair` (workload and seed); runs without a partner in the baseline are left out.
+    A group is compared to the baseline of its own context. Runs pair by :attr:`Run.pair` (workload and seed);
+    runs without a partner in the baseline are left out.
     """
-    labels = [group.label for group in groups]
-    base = labels[0] if baseline is None else baseline
-    if base not in labels:
-        raise unknown("baseline", base, labels)
-    against = groups[labels.index(base)]
-    places = {run.pair: i for i, run in enumerate(against.runs) if run.pair is not None}
+    if baseline is None:
+        baseline = groups[0].treatment
+    bases = {g.context: g for g in groups if baseline in (g.treatment, g.label)}
+    if not bases:
+        raise unknown("baseline", baseline, dict.fromkeys(group.treatment for group in groups))
     rows = []
     for group in groups:
-        if group is against:
+        against = bases.get(group.context)
+        if against is None or group is against:
             continue
+        places = {run.pair: i for i, run in enumerate(against.runs) if run.pair is not None}
         pairs = [(i, places[run.pair]) for i, run in enumerate(group.runs) if run.pair in places]
         mine = np.array([pair[0] for pair in pairs], dtype=np.int64)
         theirs = np.array([pair[1] for pair in pairs], dtype=np.int64)
         for name in metrics:
             found = compare_pairs(group.figures(name)[mine], against.figures(name)[theirs], level=level)
-            rows.append(Compared(group.label, base, metric_named(name), found))
+            rows.append(Compared(group.label, against.label, metric_named(name), found))
     adjusted = holm([row.difference for row in rows])
     return [Compared(row.label, row.baseline, row.metric, d) for row, d in zip(rows, adjusted, strict=True)]

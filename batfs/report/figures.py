@@ -236,7 +236,7 @@ class Figures:
     @styled
     def metrics(self, names: Sequence[str] | None = None) -> Figure:
         """Mean and 95 % interval over the runs of each label, a panel per figure."""
-        from batfs.report.tables import HEADLINE, headline_interval, metric_named
+        from batfs.report.tables import HEADLINE, metric_named
 
         chosen = [metric_named(name) for name in (names or HEADLINE)]
         chosen = [m for m in chosen if any(np.isfinite(g.figures(m.name)).any() for g in self.groups)]
@@ -245,7 +245,7 @@ class Figures:
         figure, grid = self._grid(rows, columns, 9.5, rows * (0.9 + 0.24 * len(self.groups)))
         for axes, metric in zip(grid, chosen, strict=False):
             for i, group in enumerate(self.groups):
-                interval = headline_interval(group, metric.name)
+                interval = group.interval(metric.name)
                 if np.isfinite(interval.low):
                     axes.plot(
                         [interval.low, interval.high],

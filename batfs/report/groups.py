@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.report.extras import pd
+from batfs.report.inference import Interval, bootstrap_mean
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, job_table, summarize
 
@@ -24,6 +25,26 @@ class Group:
     threshold: float = THRESHOLD
     _tables: list[pd.DataFrame] = field(default_factory=list)
     _summaries: list[dict[str, float]] = field(default_factory=list)
+    _intervals: dict[str, Interval] = field(default_factory=dict)
+
+    @property
+    def context(self) -> str:
+        """The machine and workload these runs share, where a campaign has several; groups of one context
+        compare.
+        """
+        return str(self.runs[0].provenance.get("context", ""))
+
+    @property
+    def treatment(self) -> str:
+        """The label without the context."""
+        return str(self.runs[0].provenance.get("treatment", self.label))
+
+    def interval(self, metric: str) -> Interval:
+        """Mean and 95 % bootstrap interval of one figure over the runs that have it."""
+        if metric not in self._intervals:
+            values = self.figures(metric)
+            self._intervals[metric] = bootstrap_mean(values[~np.isnan(values)])
+        return self._intervals[metric]
 
     def values(self, metric: str) -> FloatArray:
         """``metric`` of every job that ran, of all runs together; float64[k] without NaN."""

@@ -28,6 +28,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.report.format import number, quantity
+
 FloatArray = NDArray[np.float64]
 
 LEVEL: Final = 0.95
@@ -74,6 +76,13 @@ class Difference:
         """True where the data carry the claim that there is a difference."""
         excludes = self.low > 0 or self.high < 0
         return self.n >= FEWEST and self.distinct > 1 and excludes and self.adjusted < 1 - self.level
+
+    @property
+    def exact(self) -> bool:
+        """True where the seeds repeat one run and the two differ: a fact of that workload, not an
+        estimate.
+        """
+        return self.n > 1 and self.distinct == 1 and self.mean != 0
 
 
 def _draws(count: int, n: int, rng: random.Random) -> NDArray[np.int64]:
@@ -230,7 +239,7 @@ def sentence(setting: str, baseline: str, metric: str, unit: str, better: int, d
         if d.mean == 0:
             return (
                 f"{metric}: {setting} and {baseline} give the same value in {runs} "
-                f"({_quantity(d.baseline_mean, unit)})."
+                f"({quantity(d.baseline_mean, unit)})."
             )
         return (
             f"{metric}: {setting} is {word}{judged} than {baseline} by {amount}{share} in {runs}; the seed "
@@ -268,6 +277,4 @@ def _effect(value: float) -> str:
 
 
 def _quantity(value: float, unit: str) -> str:
-    from batfs.report.format import quantity
-
-    return quantity(value, unit)
+    return f"{number(value)} percentage points" if unit == "%" else quantity(value, unit)

@@ -19,7 +19,7 @@ from batfs.report.groups import Group
 from batfs.report.payload import distribution_payload, pack, run_payload
 from batfs.report.run import Run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
-from batfs.report.tables import HEADLINE, headline_interval, metric_named, shown
+from batfs.report.tables import HEADLINE, metric_named, shown
 
 SCRIPTS = ("base.js", "charts.js", "page.js")
 # charts of so many labels are embedded; tables and distributions hold all
@@ -51,7 +51,18 @@ def write_report(
     compared to
     ``baseline`` (default: the first). ``notes`` are paragraphs put under the title.
     """
-    figures = Figures(runs, threshold)
+    return write_figures_report(Figures(runs, threshold), path, title=title, baseline=baseline, notes=notes)
+
+
+def write_figures_report(
+    figures: Figures,
+    path: str | Path,
+    *,
+    title: str = "batfs report",
+    baseline: str | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
+    """:func:`write_report` of runs that already have their figures."""
     files.write_text(Path(path), render(figures, title=title, baseline=baseline, notes=notes))
     return Path(path)
 
@@ -62,7 +73,7 @@ def render(figures: Figures, *, title: str, baseline: str | None = None, notes: 
     compared = compare_groups(groups, baseline) if len(groups) > 1 else []
     shown_runs = representatives(groups, runs, DETAILED)
     environment = require("jinja2").Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    names = [n for n in HEADLINE if any(not math.isnan(headline_interval(g, n).mean) for g in groups)]
+    names = [n for n in HEADLINE if any(not math.isnan(g.interval(n).mean) for g in groups)]
     page: str = environment.from_string(_asset("report.html")).render(
         title=title,
         version=__version__,
@@ -73,9 +84,10 @@ def render(figures: Figures, *, title: str, baseline: str | None = None, notes: 
         jobs=number(len(runs[0].jobs), 9),
         metrics=[metric_named(name) for name in names],
         rows=[(group, [_cell(group, name, compared) for name in names]) for group in groups],
-        baseline=compared[0].baseline if compared else "",
-        findings=[row for row in compared if row.difference.called],
-        others=[row for row in compared if not row.difference.called and row.difference.n],
+        baselines={row.baseline for row in compared},
+        baseline=" and ".join(dict.fromkeys(row.baseline for row in compared)),
+        findings=[row for row in compared if row.found],
+        others=[row for row in compared if not row.found and row.difference.n],
         about=[metric_named(name) for name in names],
         job_metrics=JOB_METRICS,
         provenance=_provenance(runs[0]),
@@ -102,7 +114,7 @@ def _safe(text: str) -> str:
 
 def _cell(group: Group, name: str, compared: Sequence[Compared]) -> Cell:
     metric = metric_named(name)
-    interval = headline_interval(group, name)
+    interval = group.interval(name)
     if math.isnan(interval.mean):
         return Cell(MISSING, "", "", metric.about)
     mine = [row for row in compared if row.label == group.label and row.metric.name == name]

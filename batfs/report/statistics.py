@@ -134,6 +134,13 @@ def job_table(run: Run, threshold: float = THRESHOLD) -> pd.DataFrame:
     execution_time, final_state, the figures of :data:`JOB_METRICS`, read_bytes, written_bytes, staged_bytes,
     internal_bytes, file_systems, storages, hold_reason, allocated_resources, metadata.
     """
+    known: pd.DataFrame | None = run.memory.get(f"jobs {threshold}")
+    if known is None:
+        known = run.memory[f"jobs {threshold}"] = _job_table(run, threshold)
+    return known
+
+
+def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     jobs = run.jobs
     table = pd.DataFrame(
         {
@@ -219,6 +226,13 @@ def bounded_slowdown(
 
 def summarize(run: Run, threshold: float = THRESHOLD) -> dict[str, float]:
     """Every figure of :func:`all_metrics` by name; NaN where the run has nothing to compute it from."""
+    known: dict[str, float] | None = run.memory.get(f"summary {threshold}")
+    if known is None:
+        known = run.memory[f"summary {threshold}"] = _summarize(run, threshold)
+    return dict(known)
+
+
+def _summarize(run: Run, threshold: float) -> dict[str, float]:
     table = job_table(run, threshold)
     states = table["final_state"]
     result: dict[str, float] = {

@@ -7,12 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from batfs.errors import unknown
 from batfs.report.format import number, quantity
-from batfs.report.groups import Group
-from batfs.report.inference import Interval, bootstrap_mean
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, summarize
 
@@ -40,12 +36,6 @@ def metric_named(name: str) -> Metric:
     if name not in metrics:
         raise unknown("figure", name, metrics)
     return metrics[name]
-
-
-def headline_interval(group: Group, name: str) -> Interval:
-    """Mean and 95 % bootstrap interval of one figure over the runs of ``group`` that have it."""
-    values = group.figures(name)
-    return bootstrap_mean(values[~np.isnan(values)])
 
 
 def shown(metric: Metric, value: float) -> str:

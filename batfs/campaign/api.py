@@ -1,0 +1,141 @@
+"""The Python interface: ``batfs.simulate`` and ``batfs.compare``, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from batfs.campaign.engine import configured, run_campaign
+from batfs.campaign.plan import Plan, make_plan, parse_seeds
+from batfs.campaign.results import Comparison, collect, write_campaign
+from batfs.campaign.single import run_once
+from batfs.report.run import Run, read_run
+
+PathText: TypeAlias = str | PathLike[str]
+Several: TypeAlias = str | Sequence[str]
+
+
+def simulate(
+    platform: PathText,
+    workload: PathText,
+    *,
+    policy: str | None = None,
+    queue: str | None = None,
+    filesystem: str | Sequence[str] | None = None,
+    seed: int = 0,
+    output: PathText | None = None,
+    dynamic_jobs: bool | None = None,
+    **configuration: Any,
+) -> Run:
+    """Simulate ``workload`` (Batsim JSON) on ``platform`` (SimGrid XML) under the given policies.
+
+    ``policy``, ``queue`` and ``filesystem`` are written as on the command line (``"worst_fit"``,
+    ``"mine.py:Name:k=4"``); ``configuration`` takes any other key of the scheduler's configuration, such as
+    ``node_selection="contiguous"`` or ``filesystems={"lustre": {"policy": "random"}}``. Files are kept if
+    ``output`` (a prefix such as ``"out/io"``) is given, and only read otherwise.
+
+    Returns a :class:`~batfs.report.run.Run`: tables ``.jobs``, ``.io`` and ``.storage`` (times in seconds,
+    sizes in
+    bytes), ``.summary()``, ``.figures()``. Raises :class:`batfs.errors.InputError` for bad input.
+    """
+    treatment = {key: value for key, value in (("policy", policy), ("queue", queue)) if value is not None}
+    base = dict(configuration)
+    if filesystem is not None:
+        from batfs.scheduling.config import parse_filesystem_flags
+
+        base |= parse_filesystem_flags([filesystem] if isinstance(filesystem, str) else list(filesystem))
+    settings = configured(base, treatment, seed)
+    if output is not None:
+        run_once(fspath(platform), fspath(workload), Path(output), settings, dynamic_jobs=dynamic_jobs)
+        return read_run(f"{fspath(output)}_")
+    with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+        prefix = Path(folder) / Path(workload).stem
+        run_once(fspath(platform), fspath(workload), prefix, settings, dynamic_jobs=dynamic_jobs)
+        return read_run(f"{prefix}_")
+
+
+def compare(
+    platform: PathText | Sequence[PathText],
+    workload: PathText | Sequence[PathText],
+    *,
+    policy: Several = (),
+    queue: Several = (),
+    filesystem: Several = (),
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    seeds: int | str | Sequence[int] = 30,
+    baseline: str | None = None,
+    resample: str = "none",
+    null: bool = False,
+    threshold: float = 10.0,
+    output: PathText | None = None,
+    executor: str | Executor | None = None,
+    jobs: int | None = None,
+    dynamic_jobs: bool | None = None,
+    progress: bool | None = None,
+    **configuration: Any,
+) -> Comparison:
+    """Run every combination of the given settings with every seed, and compare them to ``baseline``.
+
+    ``vary`` maps keys of the scheduler's configuration to values; ``seeds`` is a count or the seeds
+    themselves;
+    ``resample`` draws a workload per seed (``"shake"``, ``"blocks"``: see :mod:`batfs.campaign.resample`).
+    ``output`` keeps everything in a directory, where a later call with the same arguments finds what is done.
+    ``executor`` is None for processes of this machine, ``"dask://host:port"``, or any
+    :class:`concurrent.futures.Executor`.
+
+    Returns a :class:`~batfs.campaign.results.Comparison`: tables ``.runs``, ``.jobs``, ``.summary``,
+    sentences
+    ``.conclusions()``, ``.figures()``, ``.report(path)``. Raises InputError for bad input; a run that
+    fails is in
+    ``.failures``.
+    """
+    values = {
+        "platform": _paths(platform),
+        "workload": _paths(workload),
+        "policy": _words(policy),
+        "queue": _words(queue),
+        "filesystem": _words(filesystem),
+        "vary": {key: list(items) for key, items in (vary or {}).items()},
+        "seeds": parse_seeds(seeds),
+        "baseline": baseline,
+        "configuration": configuration,
+        "resample": resample,
+        "null": null,
+        "threshold": threshold,
+        "dynamic_jobs": dynamic_jobs,
+    }
+    plan = make_plan(values)
+    if output is not None:
+        return _compare(plan, Path(output), executor, jobs, progress, keep=True)
+    with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+        return _compare(plan, Path(folder), executor, jobs, progress, keep=False)
+
+
+def _compare(
+    plan: Plan,
+    directory: Path,
+    executor: str | Executor | None,
+    jobs: int | None,
+    progress: bool | None,
+    *,
+    keep: bool,
+) -> Comparison:
+    finished = run_campaign(plan, directory, executor=executor, jobs=jobs, progress=progress)
+    found = collect(finished)
+    if keep:
+        write_campaign(finished, found)
+    else:
+        found.directory = None
+    return found
+
+
+def _paths(given: PathText | Sequence[PathText]) -> list[str]:
+    return [fspath(given)] if isinstance(given, str | PathLike) else [fspath(path) for path in given]
+
+
+def _words(given: Several) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)

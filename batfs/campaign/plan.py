@@ -1,0 +1,289 @@
+"""What a campaign compares: the full product of settings, and the seeds each is run with.
+
+An *axis* is a setting and its values. Policies, queue policies, file-system models and ``--vary`` are
+*treatments*: what is compared. Platforms and workloads are the *context* in which treatments are compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from batfs.errors import InputError, nearest, unknown
+
+# replicas of the baseline that check the method: their policy seeds lie this far from the others'
+NULL_OFFSET: Final = 1_000_000
+NULL_SUFFIX: Final = " (again)"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """``key`` is a key of the scheduler's configuration (dots go into tables); ``values`` as written."""
+
+    key: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run of the product: a treatment in a context with a seed.
+
+    ``seed`` numbers the pair: runs of different treatments with one seed share their workload, and a policy's
+    random draws begin with ``policy_seed``.
+    """
+
+    platform: str
+    workload: str
+    treatment: Mapping[str, Any]
+    label: str
+    context: str
+    seed: int
+    policy_seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A campaign: contexts x treatments x seeds, and what holds for all of them.
+
+    ``base`` is the scheduler's configuration below the treatments; ``resample`` says how a seed makes a
+    workload of its own (``none``: every seed runs the same jobs); ``null`` runs the baseline once more with
+    other policy seeds, as a check that no difference is found where there is none.
+    """
+
+    platforms: tuple[str, ...]
+    workloads: tuple[str, ...]
+    treatments: tuple[Axis, ...]
+    seeds: tuple[int, ...] = tuple(range(1, 31))
+    baseline: str | None = None
+    base: Mapping[str, Any] = field(default_factory=dict)
+    resample: str = "none"
+    null: bool = False
+    dynamic_jobs: bool | None = None
+    threshold: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.platforms or not self.workloads:
+            raise InputError("a comparison needs a platform and a workload", hint="-p PLATFORM -w WORKLOAD")
+        if not self.seeds:
+            raise InputError("a comparison needs at least one seed")
+        for name, given in (("platform", self.platforms), ("workload", self.workloads), ("seed", self.seeds)):
+            _no_repeats(name, [str(value) for value in given])
+        for axis in self.treatments:
+            _no_repeats(f"value of {axis.key!r}", [str(value) for value in axis.values])
+        if self.baseline is not None and self.baseline not in self.labels():
+            raise unknown("baseline", self.baseline, self.labels())
+
+    def labels(self) -> list[str]:
+        """The names of the treatments, in order; the values of the axes that have more than one."""
+        return [_label(values, self.treatments) for values in self._products()]
+
+    def baseline_label(self) -> str:
+        return self.labels()[0] if self.baseline is None else self.baseline
+
+    def contexts(self) -> list[tuple[str, str, str]]:
+        """(platform, workload, name): the name is empty where there is one context only."""
+        platforms, workloads = _short_names(self.platforms), _short_names(self.workloads)
+        found = []
+        for (platform, short), (workload, work) in itertools.product(platforms.items(), workloads.items()):
+            parts = [work] * (len(workloads) > 1) + [short] * (len(platforms) > 1)
+            found.append((platform, workload, " on ".join(parts)))
+        return found
+
+    def cells(self) -> Iterator[Cell]:
+        """Every run, in the order in which tables list them: by context, treatment, seed."""
+        labels = self.labels()
+        again = self.baseline_label() if self.null else None
+        for platform, workload, context in self.contexts():
+            for values, label in zip(self._products(), labels, strict=True):
+                offsets = [(label, 0)] + ([(label + NULL_SUFFIX, NULL_OFFSET)] if label == again else [])
+                for name, offset in offsets:
+                    for seed in self.seeds:
+                        yield Cell(platform, workload, values, name, context, seed, seed + offset)
+
+    def _products(self) -> list[dict[str, Any]]:
+        keys = [axis.key for axis in self.treatments]
+        return [
+            dict(zip(keys, values, strict=True))
+            for values in itertools.product(*(axis.values for axis in self.treatments))
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values, for provenance."""
+        return {
+            "platforms": list(self.platforms),
+            "workloads": list(self.workloads),
+            "treatments": {axis.key: list(axis.values) for axis in self.treatments},
+            "seeds": list(self.seeds),
+            "baseline": self.baseline_label(),
+            "configuration": dict(self.base),
+            "resample": self.resample,
+            "null": self.null,
+            "dynamic_jobs": self.dynamic_jobs,
+            "threshold": self.threshold,
+        }
+
+
+def _no_repeats(name: str, values: Sequence[str]) -> None:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            hint = "--null runs the baseline twice" if "policy" in name else None
+            raise InputError(f"the {name} {value!r} is given twice", hint=hint)
+
+
+def _label(values: Mapping[str, Any], axes: Sequence[Axis]) -> str:
+    several = [axis.key for axis in axes if len(axis.values) > 1]
+    keys = several or [key for key in ("policy",) if key in values] or list(values)[:1]
+    plain = ("policy", "queue", "filesystem")
+    return ", ".join(str(values[k]) if k in plain else f"{k}={values[k]}" for k in keys) or "default"
+
+
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
+    stems = [Path(path).stem for path in paths]
+    return {path: stem if stems.count(stem) == 1 else path for path, stem in zip(paths, stems, strict=True)}
+
+
+def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
+    """``30`` is the seeds 1 to 30; ``5-9`` and ``1,4,7`` are those seeds. InputError otherwise."""
+    if not isinstance(text, str | int):
+        return tuple(int(seed) for seed in text)
+    words = str(text).split(",")
+    try:
+        if len(words) == 1 and "-" not in words[0]:
+            count = int(words[0])
+            if count >= 1:
+                return tuple(range(1, count + 1))
+        found: list[int] = []
+        for word in words if len(words) > 1 or "-" in words[0] else []:
+            first, _, last = word.partition("-")
+            found.extend(range(int(first), int(last or first) + 1))
+        if found:
+            return tuple(found)
+    except ValueError:
+        pass
+    raise InputError(f"{text!r} are no seeds; expected a count such as 30, a range 1-30 or a list 1,5,9")
+
+
+def parse_vary(words: Sequence[str]) -> list[Axis]:
+    """``--vary key=a,b,c`` as axes. Values that hold commas are separated by semicolons; repeated keys add
+    up.
+    """
+    found: dict[str, list[Any]] = {}
+    for word in words:
+        key, equals, values = word.partition("=")
+        if not key or not equals or not values:
+            raise InputError(f"--vary {word!r}: expected key=a,b,c")
+        name = key.strip().replace("-", "_")
+        parts = values.split(";") if ";" in values else values.split(",")
+        found.setdefault(name, []).extend(plain_value(part.strip()) for part in parts)
+    return [Axis(key, tuple(values)) for key, values in found.items()]
+
+
+def plain_value(text: str) -> Any:
+    """A word from a command line as TOML would have it: a number, true or false, else a string."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+_PLAN_KEYS: Final = (
+    "platform",
+    "workload",
+    "policy",
+    "queue",
+    "filesystem",
+    "vary",
+    "seeds",
+    "baseline",
+    "configuration",
+    "resample",
+    "null",
+    "dynamic_jobs",
+    "threshold",
+)
+
+
+def read_plan(path: str | Path) -> dict[str, Any]:
+    """The members of a campaign's TOML file, checked by name; paths made relative to where the file lies."""
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text: {error.reason} at byte {error.start}", file=path) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"malformed TOML: {error}", file=path) from None
+    found: dict[str, Any] = {}
+    for raw, value in values.items():
+        key = raw.replace("-", "_")
+        if key not in _PLAN_KEYS:
+            close = nearest(key, _PLAN_KEYS)
+            hint = f"did you mean {close!r}?" if close else None
+            raise InputError(f"unknown key {raw!r}; known: {', '.join(_PLAN_KEYS)}", file=path, hint=hint)
+        found[key] = value
+    home = Path(path).parent
+    for key in ("platform", "workload", "policy", "queue", "filesystem"):
+        if key in found:
+            found[key] = [_text(item, key, path) for item in _listed(found[key])]
+    for key in ("platform", "workload"):
+        if key in found:
+            found[key] = [str(home / item) for item in found[key]]
+    if not isinstance(found.get("vary", {}), Mapping):
+        raise InputError("expected a table of lists", file=path, place="vary")
+    if not isinstance(found.get("configuration", {}), Mapping):
+        raise InputError("expected a table", file=path, place="configuration")
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _text(value: Any, key: str, path: str | Path) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{value!r} is not a string", file=path, place=key)
+    return value
+
+
+def make_plan(values: Mapping[str, Any]) -> Plan:
+    """A plan from members named as in a campaign's TOML file; InputError says which one is wrong."""
+    axes = [
+        Axis(key, tuple(_listed(values[key]))) for key in ("policy", "queue", "filesystem") if values.get(key)
+    ]
+    vary = values.get("vary") or {}
+    more = (
+        vary
+        if isinstance(vary, list)
+        else [Axis(k.replace("-", "_"), tuple(_listed(v))) for k, v in vary.items()]
+    )
+    for axis in more:
+        if axis.key in ("seed", "platform"):
+            raise InputError(
+                f"--vary can't vary {axis.key!r}", hint=f"--{axis.key}s" if axis.key == "seed" else "-p"
+            )
+        if any(other.key == axis.key for other in axes):
+            raise InputError(f"{axis.key!r} is varied twice")
+        axes.append(axis)
+    threshold = values.get("threshold", 10.0)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not threshold > 0:
+        raise InputError(f"threshold: expected a positive number of seconds, found {threshold!r}")
+    return Plan(
+        platforms=tuple(values.get("platform") or ()),
+        workloads=tuple(values.get("workload") or ()),
+        treatments=tuple(axes),
+        seeds=parse_seeds(values.get("seeds", 30)),
+        baseline=values.get("baseline"),
+        base=dict(values.get("configuration") or {}),
+        resample=str(values.get("resample") or "none"),
+        null=bool(values.get("null", False)),
+        dynamic_jobs=values.get("dynamic_jobs"),
+        threshold=float(threshold),
+    )

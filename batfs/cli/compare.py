@@ -1,0 +1,186 @@
+"""``batfs compare``: policies over workloads and seeds, with statistics and a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from batfs import files
+from batfs.errors import InputError
+
+HELP = """\
+Compare policies: every combination of the settings given, each with every seed, on all cores; then tables,
+paired statistics with confidence intervals, and an HTML report.
+
+A seed is what a policy's random draws begin with. A policy without random draws gives the same run under
+every
+seed; with --resample each seed also draws a workload of its own, the same one for every policy, so that a
+difference can be told from luck with one list of jobs.
+
+Killed at any moment and called again, it does only what is missing; the results are the same bytes.
+
+examples:
+  batfs compare -p platforms/taurus_storage.xml -w workloads/io.json --policy random --policy worst_fit
+  batfs compare -p P.xml -w A.json -w B.json --policy worst_fit --queue fcfs --queue easy --resample blocks
+  batfs compare -p P.xml -w W.json --policy lustre --vary filesystems.lustre.stripe_count=1,2,4 --seeds 10
+  batfs compare --config campaign.toml -o out/campaign --executor dask://127.0.0.1:8786
+"""
+
+EPILOG = """\
+results, in the directory of -o:
+  report.html, figures/    for people               runs.parquet, jobs.parquet   a row per run, per job
+  summary.csv              treatment x figure, with intervals and differences to the baseline
+  conclusions.txt          a sentence per comparison failures.csv                 failed runs and their
+  commands
+  runs/                    each run's own files      provenance.json, inputs/     what was compared
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``batfs compare``."""
+    parser.epilog = EPILOG
+    what = parser.add_argument_group("what is compared (each flag may be repeated)")
+    what.add_argument("-p", "--platform", action="append", metavar="FILE", help="SimGrid platform")
+    what.add_argument("-w", "--workload", action="append", metavar="FILE", help="Batsim workload")
+    what.add_argument("--policy", action="append", metavar="NAME[:k=v,...]", help="allocation policy")
+    what.add_argument("--queue", action="append", metavar="NAME[:k=v,...]", help="queue policy")
+    what.add_argument("--filesystem", action="append", metavar="[FS=]MODEL", help="file-system model")
+    what.add_argument(
+        "--vary",
+        action="append",
+        metavar="KEY=A,B,C",
+        help="any key of the scheduler's configuration, such as node_selection or filesystems.lustre.policy; "
+        "values that hold commas are separated by semicolons",
+    )
+    what.add_argument("--seeds", metavar="N|A-B|A,B", help="how many seeds, or which [30: the seeds 1 to 30]")
+    what.add_argument(
+        "--resample",
+        metavar="HOW",
+        help="a workload per seed: none, shake[:amount=0.1] (submission times), "
+        "blocks[:length=50] (jobs) [none]",
+    )
+    what.add_argument("--config", metavar="FILE", help="the whole comparison in TOML; flags win over it")
+    how = parser.add_argument_group("statistics")
+    how.add_argument("--baseline", metavar="LABEL", help="what the others are compared to [the first]")
+    how.add_argument(
+        "--null",
+        action="store_true",
+        default=None,
+        help="run the baseline twice with other seeds, as a check",
+    )
+    how.add_argument("--threshold", type=float, metavar="SECONDS", help="of bounded slowdown [10]")
+    run_ = parser.add_argument_group("running")
+    run_.add_argument("-o", "--output", default="out/compare", metavar="DIR", help="results [out/compare]")
+    run_.add_argument("-j", "--jobs", type=int, metavar="N", help="processes [all cores]")
+    run_.add_argument(
+        "--executor", metavar="WHERE", help="local, dask://HOST:PORT, dask://FILE, dask://local"
+    )
+    run_.add_argument(
+        "--dynamic-jobs",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let the scheduler send jobs of its own (staging); default: as 'batfs run'",
+    )
+    run_.add_argument("--title", default="batfs comparison", metavar="TEXT", help="the report's title")
+    run_.add_argument(
+        "--formats",
+        default="png,svg,pdf",
+        metavar="LIST",
+        help="figure formats [png,svg,pdf]; 'none': no figures",
+    )
+    run_.add_argument("--no-report", action="store_true", help="tables only")
+    run_.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the comparison; 0, 1 when runs failed, 2 for bad input."""
+    from batfs.campaign.engine import run_campaign
+    from batfs.campaign.plan import make_plan
+    from batfs.campaign.results import collect, write_campaign
+    from batfs.cli.report import figure_formats
+
+    formats = figure_formats(args.formats)
+    plan = make_plan(_values(args))
+    if args.jobs is not None and args.jobs < 1:
+        raise InputError(f"--jobs {args.jobs}: expected at least 1")
+
+    def say(sentence: str) -> None:
+        print(f"batfs compare: {sentence}", file=sys.stderr, flush=True)
+
+    root = Path(args.output)
+    finished = run_campaign(plan, root, executor=args.executor, jobs=args.jobs, say=say)
+    comparison = collect(finished)
+    write_campaign(finished, comparison)
+    if args.json:
+        print(comparison.summary.to_json(orient="records", indent=2))
+    elif comparison.results:
+        _print(comparison)
+    for failure in finished.failures:
+        where = f" on {failure.context}" if failure.context else ""
+        say(f"failed: {failure.label}{where}, seed {failure.seed}: {failure.error}")
+        print(f"  repeat it: {failure.command}", file=sys.stderr)
+    if comparison.results and not args.no_report:
+        comparison.report(root / "report.html", title=args.title)
+        if formats:
+            files.check_writable(root / "figures")
+            comparison.figures().save(root / "figures", formats)
+        say(f"results in {root}; open {root / 'report.html'}")
+    else:
+        say(f"results in {root}")
+    return 1 if finished.failures else 0
+
+
+def _values(args: argparse.Namespace) -> dict[str, Any]:
+    """What the file says, and the flags over it."""
+    from batfs.campaign.plan import Axis, parse_vary, read_plan
+
+    values = read_plan(args.config) if args.config else {}
+    for key in (
+        "platform",
+        "workload",
+        "policy",
+        "queue",
+        "filesystem",
+        "seeds",
+        "resample",
+        "baseline",
+        "null",
+    ):
+        given = getattr(args, key)
+        if given is not None:
+            values[key] = given
+    for key in ("threshold", "dynamic_jobs"):
+        if getattr(args, key) is not None:
+            values[key] = getattr(args, key)
+    if args.vary:
+        flags = parse_vary(args.vary)
+        named = {axis.key for axis in flags}
+        file = values.get("vary") or {}
+        kept = [Axis(k, tuple(v) if isinstance(v, list) else (v,)) for k, v in file.items() if k not in named]
+        values["vary"] = [*kept, *flags]
+    return values
+
+
+def _print(comparison: Any) -> None:
+    from batfs.report.tables import text_table
+
+    header, rows = comparison.table()
+    groups = comparison.groups
+    # beside one another while that fits, else one block per setting
+    if len(groups) <= 3:
+        print(text_table(header, rows))
+    else:
+        short = [[row[0], *(cell.partition(" [")[0] for cell in row[1:])] for row in rows]
+        print(text_table(header, short))
+    said = comparison.conclusions()
+    if len(groups) > 1:
+        print()
+        print(
+            "\n".join(f"- {line}" for line in said)
+            or f"No difference to {comparison.baseline} is established."
+        )
+        rest = len(comparison.conclusions(all_of_them=True)) - len(said)
+        if said and rest:
+            print(f"- {rest} other comparisons establish no difference (conclusions.txt has them).")

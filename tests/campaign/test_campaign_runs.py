@@ -1,0 +1,323 @@
+"""Whole comparisons: results, resuming, killing, failing, other executors."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pd = pytest.importorskip("pandas", reason="the extra 'report' is not installed")
+
+import batfs  # noqa: E402
+from batfs.campaign.plan import NULL_SUFFIX  # noqa: E402
+from batfs.cli.main import main  # noqa: E402
+from batfs.errors import InputError  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = """
+from batfs.errors import InputError
+
+
+class Broken:
+    '''Fails under one seed, crashes under another.'''
+
+    def __init__(self, **options):
+        pass
+
+    def choose(self, view, request, rng):
+        import os
+        state = rng.getstate()[1][0]
+        {act}
+"""
+
+
+def words(machine: Path, jobs: Path, *more: str) -> list[str]:
+    base = [
+        "compare",
+        "-p",
+        str(machine),
+        "-w",
+        str(jobs),
+        "--policy",
+        "random",
+        "--policy",
+        "worst_fit",
+        "-j",
+        "2",
+    ]
+    return [*base, "--no-report", *more]
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    """Every file of a campaign but its lock, by path."""
+    paths = (path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, machine: Path, jobs: Path) -> Path:
+    """A finished campaign of 2 policies x 8 seeds."""
+    directory = tmp_path_factory.mktemp("whole") / "c"
+    assert main(words(machine, jobs, "--seeds", "8", "-o", str(directory))) == 0
+    return directory
+
+
+def test_tables(whole: Path, machine: Path, jobs: Path) -> None:
+    runs = pd.read_parquet(whole / "runs.parquet")
+    assert list(runs["treatment"]) == ["random"] * 8 + ["worst_fit"] * 8
+    assert list(runs["seed"]) == [*range(1, 9)] * 2
+    rows = pd.read_parquet(whole / "jobs.parquet")
+    assert len(rows) == 16 * 60
+    means = rows.groupby(["treatment", "seed"])["waiting_time"].mean().to_list()
+    assert means == pytest.approx(runs["mean_waiting_time"].to_list())
+    summary = pd.read_csv(whole / "summary.csv")
+    row = summary[(summary["treatment"] == "worst_fit") & (summary["figure"] == "mean_waiting_time")].iloc[0]
+    by = runs.groupby("treatment")["mean_waiting_time"].mean()
+    assert row["difference"] == pytest.approx(by["worst_fit"] - by["random"])
+    assert (whole / "conclusions.txt").read_text().count("\n") >= 10
+    provenance = json.loads((whole / "provenance.json").read_text())
+    assert {item["name"] for item in provenance["inputs"].values()} == {str(machine), str(jobs)}
+    assert len(provenance["runs"]) == 16
+    assert not (whole / "failures.csv").exists()
+
+
+def test_seeds_matter_where_the_policy_draws(whole: Path) -> None:
+    runs = pd.read_parquet(whole / "runs.parquet")
+    spread = runs.groupby("treatment")["mean_turnaround_time"].nunique()
+    assert spread["random"] > 1
+    assert spread["worst_fit"] == 1
+
+
+def test_again_runs_nothing(whole: Path, machine: Path, jobs: Path) -> None:
+    before = tree(whole)
+    times = {path: path.stat().st_mtime_ns for path in (whole / "runs").rglob("*")}
+    assert main(words(machine, jobs, "--seeds", "8", "-o", str(whole))) == 0
+    assert tree(whole) == before
+    assert {path: path.stat().st_mtime_ns for path in (whole / "runs").rglob("*")} == times
+
+
+def test_more_seeds_and_a_lost_run(
+    tmp_path: Path, whole: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs taken away are run again, half-written ones are swept, runs of fewer seeds are used for more."""
+    copy = tmp_path / "c"
+    shutil.copytree(whole, copy)
+    lost = sorted((copy / "runs").iterdir())[3]
+    lost.rename(lost.with_name(f".partial-{lost.name}"))
+    assert main(words(machine, jobs, "--seeds", "8", "-o", str(copy))) == 0
+    assert "15 runs are there already, 1 are missing" in capsys.readouterr().err
+    assert tree(copy) == tree(whole)
+    assert main(words(machine, jobs, "--seeds", "9", "-o", str(copy))) == 0
+    assert "16 runs are there already, 2 are missing" in capsys.readouterr().err
+
+
+def test_a_changed_input_is_noticed(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "jobs.json"
+    mine.write_bytes(jobs.read_bytes())
+    directory = tmp_path / "c"
+    assert main(words(machine, mine, "--seeds", "2", "-o", str(directory))) == 0
+    value = json.loads(mine.read_text())
+    value["jobs"] = value["jobs"][:20]
+    mine.write_text(json.dumps(value))
+    assert main(words(machine, mine, "--seeds", "2", "-o", str(directory))) == 0
+    assert "4 runs" in capsys.readouterr().err
+    assert len(pd.read_parquet(directory / "jobs.parquet")) == 4 * 20
+    assert len(list((directory / "runs").iterdir())) == 8
+
+
+def test_two_at_once_are_refused(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import fcntl
+
+    directory = tmp_path / "c"
+    directory.mkdir()
+    with open(directory / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main(words(machine, jobs, "--seeds", "2", "-o", str(directory))) == 1
+    assert "another 'batfs compare' is running" in capsys.readouterr().err
+
+
+def test_a_failing_run_is_told_and_the_others_go_on(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(PLUGIN.format(act="raise ValueError('no')"))
+    directory = tmp_path / "c"
+    more = ["--policy", f"{plugin}:Broken", "--seeds", "2", "-o", str(directory)]
+    assert main(words(machine, jobs, *more)) == 1
+    said = capsys.readouterr().err
+    assert "failed:" in said
+    assert f"--policy {plugin}:Broken --seed 1" in said
+    assert set(pd.read_parquet(directory / "runs.parquet")["treatment"]) == {"random", "worst_fit"}
+    failures = pd.read_csv(directory / "failures.csv")
+    assert len(failures) == 2
+    assert failures["command"].str.startswith("batfs run -p ").all()
+
+
+@pytest.mark.slow
+def test_a_crashing_worker_takes_nothing_with_it(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "crash.py"
+    plugin.write_text(PLUGIN.format(act="os._exit(9)"))
+    directory = tmp_path / "c"
+    more = ["--policy", f"{plugin}:Broken", "--seeds", "3", "-o", str(directory)]
+    assert main(words(machine, jobs, *more)) == 1
+    assert "its process died" in capsys.readouterr().err
+    assert len(pd.read_parquet(directory / "runs.parquet")) == 6
+
+
+@pytest.mark.parametrize(
+    "more, says",
+    [
+        (["--policy", "best_fti"], "best_fti"),
+        (["--vary", "node_selektion=a"], "did you mean 'node_selection'"),
+        (["--executor", "slurm"], "unknown executor 'slurm'"),
+        (["--seeds", "none"], "are no seeds"),
+        (["--baseline", "lustre"], "unknown baseline 'lustre'"),
+        (["--resample", "blok"], "unknown way of resampling"),
+        (["--config", "/nowhere.toml"], "/nowhere.toml"),
+    ],
+)
+def test_bad_input(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str], more: list[str], says: str
+) -> None:
+    code = main(words(machine, jobs, "--seeds", "1", "-o", str(tmp_path / "c"), *more))
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    # an unknown policy is only known where runs are done: each of its runs fails
+    assert code == (1 if "best_fti" in says else 2)
+
+
+def test_any_executor(machine: Path, jobs: Path, whole: Path) -> None:
+    """Threads are an Executor as well; the workers get the files with the task."""
+    with ThreadPoolExecutor(2) as threads:
+        found = batfs.compare(
+            machine, jobs, policy=["random", "worst_fit"], seeds=2, executor=threads, progress=False
+        )
+    expected = pd.read_parquet(whole / "runs.parquet").query("seed <= 2")
+    assert found.runs["makespan"].to_list() == expected["makespan"].to_list()
+    assert "random" in repr(found)
+    assert "<table>" in found._repr_html_()
+
+
+def test_null_comparison(machine: Path, jobs: Path) -> None:
+    """The same policy under other seeds, as a setting of its own: nothing may be called a difference."""
+    found = batfs.compare(machine, jobs, policy="random", seeds=12, null=True, jobs=2, progress=False)
+    again = [row for row in found.compared if row.label == "random" + NULL_SUFFIX]
+    assert len(again) > 8
+    assert sum(row.difference.distinct > 1 for row in again) > 5  # the runs do differ
+    assert not any(row.found for row in again)
+
+
+def test_resampled_seeds_share_workloads(machine: Path, jobs: Path) -> None:
+    found = batfs.compare(
+        machine,
+        jobs,
+        policy=["worst_fit", "best_fit"],
+        seeds=6,
+        resample="blocks:length=10",
+        jobs=2,
+        progress=False,
+    )
+    submitted = found.jobs.groupby(["treatment", "seed"])["submission_time"].max().unstack()
+    assert submitted.loc["worst_fit"].tolist() == submitted.loc["best_fit"].tolist()
+    assert submitted.loc["worst_fit"].nunique() == 6
+    assert found.runs.query("treatment == 'worst_fit'")["makespan"].nunique() == 6
+
+
+def test_simulate(tmp_path: Path, machine: Path, jobs: Path, whole: Path) -> None:
+    """One run from Python is the run of the campaign, and its tables read in one line."""
+    run = batfs.simulate(machine, jobs, policy="random", seed=3, output=tmp_path / "one")
+    assert len(run.jobs) == 60
+    assert run.io["read_bytes"].sum() == sum(
+        profile["io_reads"] for profile in json.loads(jobs.read_text())["profiles"].values()
+    )
+    folder = next((whole / "runs").glob("random-seed3-*"))
+    for name in ("jobs", "io_jobs", "storage_states"):
+        assert (tmp_path / f"one_{name}.csv").read_bytes() == (folder / f"run_{name}.csv").read_bytes()
+    assert "mean waiting time" in run._repr_html_()
+    figure = run.figures().gantt()
+    assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="unknown key 'polcy'"):
+        batfs.simulate(machine, jobs, polcy="random")
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments(tmp_path: Path, whole: Path, machine: Path, jobs: Path) -> None:
+    """kill -9 of the campaign ten times, at random moments of its life, then one call that finishes it:
+    the same
+    bytes in every file as undisturbed. Nothing of it lives on."""
+    draw = random.Random(20)
+    command = [sys.executable, "-m", "batfs", *words(machine, jobs, "--seeds", "8")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(batfs.__file__).parents[1])])}
+    kills = 0
+    directory = tmp_path / "c0"
+    counts = []
+    while kills < 10:
+        process = subprocess.Popen(
+            [*command, "-o", str(directory)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout=draw.uniform(0.4, 2.5))
+            # it was quicker: that one is finished, another begins
+            assert process.returncode == 0
+            assert tree(directory) == tree(whole)
+            directory = tmp_path / f"c{kills}{len(counts)}"
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        counts.append(len(list((directory / "runs").glob("[!.]*"))) if directory.is_dir() else 0)
+        assert _gone(process.pid)
+    done = subprocess.run(
+        [*command, "-o", str(directory)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert tree(directory) == tree(whole)
+    assert any(0 < count < 16 for count in counts), (
+        counts
+    )  # some kill fell between the first run and the last
+
+
+def _gone(session: int) -> bool:
+    """Whether no process of the session lives (workers end with the campaign; give them a moment)."""
+    for _ in range(100):
+        alive = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parts = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(parts[3]) == session and parts[0] != "Z":
+                alive.append(stat.parent.name)
+        if not alive:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+def test_a_dask_cluster(tmp_path: Path, whole: Path, machine: Path, jobs: Path) -> None:
+    """The same campaign on a Dask cluster: the same bytes."""
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    directory = tmp_path / "c"
+    assert main(words(machine, jobs, "--seeds", "8", "-o", str(directory), "--executor", "dask://local")) == 0
+    assert tree(directory) == tree(whole)

@@ -7,6 +7,7 @@ code it can't report) batfs refuses. Members no type knows are kept and forwarde
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any, Final
@@ -155,8 +156,9 @@ def _parallel(obj: Object, place: str) -> Parallel:
 
 def _numbers(values: list[Json], place: str) -> tuple[FloatArray, bytes | None]:
     """A read-only float64 array of a JSON array, and which of its numbers are integers (None: none)."""
-    kinds = set(map(type, values))
-    if not kinds <= {int, float}:
+    kinds = list(map(type, values))
+    integers = kinds.count(int)
+    if integers + kinds.count(float) != len(kinds):
         at = next(i for i, value in enumerate(values) if type(value) not in (int, float))
         wrong(values[at], "a number", f"{place}[{at}]")
     array = np.array(values, dtype=np.float64)
@@ -164,11 +166,14 @@ def _numbers(values: list[Json], place: str) -> tuple[FloatArray, bytes | None]:
         at = int(np.flatnonzero(~((array >= 0) & (array < np.inf)))[0])
         wrong(values[at], "a finite number that is not negative", f"{place}[{at}]")
     array.setflags(write=False)
-    if int not in kinds:
+    if integers == 0:
         return array, None
-    if float not in kinds:
-        return array, b"\1" * len(values)
-    return array, bytes(map(isinstance, values, repeat(int)))
+    if integers == len(kinds):
+        return array, b"\1" * integers
+    zero = array == 0  # the usual mixture: zeros written as 0, volumes as doubles
+    if np.count_nonzero(zero) == integers and all(kinds[i] is int for i in np.flatnonzero(zero).tolist()):
+        return array, zero.tobytes()
+    return array, bytes(map(operator.is_, kinds, repeat(int)))
 
 
 def _pfs(obj: Object, place: str) -> ParallelHomogeneousPfs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -69,7 +69,9 @@ class SwfLog:
     nodes: int | None  # of the machine, from the header
 
 
-def read_swf(path: str | Path, options: SwfOptions, report: Report) -> SwfLog:
+def read_swf(
+    path: str | Path, options: SwfOptions, report: Report, progress: Callable[[int], None] | None = None
+) -> SwfLog:
     """The jobs of an SWF file (``.gz`` too) after the cleaning rules, each counted in ``report``:
 
     - a partial execution (status 2, 3, 4) is left out, since another line stands for the whole job;
@@ -78,19 +80,27 @@ def read_swf(path: str | Path, options: SwfOptions, report: Report) -> SwfLog:
     - a run time of 0 (less than the log can tell) becomes 1 second;
     - a requested time that is unknown or 0 is none.
 
-    InputError names the line of anything that isn't SWF.
+    ``progress`` is told the lines read so far. InputError names the line of anything that isn't SWF.
     """
     header: dict[str, str] = {}
-    rows: list[tuple[int, list[float]]] = []
+    jobs: list[RecordedJob] = []
+    per_node = options.processors_per_node
     with _open(path) as stream:
         for number, line in enumerate(stream, start=1):
             if line.startswith(";"):
                 _header_line(line, header)
-            elif line.strip():
-                rows.append((number, _numbers(line, path, number)))
-    per_node = options.processors_per_node or _per_node(header)
-    jobs = [job for row in rows if (job := _job(row[1], options, per_node, report, path, row[0])) is not None]
-    report.records = len(rows)
+                continue
+            if not line.strip():
+                continue
+            if per_node is None:  # the header stands before the first job
+                per_node = _per_node(header)
+            report.records += 1
+            job = _job(_numbers(line, path, number), options, per_node, report, path, number)
+            if job is not None:
+                jobs.append(job)
+            if progress is not None and number % 1000 == 0:
+                progress(number)
+    per_node = per_node or _per_node(header)
     report.clock = _clock(header)
     return SwfLog(header, jobs, _machine(header, per_node))
 

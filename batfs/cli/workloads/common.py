@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -72,6 +73,23 @@ def machine(args: argparse.Namespace) -> MachineFacts | None:
             sizes[name] = None if size is None or before is None else before + parse_size(size)
     speed = min(platform.hosts[node.host].speed for node in numbered.compute)
     return MachineFacts(numbered.nb_compute, speed, sizes)
+
+
+class Progress:
+    """``1200 of 3000 logs read`` on standard error: on a terminal only, after two seconds."""
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self._what = what
+        self._total = total
+        self._begin = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() - self._begin < 2 or not sys.stderr.isatty():
+            return
+        of = "" if self._total is None else f" of {self._total}"
+        print(
+            f"\r{done}{of} {self._what}", end="\n" if done == self._total else "", file=sys.stderr, flush=True
+        )
 
 
 def write(workload: Workload, output: Path | None) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from pathlib import Path
 
-from batfs.cli.workloads import convert
+from batfs.cli.workloads import common, convert
 from batfs.errors import InputError
 from batfs.workload.darshan import DarshanOptions, find_logs, read_logs, to_jobs
 from batfs.workload.recorded import Report
@@ -75,20 +73,7 @@ def run(args: argparse.Namespace) -> int:
     scheduler = None if args.jobs is None else read_scheduler_log(args.jobs, args.zone, report)
     report.records = 0
     paths = find_logs(args.logs)
-    jobs = to_jobs(read_logs(paths, report, _Progress(len(paths))), scheduler, options, report)
+    jobs = to_jobs(
+        read_logs(paths, report, common.Progress("logs read", len(paths))), scheduler, options, report
+    )
     return convert.finish(args, jobs, None, report)
-
-
-class _Progress:
-    """Logs read so far, on a terminal only and from the second second on."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._begin = time.monotonic()
-        self._shown = False
-
-    def __call__(self, done: int) -> None:
-        if not sys.stderr.isatty() or time.monotonic() - self._begin < 2:
-            return
-        end = "\r" if done < self._total else "\n"
-        print(f"{done} of {self._total} logs read", end=end, file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from batfs.cli.workloads import convert
+from batfs.cli.workloads import common, convert
 from batfs.workload.recorded import Report
 from batfs.workload.swf import SwfOptions, read_swf
 
@@ -43,5 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     report = Report(args.log.name)
-    log = read_swf(args.log, SwfOptions(args.size, args.processors_per_node), report)
+    options = SwfOptions(args.size, args.processors_per_node)
+    log = read_swf(args.log, options, report, common.Progress("lines read"))
     return convert.finish(args, log.jobs, log.nodes, report)

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import select
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +72,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def read(self, path: Path) -> dict[str, Any]:
         process = self._process or self._start()
@@ -90,15 +95,23 @@ class _Reader:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "batfs.workload.darshan_log"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._scratch = tempfile.TemporaryDirectory(prefix="batfs-darshan-")
+        command = [sys.executable, "-m", "batfs.workload.darshan_log", self._scratch.name]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         return self._process
 
     def close(self) -> None:
+        """End the program and the child that may be at a log, and remove what they left."""
         if self._process is not None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
             self._process = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
 
 def _digest(path: Path) -> bytes:

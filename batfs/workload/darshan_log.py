@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,10 +178,10 @@ def main() -> None:
     except ImportError:
         print('{"missing": true}', flush=True)
         return
-    with tempfile.TemporaryDirectory(prefix="batfs-darshan-") as scratch:
-        for line in sys.stdin.buffer:
-            sys.stdout.buffer.write(orjson.dumps(answer(orjson.loads(line), scratch)) + b"\n")
-            sys.stdout.buffer.flush()
+    scratch = sys.argv[1]  # a folder of the caller's, who removes it
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(orjson.dumps(answer(orjson.loads(line), scratch)) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

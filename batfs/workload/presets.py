@@ -11,23 +11,24 @@ from batfs.workload.synth import FileSystemShare, SynthOptions, synthesize
 GB: Final = 10**9
 
 # 300 jobs for platforms/taurus_storage.xml: 16 nodes, five file systems. Volumes are scaled to what each can
-# carry, so that none is idle and the slow ones (the local disks, the NFS server) are crowded at times.
+# carry, so that half of the jobs last longer for their I/O, some wait for space in the burst buffers or the
+# NVMe pool, and policies differ; no job's bytes exceed one of the burst buffers' or the pool's devices.
 IO: Final = SynthOptions(
     jobs=300,
     nodes=16,
     seed=2026,
-    load=0.7,
+    load=0.5,
     daily_cycle=False,
     shortest=20,
-    longest=7200,
+    longest=3600,
     speed=1e9,
-    io="rate:median=20MBps,sigma=1.2",
+    io="rate:median=150MBps,sigma=1.0",
     filesystems=(
-        FileSystemShare("disk", weight=2, scale=0.5, most=30 * GB),
-        FileSystemShare("nfs", weight=2, scale=0.4, most=40 * GB),
-        FileSystemShare("lustre", weight=4, scale=1.5, most=200 * GB),
-        FileSystemShare("bb", weight=2, scale=1.0, most=60 * GB),
-        FileSystemShare("nvme", weight=2, scale=1.0, most=60 * GB),
+        FileSystemShare("disk", weight=2, scale=0.8, most=60 * GB),
+        FileSystemShare("nfs", weight=2, scale=1.2, most=60 * GB),
+        FileSystemShare("lustre", weight=3, scale=5, most=400 * GB),
+        FileSystemShare("bb", weight=4, scale=20, most=100 * GB),
+        FileSystemShare("nvme", weight=3, scale=20, most=80 * GB),
     ),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,11 @@ def test_file_systems_phases_and_operations_of_a_job(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "header", "empty", "zeros", "text"])
 def test_a_damaged_log_is_named_skipped_and_counted(
-    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     data = bytearray(EXAMPLE.read_bytes())
     data = {
         "cut": data[: len(data) // 2],
@@ -97,6 +101,7 @@ def test_a_damaged_log_is_named_skipped_and_counted(
     assert report["notes"][0].startswith("bad.darshan: damaged: ")
     assert read_workload(out).extra["converted"]["left_out"] == report["left_out"]
     assert sorted(path.name for path in logs.iterdir()) == ["bad.darshan", "good.darshan"]
+    assert not list(scratch.iterdir())
 
 
 def test_the_same_log_twice_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

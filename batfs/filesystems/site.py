@@ -49,7 +49,9 @@ class FileSystems:
         defaults: tuple[str, str],
         *,
         dynamic_jobs: bool,
+        platform: Topology | None = None,
     ) -> None:
+        self.platform = platform
         self.storages = tuple(storages)
         self.position = {storage.id: k for k, storage in enumerate(self.storages)}
         self.models = dict(sorted(models.items()))
@@ -238,7 +240,7 @@ def make_filesystems(
         )
         models[name] = make_model(str(spec), setup)
     defaults = _defaults(config.get("default_filesystem"), siblings)
-    return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs)
+    return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs, platform=platform)
 
 
 def _overridden(storage: Resource, more: Mapping[str, Any] | None) -> Resource:

@@ -29,6 +29,7 @@ from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.storages import with_overrides
 from batfs.scheduling.view import NODES, PassView
 from batfs.scheduling.waits import StorageWaits
+from batfs.storage.topology import PlatformNetwork
 from batfs.workload.model import IoProfile
 
 # Batsim aborts when the time asked for has passed on its clock by the time it handles the message, and every
@@ -149,6 +150,10 @@ class Scheduler:
             node_order=config.node_order,
             node_selection=config.node_selection,
         )
+        platform = getattr(self.files, "platform", None)
+        if platform is not None:  # what the policies locality and max_bandwidth go by
+            names = [storage.name for storage in storages]
+            self.machine.view.network = PlatformNetwork(platform, names, self.machine.transfers)
         self._profiles = dict(event.profiles)
         self._view = PassView(self.machine, self.files, self.queue, self.running, self.rng, self._held_back)
         self._observer.begins(self.machine.ledger.storages, self.machine.storage_ids)

@@ -184,20 +184,20 @@ def play(script: list[tuple], binding: bool) -> None:  # type: ignore[type-arg]
         ledger.validate()
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(steps)
 def test_the_ledger_agrees_with_a_timeline(script: list[tuple]) -> None:  # type: ignore[type-arg]
     play(script, binding=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(steps)
 def test_and_when_ends_are_promises(script: list[tuple]) -> None:  # type: ignore[type-arg]
     play(script, binding=False)
 
 
 @pytest.mark.slow
-@settings(max_examples=6000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(steps, st.booleans())
 def test_thousands_of_scenarios(script: list[tuple], binding: bool) -> None:  # type: ignore[type-arg]
     play(script, binding)

@@ -1,0 +1,105 @@
+"""Distances and bandwidths left, from a platform file."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from batfs.errors import InputError
+from batfs.platform import load_platform
+from batfs.storage.interface import Share, SpaceRequest, Storage
+from batfs.storage.ledger import Ledger
+from batfs.storage.policies import make_policy
+from batfs.storage.topology import PlatformNetwork
+from batfs.storage.view import SystemView
+
+# s0 is near a, s1 behind a slow link as well; s2 is behind a FATPIPE
+PLATFORM = """<?xml version='1.0'?>
+<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">
+<platform version="4.1">
+  <zone id="z" routing="Full">
+    <host id="a" speed="1Gf"/> <host id="b" speed="1Gf"/>
+    <host id="s0" speed="1f"/> <host id="s1" speed="1f"/> <host id="s2" speed="1f"/>
+    <link id="near" bandwidth="100MBps" latency="1ms"/>
+    <link id="slow" bandwidth="60MBps" latency="2ms"/>
+    <link id="fat" bandwidth="80MBps" latency="4ms" sharing_policy="FATPIPE"/>
+    <route src="a" dst="s0"><link_ctn id="near"/></route>
+    <route src="a" dst="s1"><link_ctn id="near"/><link_ctn id="slow"/></route>
+    <route src="a" dst="s2"><link_ctn id="fat"/></route>
+    <route src="b" dst="s0"><link_ctn id="slow"/></route>
+    <route src="b" dst="s1"><link_ctn id="slow"/></route>
+    <route src="b" dst="s2"><link_ctn id="fat"/></route>
+  </zone>
+</platform>
+"""
+NAMES = ["s0", "s1", "s2"]
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> tuple[PlatformNetwork, np.ndarray]:
+    file = tmp_path / "p.xml"
+    file.write_text(PLATFORM)
+    transfers = np.zeros(3, dtype=np.int64)
+    return PlatformNetwork(load_platform(file), NAMES, transfers), transfers
+
+
+def test_distances_are_mean_latencies(network: tuple[PlatformNetwork, np.ndarray]) -> None:
+    net, _ = network
+    assert net.distance(["a"]) == pytest.approx([1e-3, 3e-3, 4e-3])
+    assert net.distance(["a", "b"]) == pytest.approx([1.5e-3, 2.5e-3, 4e-3])
+    assert net.distance([]) is None
+
+
+def test_bandwidth_left_on_the_worst_link(network: tuple[PlatformNetwork, np.ndarray]) -> None:
+    net, transfers = network
+    assert net.residual_bandwidth(["a"]) == pytest.approx([100e6, 60e6, 80e6])
+    transfers[:] = [1, 1, 5]
+    # from a: near carries 2 (s0, s1), slow 1; the FATPIPE is shared by nobody
+    assert net.residual_bandwidth(["a"]) == pytest.approx([100e6 / 3, 30e6, 80e6])
+    # from b too: slow carries 2
+    assert net.residual_bandwidth(["a", "b"]) == pytest.approx([20e6, 20e6, 80e6])
+    assert net.residual_bandwidth([]) is None
+
+
+def test_policies_go_by_it(network: tuple[PlatformNetwork, np.ndarray]) -> None:
+    net, transfers = network
+    view = SystemView(
+        Ledger(Storage(i, n, 10) for i, n in enumerate(NAMES)), transfers=transfers, network=net
+    )
+
+    def choose(policy: str, near: str) -> Share:
+        choice = make_policy(policy).choose(view, SpaceRequest(1, 0.0, near=(near,)), random.Random(0))
+        assert choice is not None
+        return choice[0]
+
+    assert choose("locality", "a").index == 0
+    assert choose("max_bandwidth", "a").index == 0
+    transfers[0] = 1
+    assert choose("max_bandwidth", "a").index == 2
+    assert choose("locality", "b").index == 0  # 0 and 1 are as near: the lower
+
+
+def test_a_storage_the_platform_does_not_have(tmp_path: Path) -> None:
+    file = tmp_path / "p.xml"
+    file.write_text(PLATFORM)
+    with pytest.raises(InputError, match=r"unknown host of the platform file 's9'; known"):
+        PlatformNetwork(load_platform(file), ["s9"], np.zeros(1, dtype=np.int64))
+
+
+def test_no_route_is_infinitely_far() -> None:
+    class Islands:
+        host_index = {"a": 0, "s0": 1, "s1": 2}  # noqa: RUF012
+        links = [SimpleNamespace(bandwidth=5e6, fatpipe=False)]  # noqa: RUF012
+
+        def route(self, src: int, dst: int) -> SimpleNamespace:
+            if 2 in (src, dst):
+                raise InputError("no route")
+            return SimpleNamespace(links=(0, 0), latency=1e-3)
+
+    net = PlatformNetwork(Islands(), ["s0", "s1"], np.array([1, 0]))
+    assert net.distance(["a"]).tolist() == [1e-3, np.inf]
+    assert net.residual_bandwidth(["a"]).tolist() == [2.5e6, 0.0]

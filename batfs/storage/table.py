@@ -51,6 +51,7 @@ class StorageTable(Sequence[Storage]):
         self.groups = _integers([numbers.setdefault(s.group, len(numbers)) for s in self._rows])
         self.group_names = tuple(numbers)
         self._filled: dict[str, NDArray[np.float64]] = {}
+        self._server_limits: bool | None = None
 
     def bandwidths(self, kind: Literal["read", "write", "network"], otherwise: float) -> NDArray[np.float64]:
         """One of the columns with what is unknown as the mean of the known, or ``otherwise`` if none is."""
@@ -63,6 +64,18 @@ class StorageTable(Sequence[Storage]):
             found = self._filled[key] = np.where(unknown, mean, column)
             found.flags.writeable = False
         return found
+
+    @property
+    def server_can_limit(self) -> bool:
+        """Whether some server's network, less the read bandwidths of all its disks, is slower than one of
+        them writes (what is unknown filled in as by ``worst_case``)."""
+        if self._server_limits is None:
+            reads = self.bandwidths("read", 0.0)
+            network, writes = self.bandwidths("network", np.inf), self.bandwidths("write", 1.0)
+            taken = np.bincount(self.groups, weights=reads, minlength=len(self.group_names))
+            left = network - taken[self.groups]
+            self._server_limits = not bool(((left > 0.0) & (left >= writes)).all())
+        return self._server_limits
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -106,7 +106,9 @@ def expected_bandwidth(view: StorageView, request: SpaceRequest) -> FloatArray:
     else:
         shared = longest / duration
     disk = storages.bandwidths("write", 1.0)
-    disk = (1.0 - shared) * disk + shared * disk / (n + 1)
+    disk = disk * (1.0 - shared * (n / (n + 1)))  # the formula's first form, put shorter
+    if not storages.server_can_limit:
+        return disk
     groups, m = storages.groups, len(storages.group_names)
     busy = n > 0
     busy_disks = np.bincount(groups, weights=busy, minlength=m)

@@ -56,6 +56,10 @@ class RoundRobin(Policy):
             return chosen
         places = self._places(view)
         turns = (places[among] - self._last - 1) % len(places)
+        if count == 1:
+            index = int(among[turns.argmin()])
+            self._last = int(places[index])
+            return (index,)
         chosen = [int(i) for i in among[np.argsort(turns)[:count]]]
         self._last = int(places[chosen[-1]])
         return chosen

@@ -82,56 +82,74 @@ class Lustre(Policy):
         self._round_robin = RoundRobin(over="group")
         self._penalty: FloatArray = np.zeros(0)
         self._server_penalty: FloatArray = np.zeros(0)
+        self._all: _Usable | None = None
 
     def pick(
         self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
     ) -> Sequence[int]:
         free = view.free(request.start, request.end)
-        usable = candidates(view, request)
-        most = int(free[usable].max())
-        if most - int(free[usable].min()) < self.threshold * most:
+        usable = self._usable(view, request)
+        there = free[usable.indices]
+        most = int(there.max())
+        if most - int(there.min()) < self.threshold * most:
             chosen = list(self._round_robin.pick(view, request, among, count, rng))
             for index in chosen:
-                self._charge(view, free, usable, index)
+                self._charge(there, usable, index, int(free[index]))
             return chosen
         left = among
         chosen = []
         for _ in range(count):
             index = self._draw(view, free, left, rng)
-            self._charge(view, free, usable, index)
-            left = left[left != index]
+            self._charge(there, usable, index, int(free[index]))
+            if count > 1:
+                left = left[left != index]
             chosen.append(index)
         return chosen
 
-    def _draw(self, view: StorageView, free: IntArray, among: IntArray, rng: random.Random) -> int:
-        self._sized(view)
-        penalties = self._penalty[among] + self._server_penalty[view.storages.groups[among]]
-        weights = np.maximum(0.0, free[among] - penalties)
-        sums = np.cumsum(weights)
-        total = float(sums[-1])
-        if total == 0.0:
-            return int(among[free[among].argmax()])
-        place = int(np.searchsorted(sums, rng.random() * total, side="right"))
-        return int(among[min(place, len(among) - 1)])
-
-    def _charge(self, view: StorageView, free: IntArray, usable: IntArray, index: int) -> None:
-        self._sized(view)
-        groups = view.storages.groups[usable]
-        wide = 1.0 - self.priority
-        charges = wide * free[usable] / len(usable)
-        members = np.bincount(groups, minlength=len(self._server_penalty))
-        servers = np.count_nonzero(members)
-        # servers without usable storages have no free bytes here, and no charge
-        means = np.bincount(groups, charges * len(usable), len(members)) / np.maximum(members, 1)
-        server_charges = means / servers
-        server = int(view.storages.groups[index])
-        before, server_before = self._penalty[index], self._server_penalty[server]
-        self._penalty[usable] = np.maximum(0.0, self._penalty[usable] - charges)
-        np.maximum(0.0, self._server_penalty - server_charges, out=self._server_penalty)
-        self._penalty[index] = before + 2.0 * wide * int(free[index]) / len(usable)
-        self._server_penalty[server] = server_before + 2.0 * server_charges[server]
-
-    def _sized(self, view: StorageView) -> None:
+    def _usable(self, view: StorageView, request: SpaceRequest) -> _Usable:
         if len(self._penalty) != len(view.storages):
             self._penalty = np.zeros(len(view.storages))
             self._server_penalty = np.zeros(len(view.storages.group_names))
+        if request.candidates is not None:
+            return _Usable(view, candidates(view, request))
+        if self._all is None or self._all.storages is not view.storages:
+            self._all = _Usable(view, candidates(view, request))
+        return self._all
+
+    def _draw(self, view: StorageView, free: IntArray, among: IntArray, rng: random.Random) -> int:
+        penalties = self._penalty[among] + self._server_penalty[view.storages.groups[among]]
+        weights = np.maximum(0.0, free[among] - penalties)
+        sums = weights.cumsum()
+        total = float(sums[-1])
+        if total == 0.0:
+            return int(among[free[among].argmax()])
+        place = int(sums.searchsorted(rng.random() * total, side="right"))
+        return int(among[min(place, len(among) - 1)])
+
+    def _charge(self, there: IntArray, usable: _Usable, index: int, free: int) -> None:
+        """``there``: free bytes on the usable storages; ``free``: those on the chosen one."""
+        wide = 1.0 - self.priority
+        if wide == 0.0:
+            return
+        means = np.bincount(usable.groups, there, len(usable.members)) / usable.members
+        charges = there * (wide / len(there))
+        server_charges = means * (wide / usable.servers)
+        server = usable.group_of[index]
+        before, server_before = self._penalty[index], self._server_penalty[server]
+        self._penalty[usable.indices] = np.maximum(0.0, self._penalty[usable.indices] - charges)
+        np.maximum(0.0, self._server_penalty - server_charges, out=self._server_penalty)
+        self._penalty[index] = before + 2.0 * free * (wide / len(there))
+        self._server_penalty[server] = server_before + 2.0 * server_charges[server]
+
+
+class _Usable:
+    """The storages a request may use, and the servers they stand behind."""
+
+    def __init__(self, view: StorageView, indices: IntArray) -> None:
+        self.storages = view.storages
+        self.group_of = view.storages.groups
+        self.indices = indices
+        self.groups = self.group_of[indices]
+        members = np.bincount(self.groups, minlength=len(view.storages.group_names))
+        self.servers = int(np.count_nonzero(members))
+        self.members = np.maximum(members, 1)  # a server without any has no free bytes and no charge

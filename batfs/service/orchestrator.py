@@ -120,7 +120,7 @@ class Orchestrator:
             signal.signal(signal.SIGTERM, self.stop)
             signal.signal(signal.SIGINT, self.stop)
         self.log(
-            "started", endpoint=self.endpoint, leases=len(self.core.leases), policy=self.core.policy.name
+            "started", endpoint=self.endpoint, leases=len(self.core.leases), policy=self.core.room.policy.name
         )
         pruned = time.monotonic()
         try:

@@ -13,8 +13,8 @@ def status(core: Core, *, history: bool = False, details: bool = True) -> dict[s
 
     Without ``details`` (a client asks) nothing is said of other users' leases.
     """
-    free = core.ledger.free(core.now, core.now)
-    live = core.ledger.overlaps(core.now, core.now)
+    free = core.room.ledger.free(core.now, core.now)
+    live = core.room.ledger.overlaps(core.now, core.now)
     disks = [
         {
             "server": server.name,
@@ -23,15 +23,15 @@ def status(core: Core, *, history: bool = False, details: bool = True) -> dict[s
             "state": server.state,
             "capacity": disk.capacity,
             "reserved": int(disk.capacity - free[i]),
-            "present": core._present[i],
+            "present": core.room.present[i],
             "allocations": int(live[i]),
         }
-        for i, (server, disk) in enumerate(core._disks)
+        for i, (server, disk) in enumerate(core.room.disks)
     ]
     answer: dict[str, Any] = {
         "now": core.now,
         "virtual": core.virtual,
-        "policy": core.policy.name,
+        "policy": core.room.policy.name,
         "servers": [
             {
                 "server": s.name,

@@ -236,6 +236,23 @@ def test_a_vanished_server_keeps_its_space_until_forgotten() -> None:
     assert not w.core.servers
 
 
+def test_forgetting_one_of_two_servers_that_share_a_lease() -> None:
+    w = World(capacity=100, disks=1, heartbeat=1.0, block_size=60)
+    other = Peer("server", "s2")
+    disks = [m.Disk(name="d0", capacity=100)]
+    w.say(other, m.RegisterServer(server="s2", disks=disks, backend="t", sent=0.0))
+    w.request(120, 1000)
+    assert {d.partition("/")[0] for d in w.core.leases[1].shares} == {"s1", "s2"}
+    for second in range(1, 6):
+        w.tick(float(second))
+        w.beat()  # only s1 shows signs of life
+    w.say(ROOT, m.ForgetServer(server="s2", sent=w.now))
+    assert w.core.leases[1].state == "ending"
+    w.serve()
+    assert not w.core.leases
+    assert w.core.room.present == [0]
+
+
 def test_what_a_returning_server_lost_or_kept_is_put_right() -> None:
     w = World(capacity=100, disks=1, heartbeat=1.0)
     w.request(30, 1000)
@@ -372,4 +389,4 @@ def test_random_histories_keep_the_books(actions: list[tuple[Any, ...]], discipl
         w.serve()
     assert not w.core.leases
     assert not w.held
-    assert w.core._present == [0, 0]
+    assert w.core.room.present == [0, 0]

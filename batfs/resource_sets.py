@@ -7,7 +7,7 @@ Batsim 4 (it silently drops what follows one), so they are refused here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from batfs.errors import InputError
 
@@ -49,4 +49,27 @@ def format_resources(ids: Iterable[int]) -> str:
         first = last = i
     if first >= 0:
         parts.append(str(first) if first == last else f"{first}-{last}")
+    return " ".join(parts)
+
+
+def format_ascending(ids: Sequence[int]) -> str:
+    """The same for ids that ascend without repetition: costs the number of runs, not of ids."""
+    count = len(ids)
+    parts: list[str] = []
+    k = 0
+    while k < count:
+        first = ids[k]
+        if ids[-1] - first == count - 1 - k:  # all the rest is one run
+            last = count - 1
+        else:
+            # ids ascend, so ids[j] - j never falls: the run's end is where it first rises
+            last, beyond = k, count - 1
+            while beyond - last > 1:
+                middle = (last + beyond) // 2
+                if ids[middle] - first == middle - k:
+                    last = middle
+                else:
+                    beyond = middle
+        parts.append(str(first) if last == k else f"{first}-{ids[last]}")
+        k = last + 1
     return " ".join(parts)

@@ -21,27 +21,28 @@ def make_files(
         from batfs.platform import load_platform
 
         platform = load_platform(config.platform)
-    return _make(config, compute, storages, dynamic_jobs, platform)
+    return make_on(config, compute, storages, dynamic_jobs, platform)
 
 
 def files_on(platform: Topology) -> MakeFiles:
-    """The same with a platform that was read already."""
+    """:func:`make_on` with the platform filled in, for :class:`~batfs.scheduling.core.Scheduler`."""
 
     def make(
         config: Configuration, compute: Sequence[Resource], storages: Sequence[Resource], dynamic_jobs: bool
     ) -> FileSystems:
-        return _make(config, compute, storages, dynamic_jobs, platform)
+        return make_on(config, compute, storages, dynamic_jobs, platform)
 
     return make
 
 
-def _make(
+def make_on(
     config: Configuration,
     compute: Sequence[Resource],
     storages: Sequence[Resource],
     dynamic_jobs: bool,
     platform: Topology | None,
 ) -> FileSystems:
+    """The same with a platform that was read already, or none."""
     settings: dict[str, Any] = {
         "filesystem": config.filesystem,
         "default_filesystem": config.default_filesystem,

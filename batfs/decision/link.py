@@ -19,6 +19,8 @@ from batfs.protocol.decision_side import ProtocolError
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:28000"
 
+_CHECK_EVERY = 200  # milliseconds
+
 
 class SimulatorGoneError(BatfsError):
     """Batsim went away before the simulation was over."""
@@ -27,21 +29,32 @@ class SimulatorGoneError(BatfsError):
 class ZmqLink:
     """One simulation's conversation. ``bind`` listens, ``recv`` and ``send`` alternate, ``close`` ends.
 
+    ``check`` is called now and then while a message is awaited; it may raise. A port ``*`` in the endpoint is
+    replaced by a free one when ``bind`` is called.
+
     Has the methods of pybatsim's ``NetworkHandler`` that its ``Batsim`` uses; messages are objects decoded
     from JSON, and numpy arrays may be sent.
     """
 
     takes_arrays = True
 
-    def __init__(self, endpoint: str = DEFAULT_ENDPOINT, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        say: Callable[[str], None] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self._say = say
+        self._check = check
         self._context: zmq.Context[Any] | None = None
         self._begun = False
         self._owes = False
 
     def bind(self) -> None:
-        """Listen. InputError for an endpoint that is none; BatfsError when it is in use."""
+        """Listen (once). InputError for an endpoint that is none; BatfsError when it is in use."""
+        if self._context is not None:
+            return
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REP)
         self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
@@ -60,6 +73,7 @@ class ZmqLink:
                     hint=f"such as {DEFAULT_ENDPOINT}",
                 ) from None
             raise BatfsError(f"cannot listen on {self.endpoint}: {zmq.strerror(error.errno or 0)}") from None
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
         self._poller = zmq.Poller()
@@ -70,7 +84,9 @@ class ZmqLink:
         """The next message; waits for it as long as it takes. SimulatorGoneError when the connection that
         sent the earlier ones has closed."""
         while True:
-            ready = dict(self._poller.poll())
+            ready = dict(self._poller.poll(None if self._check is None else _CHECK_EVERY))
+            if not ready and self._check is not None:
+                self._check()
             if self._socket in ready:
                 text = self._socket.recv()
                 break

@@ -44,6 +44,10 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
         self._over: list[str] = []
         self._profiles: dict[tuple[str, str], Profile] = {}
 
+    def use_files(self, files: Any) -> None:
+        """File systems that were made already."""
+        self.core.make_files = lambda *given: files
+
     # ---- callbacks ----------------------------------------------------------------------------------------
 
     def onBeforeEvents(self) -> None:

@@ -59,9 +59,13 @@ def storage_states_path(prefix: str | Path) -> Path:
 
 
 class Recorder(Observer):
-    """Writes both files; a context manager. On an exception what was written stays as ``.partial``."""
+    """Writes both files; a context manager. On an exception what was written stays as ``.partial``.
 
-    def __init__(self, prefix: str | Path) -> None:
+    ``then`` is told everything too.
+    """
+
+    def __init__(self, prefix: str | Path, then: Observer | None = None) -> None:
+        self._then = then
         self.io_jobs = io_jobs_path(prefix)
         self.storage_states = storage_states_path(prefix)
         self._stack = ExitStack()
@@ -103,6 +107,8 @@ class Recorder(Observer):
         ]
         # the state before anything happens, so that plots have a first point
         self._states.extend(f"0.000000,{fixed},0,0,0\n" for fixed in self._fixed)
+        if self._then is not None:
+            self._then.begins(storages, ids)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         fixed, rows = self._fixed, self._states
@@ -110,11 +116,19 @@ class Recorder(Observer):
             rows.append(f"{now:.6f},{fixed[position]},{reserved},{used},{transfers}\n")
         if len(rows) > _BUFFERED:
             _write(self._states_file, rows)
+        if self._then is not None:
+            self._then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
         self._jobs.extend(io_rows(record))
         if len(self._jobs) > _BUFFERED:
             _write(self._jobs_file, self._jobs)
+        if self._then is not None:
+            self._then.job_over(record)
+
+    def ends(self, now: float) -> None:
+        if self._then is not None:
+            self._then.ends(now)
 
 
 def _write(file: TextIO, rows: list[str]) -> None:
@@ -125,7 +139,8 @@ def _write(file: TextIO, rows: list[str]) -> None:
 def io_rows(record: JobRecord) -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
     job = record.job
-    head = f"{field(job.name)},{field(job.workload)}"
+    workload, _, name = job.id.partition("!")
+    head = f"{field(name)},{field(workload)}"
     tail = f"{record.io_resources},{record.storage_waiting_time:.6f},{field(record.reason)},{record.nodes}\n"
     if not record.plans:
         names = [volume.filesystem for volume in record.volumes] or [""]
@@ -134,7 +149,8 @@ def io_rows(record: JobRecord) -> list[str]:
     for volume, plan in zip(record.volumes, record.plans, strict=True):
         held = {p.storage for p in plan.placements}
         if record.moved:
-            reads, writes = by_storage(plan.reads, 0), by_storage(plan.writes, 1)
+            reads = by_storage(plan.reads, 0, volume.reads)
+            writes = by_storage(plan.writes, 1, volume.writes)
             moved = (
                 f"{volume.reads},{volume.writes},{_pairs(reads)},{_pairs(writes)},"
                 f"{total(plan.internal) if plan.internal else 0},{staged_bytes(plan)}"
@@ -142,15 +158,18 @@ def io_rows(record: JobRecord) -> list[str]:
             held |= reads.keys() | writes.keys()
         else:
             moved = "0,0,,,0,0"
-        storages = " ".join(map(str, sorted(held)))
+        storages = " ".join([str(i) for i in sorted(held)])
         rows.append(f"{head},{field(plan.file_system)},{storages},{moved},{tail}")
     return rows
 
 
-def by_storage(traffics: Sequence[Traffic], end: int) -> dict[int, int]:
-    """Bytes by their storage: the source of reads (end 0), the destination of writes (end 1)."""
-    if len(traffics) == 1 and isinstance(traffics[0], Grid):  # the common case, without dictionaries
+def by_storage(traffics: Sequence[Traffic], end: int, whole: int) -> dict[int, int]:
+    """Bytes by their storage: the source of reads (end 0), the destination of writes (end 1). ``whole``:
+    their sum, which a plan gets right by contract."""
+    if len(traffics) == 1 and isinstance(traffics[0], Grid):  # the common cases, quickly
         grid = traffics[0]
+        if len(grid[end]) == 1:
+            return {grid[end][0]: whole} if whole else {}
         sums = grid.sizes.sum(axis=1 - end).tolist()
         return {i: size for i, size in zip(grid[end], sums, strict=True) if size}
     return by_source(traffics) if end == 0 else by_destination(traffics)

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from batfs.errors import InputError, nearest, unknown
 
 PASSES: Final = ("message", "event")
+NODE_ORDERS: Final = ("id", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Configuration:
     def __post_init__(self) -> None:
         if self.passes not in PASSES:
             raise unknown("value of 'passes'", self.passes, PASSES)
+        if self.node_order not in NODE_ORDERS:
+            raise unknown("node order", self.node_order, NODE_ORDERS)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for provenance."""

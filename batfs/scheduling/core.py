@@ -17,11 +17,15 @@ from typing import Any, TypeAlias
 
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold, IoRequest
+from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.profile import build_profile
+from batfs.filesystems.script import WORKLOAD as BATFS_WORKLOAD
+from batfs.filesystems.script import needs_script
 from batfs.protocol import messages as m
-from batfs.resource_sets import format_resources, parse_resources
+from batfs.resource_sets import format_ascending, parse_resources
 from batfs.scheduling.config import Configuration, Settings
-from batfs.scheduling.interface import JobState, QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.interface import JobState, NodeSet, QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, InvariantError, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.queue import WaitingQueue
@@ -29,6 +33,7 @@ from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.storages import with_overrides
 from batfs.scheduling.view import NODES, PassView
 from batfs.scheduling.waits import StorageWaits
+from batfs.storage.ledger import Reservation
 from batfs.storage.topology import PlatformNetwork
 from batfs.workload.model import IoProfile
 
@@ -52,6 +57,8 @@ class Running(StartedJob):
     transfers: Sequence[tuple[int, int]]
     waited: float
     hold: Hold | None
+    life: LiveJob | None = None
+    io_ids: Sequence[int] = ()
 
 
 class Scheduler:
@@ -69,7 +76,7 @@ class Scheduler:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._make_files = make_files
+        self.make_files = make_files
         self._observer = observer or Observer()
         self._say = say or (lambda sentence: None)
         self.config: Configuration = self._settings.configuration()
@@ -118,6 +125,7 @@ class Scheduler:
                 handle(event)
                 if each and self._dirty:
                     self._pass()
+        freed = self._freed
         if self._dirty:
             self._pass()
         machine = self.machine
@@ -125,9 +133,15 @@ class Scheduler:
             changes = machine.changes()
             if changes:
                 self._observer.storages_changed(now, changes)
-        if self._registering and self._no_more_jobs and not self.running and not len(self.queue):
-            self._registering = False
-            out.append(m.Notify(now, "registration_finished"))
+        if any(type(decision) is m.KillJob for decision in out):
+            out = self._out = self._only_alive(out)
+        if self._registering:
+            over = self._no_more_jobs and not self.running and not len(self.queue)
+            if self._dynamic and not over and freed:
+                out += self._lives.upkeep(now)
+            if over and not self._lives.busy:
+                self._registering = False
+                out.append(m.Notify(now, "registration_finished"))
         if self.config.validate:
             self.validate()
         return m.Reply(now, out)
@@ -141,8 +155,11 @@ class Scheduler:
         self.rng = random.Random(config.seed)
         self.policy: QueuePolicy = make_queue_policy(config.queue)
         storages = with_overrides(event.storage_resources, config.storages)
-        self._dynamic = self._registering = bool(event.config.get("dynamic-jobs-enabled", False))
-        self.files = self._make_files(config, event.compute_resources, storages, self._dynamic)
+        self._registering = bool(event.config.get("dynamic-jobs-enabled", False))
+        self._dynamic = self._registering and event.allow_storage_sharing
+        if self._registering and not self._dynamic:
+            self._say("storages can't be shared (--disable-storage-sharing): nothing is staged")
+        self.files = self.make_files(config, event.compute_resources, storages, self._dynamic)
         self.machine = Machine(
             event.compute_resources,
             storages,
@@ -156,12 +173,15 @@ class Scheduler:
             self.machine.view.network = PlatformNetwork(platform, names, self.machine.transfers)
         self._profiles = dict(event.profiles)
         self._view = PassView(self.machine, self.files, self.queue, self.running, self.rng, self._held_back)
+        self._lives = Lives(self.machine, self.files, self.rng)
         self._observer.begins(self.machine.ledger.storages, self.machine.storage_ids)
         for sentence in self.files.announcements():
             self._say(sentence)
 
     def _submitted(self, event: m.JobSubmitted) -> None:
         job = event.job
+        if job.workload == BATFS_WORKLOAD:
+            return  # a dynamic job of ours, acknowledged
         profile = event.profile
         if profile is None:
             try:
@@ -200,19 +220,56 @@ class Scheduler:
             self._say(sentence)
 
     def _completed(self, event: m.JobCompleted) -> None:
-        job = self.running.pop(event.job_id, None)
-        if job is None:
+        job = self.running.get(event.job_id)
+        if job is not None and job.life is None:
+            self._finish(job, event.state == SUCCESS)
+            return
+        owner = self._lives.owner(event.job_id)
+        if owner is not None:
+            self._out += owner.completed(event.job_id, event.state, self.now)
+            self._follow(self.running[owner.life.job.id])
+        elif self._lives.upkeep_over(event.job_id, event.state == SUCCESS):
+            self._freed = self._dirty = True
+        else:
             raise InvariantError(f"{event.job_id} has completed, but it was not running")
-        self._give_back(job)
-        self.files.ended(event.job_id, event.state == "COMPLETED_SUCCESSFULLY", self.now)
+
+    def _follow(self, job: Running) -> None:
+        """A job with a life of several steps has moved on: give back what it no longer needs."""
+        live, machine = job.life, self.machine
+        assert live is not None
+        assert machine is not None
+        job.state = JobState(live.life.state)
+        if live.life.nodes_free and job.nodes:
+            machine.return_nodes(job.nodes)
+            job.nodes = 0
+            self._freed = self._dirty = True
+        if live.life.over:
+            self._finish(job, live.life.result == SUCCESS)
+
+    def _finish(self, job: Running, success: bool) -> None:
+        """The job is over: nodes and bytes are free, except what the file systems keep."""
+        machine = self.machine
+        assert machine is not None
+        del self.running[job.id]
+        machine.return_nodes(job.nodes)
+        machine.count_transfers(job.transfers, -1)
+        lines = job.booked.held.lines
+        if job.life is None or job.life.in_use:
+            machine.use(lines, -1)
+        machine.end(lines)
+        waiting = job.booked.job
+        if waiting.volumes:
+            self.files.ended(job.id, success, self.now)
+            for key in self.files.released():
+                machine.drop(key)
+            self._record(job)
         job.state = JobState.DONE
         self.counts["done"] += 1
-        if job.booked.job.volumes:
-            self._record(job)
         self._freed = self._dirty = True
 
     def _called(self, event: m.RequestedCall) -> None:
         self._wake_ups = {at for at in self._wake_ups if at > self.now}
+        self._out += self._lives.tick(self.now)
         self._dirty = True
 
     def _notified(self, event: m.Notification) -> None:
@@ -228,8 +285,11 @@ class Scheduler:
     def _ends(self, event: m.SimulationEnds) -> None:
         for job in self.running.values():
             raise InvariantError(f"the simulation ended while {job.id} was running")
-        if self.machine is not None and len(self.machine.ledger):
-            raise InvariantError(f"{len(self.machine.ledger)} reservations were never released")
+        machine = self.machine
+        if machine is not None and len(machine.ledger) != len(machine.kept):
+            raise InvariantError(
+                f"{len(machine.ledger) - len(machine.kept)} reservations were never released"
+            )
         self._observer.ends(self.now)
 
     # ---- a pass -------------------------------------------------------------------------------------------
@@ -296,43 +356,66 @@ class Scheduler:
             raise InvariantError(f"the queue policy starts {job.id}, which is not waiting")
         self.queue.remove(job.id)
         machine.take_nodes(booked.nodes)
-        moves = bool(booked.plans) and not job.io_ignored
-        profile = build_profile(booked.plans, booked.ids) if moves else None
-        io_job = None
-        transfers: Sequence[tuple[int, int]] = ()
-        if profile is not None:
-            io_job = m.IoJob(profile.ids.tolist(), f"batfs_io_{job.job.name}", profile)
-            transfers = machine.transfers_of(profile)
-            machine.count_transfers(transfers, 1)
-        machine.use(booked.lines, 1)
+        machine.keep(booked.held)
         waited, hold = self._waits.over(job.id, self.now) if job.volumes else (0.0, None)
-        running = Running(booked, JobState.RUNNING, booked.nodes, booked, profile, transfers, waited, hold)
+        running = Running(booked, JobState.RUNNING, booked.nodes, booked, None, (), waited, hold)
         self.running[job.id] = running
         self.counts["started"] += 1
+        now, files = self.now, self.files
         for volume, plan in zip(job.volumes, booked.plans, strict=True):
-            request = IoRequest(job.id, booked.ids, volume, self.now, booked.end)
-            self.files.started(request, plan, self.now)
+            files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+        if self._dynamic and booked.plans and needs_script(job.profile, booked.plans):
+            running.life = self._lives.begin(booked)
+            self._out += running.life.begin(self.now)
+            self._follow(running)
+            return
+        machine.use(booked.held.lines, 1)
+        io_job = None
+        if booked.plans and not job.io_ignored:
+            profile = running.io = build_profile(booked.plans, booked.ids)
+            if profile is not None:
+                running.io_ids = profile.ids.tolist()
+                io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
+                running.transfers = machine.transfers_of(profile, running.io_ids)
+                machine.count_transfers(running.transfers, 1)
         self._out.append(m.ExecuteJob(self.now, job.id, booked.ids, io_job=io_job))
 
-    def _give_back(self, job: Running) -> None:
-        machine = self.machine
-        assert machine is not None
-        machine.return_nodes(job.nodes)
-        machine.count_transfers(job.transfers, -1)
-        machine.use(job.booked.lines, -1)
-        machine.release(job.booked.lines)
-
     def _kill(self, job_ids: Sequence[str]) -> None:
-        known = [job_id for job_id in job_ids if job_id in self.running]
-        if len(known) < len(job_ids):
-            raise InvariantError("the queue policy kills a job that is not running")
-        self._out.append(m.KillJob(self.now, known))
+        plain: list[str] = []
+        for job_id in job_ids:
+            job = self.running.get(job_id)
+            if job is None:
+                raise InvariantError(f"the queue policy kills {job_id}, which is not running")
+            if job.life is None:
+                plain.append(job_id)
+            else:
+                self._out += job.life.kill(self.now)
+                self._follow(job)
+        if plain:
+            self._out.append(m.KillJob(self.now, plain))
 
     def _wake(self, at: float) -> None:
         at = max(at, self.now + _WAKE_MARGIN)
         if not any(pending <= at for pending in self._wake_ups):
             self._wake_ups.add(at)
             self._out.append(m.CallMeLater(self.now, at))
+
+    def _only_alive(self, decisions: Sequence[m.Decision]) -> list[m.Decision]:
+        """Kills only of what still runs: a later event of the same message may have ended it, and Batsim
+        aborts when a job that it has reported is killed."""
+        out: list[m.Decision] = []
+        for decision in decisions:
+            if isinstance(decision, m.KillJob):
+                ids = [i for i in decision.job_ids if self._under_way(i)]
+                if not ids:
+                    continue
+                decision = m.KillJob(decision.timestamp, ids)
+            out.append(decision)
+        return out
+
+    def _under_way(self, job_id: str) -> bool:
+        job = self.running.get(job_id)
+        return (job is not None and job.life is None) or self._lives.owner(job_id) is not None
 
     # ---- records ------------------------------------------------------------------------------------------
 
@@ -343,14 +426,19 @@ class Scheduler:
                 job=waiting.job,
                 volumes=waiting.volumes,
                 plans=job.booked.plans,
-                nodes=format_resources(job.booked.ids),
-                io_resources="" if job.io is None else format_resources(job.io.ids.tolist()),
+                nodes=format_ascending(job.booked.ids),
+                io_resources=self._io_resources(job),
                 storage_waiting_time=job.waited,
                 hold=job.hold,
                 reason="" if job.hold is None else self._sentence(job.hold),
-                moved=job.io is not None,
+                moved=not waiting.io_ignored,
             )
         )
+
+    def _io_resources(self, job: Running) -> str:
+        if job.life is not None:
+            return format_ascending(job.life.resources)
+        return "" if job.io is None else format_ascending(job.io_ids)
 
     def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
         # Batsim aborts on a double quote in metadata
@@ -370,11 +458,15 @@ class Scheduler:
         """Everything that must hold between two messages; InvariantError says what doesn't."""
         if self.machine is None:
             return
-        self.machine.validate({job.id: (job.nodes, job.booked.lines) for job in self.running.values()})
+        held: dict[str, tuple[NodeSet, Sequence[Reservation]]] = {
+            job.id: (job.nodes, job.booked.held.lines) for job in self.running.values()
+        }
+        held |= {job_id: (0, lines) for job_id, lines in self._lives.held.items()}
+        self.machine.validate(held)
         for job in self.running.values():
             if job.id in self.queue:
                 raise InvariantError(f"{job.id} runs and waits")
-            if job.nodes.bit_count() != job.booked.job.nodes:
+            if job.nodes.bit_count() != job.booked.job.nodes and (job.nodes or job.life is None):
                 raise InvariantError(f"{job.id} has {job.nodes.bit_count()} nodes")
         counts = self.counts
         alive = len(self.queue) + len(self.running)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from batfs.errors import BatfsError
-from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Volume
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Volume
 from batfs.protocol.messages import Resource
 from batfs.resource_sets import format_resources
 from batfs.scheduling.interface import JobPlacement, NodeSet
@@ -56,13 +57,31 @@ class FileSystems(Protocol):
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]: ...
 
+    def moved(self, move: Move, success: bool) -> None: ...
+
+    def released(self) -> Sequence[str]: ...
+
+
+class Held(NamedTuple):
+    """Reservations of one plan: ``lines`` go with the job; ``kept`` outlive it, each under its key."""
+
+    lines: Sequence[Reservation] = ()
+    kept: Mapping[str, Reservation] = MappingProxyType({})
+
+    @property
+    def all(self) -> list[Reservation]:
+        return [*self.lines, *self.kept.values()]
+
+
+NOTHING_HELD = Held()
+
 
 @dataclass(slots=True, eq=False)
 class Booked(JobPlacement):
     """A placement with what it holds: node ids and the ledger's reservations."""
 
     ids: tuple[int, ...] = ()
-    lines: list[Reservation] = field(default_factory=list)
+    held: Held = field(default_factory=lambda: NOTHING_HELD)
     ahead: bool = False
 
 
@@ -94,6 +113,7 @@ class Machine:
         self.view = SystemView(self.ledger, transfers=self.transfers)
         self._used = [0] * len(storages)
         self._changed: set[int] = set()
+        self.kept: dict[str, Reservation] = {}
 
     # ---- nodes --------------------------------------------------------------------------------------------
 
@@ -131,23 +151,68 @@ class Machine:
 
     # ---- bytes --------------------------------------------------------------------------------------------
 
-    def book(self, key: str, plans: Sequence[IoPlan], start: float, end: float) -> list[Reservation] | Hold:
-        """Reserve the placements of all plans during [start, end), or say what is missing."""
+    def book(self, job_id: str, placements: Sequence[Placement], start: float, end: float) -> Held | Hold:
+        """Reserve all the placements during [start, end), or say what is missing and reserve none.
+
+        Those with a key are kept until :meth:`drop` (a data set that outlives the job).
+        """
+        own: list[Share] = []
+        keyed: dict[str, list[Share]] = {}
         position = self.position
-        shares = [Share(position[p.storage], p.size) for plan in plans for p in plan.placements if p.size]
-        if not shares:
-            return []
+        for storage, size, key in placements:
+            if size:
+                if key:
+                    keyed.setdefault(key, []).append(Share(position[storage], size))
+                else:
+                    own.append(Share(position[storage], size))
+        if not own and not keyed:
+            return NOTHING_HELD
+        lines: list[Reservation] = []
+        kept: dict[str, Reservation] = {}
         try:
-            return [self.ledger.reserve(shares, start=start, end=end, key=key)]
+            if own:
+                lines.append(self.ledger.reserve(own, start=start, end=end, key=job_id))
+            for key, shares in keyed.items():
+                kept[key] = self.ledger.reserve(shares, start=start, key=key)
         except NoRoomError as error:
             # a model that promised room which isn't there (a plugin that doesn't look at the view)
-            size = sum(s.size for s in shares if s.index == error.index)
-            never = size > self.ledger.storages[error.index].capacity
+            self.release(Held(lines, kept))
+            wanted = sum(p.size for p in placements if position[p.storage] == error.index)
+            never = wanted > self.ledger.storages[error.index].capacity
             return Hold("StorageCapacity", (self.storage_ids[error.index],), error.missing, never)
+        return Held(lines, kept)
 
-    def release(self, lines: Sequence[Reservation]) -> None:
+    def release(self, held: Held) -> None:
+        """Give back a trial, kept bytes too."""
+        for line in held.all:
+            self.ledger.release(line)
+
+    def keep(self, held: Held) -> None:
+        """A trial becomes real: its kept bytes stay and are in use from now on."""
+        if held.kept:
+            for key, line in held.kept.items():
+                if key in self.kept:
+                    raise InvariantError(f"bytes are kept under {key!r} already")
+                self.kept[key] = line
+            self.use(list(held.kept.values()), 1)
+        for line in held.lines:
+            for share in line.shares:
+                self._changed.add(share.index)
+
+    def end(self, lines: Sequence[Reservation]) -> None:
+        """The bytes that went with a job are free."""
         for line in lines:
             self.ledger.release(line)
+            for share in line.shares:
+                self._changed.add(share.index)
+
+    def drop(self, key: str) -> None:
+        """Kept bytes are free."""
+        line = self.kept.pop(key, None)
+        if line is None:
+            raise InvariantError(f"no bytes are kept under {key!r}")
+        self.use([line], -1)
+        self.ledger.release(line)
 
     def use(self, lines: Sequence[Reservation], sign: int) -> None:
         """Bytes of ``lines`` are used from now on (sign 1) or no longer (-1)."""
@@ -156,12 +221,14 @@ class Machine:
                 self._used[share.index] += sign * share.size
                 self._changed.add(share.index)
 
-    def transfers_of(self, profile: IoProfile) -> list[tuple[int, int]]:
-        """(position of a storage, transfers that start or end there)."""
+    def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
+        if ids[-1] in self.position and (len(ids) < 2 or ids[-2] not in self.position):
+            return ((self.position[ids[-1]], len(profile.sources)),)  # one storage: everything is its
         ends = np.bincount(profile.sources, minlength=len(profile.ids))
         ends += np.bincount(profile.destinations, minlength=len(profile.ids))
         position = self.position
-        ids, counts = profile.ids.tolist(), ends.tolist()
+        counts = ends.tolist()
         # storages have the highest ids
         found: list[tuple[int, int]] = []
         for k in range(len(ids) - 1, -1, -1):
@@ -204,14 +271,12 @@ class Machine:
             raise InvariantError("the free nodes are not those that nobody holds")
         self.ledger.validate()
         sizes = [0] * len(self.storage_ids)
-        lines = 0
-        for _, reservations in held.values():
-            for line in reservations:
-                lines += 1
-                for share in line.shares:
-                    sizes[share.index] += share.size
-        if lines != len(self.ledger):
-            raise InvariantError(f"the ledger holds {len(self.ledger)} reservations, the jobs {lines}")
+        lines = [line for _, reservations in held.values() for line in reservations] + [*self.kept.values()]
+        for line in lines:
+            for share in line.shares:
+                sizes[share.index] += share.size
+        if len(lines) != len(self.ledger):
+            raise InvariantError(f"the ledger holds {len(self.ledger)} reservations, the jobs {len(lines)}")
         for k, size in enumerate(sizes):
             capacity = self.ledger.storages[k].capacity
             if self.ledger.held(k) != size or not 0 <= size <= capacity:
@@ -219,5 +284,7 @@ class Machine:
                     f"storage {self.storage_ids[k]} holds {self.ledger.held(k)} bytes, its jobs {size}, "
                     f"capacity {capacity}"
                 )
+            if not 0 <= self._used[k] <= size:
+                raise InvariantError(f"{self._used[k]} bytes of {size} are in use on {self.storage_ids[k]}")
         if (self.transfers < 0).any():
             raise InvariantError("fewer than no transfers are active")

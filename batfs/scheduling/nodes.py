@@ -13,16 +13,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from batfs.errors import InputError
+from batfs.errors import unknown
 from batfs.plugins import Registry
 from batfs.protocol.messages import Resource
+from batfs.scheduling.config import NODE_ORDERS
 from batfs.scheduling.interface import NodeSet
 
 #: ``count`` bits out of ``free``, or None if the rule finds none.
 Selection: TypeAlias = Callable[[NodeSet, int], NodeSet | None]
 
 SELECTIONS: Registry[Selection] = Registry("node selection", "batfs.node_selections")
-NODE_ORDERS = ("id", "name")
 
 # Above this many runs or bits, going through numpy is cheaper than taking runs one by one.
 _FEW = 512
@@ -59,6 +59,11 @@ def lowest(free: NodeSet, count: int) -> NodeSet | None:
     """The ``count`` lowest nodes in node order."""
     if count <= 0 or free.bit_count() < count:
         return None
+    # usually the first run is long enough
+    skip = (free & -free).bit_length() - 1
+    run = free >> skip
+    if (~run & (run + 1)).bit_length() > count:
+        return ((1 << count) - 1) << skip
     # the shortest prefix of `free` with `count` bits, by bisection
     low, high = count, free.bit_length()
     while low < high:
@@ -124,7 +129,7 @@ class NodeOrder:
 
     def __init__(self, resources: Sequence[Resource], order: str = "id") -> None:
         if order not in NODE_ORDERS:
-            raise InputError(f"unknown node order {order!r}; known: {', '.join(NODE_ORDERS)}")
+            raise unknown("node order", order, NODE_ORDERS)
         ranked = sorted(resources, key=lambda r: r.id)
         if order == "name":
             ranked.sort(key=lambda r: natural_key(r.name))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
-from batfs.scheduling.machine import Booked, FileSystems, InvariantError, Machine
+from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, InvariantError, Machine
 
 #: Not enough free nodes; the word is Slurm's.
 NODES = Hold("Resources")
@@ -53,7 +53,7 @@ class PassView:
         """Give back what was tried and not started."""
         while self._open:
             _, placed = self._open.popitem()
-            self._machine.release(placed.lines)
+            self._machine.release(placed.held)
 
     # ---- for the policy -----------------------------------------------------------------------------------
 
@@ -83,17 +83,23 @@ class PassView:
             if not ahead:
                 self._held_back(job, NODES)
             return NODES
-        placed = Booked(job, nodes, begin, (), machine.order.ids(nodes), [], ahead)
+        placed = Booked(job, nodes, begin, (), machine.order.ids(nodes), NOTHING_HELD, ahead)
         if job.volumes:
             end = begin + job.walltime
             plans = self._files.plan(job.id, placed.ids, job.volumes, begin, end, machine.view, self.rng)
-            lines = plans if isinstance(plans, Hold) else machine.book(job.id, plans, begin, end)
-            if isinstance(lines, Hold):
+            if isinstance(plans, Hold):
+                held: Held | Hold = plans
+            else:
+                placed.plans = plans
+                placements = (
+                    plans[0].placements if len(plans) == 1 else [p for plan in plans for p in plan.placements]
+                )
+                held = machine.book(job.id, placements, begin, end)
+            if isinstance(held, Hold):
                 if not ahead:
-                    self._held_back(job, lines)
-                return lines
-            assert not isinstance(plans, Hold)
-            placed.plans, placed.lines = plans, lines
+                    self._held_back(job, held)
+                return held
+            placed.held = held
         if not ahead:
             self.free_nodes &= ~nodes
         self._open[id(placed)] = placed
@@ -104,7 +110,7 @@ class PassView:
         placed = self._open.pop(id(placement), None)
         if placed is None:
             raise InvariantError(f"the queue policy undid a placement of {placement.job.id} it doesn't have")
-        self._machine.release(placed.lines)
+        self._machine.release(placed.held)
         if not placed.ahead:
             self.free_nodes |= placed.nodes
 

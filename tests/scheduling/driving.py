@@ -63,6 +63,11 @@ class OnePool:
     def upkeep(self, view, rng, now):  # type: ignore[no-untyped-def]
         return ()
 
+    def moved(self, move: object, success: bool) -> None: ...
+
+    def released(self) -> Sequence[str]:
+        return ()
+
 
 class Memory(Observer):
     """Keeps all it is told."""

@@ -1,0 +1,179 @@
+"""``batfs run``: one simulation, from input files to a table of results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batfs.decision.options import add_scheduler_arguments, settings_from
+from batfs.errors import InputError
+
+if TYPE_CHECKING:
+    from batfs.decision.experiment import Experiment
+
+HELP = """Simulate a workload on a platform: jobs compete for nodes and for storage.
+
+examples:
+  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random
+  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --queue easy --policy worst_fit -e out/easy
+  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --config my.toml --seed 7 --json
+  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --queue pybatsim:schedFiller
+  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --engine batsim
+
+Writes Batsim's PREFIX_jobs.csv, PREFIX_schedule.csv, PREFIX_machine_states.csv and PREFIX_schedule.trace, and
+PREFIX_io_jobs.csv, PREFIX_storage_states.csv and PREFIX_provenance.json. Exit code: 0, 1 when the simulation
+could not be completed, 2 for wrong input.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_argument_group("input")
+    source.add_argument("-p", "--platform", metavar="FILE", required=True, help="the platform, SimGrid XML")
+    source.add_argument(
+        "-w",
+        "--workload",
+        metavar="FILE",
+        action="append",
+        required=True,
+        help="a workload, Batsim JSON (repeatable)",
+    )
+    add_scheduler_arguments(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-e",
+        "--export",
+        metavar="PREFIX",
+        default="out/run",
+        help="prefix of the output files [%(default)s]",
+    )
+    output.add_argument("--json", action="store_true", help="print the results as JSON")
+    output.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    output.add_argument("--disable-schedule-tracing", action="store_true", help="no PREFIX_schedule.trace")
+    output.add_argument(
+        "--disable-machine-state-tracing", action="store_true", help="no PREFIX_machine_states.csv"
+    )
+    engine = parser.add_argument_group("simulator")
+    engine.add_argument(
+        "--engine",
+        choices=("batfs", "batsim"),
+        default="batfs",
+        help="batfs's own simulator, or the real Batsim with the same scheduler [%(default)s]",
+    )
+    engine.add_argument("--batsim-bin", metavar="FILE", help="the Batsim to start [batsim on PATH]")
+    machine = parser.add_argument_group("Batsim's settings (with Batsim's meaning)")
+    machine.add_argument("-m", "--master-host", metavar="HOST", default="master_host")
+    machine.add_argument("-r", "--add-role-to-hosts", metavar="HOSTS:ROLE", action="append", default=[])
+    machine.add_argument("--mmax", metavar="N", type=int, default=0)
+    machine.add_argument("--mmax-workload", action="store_true")
+    machine.add_argument("--events", metavar="FILE", action="append", default=[])
+    machine.add_argument("--sg-cfg", metavar="NAME:VALUE", action="append", default=[])
+    either = machine.add_mutually_exclusive_group()
+    either.add_argument("--sched-cfg", metavar="TEXT", default="")
+    either.add_argument("--sched-cfg-file", metavar="FILE")
+    machine.add_argument(
+        "--enable-dynamic-jobs", action="store_true", help="staging, drains and I/O phases need it"
+    )
+    machine.add_argument("--acknowledge-dynamic-jobs", action="store_true")
+    machine.add_argument("--enable-profile-reuse", action="store_true")
+    machine.add_argument("--forward-profiles-on-submission", action="store_true")
+    machine.add_argument("--enable-compute-sharing", action="store_true")
+    machine.add_argument("--disable-storage-sharing", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    experiment = _experiment(args)
+    settings = settings_from(args)
+    say = _quiet if args.quiet else _note
+    if args.engine == "batsim":
+        from batfs.decision.engine import run_with_batsim
+
+        result = run_with_batsim(
+            experiment, settings, args.export, batsim=args.batsim_bin, command=_command(), say=say
+        )
+    else:
+        if args.batsim_bin:
+            raise InputError("--batsim-bin goes with --engine batsim")
+        from batfs.decision import run as decision_run
+
+        line = _progress_line(args)
+        try:
+            result = decision_run.run(
+                experiment,
+                settings,
+                args.export,
+                command=_command(),
+                on_progress=None if line is None else line.show,
+                say=say,
+            )
+        finally:
+            if line is not None:
+                line.clear()
+    if args.json:
+        import orjson
+
+        document = {**result.summary, "files": [str(path) for path in result.files]}
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    elif not args.quiet:
+        from batfs.cli.tables import results
+
+        print(results(result))
+    if result.deadlock:
+        print(
+            "batfs run: nothing could happen any more although jobs were left; is a bandwidth 0?",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _progress_line(args: argparse.Namespace) -> Any:
+    if args.quiet or not sys.stderr.isatty():
+        return None
+    from batfs.simulator import ProgressLine
+
+    return ProgressLine(True)
+
+
+def _experiment(args: argparse.Namespace) -> Experiment:
+    from batfs.decision.experiment import Experiment
+    from batfs.simulator.command import settings as simgrid_settings
+
+    config = args.sched_cfg
+    if args.sched_cfg_file is not None:
+        try:
+            config = Path(args.sched_cfg_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read: {error}", file=args.sched_cfg_file) from None
+    return Experiment(
+        platform=Path(args.platform),
+        workloads=[Path(path) for path in args.workload],
+        master=args.master_host,
+        roles=args.add_role_to_hosts,
+        mmax=args.mmax,
+        mmax_workload=args.mmax_workload,
+        sg_config=simgrid_settings(args.sg_cfg),
+        events=[Path(path) for path in args.events],
+        dynamic_jobs=args.enable_dynamic_jobs,
+        acknowledge_dynamic_jobs=args.acknowledge_dynamic_jobs,
+        profile_reuse=args.enable_profile_reuse and args.enable_dynamic_jobs,
+        forward_profiles=args.forward_profiles_on_submission,
+        compute_sharing=args.enable_compute_sharing,
+        storage_sharing=not args.disable_storage_sharing,
+        schedule_trace=not args.disable_schedule_tracing,
+        machine_state_trace=not args.disable_machine_state_tracing,
+        scheduler_config=config,
+    )
+
+
+def _command() -> list[str]:
+    return ["batfs", *sys.argv[1:]]
+
+
+def _note(sentence: str) -> None:
+    print(f"batfs run: note: {sentence}", file=sys.stderr)
+
+
+def _quiet(sentence: str) -> None:
+    pass

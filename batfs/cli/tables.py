@@ -1,0 +1,134 @@
+"""Results for a person at a terminal: columns that line up, units that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batfs.units import format_size
+
+if TYPE_CHECKING:
+    from batfs.decision.run import RunResult
+
+_STATES = {
+    "COMPLETED_SUCCESSFULLY": "succeeded",
+    "COMPLETED_FAILED": "failed",
+    "COMPLETED_WALLTIME_REACHED": "reached their walltime",
+    "COMPLETED_KILLED": "killed",
+    "REJECTED": "rejected",
+}
+
+
+def results(result: RunResult) -> str:
+    """All that ``batfs run`` prints."""
+    s = result.summary
+    parts = [
+        _facts(
+            [
+                ("platform", f"{s['platform']}: {_machine(s)}"),
+                ("workload", ", ".join(s["workloads"])),
+                ("policy", f"{s['policy']}; queue {s['queue']}; seed {s['seed']}"),
+                ("jobs", _jobs(s)),
+                ("makespan", duration(s["makespan"])),
+                ("node use", f"{s['utilisation']:.1%} of node-seconds up to the makespan"),
+            ]
+        ),
+        table(
+            ["", "mean", "median", "max"],
+            [
+                _times("waiting time", s["waiting_time"]),
+                _times("turnaround time", s["turnaround_time"]),
+                [
+                    f"bounded slowdown ({s['bounded_slowdown']['threshold']:g} s)",
+                    *(f"{s['bounded_slowdown'][key]:.2f}" for key in ("mean", "median", "max")),
+                ],
+            ],
+        ),
+    ]
+    if s["file_systems"]:
+        parts.append(
+            table(
+                [
+                    "file system",
+                    "storages",
+                    "capacity",
+                    "read",
+                    "written",
+                    "jobs",
+                    "waited for space",
+                    "most reserved",
+                    "fullest storage",
+                ],
+                [_filesystem(name, f) for name, f in s["file_systems"].items()],
+            )
+        )
+    if result.files:
+        parts.append("output files:\n" + "\n".join(f"  {path}" for path in result.files))
+    return "\n\n".join(parts)
+
+
+def _jobs(s: Mapping[str, Any]) -> str:
+    states = [f"{count} {_STATES.get(state, state)}" for state, count in s["states"].items()]
+    return f"{s['jobs']}" + (f": {', '.join(states)}" if states else "")
+
+
+def _times(name: str, values: Mapping[str, float]) -> list[str]:
+    return [name, *(duration(values[key]) for key in ("mean", "median", "max"))]
+
+
+def _filesystem(name: str, f: Mapping[str, Any]) -> list[str]:
+    waited = f"{f['jobs_that_waited']} jobs, {duration(f['waiting_time'])}" if f["jobs_that_waited"] else "-"
+    share = f["peak_bytes"] / f["capacity"] if f["capacity"] else 0.0
+    return [
+        name,
+        str(f["storages"]),
+        format_size(f["capacity"]),
+        format_size(f["read_bytes"]),
+        format_size(f["written_bytes"]),
+        str(f["jobs"]),
+        waited,
+        f"{format_size(f['peak_bytes'])} ({share:.1%})",
+        f"{f['peak_share']:.1%}",
+    ]
+
+
+def _facts(rows: Sequence[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    every = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(row[k]) for row in every) for k in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in every
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _machine(s: Mapping[str, Any]) -> str:
+    return f"{_count(s['compute_nodes'], 'node')}, {_count(s['storages'], 'storage')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def duration(seconds: float) -> str:
+    """``12.3 s``, ``4 min 05 s``, ``3 h 25 min``, ``2 d 03 h``."""
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours:02} h"

@@ -1,0 +1,278 @@
+"""``batfs run --engine batsim``: the real Batsim beside our scheduler, and both ended whatever fails."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from batfs.decision.experiment import PYBATSIM, Experiment, load, split_pybatsim
+from batfs.decision.provenance import write_provenance
+from batfs.decision.records import Recorder
+from batfs.decision.tally import JobTally, StorageTally
+from batfs.errors import BatfsError, InputError
+from batfs.files import PARTIAL, check_writable
+from batfs.scheduling.config import Settings
+
+if TYPE_CHECKING:
+    from batfs.decision.run import RunResult
+
+#: Seconds that Batsim gets to write its files after the simulation's last message, and to end when asked to.
+_LAST_WORDS = 120.0
+_GRACE = 3.0
+
+_OUTPUTS = ("_jobs.csv", "_schedule.csv", "_machine_states.csv", "_schedule.trace")
+
+
+class BatsimError(BatfsError):
+    """Batsim could not be started, or failed."""
+
+
+class _Row(NamedTuple):
+    """A row of Batsim's jobs file, as :class:`~batfs.decision.tally.EndedJob`."""
+
+    workload: str
+    submission_time: float
+    requested_nodes: int
+    state: str
+    start: float
+    runtime: float
+    rejected: bool
+
+
+def run_with_batsim(
+    experiment: Experiment,
+    settings: Settings,
+    prefix: str | Path,
+    *,
+    batsim: str | None = None,
+    command: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+) -> RunResult:
+    """The same run as :func:`batfs.decision.run.run`, simulated by Batsim over a socket on this machine.
+
+    Batsim writes to files ending in ``.partial`` that get their names when all has gone well; what it says is
+    kept in ``<prefix>_batsim.log``. Raises BatsimError with Batsim's own last line when it fails.
+    """
+    from batfs.decision.link import ZmqLink
+    from batfs.decision.pybatsim_link import LinkedBatsim
+    from batfs.decision.pybatsim_process import load_pybatsim
+    from batfs.decision.pybatsim_scheduler import BatfsScheduler
+    from batfs.decision.run import RunResult
+
+    started = time.time()
+    config = settings.configuration(experiment.scheduler_config)
+    binary = _find(batsim)
+    check_writable(Path(prefix).parent)
+    loaded = load(experiment, config)
+    log = Path(f"{prefix}_batsim.log")
+    aside = f"{prefix}{PARTIAL}"
+    jobs = JobTally()
+    with ExitStack() as stack:
+        recorder = stack.enter_context(Recorder(prefix)) if loaded.files is not None else None
+        storage = StorageTally(recorder)
+        if config.queue.startswith(PYBATSIM):
+            name, options = split_pybatsim(config.queue)
+            scheduler = load_pybatsim(name, options)
+        else:
+            scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
+            scheduler.use_files(loaded.files)
+        stack.enter_context(_terminated_is_an_error())
+        batsim_is_alive = _Watch(log)
+        link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive)
+        stack.callback(link.close)
+        link.bind()
+        process = stack.enter_context(
+            _started([binary, *_flags(experiment, aside), "-s", link.endpoint], log)
+        )
+        batsim_is_alive.process = process
+        try:
+            LinkedBatsim(scheduler, link).start()
+        except BatfsError as error:
+            link.give_up(str(error))
+            raise batsim_is_alive.failure() or error from None
+        try:
+            process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            raise BatsimError(f"Batsim did not end {_LAST_WORDS:g} s after the simulation's end") from None
+        failure = batsim_is_alive.failure()
+        if failure is not None:
+            raise failure
+    files = []
+    for suffix in _OUTPUTS:
+        if Path(aside + suffix).exists():
+            os.replace(aside + suffix, f"{prefix}{suffix}")
+            files.append(Path(f"{prefix}{suffix}"))
+    for row in _rows(Path(f"{prefix}_jobs.csv")):
+        jobs.add(row)
+    nodes = loaded.machine.nb_compute
+    summary = {
+        "platform": str(experiment.platform),
+        "workloads": [str(path) for path in experiment.workloads],
+        "policy": config.policy,
+        "queue": config.queue,
+        "seed": config.seed,
+        "compute_nodes": nodes,
+        "storages": loaded.machine.nb_storage,
+        **jobs.summary(nodes),
+        "file_systems": storage.summary(),
+    }
+    if recorder is not None:
+        files += [recorder.io_jobs, recorder.storage_states]
+    files.append(log)
+    files.append(
+        write_provenance(
+            prefix,
+            command=command,
+            configuration=config.as_dict(),
+            inputs=experiment.inputs,
+            results={**summary, "engine": "batsim"},
+            started=started,
+        )
+    )
+    return RunResult(config, summary, files, deadlock=False)
+
+
+def _find(batsim: str | None) -> str:
+    found = shutil.which(batsim or "batsim")
+    if found is None:
+        what = f"no program {batsim!r}" if batsim else "there is no batsim on PATH"
+        raise InputError(
+            what,
+            hint="say where it is with --batsim-bin, or leave out --engine batsim",
+        )
+    return found
+
+
+def _flags(experiment: Experiment, prefix: str) -> list[str]:
+    """Batsim's command line, without what is its default anyway."""
+    e = experiment
+    flags = ["-p", str(e.platform)]
+    for path in e.workloads:
+        flags += ["-w", str(path)]
+    for path in e.events:
+        flags += ["--events", str(path)]
+    if e.master != "master_host":
+        flags += ["-m", e.master]
+    for roles in e.roles:
+        flags += ["-r", roles]
+    if e.mmax:
+        flags += ["--mmax", str(e.mmax)]
+    for name, value in e.sg_config.items():
+        flags += ["--sg-cfg", f"{name}:{value}"]
+    switches = {
+        "--mmax-workload": e.mmax_workload,
+        "--enable-dynamic-jobs": e.dynamic_jobs,
+        "--acknowledge-dynamic-jobs": e.acknowledge_dynamic_jobs,
+        "--enable-profile-reuse": e.profile_reuse,
+        "--forward-profiles-on-submission": e.forward_profiles,
+        "--enable-compute-sharing": e.compute_sharing,
+        "--disable-storage-sharing": not e.storage_sharing,
+        "--disable-schedule-tracing": not e.schedule_trace,
+        "--disable-machine-state-tracing": not e.machine_state_trace,
+    }
+    flags += [flag for flag, on in switches.items() if on]
+    if e.scheduler_config:
+        flags += ["--sched-cfg", e.scheduler_config]
+    return [*flags, "-e", prefix]
+
+
+class _Watch:
+    """Called while we wait for Batsim's next message: raises once Batsim has ended."""
+
+    def __init__(self, log: Path) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = log
+
+    def __call__(self) -> None:
+        if self.process is not None and self.process.poll() is not None:
+            raise self.failure() or BatsimError("Batsim ended before the simulation was over")
+
+    def failure(self) -> BatsimError | None:
+        """What to say if Batsim has ended badly; None if it hasn't."""
+        if self.process is None:
+            return None
+        try:
+            # a connection closes a moment before its process is over
+            status = self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return None
+        if status == 0:
+            return None
+        how = f"exit status {status}" if status > 0 else signal.Signals(-status).name
+        said = self._last_line()
+        return BatsimError(f"Batsim failed ({how}){f': {said}' if said else ''}; its log is {self._log}")
+
+    def _last_line(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+@contextmanager
+def _started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Batsim as a child that doesn't outlive the block."""
+    with open(log, "wb") as stream:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        except OSError as error:
+            raise BatsimError(f"cannot start {command[0]}: {error.strerror}") from None
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _die_with_parent() -> None:
+    # prctl(PR_SET_PDEATHSIG, SIGTERM): even if we are killed outright, Batsim doesn't wait for us for ever
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+@contextmanager
+def _terminated_is_an_error() -> Iterator[None]:
+    """SIGTERM unwinds the stack, so that Batsim is ended too."""
+
+    def stop(number: int, frame: object) -> None:
+        raise BatfsError("terminated")
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    with open(path, encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            rejected = row["final_state"] == "REJECTED"
+            yield _Row(
+                row["workload_name"],
+                float(row["submission_time"]),
+                int(row["requested_number_of_resources"]),
+                row["final_state"],
+                -1.0 if rejected else float(row["starting_time"]),
+                0.0 if rejected else float(row["execution_time"]),
+                rejected,
+            )

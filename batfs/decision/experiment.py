@@ -1,0 +1,196 @@
+"""What one run is made of: files, Batsim's settings, and the checks that come before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batfs.errors import InputError, nearest
+from batfs.platform import Machine, Platform, load_platform, number_resources
+from batfs.protocol.messages import Resource
+from batfs.scheduling.config import Configuration
+from batfs.scheduling.nodes import SELECTIONS
+from batfs.scheduling.queues import make_queue_policy
+from batfs.scheduling.storages import storage_table, with_overrides
+from batfs.storage.policies import make_policy
+from batfs.workload import read_workload, requested_io
+from batfs.workload.model import Workload
+
+if TYPE_CHECKING:
+    from batfs.filesystems.site import FileSystems
+
+PYBATSIM = "pybatsim:"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A platform, workloads, and Batsim's settings, each with the meaning of Batsim's flag of that name."""
+
+    platform: Path
+    workloads: Sequence[Path]
+    master: str = "master_host"
+    roles: Sequence[str] = ()
+    mmax: int = 0
+    mmax_workload: bool = False
+    sg_config: Mapping[str, str] = field(default_factory=dict)
+    events: Sequence[Path] = ()
+    dynamic_jobs: bool = False
+    acknowledge_dynamic_jobs: bool = False
+    profile_reuse: bool = False
+    forward_profiles: bool = False
+    compute_sharing: bool = False
+    storage_sharing: bool = True
+    schedule_trace: bool = True
+    machine_state_trace: bool = True
+    scheduler_config: str = ""
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Every file it is made from."""
+        return [self.platform, *self.workloads, *self.events]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An experiment's inputs, read and found sound. ``files`` is None for a pybatsim scheduler."""
+
+    experiment: Experiment
+    platform: Platform
+    machine: Machine
+    workloads: Sequence[Workload]
+    files: FileSystems | None
+
+
+def load(experiment: Experiment, config: Configuration) -> Loaded:
+    """Read everything and check what can be checked before the first event. Raises InputError."""
+    if not experiment.workloads:
+        raise InputError("no workload given", hint="-w FILE")
+    if experiment.mmax < 0:
+        raise InputError(f"--mmax must be at least 0, found {experiment.mmax}")
+    platform = load_platform(experiment.platform, config=dict(experiment.sg_config))
+    workloads = [read_workload(path, f"w{k}") for k, path in enumerate(experiment.workloads)]
+    limit = experiment.mmax
+    if experiment.mmax_workload:
+        most = max(workload.nb_res for workload in workloads)
+        limit = min(limit, most) if limit else most
+    machine = number_resources(
+        platform, master=experiment.master, roles=experiment.roles, limit=limit or None
+    )
+    files: FileSystems | None = None
+    if not config.queue.startswith(PYBATSIM):
+        make_queue_policy(config.queue)
+        make_policy(config.policy)
+        SELECTIONS.get(config.node_selection)
+        files = _check_storage(experiment, config, platform, machine, workloads)
+    return Loaded(experiment, platform, machine, workloads, files)
+
+
+def announced(machine: Machine) -> tuple[list[Resource], list[Resource]]:
+    """(compute nodes, storages) as the simulator announces them."""
+    compute: list[Resource] = []
+    storages: list[Resource] = []
+    for r in machine.resources:
+        resource = Resource(r.id, r.name, r.role, "idle", r.properties, r.zone_properties)
+        (storages if r.role == "storage" else compute).append(resource)
+    return compute, storages
+
+
+def _check_storage(
+    experiment: Experiment,
+    config: Configuration,
+    platform: Platform,
+    machine: Machine,
+    workloads: Sequence[Workload],
+) -> FileSystems:
+    from batfs.decision.files import make_on
+
+    compute, storages = announced(machine)
+    storages = with_overrides(storages, config.storages)
+    try:
+        storage_table(storages)
+    except InputError as error:
+        raise error.at(file=experiment.platform) from None
+    dynamic = experiment.dynamic_jobs and experiment.storage_sharing
+    files = make_on(config, compute, storages, dynamic, platform)
+    defaults = (files.default_reads, files.default_writes)
+    used = {name for workload in workloads for name in check_io(workload, files.models, defaults)}
+    _check_routes(experiment, platform, machine, [s for s in storages if s.property("filesystem") in used])
+    return files
+
+
+def check_io(workload: Workload, known: Iterable[str], defaults: tuple[str, str]) -> set[str]:
+    """The file systems that the profiles of the workload's jobs use; ``defaults``: where plain reads and
+    writes go. InputError at the profile."""
+    names = list(known)
+    used: set[str] = set()
+    seen: set[str] = set()
+    for job in workload.jobs:
+        if job.profile in seen:
+            continue
+        seen.add(job.profile)
+        profile = workload.profiles[job.profile]
+        if not profile.extra:
+            continue
+        place = f"profiles.{job.profile}"
+        try:
+            requested = requested_io(profile, place)
+            for part in requested:
+                if not names:
+                    raise InputError("asks for I/O, but the platform has no storage", place=place)
+                if part.filesystem is None:
+                    used.update(defaults)
+                    continue
+                name = part.filesystem
+                if name not in names:
+                    close = nearest(name, names)
+                    raise InputError(
+                        f"unknown file system {name!r}; the platform has: {', '.join(sorted(names))}",
+                        place=place,
+                        hint=f"did you mean {close!r}?" if close else None,
+                    )
+                used.add(name)
+        except InputError as error:
+            raise error.at(file=workload.path) from None
+    return used
+
+
+def _check_routes(
+    experiment: Experiment, platform: Platform, machine: Machine, storages: Sequence[Resource]
+) -> None:
+    """Every storage in use can be reached: from its node if it belongs to one, else from the first node; and
+    every node reaches the first shared storage. In a Full zone SimGrid takes a missing route for one that
+    costs nothing, so bytes would arrive at once: that is an error here."""
+    compute = [r for r in machine.resources if r.role != "storage"]
+    host_of = {r.name: r.host for r in machine.resources}
+    shared = [s for s in storages if not s.property("node")]
+    pairs = [(s.property("node") or compute[0].name, s.name) for s in storages] if compute else []
+    if shared:
+        pairs += [(node.name, shared[0].name) for node in compute]
+    for node, storage in pairs:
+        if node not in host_of or host_of[node] == host_of[storage]:
+            continue
+        for source, destination in ((node, storage), (storage, node)):
+            route = platform.route(host_of[source], host_of[destination])
+            if not route.links:
+                raise InputError(
+                    f"there is no route from {source!r} to {destination!r}: bytes between them would take "
+                    "no time",
+                    file=experiment.platform,
+                    hint="add a <route> between them",
+                )
+
+
+def split_pybatsim(queue: str) -> tuple[str, dict[str, object]]:
+    """``pybatsim:schedFcfs`` or ``pybatsim:file.py:{"option": 1}`` as (name or file, options)."""
+    name, brace, options = queue.removeprefix(PYBATSIM).partition(":{")
+    if not brace:
+        return name, {}
+    import orjson
+
+    try:
+        values = orjson.loads("{" + options)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"the options of {queue!r} are malformed JSON: {error.msg}") from None
+    return name, dict(values)

@@ -1,0 +1,93 @@
+"""Any pybatsim scheduler in the same process as the simulator, without a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from batsim.batsim import BatsimScheduler
+
+from batfs.decision.pybatsim_link import LinkedBatsim
+from batfs.errors import InputError, unknown
+from batfs.protocol import messages as m
+from batfs.protocol.codec import decode_reply, encode_request
+
+
+class _Memory:
+    """A connection within the process: one message in, one out."""
+
+    endpoint = "in-process"
+
+    def __init__(self) -> None:
+        self.inbox: dict[str, Any] | None = None
+        self.outbox: Any = None
+
+    def bind(self) -> None: ...
+
+    def recv(self, blocking: bool = True) -> dict[str, Any]:
+        message, self.inbox = self.inbox, None
+        assert message is not None
+        return message
+
+    def send(self, message: Any) -> None:
+        self.outbox = message
+
+    def close(self) -> None: ...
+
+
+class PybatsimProcess:
+    """Any pybatsim scheduler as a :class:`~batfs.protocol.messages.DecisionProcess`, without a socket.
+
+    Messages take the form they have on the wire, so that decisions are those the scheduler would take there.
+    """
+
+    def __init__(self, scheduler: BatsimScheduler) -> None:
+        self._scheduler = scheduler
+        self._link = _Memory()
+        self._batsim: LinkedBatsim | None = None
+
+    def decide(self, request: m.Request) -> m.Reply:
+        self._link.inbox = orjson.loads(encode_request(request))
+        if self._batsim is None:
+            self._batsim = LinkedBatsim(self._scheduler, self._link)
+        else:
+            self._batsim.do_next_event()
+        text = orjson.dumps(self._link.outbox, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
+        return decode_reply(text)
+
+
+def load_pybatsim(name: str, options: Mapping[str, Any] | None = None) -> BatsimScheduler:
+    """A pybatsim scheduler as pybatsim's launcher finds it: ``schedFcfs`` (of its package ``schedulers``) or
+    a file ``path/mySched.py`` with the class ``MySched``. InputError when there is none."""
+    from batsim.tools.launcher import instanciate_scheduler
+
+    if name.endswith(".py") and not Path(name).is_file():
+        raise InputError("no such file for the pybatsim scheduler", file=name)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            return instanciate_scheduler(name, dict(options or {}))
+    except SystemExit:
+        if not name.endswith(".py"):
+            raise unknown("pybatsim scheduler", name, _known_schedulers()) from None
+        wanted = Path(name).stem
+        raise InputError(f"holds no class or function {wanted[:1].upper()}{wanted[1:]}", file=name) from None
+    except Exception as error:  # whatever a foreign module does at import
+        raise InputError(
+            f"the pybatsim scheduler can't be made: {type(error).__name__}: {error}", file=name
+        ) from error
+
+
+def _known_schedulers() -> list[str]:
+    import schedulers
+
+    return sorted(
+        path.stem
+        for folder in schedulers.__path__
+        for path in Path(folder).glob("*.py")
+        if not path.stem.startswith(("_", "common"))
+    )

@@ -1,0 +1,153 @@
+"""One run in one process: the scheduler handed straight to the simulator, and everything that comes out.
+
+No socket, no JSON, no pybatsim (unless a pybatsim scheduler is asked for).
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batfs.decision.experiment import PYBATSIM, Experiment, Loaded, load, split_pybatsim
+from batfs.decision.provenance import write_provenance
+from batfs.decision.records import Recorder
+from batfs.decision.tally import JobTally, StorageTally
+from batfs.files import check_writable
+from batfs.protocol.messages import DecisionProcess
+from batfs.scheduling.config import Configuration, Settings
+from batfs.scheduling.core import Scheduler
+from batfs.scheduling.observer import Observer
+from batfs.simulator import JobResult, Progress, SimulationOptions, read_events, simulate
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """``summary`` is what ``batfs run --json`` prints: plain values. ``files``: what was written, in order.
+
+    ``deadlock``: nothing could happen any more although jobs were waiting (a link of bandwidth 0, say).
+    """
+
+    config: Configuration
+    summary: dict[str, Any]
+    files: Sequence[Path]
+    deadlock: bool
+
+
+def run(
+    experiment: Experiment,
+    settings: Settings,
+    prefix: str | Path | None,
+    *,
+    command: Sequence[str] = (),
+    observer: Observer | None = None,
+    on_job: Callable[[JobResult], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> RunResult:
+    """Simulate ``experiment`` under ``settings``; write the output files under ``prefix`` (None: none).
+
+    ``observer`` and ``on_job`` are told what the files hold, as it happens. ``command`` goes into the
+    provenance. Raises InputError before anything is written where the input can be checked by itself; files
+    of a run that failed later keep the suffix ``.partial``.
+    """
+    started = time.time()
+    config = settings.configuration(experiment.scheduler_config)
+    if prefix is not None:
+        check_writable(Path(prefix).parent)
+    loaded = load(experiment, config)
+    events = [read_events(path, forward_unknown=False) for path in experiment.events]
+    jobs = JobTally()
+
+    def job_ended(job: JobResult) -> None:
+        jobs.add(job)
+        if on_job is not None:
+            on_job(job)
+
+    with ExitStack() as stack:
+        told = observer
+        recorder: Recorder | None = None
+        if prefix is not None and loaded.files is not None:
+            recorder = stack.enter_context(Recorder(prefix, observer))
+            told = recorder
+        storage = StorageTally(told)
+        process = _process(loaded, settings, config, storage, say)
+        options = SimulationOptions(
+            outputs=prefix,
+            schedule_trace=experiment.schedule_trace,
+            machine_state_trace=experiment.machine_state_trace,
+            forward_profiles=experiment.forward_profiles,
+            dynamic_jobs=experiment.dynamic_jobs,
+            acknowledge_dynamic_jobs=experiment.acknowledge_dynamic_jobs,
+            profile_reuse=experiment.profile_reuse,
+            compute_sharing=experiment.compute_sharing,
+            storage_sharing=experiment.storage_sharing,
+            scheduler_config=experiment.scheduler_config,
+            events=events,
+            on_job=job_ended,
+            on_progress=on_progress,
+        )
+        with _few_collections():
+            result = simulate(loaded.platform, loaded.machine, loaded.workloads, process, options)
+    nodes = loaded.machine.nb_compute
+    summary = {
+        "platform": str(experiment.platform),
+        "workloads": [str(path) for path in experiment.workloads],
+        "policy": config.policy,
+        "queue": config.queue,
+        "seed": config.seed,
+        "compute_nodes": nodes,
+        "storages": loaded.machine.nb_storage,
+        **jobs.summary(nodes),
+        "file_systems": storage.summary(),
+    }
+    files = list(result.files)
+    if prefix is not None:
+        if recorder is not None:
+            files += [recorder.io_jobs, recorder.storage_states]
+        files.append(
+            write_provenance(
+                prefix,
+                command=command,
+                configuration=config.as_dict(),
+                inputs=experiment.inputs,
+                results=summary,
+                started=started,
+            )
+        )
+    return RunResult(config, summary, files, result.deadlock)
+
+
+def _process(
+    loaded: Loaded,
+    settings: Settings,
+    config: Configuration,
+    observer: Observer,
+    say: Callable[[str], None] | None,
+) -> DecisionProcess:
+    files = loaded.files
+    if files is None:
+        from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
+
+        assert config.queue.startswith(PYBATSIM)
+        name, options = split_pybatsim(config.queue)
+        return PybatsimProcess(load_pybatsim(name, options))
+    return Scheduler(settings, lambda *given: files, observer=observer, say=say)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Python's cycle collector walks everything that is alive; a run makes few cycles and lives long."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

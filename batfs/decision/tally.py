@@ -1,0 +1,175 @@
+"""The figures of one run, gathered as it goes: nothing is kept per job but a few numbers."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from batfs.scheduling.observer import JobRecord, Observer, StorageState
+from batfs.storage.interface import StorageTable
+
+#: Seconds; run times below it count as it (Feitelson's bounded slowdown).
+SLOWDOWN_THRESHOLD = 10.0
+
+
+class EndedJob(Protocol):
+    """What is used of the simulator's ``JobResult``."""
+
+    @property
+    def workload(self) -> str: ...
+    @property
+    def submission_time(self) -> float: ...
+    @property
+    def requested_nodes(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def runtime(self) -> float: ...
+    @property
+    def rejected(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class FileSystemTally:
+    """One file system over the run. ``peak_bytes``: the most reserved at once, over all its storages;
+    ``peak_share``: the fullest one of them was, as a share of its capacity."""
+
+    name: str
+    storages: int = 0
+    capacity: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    jobs: int = 0
+    jobs_that_waited: int = 0
+    waiting_time: float = 0.0
+    peak_bytes: int = 0
+    peak_share: float = 0.0
+    reserved: int = 0
+
+
+class JobTally:
+    """Counts and times of the jobs, from what the simulator reports."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, int] = {}
+        self.waiting = array("d")
+        self.turnaround = array("d")
+        self.slowdown = array("d")
+        self.makespan = 0.0
+        self.node_seconds = 0.0
+
+    def add(self, job: EndedJob) -> None:
+        """One job that ended or was rejected. Dynamic jobs of the file systems' own don't count."""
+        if job.workload == "batfs":
+            return
+        self.states[job.state] = self.states.get(job.state, 0) + 1
+        if job.rejected:
+            return
+        waited = job.start - job.submission_time
+        stay = waited + job.runtime
+        self.waiting.append(waited)
+        self.turnaround.append(stay)
+        self.slowdown.append(max(1.0, stay / max(job.runtime, SLOWDOWN_THRESHOLD)))
+        self.makespan = max(self.makespan, job.start + job.runtime)
+        self.node_seconds += job.runtime * job.requested_nodes
+
+    def summary(self, nodes: int) -> dict[str, Any]:
+        """``utilisation``: node-seconds of jobs over nodes x makespan."""
+        area = nodes * self.makespan
+        return {
+            "jobs": sum(self.states.values()),
+            "states": dict(sorted(self.states.items())),
+            "makespan": self.makespan,
+            "waiting_time": spread(self.waiting),
+            "turnaround_time": spread(self.turnaround),
+            "bounded_slowdown": {**spread(self.slowdown), "threshold": SLOWDOWN_THRESHOLD},
+            "utilisation": self.node_seconds / area if area else 0.0,
+        }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, median and maximum; zeros when there is nothing. The median of an even number is the lower."""
+    if not values:
+        return {"mean": 0.0, "median": 0.0, "max": 0.0}
+    ranked = sorted(values)
+    return {
+        "mean": sum(values) / len(values),
+        "median": ranked[(len(ranked) - 1) // 2],
+        "max": ranked[-1],
+    }
+
+
+@dataclass(slots=True)
+class StorageTally(Observer):
+    """Bytes and fill levels by file system, passing everything on to ``then``."""
+
+    then: Observer | None = None
+    filesystems: dict[str, FileSystemTally] = field(default_factory=dict)
+    _of: list[FileSystemTally] = field(default_factory=list)
+    _capacity: list[int] = field(default_factory=list)
+    _reserved: list[int] = field(default_factory=list)
+
+    def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
+        for storage in storages:
+            name = storage.filesystem or "storage"
+            tally = self.filesystems.setdefault(name, FileSystemTally(name))
+            tally.storages += 1
+            tally.capacity += storage.capacity
+            self._of.append(tally)
+            self._capacity.append(storage.capacity)
+            self._reserved.append(0)
+        if self.then is not None:
+            self.then.begins(storages, ids)
+
+    def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
+        touched: dict[str, FileSystemTally] = {}
+        for position, reserved, _, _ in states:
+            tally = self._of[position]
+            tally.reserved += reserved - self._reserved[position]
+            self._reserved[position] = reserved
+            capacity = self._capacity[position]
+            if capacity and reserved > tally.peak_share * capacity:
+                tally.peak_share = reserved / capacity
+            touched[tally.name] = tally
+        for tally in touched.values():
+            tally.peak_bytes = max(tally.peak_bytes, tally.reserved)
+        if self.then is not None:
+            self.then.storages_changed(now, states)
+
+    def job_over(self, record: JobRecord) -> None:
+        if record.plans:
+            for volume in record.volumes:
+                tally = self.filesystems[volume.filesystem]
+                tally.jobs += 1
+                if record.moved:
+                    tally.read_bytes += volume.reads
+                    tally.written_bytes += volume.writes
+                if record.storage_waiting_time > 0:
+                    tally.jobs_that_waited += 1
+                    tally.waiting_time += record.storage_waiting_time
+        if self.then is not None:
+            self.then.job_over(record)
+
+    def ends(self, now: float) -> None:
+        if self.then is not None:
+            self.then.ends(now)
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        return {
+            t.name: {
+                "storages": t.storages,
+                "capacity": t.capacity,
+                "read_bytes": t.read_bytes,
+                "written_bytes": t.written_bytes,
+                "jobs": t.jobs,
+                "jobs_that_waited": t.jobs_that_waited,
+                "waiting_time": t.waiting_time,
+                "peak_bytes": t.peak_bytes,
+                "peak_share": t.peak_share,
+            }
+            for _, t in sorted(self.filesystems.items())
+        }

@@ -1,0 +1,156 @@
+"""Jobs whose I/O is more than one profile beside them: staged, in phases, with checkpoints and drains.
+
+``batfs.filesystems.lifecycle`` knows the steps; this keeps what they have under way in the machine's books,
+and finds whose activity has ended.
+"""
+
+from __future__ import annotations
+
+import random
+
+from batfs.filesystems.interface import Hold, Move
+from batfs.filesystems.lifecycle import Life
+from batfs.filesystems.script import Activity, launch, move_activity
+from batfs.protocol import messages as m
+from batfs.scheduling.machine import Booked, FileSystems, Held, Machine
+from batfs.storage.ledger import Reservation
+from batfs.workload.model import IoProfile
+
+_WHY_REJECTED = "runs in parts, as dynamic jobs of the workload batfs"
+
+
+class LiveJob:
+    """One job's life, with the transfers of each activity counted while it is under way.
+
+    ``in_use``: whether its bytes are used yet (they are reserved from the stage-in on).
+    ``resources``: every resource its I/O touches.
+    """
+
+    def __init__(self, lives: Lives, booked: Booked) -> None:
+        self._lives = lives
+        self._lines = booked.held.lines
+        job = booked.job
+        machine = lives.machine
+        self.life = Life(job.job, job.profile, booked.ids, booked.plans, machine.position)
+        self.in_use = False
+        self.resources = sorted(
+            {
+                resource
+                for step in self.life.steps
+                for activity in (*step.activities, *step.detached)
+                for profile in profiles_of(activity)
+                for resource in profile.ids.tolist()
+            }
+        )
+        self._transfers: dict[str, list[tuple[int, int]]] = {}
+
+    def begin(self, now: float) -> list[m.Decision]:
+        out = self.life.begin(now)
+        if not self.life.executed:
+            job_id = self.life.job.id
+            out = [m.SetJobMetadata(now, job_id, _WHY_REJECTED), m.RejectJob(now, job_id), *out]
+        self._sync()
+        return out
+
+    def completed(self, job_id: str, state: str, now: float) -> list[m.Decision]:
+        out = self.life.completed(job_id, state, now)
+        self._sync()
+        return out
+
+    def kill(self, now: float) -> list[m.Decision]:
+        return self.life.kill(now)
+
+    def tick(self, now: float) -> list[m.Decision]:
+        return self.life.tick(now)
+
+    def _sync(self) -> None:
+        machine, owners = self._lives.machine, self._lives.owners
+        for job_id in [i for i in self._transfers if i not in self.life.live]:
+            machine.count_transfers(self._transfers.pop(job_id), -1)
+            del owners[job_id]
+        for job_id, live in self.life.live.items():
+            if job_id not in self._transfers:
+                counted = [
+                    t for p in profiles_of(live.activity) for t in machine.transfers_of(p, p.ids.tolist())
+                ]
+                machine.count_transfers(counted, 1)
+                self._transfers[job_id] = counted
+                owners[job_id] = self
+        if not self.in_use and self.life.state != "staging in":
+            self.in_use = True
+            machine.use(self._lines, 1)
+
+
+class Lives:
+    """All of them, by the ids of their activities, and the moves that file systems make for themselves."""
+
+    def __init__(self, machine: Machine, files: FileSystems, rng: random.Random) -> None:
+        self.machine = machine
+        self._files = files
+        self._rng = rng
+        self.owners: dict[str, LiveJob] = {}
+        self._moves: dict[str, tuple[Move, Held, list[tuple[int, int]]]] = {}
+        self._moved = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.owners or self._moves)
+
+    def begin(self, booked: Booked) -> LiveJob:
+        return LiveJob(self, booked)
+
+    @property
+    def held(self) -> dict[str, list[Reservation]]:
+        """Bytes of moves that go when the move is over, by its id."""
+        return {job_id: list(held.lines) for job_id, (_, held, _) in self._moves.items()}
+
+    def owner(self, activity_id: str) -> LiveJob | None:
+        return self.owners.get(activity_id)
+
+    def tick(self, now: float) -> list[m.Decision]:
+        """Time has passed: end what is past its walltime."""
+        out: list[m.Decision] = []
+        for job in dict.fromkeys(self.owners.values()):
+            out += job.tick(now)
+        return out
+
+    def upkeep(self, now: float) -> list[m.Decision]:
+        """Start the moves that the file systems want now and that there is room for."""
+        machine, files = self.machine, self._files
+        out: list[m.Decision] = []
+        for move in files.upkeep(machine.view, self._rng, now):
+            activity = move_activity(move, machine.position)
+            held = machine.book(move.kind, move.placements, now, float("inf"))
+            if activity is None or isinstance(held, Hold):
+                if not isinstance(held, Hold):
+                    machine.release(held)
+                files.moved(move, activity is None)
+                continue
+            machine.keep(held)
+            machine.use(held.lines, 1)
+            self._moved += 1
+            name = f"upkeep.{self._moved}.{move.kind}"
+            job_id, decisions = launch(activity, None, name, (), now, None)
+            transfers = [t for p in profiles_of(activity) for t in machine.transfers_of(p, p.ids.tolist())]
+            machine.count_transfers(transfers, 1)
+            self._moves[job_id] = (move, held, transfers)
+            out += decisions
+        return out
+
+    def upkeep_over(self, job_id: str, success: bool) -> bool:
+        """A move has ended; False if the id is none of ours."""
+        if job_id not in self._moves:
+            return False
+        move, held, transfers = self._moves.pop(job_id)
+        self.machine.count_transfers(transfers, -1)
+        self.machine.use(held.lines, -1)
+        self.machine.end(held.lines)
+        self._files.moved(move, success)
+        for key in self._files.released():
+            self.machine.drop(key)
+        return True
+
+
+def profiles_of(activity: Activity) -> list[IoProfile]:
+    """Its transfers, as profiles."""
+    return [p for p in (activity.profile, activity.io) if isinstance(p, IoProfile)]

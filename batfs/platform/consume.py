@@ -45,6 +45,12 @@ class Consumer:
         self._fatpipe = [link.fatpipe for link in links]
         self._ready = False
 
+    def kind(self, host: int) -> int:
+        """The number of a host's kind."""
+        if not self._ready:
+            self._prepare()
+        return int(self._kind[host])
+
     # -- kinds and ports ------------------------------------------------------------------------------
 
     def _prepare(self) -> None:

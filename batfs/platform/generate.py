@@ -7,6 +7,7 @@ of its own behind its server's cable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batfs.errors import InputError
@@ -25,46 +26,76 @@ class Attachment:
     gateway: str
 
 
-def generate(spec: Spec) -> str:
-    """The text of the platform. InputError for what can't be built."""
+@dataclass(slots=True)
+class Target:
+    """A storage host, its properties, and its links next to it."""
+
+    name: str
+    properties: dict[str, str]
+    read_bandwidth: str
+    write_bandwidth: str
+    latency: str
+
+
+@dataclass(slots=True)
+class Server:
+    """A zone of storages behind one cable; ``rack`` numbers the switch it hangs on (0: the core)."""
+
+    name: str
+    targets: list[Target]
+    bandwidth: str
+    latency: str
+    rack: int = 0
+
+
+def generate(spec: Spec, more: Sequence[Server] = ()) -> str:
+    """The text of the platform; ``more`` servers stand beside those of the spec's groups.
+
+    InputError for what can't be built.
+    """
     out = Writer(spec.comment)
-    groups = spec.groups()
-    servers = [(group, k, name) for group in groups for k, name in enumerate(group.server_names())]
-    _check_names(spec)
+    parts = [(_title(group), servers_of(group)) for group in spec.groups()]
+    if more:
+        parts.append(("storages behind their servers", list(more)))
+    servers = [server for _, members in parts for server in members]
+    _check_names(spec, servers)
     with out.inside("zone", id="platform", routing="Floyd"):
         joints = _nodes(out, spec, len(servers) + 1)
-        for group in groups:
-            _group(out, group)
+        for title, members in parts:
+            out.comment(title)
+            for server in members:
+                _server(out, server)
         out.comment("the front end: Batsim's master is no resource")
         with out.inside("zone", id="front", routing="Full"):
             out.element("host", id=MASTER, speed="1Gf")
         out.comment("cables of the servers and of the front end, each way on its own")
-        for group, _, name in servers:
-            out.link(f"{name}_cable", group.server_bandwidth, group.server_latency, "SPLITDUPLEX")
+        for server in servers:
+            out.link(f"{server.name}_cable", server.bandwidth, server.latency, "SPLITDUPLEX")
         out.link("front_cable", "1GBps", "10us", "SPLITDUPLEX")
         uplinks = _uplinks(out, spec.nodes) if spec.disks is None else []
         for rack, core in uplinks:
             cable = f"{rack.zone}_uplink:UP"
             out.route(rack.zone, core.zone, cable, gateways=(rack.gateway, core.gateway))
-        for place, (group, k, name) in enumerate(servers):
-            joint = joints[place]
-            if group.racks:
-                rack_name = f"rack-{k % group.racks + 1}"
+        for server, joint in zip(servers, joints, strict=False):
+            if server.rack:
+                rack_name = f"rack-{server.rack}"
                 joint = Attachment("nodes" if spec.disks else rack_name, f"{rack_name}_switch")
-            out.route(name, joint.zone, f"{name}_cable:UP", gateways=(f"{name}_nic", joint.gateway))
+            gateways = (f"{server.name}_nic", joint.gateway)
+            out.route(server.name, joint.zone, f"{server.name}_cable:UP", gateways=gateways)
         joint = joints[len(servers)]
         out.route("front", joint.zone, "front_cable:UP", gateways=(MASTER, joint.gateway))
     return out.text()
 
 
-def _check_names(spec: Spec) -> None:
+def _check_names(spec: Spec, servers: Sequence[Server]) -> None:
     seen: set[str] = {MASTER}
-    nodes = [f"{spec.nodes.name}{spec.nodes.first + i}" for i in range(spec.nodes.count)]
-    for names in (nodes, *(names for g in spec.groups() for names in (g.server_names(), g.target_names()))):
-        for name in names:
-            if name in seen:
-                raise InputError(f"two hosts or servers would be named {name!r}")
-            seen.add(name)
+    names = [f"{spec.nodes.name}{spec.nodes.first + i}" for i in range(spec.nodes.count)]
+    for server in servers:
+        names += [server.name, *(target.name for target in server.targets)]
+    for name in names:
+        if name in seen:
+            raise InputError(f"two hosts or servers would be named {name!r}")
+        seen.add(name)
 
 
 def _properties(
@@ -208,29 +239,36 @@ def _with_disks(out: Writer, nodes: Nodes, disks: Disks) -> Attachment:
 # -- storages -------------------------------------------------------------------------------------------
 
 
-def _group(out: Writer, group: Group) -> None:
-    targets = group.target_names()
+def _title(group: Group) -> str:
+    count = group.servers * group.targets
     behind = "a server" if group.servers == 1 else f"{group.servers} servers"
-    out.comment(f"file system {group.file_system!r}: {len(targets)} storage(s) behind {behind}")
+    return f"file system {group.file_system!r}: {count} storage(s) behind {behind}"
+
+
+def servers_of(group: Group) -> list[Server]:
+    """The servers of a group with their storages."""
+    targets = group.target_names()
+    found = []
     for k, name in enumerate(group.server_names()):
-        more = {"server": name}
-        if group.racks:
-            more["rack"] = f"rack-{k % group.racks + 1}"
-        mine = targets[k * group.targets : (k + 1) * group.targets]
-        with out.inside("zone", id=name, routing="Cluster"):
-            for target in mine:
-                properties = _properties(
-                    group.file_system,
-                    group.size,
-                    group.read_bandwidth,
-                    group.write_bandwidth,
-                    group.model,
-                    **more,
-                )
-                out.element("host", properties, id=target, speed="0f")
-            out.element("router", id=f"{name}_nic")
-            for target in mine:
-                out.link(f"{target}_read", group.read_bandwidth, group.latency)
-                out.link(f"{target}_write", group.write_bandwidth, group.latency)
-            for target in mine:
-                out.element("host_link", id=target, up=f"{target}_read", down=f"{target}_write")
+        rack = k % group.racks + 1 if group.racks else 0
+        more = {"server": name} | ({"rack": f"rack-{rack}"} if rack else {})
+        read, write = group.read_bandwidth, group.write_bandwidth
+        properties = _properties(group.file_system, group.size, read, write, group.model, **more)
+        mine = [
+            Target(target, properties, read, write, group.latency)
+            for target in targets[k * group.targets : (k + 1) * group.targets]
+        ]
+        found.append(Server(name, mine, group.server_bandwidth, group.server_latency, rack))
+    return found
+
+
+def _server(out: Writer, server: Server) -> None:
+    with out.inside("zone", id=server.name, routing="Cluster"):
+        for target in server.targets:
+            out.element("host", target.properties, id=target.name, speed="0f")
+        out.element("router", id=f"{server.name}_nic")
+        for target in server.targets:
+            out.link(f"{target.name}_read", target.read_bandwidth, target.latency)
+            out.link(f"{target.name}_write", target.write_bandwidth, target.latency)
+        for target in server.targets:
+            out.element("host_link", id=target.name, up=f"{target.name}_read", down=f"{target.name}_write")

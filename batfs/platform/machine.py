@@ -75,6 +75,10 @@ class Platform:
             np.asarray(volumes, dtype=np.float64),
         )
 
+    def kind(self, host: int) -> int:
+        """Hosts of one kind have the same routes, but for links next to them that are theirs alone."""
+        return self._consumer.kind(host)
+
     def host(self, name: str) -> Host:
         """The host of that name; InputError when there is none."""
         index = self.host_index.get(name)

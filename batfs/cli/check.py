@@ -1,0 +1,199 @@
+"""``batfs check``: check platform files, against a baseline if there is one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from batfs.errors import InputError
+from batfs.files import write_text
+from batfs.platform.check import CHECKS, Report, check_platform
+from batfs.platform.drawing import seconds, table
+from batfs.platform.measures import FORMAT, all_changes
+from batfs.units import format_bandwidth
+
+HELP = """Check platform files: do they load, does every node reach every storage and back, are read and write
+links where they belong, are sizes and roles given, and Batsim's traps.
+
+  batfs check platforms/*.xml
+  batfs check platform.xml --bandwidths                       what each storage gives, alone and at once
+  batfs check platform.xml --baseline platform.json --update  remember how it is now
+  batfs check platform.xml --baseline platform.json           name every change since
+  batfs check platforms/*.xml --junit check.xml --json        for a pipeline
+
+Exit code 0: nothing found; 1: a fault, or a change since the baseline; 2: a file that can't be read.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("platforms", nargs="*", type=Path, metavar="PLATFORM")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="compare with what this file remembers")
+    parser.add_argument("--update", action="store_true", help="write the baseline instead")
+    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
+    parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
+    parser.add_argument("--bandwidths", action="store_true", help="print bandwidth and latency of storages")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell notes as well")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the result as JUnit XML")
+    parser.add_argument("--list", action="store_true", help="list the checks")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.list:
+        for name, check in CHECKS.items():
+            print(f"{name:<16} {(check.__doc__ or '').splitlines()[0]}")
+        return 0
+    if not args.platforms:
+        raise InputError("no platform given", hint="batfs check platforms/*.xml")
+    if args.update and args.baseline is None:
+        raise InputError("--update needs --baseline FILE")
+    remembered = {} if args.baseline is None or args.update else _read_baseline(args.baseline)
+    reports, moved = [], {}
+    for file in args.platforms:
+        report = check_platform(file, master=args.master_host, roles=args.add_role_to_hosts)
+        reports.append(report)
+        if args.baseline is not None and not args.update:
+            moved[str(file)] = _moved(remembered, file, report)
+    code = max(
+        2 if not report.loaded else 1 if report.faults or moved.get(report.file) else 0 for report in reports
+    )
+    if args.update:
+        _write_baseline(args.baseline, reports)
+    if args.junit is not None:
+        write_text(args.junit, junit(reports, moved))
+    if args.json:
+        json.dump(as_json(reports, moved), sys.stdout, indent=1)
+        print()
+    else:
+        _print(reports, moved, args)
+    return code
+
+
+# -- baselines ------------------------------------------------------------------------------------------
+
+
+def _read_baseline(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot read the baseline: {error.strerror}", file=path, hint="--update writes one"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"not a baseline: {error}", file=path) from error
+    if not isinstance(document, dict) or not isinstance(document.get("platforms"), dict):
+        raise InputError("not a baseline: no 'platforms' in it", file=path)
+    if document.get("format") != FORMAT:
+        raise InputError(
+            f"a baseline of format {document.get('format')!r}; this batfs writes {FORMAT}",
+            file=path,
+            hint="make it anew with --update",
+        )
+    return dict(document["platforms"])
+
+
+def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[str]:
+    # by file name, so that a baseline holds wherever the files are called from
+    old = remembered.get(file.name)
+    if old is None:
+        return [f"{file.name} is not in the baseline"]
+    if report.summary is None:
+        return []  # its faults say why
+    return all_changes(old, report.summary)
+
+
+def _write_baseline(path: Path, reports: list[Report]) -> None:
+    faulty = [report.file for report in reports if report.summary is None]
+    if faulty:
+        raise InputError(f"no baseline of {', '.join(faulty)}: it has faults", hint="run without --update")
+    names = [Path(report.file).name for report in reports]
+    if len(set(names)) < len(names):
+        raise InputError("two platforms have the same file name; a baseline keeps them by name")
+    platforms = {Path(report.file).name: report.summary for report in reports}
+    write_text(path, json.dumps({"format": FORMAT, "platforms": platforms}, indent=1) + "\n")
+
+
+# -- output ---------------------------------------------------------------------------------------------
+
+
+def _print(reports: list[Report], moved: dict[str, list[str]], args: argparse.Namespace) -> None:
+    for report in reports:
+        for finding in report.findings:
+            if not finding.note or args.verbose:
+                print(f"{report.file}: {'note: ' if finding.note else ''}{finding}")
+        for change in moved.get(report.file, []):
+            print(f"{report.file}: {change} [baseline]")
+        if args.bandwidths and report.measures:
+            print("\n".join(_bandwidths(report)))
+    faults = sum(len(report.faults) for report in reports)
+    many = sum(len(lines) for lines in moved.values())
+    told = f"{len(reports)} platform{'s' if len(reports) != 1 else ''} checked: "
+    told += f"{faults or 'no'} fault{'s' if faults != 1 else ''}"
+    if moved:
+        told += f", {many or 'no'} change{'s' if many != 1 else ''} since the baseline"
+    print(f"{told}; baseline written to {args.baseline}" if args.update else told)
+
+
+def _bandwidths(report: Report) -> list[str]:
+    titles = ("storage", "read alone", "by all nodes", "write alone", "by all nodes", "latency", "back")
+    rows = [
+        (
+            name,
+            *(
+                format_bandwidth(value)
+                for value in (entry.read_alone, entry.read_all, entry.write_alone, entry.write_all)
+            ),
+            seconds(entry.read_latency),
+            seconds(entry.write_latency),
+        )
+        for name, entry in report.measures.items()
+    ]
+    return list(table(titles, rows, right=range(1, 7)))
+
+
+def as_json(reports: list[Report], moved: dict[str, list[str]]) -> dict[str, Any]:
+    return {
+        "platforms": [
+            {
+                "file": report.file,
+                "loaded": report.loaded,
+                "faults": [_finding(finding) for finding in report.faults],
+                "notes": [_finding(finding) for finding in report.findings if finding.note],
+                "changes": moved.get(report.file, []),
+                "summary": report.summary,
+            }
+            for report in reports
+        ]
+    }
+
+
+def _finding(finding: Any) -> dict[str, str]:
+    return {"check": finding.check, "place": finding.place, "message": finding.message}
+
+
+def junit(reports: list[Report], moved: dict[str, list[str]]) -> str:
+    """One suite per platform, one case per check; a case fails with all its findings."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
+    for report in reports:
+        told: dict[str, list[str]] = {name: [] for name in report.checks}
+        for finding in report.faults:
+            told[finding.check].append(f"{finding.place}: {finding.message}")
+        if report.file in moved:
+            told["baseline"] = moved[report.file]
+        failures = sum(1 for messages in told.values() if messages)
+        name = quoteattr(report.file)
+        lines.append(f'  <testsuite name={name} tests="{len(told)}" failures="{failures}">')
+        for check, messages in told.items():
+            case = f"    <testcase classname={name} name={quoteattr(check)}"
+            if messages:
+                first = quoteattr(messages[0])
+                body = escape("\n".join(messages))
+                lines.append(f"{case}><failure message={first}>{body}</failure></testcase>")
+            else:
+                lines.append(f"{case}/>")
+        lines.append("  </testsuite>")
+    return "\n".join([*lines, "</testsuites>", ""])

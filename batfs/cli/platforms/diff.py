@@ -1,0 +1,58 @@
+"""Compare two platforms: hosts and ids, links, routes, and the bandwidths that come of them.
+
+  batfs platform diff old.xml new.xml
+
+Exit code 0 when nothing differs, 1 when something does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from batfs.platform import load_platform, number_resources
+from batfs.platform.difference import MAX_ROUTES, compare
+
+SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
+    parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
+    parser.add_argument("--routes", type=int, default=MAX_ROUTES, metavar="N", help="pairs of hosts compared")
+    parser.add_argument("--all", action="store_true", help=f"show all lines, not the first {SHOWN} of a kind")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    old, new = (
+        number_resources(load_platform(file), master=args.master_host, roles=args.add_role_to_hosts)
+        for file in (args.old, args.new)
+    )
+    found = compare(old, new, limit=args.routes)
+    kinds = {
+        "hosts": found.hosts,
+        "links": found.links,
+        "routes": found.routes,
+        "bandwidths": found.bandwidths,
+    }
+    if args.json:
+        json.dump({**kinds, "compared": found.compared, "pairs": found.pairs}, sys.stdout, indent=1)
+        print()
+        return int(bool(found))
+    for kind, lines in kinds.items():
+        if lines:
+            print(f"{kind}: {len(lines)}")
+            for line in lines if args.all else lines[:SHOWN]:
+                print(f"  {line}")
+            if len(lines) > SHOWN and not args.all:
+                print(f"  … and {len(lines) - SHOWN} more (--all)")
+    if not found:
+        print("no difference")
+    if found.compared < found.pairs:
+        print(f"(a sample of {found.compared} of {found.pairs} routes was compared)")
+    return int(bool(found))

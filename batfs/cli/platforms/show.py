@@ -1,0 +1,58 @@
+"""Draw a platform: its zones with what they hold and join, file systems, and Batsim's resource ids.
+
+batfs platform show platforms/taurus_storage.xml
+batfs platform show platform.xml --all          every resource in a row of its own
+batfs platform show platform.xml --json         the same for programs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from batfs.platform import load_platform, number_resources
+from batfs.platform.drawing import folded, resource_rows, system_rows, table, tree
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("platform", type=Path)
+    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
+    parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
+    parser.add_argument("--mmax", type=int, metavar="N", help="only the first N compute nodes")
+    parser.add_argument("--all", action="store_true", help="don't fold like resources into one row")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    platform = load_platform(args.platform)
+    machine = number_resources(
+        platform, master=args.master_host, roles=args.add_role_to_hosts, limit=args.mmax
+    )
+    if args.json:
+        document = {
+            "platform": str(args.platform),
+            "master": platform.hosts[machine.master].name,
+            "notes": platform.notes,
+            "resources": [
+                {"id": r.id, "name": r.name, "role": r.role, "properties": dict(r.properties)}
+                for r in machine.resources
+            ],
+        }
+        json.dump(document, sys.stdout, indent=1)
+        print()
+        return 0
+    for note in platform.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print("\n".join(tree(machine)))
+    rows = resource_rows(machine)
+    titles = ("id", "name", "role", "zone", "file system", "size", "belongs to")
+    print()
+    print("\n".join(table(titles, rows if args.all else folded(machine, rows), right=(0, 5))))
+    systems = system_rows(machine)
+    if systems:
+        print()
+        heads = ("file system", "storages", "capacity", "reads", "writes", "when used at once by")
+        print("\n".join(table(heads, systems, right=(1, 2, 3, 4))))
+    return 0

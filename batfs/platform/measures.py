@@ -1,0 +1,210 @@
+"""What a checked platform is measured by: bandwidths and latencies between nodes and storages, and all that a
+baseline remembers.
+
+A bandwidth "alone" is one node's transfer with nothing else going on; "all at once" is every node taking
+part in one transfer of equal shares, as Batsim runs a job's I/O: all flows advance together, so the first
+link to fill up stops them all. Both respect SimGrid's TCP window bound (``network/TCP-gamma``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from batfs.platform import settings
+from batfs.platform.machine import Platform
+from batfs.platform.model import Consumption
+from batfs.platform.numbering import Machine, MachineResource
+
+GAMMA = 4194304.0  # SimGrid's default for network/TCP-gamma, bytes
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """bytes/s and s of one storage: from (read) and to (write) the nodes."""
+
+    read_alone: float
+    write_alone: float
+    read_all: float
+    write_all: float
+    read_latency: float
+    write_latency: float
+
+
+def rate(platform: Platform, used: Consumption, total: float) -> float:
+    """bytes/s of ``total`` bytes moved by one parallel task that uses ``used``; infinite when it's free."""
+    slowest = 0.0
+    if len(used.links):
+        bandwidths = np.array([platform.links[link].bandwidth for link in used.links.tolist()])
+        with np.errstate(divide="ignore"):
+            slowest = float(np.max(used.weights / bandwidths))
+    gamma = settings.number(platform.config, "network/TCP-gamma", GAMMA)
+    slowest = max(slowest, 2 * used.latency_volume / gamma)
+    return total / slowest if slowest > 0 else float("inf")
+
+
+def between(platform: Platform, sources: Sequence[int], targets: Sequence[int]) -> tuple[float, float]:
+    """(bytes/s, largest latency) of one byte per flow, all at once."""
+    used = platform.consume(sources, targets, np.ones(len(sources)))
+    return rate(platform, used, float(len(sources))), used.latency
+
+
+def measure(platform: Platform, nodes: Sequence[int], storage: int, near: int | None) -> Measure:
+    """One storage against all nodes; ``near`` is the node a local disk belongs to, measured alone."""
+    alone = nodes[0] if near is None else near
+    everywhere = [storage] * len(nodes)
+    read_alone, read_latency = between(platform, [storage], [alone])
+    write_alone, write_latency = between(platform, [alone], [storage])
+    read_all, _ = between(platform, everywhere, nodes)
+    write_all, _ = between(platform, nodes, everywhere)
+    return Measure(read_alone, write_alone, read_all, write_all, read_latency, write_latency)
+
+
+def near_node(machine: Machine, storage: MachineResource) -> int | None:
+    """Host index of the node a storage says it belongs to, if that is a compute node."""
+    found = machine.by_name.get(storage.properties.get("node", ""))
+    return found.host if found is not None and found.role == "compute_node" else None
+
+
+def system_rates(machine: Machine, storages: Sequence[MachineResource]) -> tuple[float, float]:
+    """(read, write) bytes/s of a whole file system when all nodes use it at once.
+
+    Local disks serve their own nodes; otherwise nodes and storages are paired in turn until all have had
+    their part.
+    """
+    platform, nodes = machine.platform, [r.host for r in machine.compute]
+    local = [
+        (storage.host, near) for storage in storages if (near := near_node(machine, storage)) is not None
+    ]
+    if len(local) == len(storages):
+        pairs = local
+    else:
+        count = max(len(nodes), len(storages))
+        pairs = [(storages[i % len(storages)].host, nodes[i % len(nodes)]) for i in range(count)]
+    ours, theirs = [a for a, _ in pairs], [b for _, b in pairs]
+    return between(platform, ours, theirs)[0], between(platform, theirs, ours)[0]
+
+
+def file_systems(machine: Machine) -> dict[str, list[MachineResource]]:
+    """Storages by the name of their file system, as batfs groups them."""
+    found: dict[str, list[MachineResource]] = {}
+    for storage in machine.storages:
+        found.setdefault(storage.properties.get("filesystem") or "storage", []).append(storage)
+    return found
+
+
+def pattern(name: str) -> str:
+    """``node-17_cable_UP`` -> ``node-#_cable_UP``: names that differ in numbers only are of one kind."""
+    return re.sub(r"\d+", "#", name)
+
+
+def summary(machine: Machine, measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """What a baseline remembers of a platform, ready for JSON."""
+    platform = machine.platform
+    hosts = {
+        resource.name: {
+            "id": resource.id,
+            "role": resource.role,
+            "speed": list(platform.hosts[resource.host].speeds),
+            "cores": platform.hosts[resource.host].cores,
+            "properties": {k: v for k, v in sorted(resource.properties.items()) if k != "role"},
+        }
+        for resource in machine.resources
+    }
+    storages = {
+        name: {key: getattr(measure, key) for key in Measure.__slots__}
+        for name, measure in sorted(measures.items())
+    }
+    systems = {}
+    for name, members in sorted(file_systems(machine).items()):
+        read, write = system_rates(machine, members)
+        systems[name] = {"storages": len(members), "read_all": read, "write_all": write}
+    return {
+        "format": FORMAT,
+        "master": platform.hosts[machine.master].name,
+        "hosts": hosts,
+        "links": _links(platform),
+        "storages": storages,
+        "file_systems": systems,
+    }
+
+
+def _links(platform: Platform) -> dict[str, dict[str, Any]]:
+    """By pattern of names: how many, what most are (bandwidth, latency, sharing), and the others."""
+    groups: dict[str, dict[str, list[Any]]] = {}
+    for link in platform.links:
+        kind = [link.bandwidth, link.latency, "FATPIPE" if link.fatpipe else "SHARED"]
+        groups.setdefault(pattern(link.name), {})[link.name] = kind
+    told = {}
+    for name, members in sorted(groups.items()):
+        usual = list(Counter(map(tuple, members.values())).most_common(1)[0][0])
+        others = {link: kind for link, kind in sorted(members.items()) if kind != usual}
+        told[name] = {"count": len(members), "usual": usual, "others": others}
+    return told
+
+
+def link_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line per link that changed, between the ``links`` of two summaries."""
+    found: list[str] = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new or name not in old:
+            count = (old if name in old else new)[name]["count"]
+            many = f" ({count})" if count > 1 else ""
+            found.append(f"{name}{many}: {'gone' if name in old else 'new'}")
+            continue
+        before, after = old[name], new[name]
+        found += changes(before["count"], after["count"], f"{name} count")
+        found += changes(before["usual"], after["usual"], name if before["count"] == 1 else f"{name} (most)")
+        for link in sorted({*before["others"], *after["others"]}):
+            found += changes(
+                before["others"].get(link, before["usual"]), after["others"].get(link, after["usual"]), link
+            )
+    return found
+
+
+def all_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line per difference between two summaries."""
+    found = changes(old["master"], new["master"], "master")
+    found += [f"host {line}" for line in changes(old["hosts"], new["hosts"])]
+    found += [f"link {line}" for line in link_changes(old["links"], new["links"])]
+    found += [f"storage {line}" for line in changes(old["storages"], new["storages"])]
+    found += [f"file system {line}" for line in changes(old["file_systems"], new["file_systems"])]
+    return found
+
+
+def changes(old: Any, new: Any, place: str = "") -> list[str]:
+    """One line per difference between two values as JSON holds them; numbers agree to 1e-9."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            inner = f"{place} {key}".strip() if place else str(key)
+            if key not in new:
+                found.append(f"{inner}: gone")
+            elif key not in old:
+                found.append(f"{inner}: new")
+            else:
+                found += changes(old[key], new[key], inner)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        if all(_same(a, b) for a, b in zip(old, new, strict=True)):
+            return []
+        return [f"{place}: {_shown(old)} -> {_shown(new)}"]
+    return [] if _same(old, new) else [f"{place}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return a == b or abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+    return bool(a == b)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_shown(entry) for entry in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

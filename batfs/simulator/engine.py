@@ -82,8 +82,10 @@ class Engine:
         self.state = State(**{name: memoryview(arrays[name].data) for name in State._fields})
         self.wide = wide.Arrays(**{name: arrays[name] for name in wide.Arrays._fields})
         self.owners.extend([None] * (slots - len(self.owners)))
+        info = self.state.info
+        info[kernels.ROOM], info[kernels.ROOM + 1], info[kernels.ROOM + 2] = slots, sizes["resource"], rows
         if self._compiled is not None:
-            self._compiled.attach(self.blocks, slots, self._sizes["resource"], rows)
+            self._compiled.attach(*self.blocks)
 
     def _slot(self, owner: Any) -> int:
         if self._free:
@@ -239,4 +241,4 @@ class Engine:
     def use(self, compiled: Any) -> None:
         """Go on with compiled kernels (see ``compiled``): the same memory, the same numbers."""
         self._compiled = compiled
-        compiled.attach(self.blocks, self._sizes["slot"], self._sizes["resource"], self._sizes["row"])
+        compiled.attach(*self.blocks)

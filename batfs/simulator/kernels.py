@@ -40,6 +40,7 @@ FAILURE = 4  # 1: the solver found an endless loop
 CULPRIT = 5  # the FATPIPE resource of that loop
 SOLVES = 6  # how many components were solved
 STEPS = 7  # how many times the clock moved
+ROOM = 8  # room for slots, resources, rows (three places)
 INFO = 16
 
 ROUND_LIMIT = 20_000_000
@@ -145,6 +146,7 @@ def prepare(state: State, slot: int) -> None:
                 groups += 1
                 state.group_capacity[found] = size
                 state.group_weight[found] = w
+                state.group_private[found] = 0
             group[row] = found
     state.groups[slot] = groups
 
@@ -175,7 +177,7 @@ def touch(state: State, slot: int) -> None:
     """This slot's component must be solved again."""
     n = state.info[DIRTY]
     if n == 0 or state.dirty[n - 1] != slot:
-        if n >= len(state.dirty):
+        if n >= 2 * state.info[ROOM]:
             compact_dirty(state)
             n = state.info[DIRTY]
         state.dirty[n] = slot
@@ -244,8 +246,6 @@ def enable(state: State, slot: int) -> None:
     first = state.first[slot]
     state.kind[slot] = ENABLED
     state.shared[slot] = -1
-    for g in range(first, first + state.groups[slot]):
-        state.group_private[g] = 0
     for row in range(first, first + state.count[slot]):
         enter(state, row)
     touch(state, slot)
@@ -488,7 +488,7 @@ def advance(state: State) -> int:
         info[STEPS] += 1
         count = 0
         opened = 0  # slots whose latency is paid now stand at the end of `component`
-        last = len(state.component) - 1
+        last = info[ROOM] - 1
         for slot in range(slots):
             if kind[slot] == FREE:
                 continue

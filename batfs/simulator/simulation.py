@@ -17,6 +17,10 @@ from batfs.simulator.server import Server
 from batfs.workload.model import Workload
 
 PATIENCE = 64  # clock steps between looks at the wall clock
+MANY_JOBS = 1000  # from so many jobs compiled kernels are used from the start, if they are on disk
+LONG_RUN = 0.25  # s after which any run goes over to them
+HOST_OF_JOBS = 5000  # from so many jobs they are compiled at once if need be
+COMPILE_AFTER = 10.0  # s after which any run has them compiled
 
 
 def simulate(
@@ -74,6 +78,8 @@ class _Run:
         self.deciding = 0.0
         self.decision_process = decision_process
         self.server = Server(engine, machine, workloads, self, options, outputs)
+        self.begin = time.monotonic()
+        self.compiled = False
         self.next_report = time.monotonic() + options.progress_interval
         self.jobs = sum(len(workload.jobs) for workload in workloads)
 
@@ -127,6 +133,7 @@ class _Run:
             actor = maestro.create(server.script(actor_of), server.master)  # type: ignore[arg-type]
             actor_of.append(actor)
         patience = PATIENCE
+        self._choose_kernels()
         while True:
             maestro.run_ready()
             if maestro.living == 0:
@@ -141,6 +148,28 @@ class _Run:
             if patience == 0:
                 patience = PATIENCE
                 self._report()
+                self._choose_kernels()
+
+    def _choose_kernels(self) -> None:
+        """Go over to compiled kernels when the run is, or proves to be, long enough to be worth it."""
+        wanted = self.options.compiled
+        if wanted is False or self.compiled:
+            return
+        if wanted is None:
+            elapsed = time.monotonic() - self.begin
+            long = self.jobs >= MANY_JOBS or elapsed > LONG_RUN
+            if not long:
+                return
+            from batfs.simulator import compiled
+
+            if not compiled.available() and self.jobs < HOST_OF_JOBS and elapsed < COMPILE_AFTER:
+                return
+        from batfs.simulator import compiled
+
+        self.compiled = True
+        kernels = compiled.load()
+        if kernels is not None:
+            self.engine.use(kernels)
 
     def _report(self) -> None:
         """Tell the caller now and then how far the run is."""

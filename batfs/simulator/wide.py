@@ -69,6 +69,7 @@ def prepare(state: State, arrays: Arrays, slot: int) -> None:
         if place is None:
             place = known[limits] = first + len(known)
             state.group_capacity[place], state.group_weight[place] = limits
+            state.group_private[place] = 0
         found.append(place)
     if places:
         group[tight] = found
@@ -95,7 +96,6 @@ def enable(state: State, arrays: Arrays, slot: int) -> None:
         rest = []
     state.kind[slot] = kernels.ENABLED
     state.shared[slot] = -1
-    arrays.group_private[first : first + state.groups[slot]] = 0
     free = arrays.resource[alone]
     arrays.below[alone] = -1
     arrays.above[alone] = -1

@@ -1,8 +1,7 @@
 """The inner loop of plan-based scheduling, compiled: the same results as ``kopanski.annealing``, only faster.
 
 A queue of 40 jobs is planned 180 times a pass, each job searched over some hundred steps of the timeline.
-The timeline comes as arrays: ``node_times`` float64[s] and ``node_free`` uint64[s, w] (bit k of word k // 64
-is node k), ``byte_times`` float64[b] and ``byte_free`` int64[b, m]; both with room for the steps a plan adds.
+Jobs are known by their positions in the arrays of ``Jobs``; an order is an array of positions.
 """
 
 from __future__ import annotations
@@ -15,149 +14,36 @@ from numba import njit
 from numpy.typing import NDArray
 
 from batfs.scheduling.timeline import TimelineArrays
+from batfs.scheduling.timeline_kernel import (
+    cut_bytes,
+    cut_nodes,
+    earliest_nodes,
+    just_after,
+    keep_first,
+    least_room,
+)
 
 F: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 U: TypeAlias = NDArray[np.uint64]
-Queue: TypeAlias = tuple[Ints, F, Ints, F]
-"""Nodes, walltime, bytes per node and submission time of each waiting job."""
+Jobs: TypeAlias = tuple[Ints, F, Ints, Ints]
+"""Of each waiting job: nodes, walltime, bytes per node, bytes of each storage int64[q, m].
+
+Bytes per node go to burst buffers near the nodes, bytes of each storage where they say: see Machine.
+"""
+Aims: TypeAlias = tuple[F, F, float]
+"""Submission time and weight of each job, and alpha."""
 Machine: TypeAlias = tuple[int, Ints, bool]
+"""Nodes per chassis (0: jobs ask for bytes of each storage), the chassis' preferences int64[c, m], closed."""
 Work: TypeAlias = tuple[F, U, F, Ints, F]
+"""Room for the timeline's arrays with two more steps a job, and for the times searched from."""
 
 ROUNDS = 30
 TRIALS = 6
 COOLING = 0.9
 
-_M1 = np.uint64(0x5555555555555555)
-_M2 = np.uint64(0x3333333333333333)
-_M4 = np.uint64(0x0F0F0F0F0F0F0F0F)
-_H = np.uint64(0x0101010101010101)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-
-
-@njit(cache=True, inline="always")
-def _ones(word: np.uint64) -> int:
-    word = word - ((word >> np.uint64(1)) & _M1)
-    word = (word & _M2) + ((word >> np.uint64(2)) & _M2)
-    word = (word + (word >> np.uint64(4))) & _M4
-    return int(np.int64((word * _H) >> np.uint64(56)))
-
-
-@njit(cache=True)
-def _count(words: U) -> int:
-    total = 0
-    for word in words:
-        total += _ones(word)
-    return total
-
-
-@njit(cache=True)
-def _just_after(time: float) -> float:
-    epsilon = 1e-11
-    while time + epsilon == time:
-        epsilon *= 10
-    return time + epsilon
-
-
-@njit(cache=True)
-def _step_at(times: F, size: int, time: float) -> int:
-    """The position of the last step that begins at ``time`` or before."""
-    low, high = 0, size
-    while low < high:
-        middle = (low + high) // 2
-        if times[middle] <= time:
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1
-
-
-@njit(cache=True)
-def _earliest_nodes(
-    times: F, free: U, size: int, count: int, duration: float, after: float, closed: bool, found: U
-) -> float:
-    """As Timeline.earliest_nodes: the start, with the free nodes in ``found``; NaN if there is none."""
-    words = free.shape[1]
-    i = _step_at(times, size, after)
-    t = after
-    while True:
-        end = t + duration
-        if closed:
-            end = _just_after(end)
-        for w in range(words):
-            found[w] = free[i, w]
-        enough = _count(found) >= count
-        k = i + 1
-        while enough and k < size and times[k] < end:
-            changed = False
-            for w in range(words):
-                both = found[w] & free[k, w]
-                if both != found[w]:
-                    found[w] = both
-                    changed = True
-            if changed:
-                enough = _count(found) >= count
-            k += 1
-        if enough:
-            return t
-        i += 1
-        while i < size:
-            gains = False
-            for w in range(words):
-                if free[i, w] & ~free[i - 1, w] != _ZERO:
-                    gains = True
-            if gains:
-                break
-            i += 1
-        if i == size:
-            return np.nan
-        t = times[i]
-
-
-@njit(cache=True)
-def _keep_first(found: U, count: int) -> None:
-    """Drop all but the ``count`` lowest bits."""
-    for w in range(found.shape[0]):
-        here = _ones(found[w])
-        if here <= count:
-            count -= here
-            continue
-        surplus = here - count
-        count = 0
-        word = found[w]
-        if surplus <= here - surplus:
-            for bit in range(63, -1, -1):
-                if surplus == 0:
-                    break
-                mask = _ONE << np.uint64(bit)
-                if word & mask != _ZERO:
-                    word ^= mask
-                    surplus -= 1
-        else:
-            keep = here - surplus
-            kept = _ZERO
-            while keep > 0:
-                low = word & (~word + _ONE)
-                kept |= low
-                word ^= low
-                keep -= 1
-            word = kept
-        found[w] = word
-
-
-@njit(cache=True)
-def _room(times: F, free: Ints, size: int, start: float, end: float, room: Ints) -> None:
-    """The least free bytes of each storage over [start, end) into ``room``."""
-    i = _step_at(times, size, start)
-    for s in range(room.shape[0]):
-        room[s] = free[i, s]
-    k = i + 1
-    while k < size and times[k] < end:
-        for s in range(room.shape[0]):
-            if free[k, s] < room[s]:
-                room[s] = free[k, s]
-        k += 1
 
 
 @njit(cache=True)
@@ -194,41 +80,19 @@ def _place(
 
 
 @njit(cache=True)
-def _cut_nodes(times: F, free: U, size: int, time: float) -> tuple[int, int]:
-    i = _step_at(times, size, time)
-    if times[i] == time:
-        return i, size
-    for k in range(size, i + 1, -1):
-        times[k] = times[k - 1]
-        for w in range(free.shape[1]):
-            free[k, w] = free[k - 1, w]
-    times[i + 1] = time
-    for w in range(free.shape[1]):
-        free[i + 1, w] = free[i, w]
-    return i + 1, size + 1
-
-
-@njit(cache=True)
-def _cut_bytes(times: F, free: Ints, size: int, time: float) -> tuple[int, int]:
-    i = _step_at(times, size, time)
-    if times[i] == time:
-        return i, size
-    for k in range(size, i + 1, -1):
-        times[k] = times[k - 1]
-        for s in range(free.shape[1]):
-            free[k, s] = free[k - 1, s]
-    times[i + 1] = time
-    for s in range(free.shape[1]):
-        free[i + 1, s] = free[i, s]
-    return i + 1, size + 1
+def _take(needed: Ints, room: Ints, taken: Ints) -> bool:
+    """Take what is needed of each storage, or nothing."""
+    for s in range(needed.shape[0]):
+        if needed[s] > room[s]:
+            return False
+    taken[:] = needed
+    return True
 
 
 @njit(cache=True)
 def make_plan(
     order: Ints,
-    counts: Ints,
-    walltimes: F,
-    shares: Ints,
+    jobs: Jobs,
     machine: Machine,
     timeline: TimelineArrays,
     bases: F,
@@ -239,10 +103,9 @@ def make_plan(
 ) -> bool:
     """As annealing.make_plan: the start of each job of ``order`` into ``starts`` (by job, not by place).
 
-    ``machine``: (nodes per chassis, preferences int64[c, m], closed). ``timeline``: the four arrays, exact
-    size. ``work``: the same four with room for two more steps a job, and float64 room for the bases.
     ``nodes`` uint64[q, w] and ``buffers`` int64[q, n] take where each job goes unless their length is 0.
     """
+    counts, walltimes, shares, needs = jobs
     per_chassis, preferences, closed = machine
     node_times, node_free, byte_times, byte_free = timeline
     ntimes, nfree, btimes, bfree, after = work
@@ -264,29 +127,32 @@ def make_plan(
         for b in range(nbases):
             if after[b] <= tried:
                 continue
-            tried = _earliest_nodes(ntimes, nfree, nsize, count, walltime, after[b], closed, found)
+            tried = earliest_nodes(ntimes, nfree, nsize, count, walltime, after[b], closed, found)
             if math.isnan(tried):
                 return False
-            _keep_first(found, count)
-            _room(btimes, bfree, bsize, tried, tried + walltime, room)
-            row = buffers[q] if buffers.shape[0] > 0 else unrecorded
-            if _place(found, share, per_chassis, preferences, room, taken, row):
-                placed = True
+            keep_first(found, count)
+            least_room(btimes, bfree, bsize, tried, tried + walltime, room)
+            if per_chassis == 0:
+                placed = _take(needs[q], room, taken)
+            else:
+                row = buffers[q] if buffers.shape[0] > 0 else unrecorded
+                placed = _place(found, share, per_chassis, preferences, room, taken, row)
+            if placed:
                 break
         if not placed:
             return False
         starts[q] = tried
         end = tried + walltime
-        node_end = _just_after(end) if closed else end
+        node_end = just_after(end) if closed else end
         if nodes.shape[0] > 0:
             nodes[q] = found
-        i, nsize = _cut_nodes(ntimes, nfree, nsize, tried)
-        j, nsize = _cut_nodes(ntimes, nfree, nsize, node_end)
+        i, nsize = cut_nodes(ntimes, nfree, nsize, tried)
+        j, nsize = cut_nodes(ntimes, nfree, nsize, node_end)
         for k in range(i, j):
             for w in range(found.shape[0]):
                 nfree[k, w] &= ~found[w]
-        i, bsize = _cut_bytes(btimes, bfree, bsize, tried)
-        j, bsize = _cut_bytes(btimes, bfree, bsize, end)
+        i, bsize = cut_bytes(btimes, bfree, bsize, tried)
+        j, bsize = cut_bytes(btimes, bfree, bsize, end)
         for k in range(i, j):
             for s in range(taken.shape[0]):
                 bfree[k, s] -= taken[s]
@@ -302,42 +168,40 @@ def make_plan(
 @njit(cache=True)
 def _score(
     order: Ints,
-    queue: Queue,
+    jobs: Jobs,
     machine: Machine,
     timeline: TimelineArrays,
     bases: F,
     work: Work,
     starts: F,
-    alpha: float,
+    aims: Aims,
 ) -> float:
-    counts, walltimes, shares, submissions = queue
+    submissions, weights, alpha = aims
     no_nodes = np.empty((0, 0), np.uint64)
     no_buffers = np.empty((0, 0), np.int64)
-    if not make_plan(
-        order, counts, walltimes, shares, machine, timeline, bases, work, starts, no_nodes, no_buffers
-    ):
+    if not make_plan(order, jobs, machine, timeline, bases, work, starts, no_nodes, no_buffers):
         return np.inf
     total = 0.0
     for q in order:
-        total += (starts[q] - submissions[q]) ** alpha
+        total += weights[q] * (starts[q] - submissions[q]) ** alpha
     return float(np.rint(total))
 
 
 @njit(cache=True)
 def best_of(
     orders: Ints,
-    queue: Queue,
+    jobs: Jobs,
     machine: Machine,
     timeline: TimelineArrays,
     bases: F,
     work: Work,
     starts: F,
-    alpha: float,
+    aims: Aims,
 ) -> tuple[int, float, float]:
     """The position of the first of the best ``orders`` int64[k, q], its score, and the worst score."""
     best, best_score, worst = 0, np.inf, -np.inf
     for k in range(orders.shape[0]):
-        new = _score(orders[k], queue, machine, timeline, bases, work, starts, alpha)
+        new = _score(orders[k], jobs, machine, timeline, bases, work, starts, aims)
         if new < best_score:
             best, best_score = k, new
         worst = max(worst, new)
@@ -361,23 +225,27 @@ def _below(limit: int, words: NDArray[np.uint32], used: int) -> tuple[int, int]:
 def anneal(
     orders: Ints,
     words: NDArray[np.uint32],
-    queue: Queue,
+    jobs: Jobs,
     machine: Machine,
     timeline: TimelineArrays,
     bases: F,
     work: Work,
     starts: F,
-    alpha: float,
+    aims: Aims,
+    fixed: int,
 ) -> tuple[Ints, int]:
-    """As annealing.anneal: (best order, 32-bit words used); -1 words if ``words`` were too few."""
-    first, best_score, worst = best_of(orders, queue, machine, timeline, bases, work, starts, alpha)
+    """As annealing.anneal: (best order, 32-bit words used); -1 words if ``words`` were too few.
+
+    The first ``fixed`` places of an order are left as they are.
+    """
+    first, best_score, worst = best_of(orders, jobs, machine, timeline, bases, work, starts, aims)
     best = orders[first].copy()
     if best_score == worst:
         return best, 0
     order = best.copy()
     last = best_score
     temperature = worst - best_score
-    size = order.shape[0]
+    size = order.shape[0] - fixed
     used = 0
     for _ in range(ROUNDS):
         for _ in range(TRIALS):
@@ -385,8 +253,10 @@ def anneal(
                 return best, -1
             i, used = _below(size, words, used)
             j, used = _below(size, words, used)
+            i += fixed
+            j += fixed
             order[i], order[j] = order[j], order[i]
-            new = _score(order, queue, machine, timeline, bases, work, starts, alpha)
+            new = _score(order, jobs, machine, timeline, bases, work, starts, aims)
             if new < best_score:
                 best[:] = order
                 best_score = new

@@ -227,10 +227,11 @@ class Timeline:
         """The times at which free bytes change, ascending."""
         return self._bytes.times[1:]
 
-    def earliest_nodes(self, count: int, duration: float, after: float) -> tuple[float, int]:
-        """The first t >= ``after`` at which ``count`` nodes are free for ``duration``, and all that are."""
-        if count > self.nodes:
-            raise ValueError(f"{count} nodes wanted of {self.nodes}")
+    def earliest_nodes(
+        self, count: int, duration: float, after: float, among: int = -1
+    ) -> tuple[float, int] | None:
+        """The first t >= ``after`` at which ``count`` nodes (of ``among``) are free for ``duration``, and all
+        that are; None if there is no such time."""
         times, values = self._nodes.times, self._nodes.values
         i = bisect_right(times, after) - 1
         t = after
@@ -238,7 +239,7 @@ class Timeline:
             end = t + duration
             if self.closed:
                 end = just_after(end)
-            free = values[i]
+            free = values[i] & among
             k = i + 1
             while free.bit_count() >= count and k < len(times) and times[k] < end:
                 free &= values[k]
@@ -249,7 +250,7 @@ class Timeline:
             while i < len(times) and not values[i] & ~values[i - 1]:
                 i += 1
             if i == len(times):
-                raise ValueError("no time with enough free nodes: something is held for ever")
+                return None
             t = times[i]
 
     def earliest_fit(
@@ -265,7 +266,10 @@ class Timeline:
         for base in after:
             if base <= tried:  # the search would end at the start already refused
                 continue
-            tried, free = self.earliest_nodes(count, duration, base)
+            found = self.earliest_nodes(count, duration, base)
+            if found is None:
+                return None
+            tried, free = found
             chosen = first_nodes(free, count)
             shares = place(chosen, self.free_bytes(tried, tried + duration))
             if shares is not None:

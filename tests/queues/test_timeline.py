@@ -163,4 +163,6 @@ def test_a_closed_timeline_keeps_a_node_at_its_end():
     timeline = Timeline(2, closed=True)
     timeline.hold(timeline.make(0.0, 10.0, 0b11))
     assert timeline.free_nodes(10.0, 11.0) == 0
-    assert timeline.earliest_nodes(1, 5.0, 0.0)[0] == just_after(10.0)
+    assert timeline.earliest_nodes(1, 5.0, 0.0) == (just_after(10.0), 0b11)
+    assert timeline.earliest_nodes(3, 5.0, 0.0) is None
+    assert timeline.earliest_nodes(2, 5.0, 0.0, among=0b01) is None

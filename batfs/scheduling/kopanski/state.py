@@ -85,7 +85,9 @@ class ClusterState:
 
     def promise_nodes(self, job: BufferedJob, now: float) -> Hold:
         """The earliest stay of the job on nodes alone, burst buffers ignored (not yet in the timeline)."""
-        start, free = self.timeline.earliest_nodes(job.nodes, job.walltime, now)
+        found = self.timeline.earliest_nodes(job.nodes, job.walltime, now)
+        assert found is not None, "an admitted job fits once everything has ended"
+        start, free = found
         return self.timeline.make(start, job.walltime, first_nodes(free, job.nodes))
 
     def promise(self, job: BufferedJob, now: float) -> Hold:

@@ -15,7 +15,7 @@ from batfs.scheduling.interface import QueuePolicy
 QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry("queue policy", "batfs.queue_policies")
 
 # the built-in ones register themselves
-from batfs.scheduling.queues import easy, fcfs  # noqa: E402,F401
+from batfs.scheduling.queues import conservative, easy, easy_storage, fcfs, filler, plan  # noqa: E402,F401
 
 
 def make_queue_policy(text: str) -> QueuePolicy:

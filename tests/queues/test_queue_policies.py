@@ -1,0 +1,177 @@
+"""Queue policies that know about storage: small machines driven to the end, every invariant checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batfs.errors import InputError
+from batfs.scheduling.queues import make_queue_policy
+
+_path = Path(__file__).parents[1] / "scheduling" / "driving.py"
+_spec = importlib.util.spec_from_file_location("queues_driving", _path)
+assert _spec is not None
+assert _spec.loader is not None
+driving = importlib.util.module_from_spec(_spec)
+sys.modules["queues_driving"] = driving
+_spec.loader.exec_module(driving)
+
+NODES = 6
+SIZES = (100, 60)
+
+# submission, nodes, walltime, run time as a share of it, bytes
+shapes = st.lists(
+    st.tuples(
+        st.integers(0, 30),
+        st.integers(1, NODES),
+        st.integers(1, 20),
+        st.sampled_from([0.25, 0.5, 1.0, 2.0]),
+        st.sampled_from([0, 0, 10, 40, 90]),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def jobs_of(shapes):
+    jobs = [
+        driving.job(str(k), float(at), nodes, float(walltime), reads=size)
+        for k, (at, nodes, walltime, _, size) in enumerate(shapes)
+    ]
+    runtimes = {f"w0!{k}": walltime * share for k, (_, _, walltime, share, _) in enumerate(shapes)}
+    return jobs, runtimes
+
+
+def run(queue, shapes, after=None, selection="lowest"):
+    jobs, runtimes = jobs_of(shapes)
+    options = {"queue": queue, "validate": True, "node_selection": selection}
+    return driving.drive(options, driving.begins(NODES, SIZES), jobs, runtimes, after=after)
+
+
+def check(shapes, result):
+    """Every job ran once, on as many nodes as asked, not before its submission (capacities are validated)."""
+    assert not result.rejected
+    assert len(result.ends) == len(shapes)
+    for k, (at, nodes, *_) in enumerate(shapes):
+        assert result.starts[f"w0!{k}"] >= at
+        assert len(result.nodes[f"w0!{k}"]) == nodes
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["fcfs", "filler", "easy", "easy_storage", "sjf_storage", "conservative"]),
+    shapes,
+    st.sampled_from(["lowest", "block"]),
+)
+def test_every_job_runs_within_capacity(queue, shapes, selection):
+    check(shapes, run(queue, shapes, selection=selection))
+
+
+@pytest.mark.slow  # compiles
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["plan:alpha=1", "plan:alpha=2", "plan:alpha=3,depth=4", "plan_io"]), shapes)
+def test_every_job_of_a_plan_runs_within_capacity(queue, shapes):
+    check(shapes, run(queue, shapes))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["easy_storage", "sjf_storage"]), shapes)
+def test_the_heads_promise_is_kept(queue, shapes):
+    """Run times never exceed walltimes here, so what backfilled jobs take may not move a promise back."""
+    promised: dict[str, float] = {}
+
+    def look(scheduler):
+        promise = scheduler.policy._promised
+        if promise is not None and promise[0] in scheduler.queue:
+            job_id, start = promise
+            assert start <= promised.get(job_id, start)
+            promised[job_id] = start
+
+    result = run(queue, shapes, look)
+    check(shapes, result)
+    for job_id, start in promised.items():
+        assert result.starts[job_id] <= start
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes)
+def test_conservative_promises_never_move_back(shapes):
+    promised: dict[str, float] = {}
+
+    def look(scheduler):
+        for job_id, placed in scheduler.policy._promises.items():
+            assert placed.start <= promised.get(job_id, placed.start)
+            promised[job_id] = placed.start
+        # every waiting job has one
+        assert {job.id for job in scheduler.queue} <= promised.keys()
+
+    result = run("conservative", shapes, look)
+    check(shapes, result)
+    for job_id, start in promised.items():
+        assert result.starts[job_id] <= start
+
+
+def starts(queue, shapes):
+    result = run(queue, shapes)
+    return [result.starts[f"w0!{k}"] for k in range(len(shapes))]
+
+
+# A holds 90 of 100 bytes till 10; B wants 90 bytes; C is small and short; D small, long, and wants bytes.
+STORAGE_BOUND = [(0, 1, 10, 1.0, 90), (1, 1, 10, 1.0, 90), (2, 1, 5, 1.0, 0), (3, 1, 20, 1.0, 40)]
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        ("fcfs", [0.0, 10.0, 10.0, 10.0]),
+        ("filler", [0.0, 10.0, 2.0, 3.0]),
+        ("easy_storage", [0.0, 10.0, 2.0, 3.0]),
+        ("conservative", [0.0, 10.0, 2.0, 3.0]),
+    ],
+)
+def test_who_may_go_ahead_of_a_job_that_waits_for_bytes(queue, expected):
+    assert starts(queue, STORAGE_BOUND) == expected
+
+
+def test_bytes_promised_to_the_head_are_left_alone():
+    # two storages of 100 and 60: at 3, the fourth job's 90 bytes fit nowhere; its 60 would fit the second
+    shapes = [(0, 1, 10, 1.0, 90), (0, 1, 8, 1.0, 60), (1, 1, 10, 1.0, 60), (2, 1, 20, 1.0, 60)]
+    # the head (job 2) is promised the second storage from 8 on; job 3 may not take the bytes before it
+    assert starts("easy_storage", shapes) == [0.0, 0.0, 8.0, 10.0]
+
+
+def test_shortest_first_behind_the_head():
+    shapes = [(0, 6, 10, 1.0, 0), (1, 6, 5, 1.0, 0), (2, 2, 9, 1.0, 0), (3, 2, 3, 1.0, 0), (4, 6, 1, 1.0, 0)]
+    assert starts("sjf_storage", shapes)[:2] == [0.0, 10.0]
+    shapes = [(0, 4, 10, 1.0, 0), (1, 6, 5, 1.0, 0), (2, 2, 8, 0.5, 0), (2, 2, 4, 1.0, 0)]
+    # both would fit beside the first job; the shorter goes first, then the other would delay the promise
+    assert starts("easy_storage", shapes) == [0.0, 10.0, 2.0, 6.0]
+    assert starts("sjf_storage", shapes) == [0.0, 10.0, 15.0, 2.0]
+
+
+def test_a_job_without_walltime_promises_nothing():
+    jobs = [driving.job("0", 0.0, 4, None), driving.job("1", 1.0, 6, 5.0), driving.job("2", 2.0, 2, 5.0)]
+    runtimes = {"w0!0": 30.0, "w0!1": 5.0, "w0!2": 5.0}
+    for queue in ("easy_storage", "sjf_storage", "conservative"):
+        result = driving.drive({"queue": queue}, driving.begins(NODES, SIZES), jobs, runtimes)
+        assert result.starts == {"w0!0": 0.0, "w0!1": 30.0, "w0!2": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("queue", "says"),
+    [
+        ("easy_storage:depth=-1", "depth"),
+        ("conservative:depth=-1", "depth"),
+        ("plan:alpha=0", "alpha"),
+        ("plan:depth=-2", "depth"),
+        ("fillr", "did you mean 'filler'"),
+    ],
+)
+def test_wrong_options_are_refused(queue, says):
+    with pytest.raises(InputError, match=says):
+        make_queue_policy(queue)

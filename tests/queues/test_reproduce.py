@@ -1,0 +1,138 @@
+"""``batfs reproduce``: the experiment end to end, against the artifact's own runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batfs.campaign.reproduce import compare, kopanski, references, sources
+from batfs.cli.main import main
+from batfs.errors import InputError
+
+SHARED = Path(__file__).parents[3] / "shared"
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the files in ../shared")
+
+
+@pytest.fixture(scope="module")
+def files():
+    return sources.Files(SHARED / "data")
+
+
+@pytest.fixture(scope="module")
+def site(files):
+    return kopanski.load_site(files.need(kopanski.PLATFORM))
+
+
+@needs_shared
+def test_the_first_jobs_start_and_end_as_in_the_artifacts_run(files, site):
+    """Starts don't depend on later submissions, except through the network; so compare those before the
+    cut whose whole life lies before it."""
+    source = files.workload("k1000", 1)
+    cut = replace(source.workload, jobs=source.workload.jobs[:60])
+    last = cut.jobs[-1].submission_time
+    done = kopanski.run_policy(site, cut, "fcfs-bb", label="k1000")
+    path = SHARED / "reference" / "kopanski" / "k1000-fcfs-bb.csv"
+    recorded = references.recorded_starts(path)
+    early = [job for job in done.outcomes if recorded[job.job_id] <= last]
+    assert len(early) > 50
+    for job in early:
+        assert job.start == pytest.approx(recorded[job.job_id], abs=1e-5)
+    assert done.figures().jobs == 60
+
+
+@needs_shared
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["fcfs-bb", "plan-2"])
+def test_every_start_of_the_artifacts_run(files, site, policy):
+    source = files.workload("k1000", 1)
+    done = kopanski.run_policy(site, source.workload, policy, label="k1000")
+    row = compare.row(done, SHARED / "reference" / "kopanski")
+    assert (row.same_starts, row.recorded) == (1000, 1000)
+    for figure in ("mean_waiting_time", "mean_bounded_slowdown"):
+        assert row.difference(figure) == pytest.approx(0.0, abs=1e-6)
+
+
+@needs_shared
+def test_the_command(tmp_path, capsys, files):
+    content = json.loads(files.need(sources.FILES["part-0"]).read_text(encoding="utf-8"))
+    content["jobs"] = content["jobs"][5:9]
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps(content), encoding="utf-8")
+    words = ["reproduce", "kopanski2021", "--workload", str(small), "--policies", "fcfs,sjf-bb"]
+    data = ["--data", str(SHARED / "data")]
+    assert main([*words, *data, "-o", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "small: 4 jobs" in shown
+    assert sum(line.startswith("small ") for line in shown.splitlines()) == 2
+    lines = (tmp_path / "out" / "small-sjf-bb.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == kopanski.CSV_HEADER
+    assert len(lines) == 5
+    assert main([*words, *data, "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["policy"] for run in runs] == ["fcfs", "sjf-bb"]
+    assert runs[0]["jobs"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["kopanski2020"], "did you mean 'kopanski2021'"),
+        (["kopanski2021", "--policies", "sjfbb"], "did you mean 'sjf-bb'"),
+        (["kopanski2021", "--data", "/nowhere"], "no such directory"),
+    ],
+)
+def test_wrong_words_are_refused(words, says, capsys):
+    assert main(["reproduce", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+@needs_shared
+def test_an_unknown_workload_is_refused(files):
+    with pytest.raises(InputError, match="did you mean 'part-1'"):
+        files.workload("part1", 1)
+
+
+@needs_shared
+def test_a_part_without_a_file_is_made_from_the_log(files):
+    source = files.workload("part-14", 1)
+    assert "made from" in source.origin
+    assert len(source.workload.jobs) == 1305
+
+
+def test_parts_stand_for_all_sixteen():
+    assert sources.expand(["parts", "k1000", "part-3"]) == [*(f"part-{k}" for k in range(16)), "k1000"]
+
+
+def outcome(**changes):
+    job = kopanski.JobOutcome("1", 100.0, 700.0, 1300.0, 1, 0, 900.0, False, 3, (1,), (0,))
+    return replace(job, **changes)
+
+
+def test_figures_by_hand():
+    # turnarounds 1200 and 300 over at least 600 s of execution: slowdowns 2 and 1
+    jobs = [outcome(), outcome(job_id="2", start=150.0, finish=400.0, timed_out=True)]
+    figures = kopanski.figures(jobs, rejected=1)
+    assert (figures.mean_waiting_time, figures.max_waiting_time) == (325.0, 600.0)
+    assert (figures.mean_bounded_slowdown, figures.makespan) == (1.5, 1300.0)
+    assert (figures.jobs, figures.rejected, figures.timed_out, figures.sub_jobs) == (2, 1, 1, 6)
+
+
+def test_policies_are_compared_in_pairs_over_enough_workloads():
+    rows = []
+    for k in range(8):
+        for policy, wait in (("a", 100.0 + k), ("b", 90.0 + k * 1.1)):
+            job = outcome(start=100.0 + wait, finish=800.0 + wait)
+            run = kopanski.Run(f"part-{k}", policy, [job], [], 1.0)
+            rows.append(compare.row(run, None))
+    found = compare.pairs(rows)
+    assert [pair.figure for pair in found] == [
+        "mean_waiting_time",
+        "mean_bounded_slowdown",
+        "max_waiting_time",
+    ]
+    assert found[0].difference.high < 0
+    assert compare.pairs(rows[:6]) == []
+    assert len(compare.pair_table(found)) == 4

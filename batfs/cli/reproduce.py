@@ -22,7 +22,7 @@ authors' own artifact (k1000, part-0), with the differences. Examples:
 
   batfs reproduce kopanski2021                                          the first 1000 jobs, all policies
   batfs reproduce kopanski2021 --workload part-0 --policies fcfs-bb,plan-2
-  batfs reproduce kopanski2021 --workload parts --policies plan-2,plan-io     16 parts, paired intervals
+  batfs reproduce kopanski2021 --workload parts --policies sjf-bb,plan-2      16 parts, paired intervals
   batfs reproduce kopanski2021 --workload full -o out/kopanski           28,453 jobs, a CSV for each policy
   batfs reproduce kopanski2021 --data DIR --workload part-7              with your files (part-7.json)
 """
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="k1000, part-0 ... part-15, parts (all 16), full, or a JSON file; repeatable (k1000)",
     )
     parser.add_argument(
-        "--policies", metavar="NAMES", help="comma-separated; fcfs, filler, ..., plan-io (the paper's eight)"
+        "--policies", metavar="NAMES", help="comma-separated; fcfs, filler, ... (the paper's eight)"
     )
     parser.add_argument("--data", metavar="DIR", type=Path, help="the experiment's files (../shared/data)")
     parser.add_argument(

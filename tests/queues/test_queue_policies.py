@@ -74,7 +74,7 @@ def test_every_job_runs_within_capacity(queue, shapes, selection):
 
 @pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["plan:alpha=1", "plan:alpha=2", "plan:alpha=3,depth=4", "plan_io"]), shapes)
+@given(st.sampled_from(["plan:alpha=1", "plan:alpha=2", "plan:alpha=3,depth=4"]), shapes)
 def test_every_job_of_a_plan_runs_within_capacity(queue, shapes):
     check(shapes, run(queue, shapes))
 

@@ -115,7 +115,9 @@ def _replay(args: argparse.Namespace) -> int:
         when_full=args.when_full,
         validate=args.validate,
     )
-    result = runs.run_replay(settings, _trace(args), details=bool(args.output or args.figures))
+    trace = _trace(args)
+    with _progress(len(trace.requests), "requests") as done:
+        result = runs.run_replay(settings, trace, details=bool(args.output or args.figures), done=done)
     written = runs.write_outputs(args.output, result) if args.output else []
     if args.figures:
         from batfs.storage.replay.figures import replay_figures

@@ -120,8 +120,8 @@ class Ledger:
             return self._free_shown
         out = self._at(start)
         booked = self._levels()
-        ahead = (booked.start > start) & (booked.start < end)
-        np.minimum.at(out, booked.storage[ahead], booked.level[ahead])
+        ahead = booked.begin_within(start, end)
+        np.minimum.at(out, booked.storage.take(ahead), booked.level.take(ahead))
         return out
 
     def overlaps(self, start: float, end: float) -> IntArray:
@@ -131,7 +131,7 @@ class Ledger:
         out = self._count.copy()
         if start > self._now:
             held = self._held_parts()
-            out -= np.bincount(held.storage[held.end_by(start)], minlength=len(out))
+            out -= np.bincount(held.storage.take(held.end_by(start)), minlength=len(out))
         meets = self._booked.meeting(start, end)
         np.add.at(out, self._booked.storage[meets], 1)
         return out
@@ -156,7 +156,7 @@ class Ledger:
             return out
         b = self._booked
         meets = b.meeting(start, end)
-        if meets.any():
+        if len(meets):
             spans = np.minimum(b.end[meets], end) - np.maximum(b.start[meets], begin)
             np.maximum.at(out, b.storage[meets], spans)
         return out
@@ -383,14 +383,13 @@ class Ledger:
         out = self._free.copy()
         if time > self._now:
             out += self._bytes(self._held_parts(), self._held_parts().end_by(time))
-            begun = (self._booked.start <= time) & (self._booked.end > time)
-            out -= self._bytes(self._booked, begun)
+            out -= self._bytes(self._booked, self._booked.at(time))
         return out
 
-    def _bytes(self, parts: Parts, which: NDArray[np.bool_]) -> IntArray:
+    def _bytes(self, parts: Parts, which: NDArray[np.intp]) -> IntArray:
         """int64[m]: bytes on each storage of the chosen parts, all there at one instant."""
         if self._small:
-            sums = np.bincount(parts.storage[which], parts.size[which], len(self._left))
+            sums = np.bincount(parts.storage.take(which), parts.size.take(which), len(self._left))
             return sums.astype(np.int64)
         out: IntArray = np.zeros(len(self._left), dtype=np.int64)
         np.add.at(out, parts.storage[which], parts.size[which])

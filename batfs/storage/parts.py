@@ -1,7 +1,7 @@
 """Flat columns of the parts of reservations, so that questions about windows are array operations.
 
-A *part* is one reservation's bytes on one storage. Rows are reused; a free row has start +inf and end -inf,
-so that no window ever meets it.
+A *part* is one reservation's bytes on one storage. Rows are reused; a free row has start and end +inf, so
+that no window meets it and it never ends. Rows are answered as indices: much quicker to take by than masks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Parts:
         self.storage: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
         self.size: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
         self.start: NDArray[np.float64] = np.full(room, np.inf)
-        self.end: NDArray[np.float64] = np.full(room, -np.inf)
+        self.end: NDArray[np.float64] = np.full(room, np.inf)
         self.level: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -46,16 +46,24 @@ class Parts:
 
     def remove(self, row: int) -> None:
         self.start[row] = np.inf
-        self.end[row] = -np.inf
+        self.end[row] = np.inf
         self._spare.append(row)
 
-    def end_by(self, time: float) -> NDArray[np.bool_]:
-        """The parts that end at ``time`` or before."""
-        return (self.end <= time) & (self.start < np.inf)
+    def end_by(self, time: float) -> NDArray[np.intp]:
+        """The parts that end at ``time`` (finite) or before."""
+        return np.flatnonzero(self.end <= time)
 
-    def meeting(self, start: float, end: float) -> NDArray[np.bool_]:
+    def begin_within(self, start: float, end: float) -> NDArray[np.intp]:
+        """The parts that begin in (start, end)."""
+        return np.flatnonzero((self.start > start) & (self.start < end))
+
+    def meeting(self, start: float, end: float) -> NDArray[np.intp]:
         """The parts that hold bytes at some instant of [start, end)."""
-        return (self.start < end) & (self.end > start)
+        return np.flatnonzero((self.start < end) & (self.end > start))
+
+    def at(self, time: float) -> NDArray[np.intp]:
+        """The parts that hold bytes at ``time``."""
+        return np.flatnonzero((self.start <= time) & (self.end > time))
 
     def _grow(self) -> None:
         old = (self.storage, self.size, self.start, self.end, self.level)

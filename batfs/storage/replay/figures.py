@@ -54,7 +54,7 @@ def replay_figures(run: Run, directory: Path) -> list[Path]:
         axes.set(
             xlabel="hours since the first request", ylabel=label, title=f"{label} under {run.settings.policy}"
         )
-        axes.legend(fontsize="x-small", ncols=2)
+        axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
         out.append(_save(figure, directory / f"{name}_over_time.svg"))
     for kind, uses in (("storage", run.summary.storages), ("node", run.summary.groups)):
         out.append(_bars(plt, uses, kind, run.settings.policy, directory))
@@ -113,7 +113,10 @@ def _lines(plt: Any, cells: Sequence[Cell], what: str, title: str, path: Path) -
             linewidth=1.0,
         )
     axes.set(xlabel="capacity (TB)", ylabel=what, title=title, xscale="log")
-    axes.legend(fontsize="x-small", ncols=2)
+    marks = sorted({cell.capacity / TB for cell in cells})
+    axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+    axes.set_xticks([], minor=True)
+    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _save(figure, path)
 
 

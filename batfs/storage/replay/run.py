@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,7 +15,7 @@ from batfs import files, units
 from batfs.storage.policies import make_policy
 from batfs.storage.replay.engine import Outcome, replay
 from batfs.storage.replay.metrics import Summary, Use
-from batfs.storage.replay.requests import CAPACITY_FROM, RequestTrace
+from batfs.storage.replay.requests import CAPACITY_FROM, RequestTrace, TraceRequest
 from batfs.storage.replay.system import read_storages
 from batfs.storage.replay.waiting import make_when_full
 from batfs.storage.table import StorageTable
@@ -47,14 +47,23 @@ class Run:
     series: list[tuple[float, int, int, int]]
 
 
-def run_replay(settings: Settings, trace: RequestTrace, *, details: bool = False) -> Run:
-    """Replay ``trace`` as ``settings`` say; with ``details`` keep every outcome and every change."""
+def run_replay(
+    settings: Settings,
+    trace: RequestTrace,
+    *,
+    details: bool = False,
+    done: Callable[[int], None] | None = None,
+) -> Run:
+    """Replay ``trace`` as ``settings`` say; with ``details`` keep every outcome and every change.
+
+    ``done`` is told now and then how many requests have arrived.
+    """
     table = read_storages(settings.system, scale=settings.scale)
     outcomes: list[Outcome] = []
     series: list[tuple[float, int, int, int]] = []
     summary = replay(
         table,
-        trace.requests,
+        trace.requests if done is None else _told(trace.requests, done),
         make_policy(settings.policy),
         seed=settings.seed,
         block_size=settings.block_size,
@@ -65,6 +74,13 @@ def run_replay(settings: Settings, trace: RequestTrace, *, details: bool = False
         validate=settings.validate,
     )
     return Run(settings, trace, table, summary, outcomes, series)
+
+
+def _told(requests: Sequence[TraceRequest], done: Callable[[int], None]) -> Iterator[TraceRequest]:
+    for number, request in enumerate(requests):
+        if number % 1000 == 0:
+            done(number)
+        yield request
 
 
 def to_json(run: Run) -> Mapping[str, Any]:

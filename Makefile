@@ -8,7 +8,7 @@ export PYTHONHASHSEED ?= 0
 .PHONY: run test check quick docs clean
 
 run: $(STAMP)
-	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/io
+	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/random
 
 test: check
 	$(BIN)/python -m pytest -n 2

@@ -108,3 +108,33 @@ def test_links_between_pages_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} points to {target}"
+
+
+def test_the_policy_of_the_readme(tmp_path: Path) -> None:
+    """The ten lines of the README, taken from the page, run as a plugin file."""
+    (code,) = [
+        b.body for b in blocks(ROOT / "README.md") if b.kind == "python" and "class Emptiest" in b.body
+    ]
+    (tmp_path / "emptiest.py").write_text(code, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "batfs",
+        "run",
+        "--policy",
+        "emptiest.py:Emptiest",
+        "--json",
+        "-e",
+        "out/x",
+    ]
+    files = ["-p", ROOT / "platforms" / "taurus_storage.xml", "-w", ROOT / "workloads" / "io_example.json"]
+    done = subprocess.run(
+        [*command, *map(str, files)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "emptiest.py:Emptiest" in done.stdout

@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from batfs.errors import InputError, unknown
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing, read_grid, write_grid
 from batfs.filesystems.interface import (
-    Grid,
     Hold,
     IoPlan,
     IoRequest,
@@ -20,11 +17,10 @@ from batfs.filesystems.interface import (
     Outcome,
     Placement,
     Setup,
-    Traffic,
     Volume,
 )
 from batfs.filesystems.lru import Cache
-from batfs.filesystems.traffic import by_source, joined, split_by
+from batfs.filesystems.traffic import joined, split_by
 from batfs.storage.interface import StorageView
 from batfs.units import parse_size
 
@@ -35,11 +31,11 @@ class CacheTier(Model):
 
     A job names its ``data_set`` (job option); without one nothing can be found again and all its I/O goes to
     the backing file system. Bytes of the set that lie here are read from here (hits), the others from behind
-    (misses) and, with ``fill``, copied here at the same time. Writes go through to the backing file system
-    and are copied here (``write=through``), go here first and behind when the job has ended
-    (``write=back``; needs dynamic jobs), or go past it (``write=around``). When there is no room the least
-    recently used sets leave, except those in use or pinned (job option ``pin``, or ``pins``: names, spaces
-    between). What can't be cached goes past the cache; nothing ever waits for it.
+    (misses) and, with ``fill``, copied here by the nodes that read them, at the same time. Writes go
+    through to the backing file system and are copied here (``write=through``), go here first and behind
+    when the job has ended (``write=back``; needs dynamic jobs), or go past it (``write=around``). When
+    there is no room the least recently used sets leave, except those in use or pinned (job option ``pin``,
+    or ``pins``: names, spaces between). What can't be cached goes past the cache; nothing ever waits for it.
 
     The storages belong to the cache alone: their bytes are its own business and not in the ledger. Placed
     behind the same servers as a parallel file system's targets this is a storage-side read cache with a
@@ -117,7 +113,7 @@ class CacheTier(Model):
         if room:
             ids, weights = tuple(sorted(room)), [room[s] for s in sorted(room)]
             if self.fill and miss:
-                internal += self._fill(behind.reads, ids, weights)
+                internal.append(write_grid(request.nodes, ids, split_by(miss, weights)))
             if kept:
                 grid = write_grid(request.nodes, ids, split_by(kept, weights))
                 (writes if ahead else internal).append(grid)
@@ -139,12 +135,6 @@ class CacheTier(Model):
             return IoPlan(self.backing)
         volume = replace(request.volume, filesystem=self.backing, reads=reads, writes=writes, options={})
         return self.setup.models[self.backing].plan(replace(request, volume=volume), view, rng)
-
-    def _fill(self, reads: Sequence[Traffic], ids: Sequence[int], weights: Sequence[int]) -> list[Traffic]:
-        """A copy of the missing bytes, from where they are read to here."""
-        sources = by_source(reads)
-        sizes = [split_by(size, weights) for size in sources.values()]
-        return [Grid(tuple(sources), ids, np.array(sizes, dtype=np.int64))]
 
     def _write_back(
         self,

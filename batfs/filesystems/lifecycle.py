@@ -47,7 +47,8 @@ class Life:
     """``result`` is the final state in Batsim's words once ``over`` (success unless a step failed).
 
     ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints), whoever drives
-    the life rejects the original, as Kopanski's artifact does. The walltime counts from the first step after
+    the life rejects the original, as Kopanski's artifact does; one that ends before the job was sent rejects
+    it by itself. The walltime counts from the first step after
     staging in; ``deadline`` says when it is over, once that is known.
     """
 
@@ -73,6 +74,7 @@ class Life:
         self._next = 0
         self._count = 0
         self._stopped = False
+        self._sent = False
 
     def begin(self, now: float) -> list[m.Decision]:
         """Start the first step."""
@@ -84,7 +86,7 @@ class Life:
         activity = ended.activity
         self.log.append(Done(job_id, activity.kind, ended.start, now, activity.moved, state))
         if ended.detached:
-            return self._settle()
+            return self._settle(now)
         if state != SUCCESS and not self._stopped:
             self._stopped = True
             self.result = state
@@ -94,7 +96,7 @@ class Life:
                 return [m.KillJob(now, others)]
         if self._waiting():
             return []
-        return self._settle() if self._stopped else self._advance(now)
+        return self._settle(now) if self._stopped else self._advance(now)
 
     def tick(self, now: float) -> list[m.Decision]:
         """Called when time has passed: ends a job whose walltime is over though Batsim can't know it (its
@@ -138,7 +140,7 @@ class Life:
             for activity in step.detached:
                 out += self._launch(activity, now, detached=True)
         if not self._waiting():
-            self._settle()
+            out += self._settle(now)
         return out
 
     def _launch(self, activity: Activity, now: float, *, detached: bool) -> list[m.Decision]:
@@ -148,17 +150,26 @@ class Life:
             walltime = max(self.deadline - now, 1e-5)
         name = f"{self.job.workload}.{self.job.name}.{self._count}.{activity.kind}"
         self._count += 1
+        self._sent = self._sent or activity.is_job
         job_id, decisions = launch(activity, self.job, name, self.nodes, now, walltime)
         self.live[job_id] = _Live(activity, now, detached)
         return decisions
 
-    def _settle(self) -> list[m.Decision]:
+    def _settle(self, now: float) -> list[m.Decision]:
         """After the last step (or a failure): what is still held."""
+        out: list[m.Decision] = []
         if not self._waiting() and (self._stopped or self._next == len(self.steps)):
+            if self.executed and not self._sent:
+                # Batsim waits for every job of a workload to be run or rejected
+                self._sent = True
+                out += [
+                    m.SetJobMetadata(now, self.job.id, f"never started: {self.result} while {self.state}"),
+                    m.RejectJob(now, self.job.id),
+                ]
             self.nodes_free = True
             if self.live:
                 self.state = "staging out"
             else:
                 self.state = "done"
                 self.over = True
-        return []
+        return out

@@ -1,0 +1,177 @@
+"""``batfs-proxy``: gives the jobs of any Batsim 4 scheduler their I/O."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from batfs import __version__
+from batfs.decision.options import add_scheduler_arguments, settings_from
+from batfs.errors import BatfsError, InputError
+
+EPILOG = """\
+examples:
+  batfs-proxy -- pybatsim schedFcfs -s tcp://127.0.0.1:28001
+      starts pybatsim's own FCFS behind the proxy and listens for Batsim:
+  batsim -p platforms/taurus_storage.xml -w workloads/io.json -e out/io
+
+  batfs-proxy --to tcp://127.0.0.1:28001 --policy worst_fit -e out/io
+      a scheduler that runs already; also write out/io_io_jobs.csv, ...
+
+The scheduler needs to know nothing of storage: every EXECUTE_JOB of a job with I/O leaves the proxy with an
+additional_io_job, and with dynamic jobs on (--enable-dynamic-jobs) with its staging. --queue and --node-*
+have no meaning here: those decisions are the scheduler's.
+Exit code: 0 when the simulation was completed, 1 when one of the two sides went away, 2 for wrong settings.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All flags."""
+    parser = _Parser(
+        prog="batfs-proxy",
+        description="File systems and storage allocation for schedulers that know nothing of them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-s",
+        "--socket-endpoint",
+        metavar="ENDPOINT",
+        default="tcp://127.0.0.1:28000",
+        help="where to listen for Batsim (default: %(default)s)",
+    )
+    parser.add_argument(
+        "-t",
+        "--to",
+        metavar="ENDPOINT",
+        default="tcp://127.0.0.1:28001",
+        help="where the scheduler listens (default: %(default)s)",
+    )
+    parser.add_argument("-e", "--export", metavar="PREFIX", help="write PREFIX_io_jobs.csv and the like")
+    parser.add_argument(
+        "-p",
+        "--platform",
+        dest="scheduler_platform",
+        metavar="FILE",
+        help="the platform file, for models and policies that use its topology",
+    )
+    add_scheduler_arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("--version", action="version", version=f"batfs {__version__}")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    own, child = words, []
+    if "--" in words:
+        cut = words.index("--")
+        own, child = words[:cut], words[cut + 1 :]
+    args = make_parser().parse_args(own)
+    try:
+        return _serve(args, words, child)
+    except BatfsError as error:
+        print(f"batfs-proxy: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("batfs-proxy: interrupted", file=sys.stderr)
+        return 130
+
+
+@contextlib.contextmanager
+def _child(command: Sequence[str]) -> Iterator[None]:
+    """The scheduler as a child process, ended with us."""
+    if not command:
+        yield
+        return
+    try:
+        process = subprocess.Popen(command, stdout=sys.stderr)
+    except OSError as error:
+        raise InputError(f"can't start {command[0]!r}: {error.strerror}") from None
+    try:
+        yield
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str]) -> int:
+    settings = settings_from(args)
+    if args.export:
+        from batfs.files import check_writable
+
+        check_writable(Path(args.export).parent)
+
+    # imported late: --help and wrong flags answer at once
+    import orjson
+
+    from batfs.decision.injector import Injector
+    from batfs.decision.link import ZmqLink
+    from batfs.decision.provenance import write_provenance
+    from batfs.decision.proxy import RawProxy, SchedulerLink
+    from batfs.decision.records import Recorder
+
+    def say(sentence: str) -> None:
+        if not args.quiet:
+            print(f"batfs-proxy: {sentence}", file=sys.stderr, flush=True)
+
+    front = ZmqLink(args.socket_endpoint, say)
+    started = time.time()
+    with contextlib.ExitStack() as stack:
+        stack.callback(front.close)
+        recorder = stack.enter_context(Recorder(args.export)) if args.export else None
+        injector = Injector(settings, observer=recorder, say=say)
+        proxy = RawProxy(injector)
+        stack.enter_context(_child(child))
+        back = SchedulerLink(args.to)
+        stack.callback(back.close)
+        front.bind()
+        try:
+            over = False
+            while not over:
+                message: dict[str, Any] = front.recv()
+                over = any(event.get("type") == "SIMULATION_ENDS" for event in message.get("events", ()))
+                asked = proxy.request(message)
+                answer = None if asked is None else back.ask(orjson.dumps(asked))
+                front.send(proxy.reply(answer))
+        except BaseException as error:
+            front.give_up(str(error) or type(error).__name__)
+            raise
+    counts = injector.counts
+    say(
+        f"simulation over: I/O given to {counts['with_io']} jobs, {counts['staged']} of them in steps, "
+        f"{counts['held_back']} held back for room, {counts['rejected']} rejected"
+    )
+    if args.export:
+        write_provenance(
+            args.export,
+            command=["batfs-proxy", *words],
+            configuration=settings.configuration().as_dict(),
+            inputs=[path for path in (args.config, args.scheduler_platform) if path],
+            results=dict(counts),
+            started=started,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

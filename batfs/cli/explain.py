@@ -1,0 +1,180 @@
+"""``batfs explain``: where one job's bytes go, and what limits them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from batfs.errors import InputError, unknown
+
+HELP = """show where one job's bytes would go on an empty machine, and what limits them
+
+For one job of a workload on one platform: the storages it gets, each transfer and the links it crosses, the
+bottleneck, and the ideal I/O time alone and with every other node doing the same. Examples:
+
+  batfs explain -p platforms/io_example.xml -w workloads/io_example.json --job job1
+  batfs explain -p platforms/taurus_storage.xml -w workloads/io.json --job 17 --policy worst_fit
+  batfs explain -p platforms/pfs_cluster.xml --reads 800GB --nodes 16 --filesystem pfs:stripe_count=4
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from batfs.decision.options import add_scheduler_arguments
+
+    parser.add_argument("-p", "--platform", required=True, metavar="FILE", help="platform (SimGrid XML)")
+    parser.add_argument("-w", "--workload", metavar="FILE", help="workload that holds the job")
+    parser.add_argument(
+        "--job", metavar="ID", help="the job's id in the workload (default: the first with I/O)"
+    )
+    parser.add_argument("--reads", metavar="SIZE", help="instead of a workload: bytes read, such as 800GB")
+    parser.add_argument("--writes", metavar="SIZE", help="instead of a workload: bytes written")
+    parser.add_argument("--nodes", type=int, metavar="N", help="instead of a workload: nodes (default: 1)")
+    parser.add_argument(
+        "--on", metavar="IDS", help="the node ids it gets, such as '0-3 8' (default: the lowest)"
+    )
+    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
+    parser.add_argument(
+        "--enable-dynamic-jobs", action="store_true", help="as in the simulation: staging is on"
+    )
+    parser.add_argument("--all", action="store_true", help="list every transfer and link, however many")
+    parser.add_argument("--json", action="store_true", help="print an object for programs")
+    add_scheduler_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from batfs.decision.experiment import announced
+    from batfs.decision.explain import explain
+    from batfs.decision.files import make_on
+    from batfs.decision.options import settings_from
+    from batfs.platform import load_platform, number_resources
+    from batfs.resource_sets import parse_resources
+    from batfs.scheduling.storages import storage_table, with_overrides
+
+    platform = load_platform(args.platform)
+    machine = number_resources(platform, master=args.master_host)
+    config = settings_from(args).configuration()
+    compute, storages = announced(machine)
+    storages = with_overrides(storages, config.storages)
+    try:
+        storage_table(storages)
+    except InputError as error:
+        raise error.at(file=args.platform) from None
+    files = make_on(config, compute, storages, args.enable_dynamic_jobs, platform)
+    job, profile = _job(args)
+    nodes = None if args.on is None else parse_resources(args.on)
+    found = explain(platform, machine, files, job, profile, nodes, seed=config.seed)
+    if args.json:
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        show(found, everything=args.all)
+    return 0 if found.hold is None else 1
+
+
+def _job(args: argparse.Namespace) -> tuple[Any, Any]:
+    from batfs.units import parse_size
+    from batfs.workload import read_workload, requested_io
+    from batfs.workload.model import Job, ParallelHomogeneous
+
+    if args.workload is None:
+        if args.reads is None and args.writes is None:
+            raise InputError("which job?", hint="give a workload (-w) and --job, or --reads and --writes")
+        reads, writes = (0 if size is None else parse_size(size) for size in (args.reads, args.writes))
+        made = Job("w0!asked", 0.0, args.nodes or 1, "asked")
+        return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes})
+    workload = read_workload(args.workload)
+    if args.job is None:
+        for job in workload.jobs:
+            if requested_io(workload.profiles[job.profile]):
+                return job, workload.profiles[job.profile]
+        raise InputError("no job of this workload asks for I/O", file=args.workload)
+    for job in workload.jobs:
+        if args.job in (job.id, job.name):
+            return job, workload.profiles[job.profile]
+    raise unknown("job", args.job, (job.name for job in workload.jobs[:20]), file=args.workload)
+
+
+def show(found: Any, *, everything: bool) -> None:
+    """Print an explanation for a person."""
+    from batfs.filesystems.traffic import by_destination, by_source, total
+    from batfs.resource_sets import format_resources
+    from batfs.units import format_bandwidth, format_size
+
+    limit = None if everything else 12
+
+    def named(i: int) -> str:
+        return f"{i} {found.names[i]}"
+
+    print(f"{found.job} on nodes {format_resources(found.nodes)}")
+    for note in found.notes:
+        print(f"  note: {note}")
+    if found.hold is not None:
+        print(f"  can't start: {found.hold.sentence(found.names)}")
+        return
+    for plan in found.plans:
+        print(f"\nfile system {plan.file_system}")
+        held: dict[int, int] = {}
+        for p in plan.placements:
+            held[p.storage] = held.get(p.storage, 0) + p.size
+        reads, writes = by_source(plan.reads), by_destination(plan.writes)
+        ids = sorted({*held, *reads, *writes})
+        rows: list[tuple[str, ...]] = [("storage", "held", "read", "written")]
+        rows += [
+            (named(i), *(format_size(column.get(i, 0)) for column in (held, reads, writes)))
+            for i in ids[:limit]
+        ]
+        _table(rows)
+        _more(len(ids), limit)
+        if plan.internal:
+            print(f"  and {format_size(total(plan.internal))} moved internally (copies, forwarding)")
+        for key, value in plan.notes.items():
+            if isinstance(value, str | int | float | list):
+                print(f"  {key}: {value}")
+    for part in found.parts:
+        print(f"\n{part.when}: {format_size(part.bytes)} in {len(part.flows)} transfers")
+        rows = [("from", "to", "bytes", "for", "links crossed")]
+        for flow in part.flows[:limit]:
+            rows.append(
+                (
+                    named(flow.source),
+                    named(flow.destination),
+                    format_size(flow.size),
+                    flow.kind,
+                    " > ".join(flow.links) or "none",
+                )
+            )
+        _table(rows)
+        _more(len(part.flows), limit)
+        rows = [("link", "bandwidth", "bytes over it", "alone", "jobs on it", "shared")]
+        for crossed in part.links[:limit]:
+            rows.append(
+                (
+                    crossed.link,
+                    format_bandwidth(crossed.bandwidth),
+                    format_size(crossed.bytes),
+                    f"{crossed.alone:.3f} s",
+                    str(crossed.jobs),
+                    f"{crossed.shared:.3f} s",
+                )
+            )
+        _table(rows)
+        _more(len(part.links), limit)
+        if part.bottleneck is not None:
+            print(f"  ideal time alone: {part.alone:.3f} s; the bottleneck is {part.bottleneck.link}")
+            if part.gamma_bound > part.bottleneck.alone:
+                print("  (limited by TCP-gamma: latency times bytes of the longest transfer)")
+            print(
+                f"  with {part.copies} more such jobs on the other nodes: {part.shared:.3f} s; "
+                f"the busiest link is {part.busiest.link}"
+            )
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _more(count: int, limit: int | None) -> None:
+    if limit is not None and count > limit:
+        print(f"  ... and {count - limit} more (--all lists them)")

@@ -1,0 +1,86 @@
+"""``batfs gallery``: one workload under each file-system model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+HELP = """run one workload on the same machine under each file-system model, side by side
+
+All the bytes of every job go to one file system of the machine under one model, in a run of its own. Prints a
+table and writes it with figures: how long I/O keeps a job's nodes, and how full the storages get. Examples:
+
+  batfs gallery
+  batfs gallery --jobs 80 --seed 3 -o out/gallery
+  batfs gallery -p platforms/taurus_storage.xml -w workloads/io.json
+  batfs gallery --model pfs --model pfs=nfs --model cache
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p", "--platform", type=Path, default=Path("platforms/taurus_storage.xml"), metavar="FILE"
+    )
+    parser.add_argument("-w", "--workload", type=Path, metavar="FILE", help="default: a generated one")
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="MODEL[=FS[:k=v,...]]",
+        help="a model, on which file system, with which options; repeatable "
+        "(default: pfs, dfs, burst_buffer and nvme_pool on the file systems of taurus_storage.xml)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=40, metavar="N", help="of the generated workload (default: 40)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--queue", default="easy", metavar="NAME", help="queue policy (default: easy)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/gallery"), metavar="FOLDER")
+    parser.add_argument("--json", action="store_true", help="print the table for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    from batfs.report.gallery import EXHIBITS, SHOWN, gallery, parse_exhibit, save
+
+    if args.model:
+        exhibits = {}
+        for word in args.model:
+            name, exhibit = parse_exhibit(word)
+            exhibits[name if name not in exhibits else f"{name} on {exhibit.filesystem}"] = exhibit
+    else:
+        exhibits = {name: EXHIBITS[name] for name in SHOWN}
+    shown = gallery(
+        args.platform, args.workload, exhibits, args.output, jobs=args.jobs, seed=args.seed, queue=args.queue
+    )
+    written = save(shown, args.output)
+    rows = [one.row() for one in shown]
+    if args.json:
+        print(json.dumps({"runs": rows, "files": [str(path) for path in written]}, indent=2))
+        return 0
+    from batfs.units import format_size
+
+    head = ("model", "file system", "mean I/O", "max I/O", "waiting", "staging", "makespan", "peak reserved")
+    table = [head] + [
+        (
+            str(row["model"]),
+            str(row["file_system"]),
+            f"{row['mean_io_time']:.1f} s",
+            f"{row['max_io_time']:.1f} s",
+            f"{row['mean_waiting_time']:.1f} s",
+            f"{row['mean_staging_time']:.1f} s",
+            f"{row['makespan']:.0f} s",
+            format_size(row["peak_reserved_bytes"]),
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[k]) for line in table) for k in range(len(head))]
+    for line in table:
+        cells = [
+            c.ljust(w) if k < 2 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+    refused = {row["model"]: row["rejected"] for row in rows if row["rejected"]}
+    for name, count in refused.items():
+        print(f"{name}: {count} jobs rejected, they can never fit")
+    print(f"\nwritten: {', '.join(str(path) for path in written)}")
+    return 0

@@ -1,0 +1,375 @@
+"""One workload on the same machine under each file-system model, side by side: ``batfs gallery``.
+
+All the bytes of every job go to one file system of the machine, under one model, in a run of its own; one
+more run without any I/O says how long each job computes. What is compared: how long I/O keeps a job's nodes
+(the time it holds them beyond that), how long it waits, what is staged, and how full the storages get.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batfs.decision.experiment import Experiment
+from batfs.decision.run import run
+from batfs.errors import InputError, unknown
+from batfs.files import check_writable, write_text
+from batfs.filesystems.base import MODELS
+from batfs.platform import load_platform, number_resources
+from batfs.report import palette
+from batfs.report.picture import make_figure, save_figure, styled
+from batfs.scheduling.config import Layer, Settings
+from batfs.scheduling.observer import Observer, StorageState
+from batfs.simulator import JobResult
+from batfs.storage.interface import StorageTable
+from batfs.workload import read_workload, requested_io, write_workload
+from batfs.workload.model import Job, ParallelHomogeneous, Workload
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NO_IO = "no I/O"
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A model on a file system of the machine. ``options`` are the model's."""
+
+    model: str
+    filesystem: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    data_sets: bool = False
+
+
+#: What is shown unless said otherwise; file systems as in platforms/taurus_storage.xml.
+EXHIBITS: dict[str, Exhibit] = {
+    "pfs": Exhibit("pfs", "lustre", {"stripe_count": "4"}),
+    "dfs": Exhibit("dfs", "disk", {"replication": "3", "locality": "0.8", "policy": "random"}),
+    "burst_buffer": Exhibit("burst_buffer", "bb", {"backing": "lustre", "policy": "worst_fit"}),
+    "nvme_pool": Exhibit("nvme_pool", "nvme", {"block_size": "20GB", "policy": "worst_fit"}),
+    "cache": Exhibit("cache", "nvme", {"backing": "lustre"}, data_sets=True),
+}
+SHOWN = ("pfs", "dfs", "burst_buffer", "nvme_pool")
+
+
+@dataclass(slots=True)
+class JobTimes:
+    """Seconds. ``held`` is the time from the first of its activities on nodes (or for them) to the last."""
+
+    submitted: float
+    start: float
+    end: float
+    computing: float = 0.0
+    stage_in: float = 0.0
+    after: float = 0.0
+
+    @property
+    def io(self) -> float:
+        """What I/O adds to the time its nodes are held."""
+        return max(0.0, self.end - self.start - self.computing)
+
+    @property
+    def waited(self) -> float:
+        return self.start - self.submitted
+
+
+class Seen(Observer):
+    """The bytes reserved on each storage over time."""
+
+    def __init__(self) -> None:
+        self.table: StorageTable | None = None
+        self.history: dict[int, list[tuple[float, int]]] = {}
+        self.staged = 0
+
+    def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
+        self.table = storages
+        self.history = {k: [(0.0, 0)] for k in range(len(storages))}
+
+    def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
+        for state in states:
+            self.history[state.position].append((now, state.reserved_bytes))
+
+
+@dataclass(slots=True)
+class Shown:
+    """One run."""
+
+    name: str
+    exhibit: Exhibit | None
+    jobs: dict[str, JobTimes]
+    storage: Seen
+    makespan: float
+    rejected: int
+
+    def used(self) -> list[tuple[float, int]]:
+        """Bytes reserved on all storages of the file systems it uses, over time."""
+        changes = [
+            (time, size - history[k][1] if k >= 0 else size)
+            for history in self.storage.history.values()
+            for k, (time, size) in enumerate(history, start=-1)
+        ]
+        out: list[tuple[float, int]] = []
+        total = 0
+        for time, change in sorted(changes):
+            total += change
+            if out and out[-1][0] == time:
+                out[-1] = (time, total)
+            else:
+                out.append((time, total))
+        return out
+
+    def row(self) -> dict[str, Any]:
+        """The figures of the table."""
+        jobs = list(self.jobs.values())
+        count = max(1, len(jobs))
+        io = sorted(job.io for job in jobs)
+        return {
+            "model": self.name,
+            "file_system": self.exhibit.filesystem if self.exhibit else "",
+            "jobs": len(jobs),
+            "rejected": self.rejected,
+            "mean_io_time": sum(io) / count,
+            "median_io_time": io[len(io) // 2] if io else 0.0,
+            "max_io_time": io[-1] if io else 0.0,
+            "mean_waiting_time": sum(job.waited for job in jobs) / count,
+            "mean_staging_time": sum(job.stage_in + job.after for job in jobs) / count,
+            "makespan": self.makespan,
+            "peak_reserved_bytes": max((size for _, size in self.used()), default=0),
+        }
+
+
+def parse_exhibit(text: str) -> tuple[str, Exhibit]:
+    """``MODEL``, ``MODEL=FILESYSTEM`` or ``MODEL=FILESYSTEM:key=value,...``. InputError for what is none."""
+    name, equals, rest = text.partition("=")
+    if not equals:
+        if name not in EXHIBITS:
+            raise (
+                unknown("exhibit", name, EXHIBITS, place="--model")
+                if name in MODELS.known()
+                else unknown("file-system model", name, MODELS.known(), place="--model")
+            )
+        return name, EXHIBITS[name]
+    filesystem, _, options = rest.partition(":")
+    given = dict(item.partition("=")[::2] for item in options.split(",") if item)
+    base = EXHIBITS.get(name, Exhibit(name, filesystem))
+    return name, replace(base, filesystem=filesystem, options={**base.options, **given})
+
+
+def make_workload(platform: Path, jobs: int, seed: int) -> Workload:
+    """Jobs of 1 to 8 nodes that compute some tens of seconds and read and write some tens of GB, one arriving
+    every 25 s on average. Seeded; the same on every machine."""
+    loaded = load_platform(platform)
+    machine = number_resources(loaded)
+    speed = loaded.hosts[machine.compute[0].host].speed
+    most = min(8, machine.nb_compute)
+    rng = random.Random(seed)
+    at, made, profiles = 0.0, [], {}
+    for k in range(jobs):
+        at += round(50 * rng.random(), 3)
+        nodes = min(most, 1 << int(4 * rng.random()))
+        seconds = 5 + int(40 * rng.random())
+        extra = {
+            "io_reads": (10 + int(50 * rng.random())) * 10**9,
+            "io_writes": (5 + int(25 * rng.random())) * 10**9,
+        }
+        profiles[f"p{k}"] = ParallelHomogeneous(seconds * speed, 0.0, extra)
+        made.append(Job(f"w0!{k}", at, nodes, f"p{k}", None))
+    return Workload("w0", machine.nb_compute, tuple(made), profiles)
+
+
+def directed(workload: Workload, exhibit: Exhibit | None) -> Workload:
+    """The workload with all the I/O of each job on one file system (or without any)."""
+    profiles = {}
+    for k, (name, profile) in enumerate(workload.profiles.items()):
+        parts = requested_io(profile)
+        extra = {key: v for key, v in profile.extra.items() if key not in ("io", "io_reads", "io_writes")}
+        if exhibit is not None and parts:
+            entry: dict[str, Any] = {
+                "filesystem": exhibit.filesystem,
+                "reads": sum(part.reads for part in parts),
+                "writes": sum(part.writes for part in parts),
+            }
+            if exhibit.data_sets:
+                # every fourth job reads what an earlier one has read
+                entry["options"] = {"data_set": f"set{k % 4}"}
+                entry["reads"] = 40 * 10**9
+            extra["io"] = [entry]
+        profiles[name] = replace(profile, extra=extra)
+    return replace(workload, profiles=profiles)
+
+
+def gallery(
+    platform: Path,
+    workload: Workload | Path | None,
+    exhibits: Mapping[str, Exhibit],
+    folder: Path,
+    *,
+    jobs: int = 40,
+    seed: int = 0,
+    queue: str = "easy",
+) -> list[Shown]:
+    """Run everything; the workloads that were run are left in ``folder``. InputError for what is wrong."""
+    check_writable(folder)
+    if workload is None:
+        workload = make_workload(platform, jobs, seed)
+    elif isinstance(workload, Path):
+        workload = read_workload(workload, "w0")
+    out = [_run(platform, workload, NO_IO, None, folder, seed, queue)]
+    for name, exhibit in exhibits.items():
+        shown = _run(platform, workload, name, exhibit, folder, seed, queue)
+        for job_id, times in shown.jobs.items():
+            alone = out[0].jobs.get(job_id)
+            times.computing = 0.0 if alone is None else alone.end - alone.start
+        out.append(shown)
+    for times in out[0].jobs.values():
+        times.computing = times.end - times.start
+    return out
+
+
+def _run(
+    platform: Path,
+    workload: Workload,
+    name: str,
+    exhibit: Exhibit | None,
+    folder: Path,
+    seed: int,
+    queue: str,
+) -> Shown:
+    file = folder / f"{name.replace('/', '').replace(' ', '_')}.json"
+    write_workload(file, directed(workload, exhibit))
+    flags: dict[str, Any] = {"seed": seed, "queue": queue}
+    if exhibit is not None:
+        flags["filesystems"] = {exhibit.filesystem: {"model": exhibit.model, **exhibit.options}}
+    seen = Seen()
+    jobs: dict[str, JobTimes] = {}
+    rejected = 0
+    steps: dict[str, list[JobResult]] = {}
+
+    def over(result: JobResult) -> None:
+        nonlocal rejected
+        if result.workload == "batfs":
+            # w0.<job>.<number>.<kind>
+            steps.setdefault(result.job_id.partition("!")[2].rsplit(".", 2)[0] or result.job_id, []).append(
+                result
+            )
+        elif result.rejected:
+            rejected += 1
+        else:
+            short = result.job_id.rpartition("!")[2]
+            jobs[short] = JobTimes(result.submission_time, result.start, result.end)
+
+    result = run(
+        Experiment(platform, [file], dynamic_jobs=exhibit is not None),
+        Settings(flags=Layer("gallery", flags)),
+        None,
+        observer=seen,
+        on_job=over,
+    )
+    for name_of, parts in steps.items():
+        times = jobs.get(name_of.rpartition(".")[2])
+        if times is None:
+            continue
+        before = [p for p in parts if p.job_id.endswith("stage_in")]
+        after = [p for p in parts if p.job_id.endswith("stage_out")]
+        if before:
+            times.stage_in = max(p.end for p in before) - min(p.start for p in before)
+            times.start = min(p.start for p in before)
+        if after:
+            times.after = max(p.end for p in after) - min(p.start for p in after)
+    if result.deadlock:
+        raise InputError("the simulation came to a standstill", file=file)
+    return Shown(name, exhibit, jobs, seen, max((t.end for t in jobs.values()), default=0.0), rejected)
+
+
+def save(shown: Sequence[Shown], folder: Path) -> list[Path]:
+    """``gallery.csv`` and the figures, one over all and one for each model; returns what was written."""
+    rows = [one.row() for one in shown]
+    lines = [",".join(rows[0]), *(",".join(_cell(v) for v in row.values()) for row in rows)]
+    table = folder / "gallery.csv"
+    write_text(table, "\n".join(lines) + "\n")
+    written = [table, *save_figure(overview(shown), folder / "gallery", ("png", "svg"))]
+    for k, one in enumerate(shown[1:]):
+        written += save_figure(portrait(one, k), folder / f"gallery-{one.name}", ("png",))
+    return written
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+@styled
+def overview(shown: Sequence[Shown]) -> Figure:
+    """I/O time of the jobs (cumulative) and bytes reserved over time, one line per model."""
+    figure = make_figure(10, 4)
+    left, right = figure.subplots(1, 2)
+    for k, one in enumerate(shown[1:]):
+        style = {"color": palette.category(k), "linestyle": palette.dash(k), "label": one.name}
+        io = sorted(job.io for job in one.jobs.values())
+        left.step([0.0, *io], [j / max(1, len(io)) for j in range(len(io) + 1)], where="post", **style)
+        used = one.used()
+        right.step([t / 60 for t, _ in used], [size / 1e12 for _, size in used], where="post", **style)
+    left.set_xlabel("I/O time of a job (s)")
+    left.set_ylabel("share of jobs")
+    left.set_title("How long I/O keeps a job's nodes")
+    right.set_xlabel("time (min)")
+    right.set_ylabel("reserved (TB)")
+    right.set_title("Bytes reserved on all storages")
+    left.legend(loc="lower right")
+    return figure
+
+
+@styled
+def portrait(one: Shown, index: int = 0) -> Figure:
+    """One model: what the time of each job is made of, and how full each storage is over time."""
+    figure = make_figure(10, 4.5)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    for y, times in enumerate(one.jobs.values()):
+        bars = (
+            (times.submitted, times.waited, palette.STARTED_AT_ONCE, "waiting"),
+            (times.start, times.stage_in, "#E69F00", "stage-in"),
+            (times.start + times.stage_in, times.computing, "#009E73", "as long as without I/O"),
+            (
+                times.start + times.stage_in + times.computing,
+                max(0.0, times.io - times.stage_in),
+                "#D55E00",
+                "longer because of I/O",
+            ),
+            (times.end, times.after, "#56B4E9", "stage-out, nodes free"),
+        )
+        for begin, length, colour, label in bars:
+            if length > 0:
+                left.barh(y, length / 60, left=begin / 60, height=0.8, color=colour, label=label)
+    handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
+    left.legend(handles.values(), handles.keys(), loc="upper left", fontsize=8)
+    left.set_xlabel("time (min)")
+    left.set_ylabel("job")
+    left.set_title(f"{one.name}: the life of each job")
+    table = one.storage.table
+    drawn = 0
+    for position, history in one.storage.history.items():
+        if table is None or len(history) < 2:
+            continue
+        if one.exhibit is not None and table[position].filesystem != one.exhibit.filesystem:
+            continue
+        drawn += 1
+        colour = palette.category(index if drawn > 8 else drawn - 1)
+        label = table[position].name if drawn <= 8 else "_more"
+        capacity = max(1, table[position].capacity)
+        right.step(
+            [t / 60 for t, _ in history],
+            [100 * size / capacity for _, size in history],
+            where="post",
+            color=colour,
+            linewidth=1,
+            alpha=0.8,
+            label=label,
+        )
+    right.set_xlabel("time (min)")
+    right.set_ylabel("reserved (% of the storage)")
+    right.set_title("How full its storages are")
+    if drawn:
+        right.legend(fontsize=8)
+    return figure

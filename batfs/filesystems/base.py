@@ -90,11 +90,14 @@ class Model(ABC):
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
         return ()
 
-    def moved(self, move: Move, success: bool) -> None:  # noqa: B027
+    def moved(self, move: Move, success: bool | None) -> None:  # noqa: B027
         """No moves of its own."""
 
     def lost(self, resources: Sequence[int]) -> None:  # noqa: B027
         """Nothing kept, nothing lost."""
+
+    def back(self, resources: Sequence[int]) -> None:  # noqa: B027
+        """Nothing was lost."""
 
     def released(self) -> Sequence[str]:
         return ()

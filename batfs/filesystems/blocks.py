@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,14 +19,16 @@ class Disk:
     rack: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Bundle:
     """Some blocks that share their fate: ``size`` bytes with a copy on each of ``copies`` (storage ids);
-    ``name`` is its own within a data set."""
+    ``name`` is its own within a data set;
+    ``written``: by a job (not there before the simulation)."""
 
     size: int
     copies: list[int] = field(default_factory=list)
     name: str = ""
+    written: bool = False
 
 
 #: Picks one of these disks for so many bytes; None when the policy finds none.
@@ -154,8 +155,3 @@ def assign(
                     continue
                 take(node, k, copy)
     return out
-
-
-def draw(rng: random.Random, n: int) -> int:
-    """A whole number from 0 to n-1, the same on every version of Python."""
-    return int(rng.random() * n)

@@ -11,28 +11,20 @@ from batfs.filesystems.base import MODELS, Model, Reserve, Timing
 from batfs.filesystems.blocks import Bundle, Disk, Layout, assign, bundles
 from batfs.filesystems.interface import (
     Hold,
+    IntArray,
     IoPlan,
     IoRequest,
+    Move,
     Outcome,
     Placement,
     Setup,
     Transfer,
+    Volume,
 )
+from batfs.filesystems.keeping import Keeper
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.plugins import Size
 from batfs.storage.interface import SpaceRequest, StorageView
-
-
-@dataclass(slots=True)
-class DataSet:
-    """Bytes that outlive their job, in bundles of blocks with their copies."""
-
-    name: str
-    parts: list[Bundle] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return sum(part.size for part in self.parts)
 
 
 @dataclass(slots=True)
@@ -68,10 +60,13 @@ class DistributedFileSystem(Model):
     ``block_size``, ``replication``; ``locality``: the part of its own input a job reads from its nodes' own
     disks (0 to 1), drawn uniformly within ``locality_spread`` around it; ``pipelines``: into how many bundles
     of blocks a node's bytes are cut at most, each placed on its own. Job options: ``data_set`` (a
-    name): reads come from that data set and writes are added to it; it outlives the job.
+    name): reads come from that data set and writes are added to it; it outlives the job; ``delete``: it goes
+    when the job has succeeded. With dynamic jobs, copies lost with a machine that is away are made again
+    from the others (``rereplicate``), and the balancer runs when a disk is fuller than the mean by more than
+    ``balance`` of its capacity (0: never; HDFS's default is 0.1); at most ``upkeep`` such moves at a time.
     """
 
-    job_options = ("data_set",)
+    job_options = ("data_set", "delete")
 
     def __init__(
         self,
@@ -82,6 +77,9 @@ class DistributedFileSystem(Model):
         locality: float = 1.0,
         locality_spread: float = 0.0,
         pipelines: int = 4,
+        rereplicate: bool = True,
+        balance: float = 0.0,
+        upkeep: int = 4,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
@@ -96,13 +94,16 @@ class DistributedFileSystem(Model):
         self.locality_spread = locality_spread
         self.pipelines = pipelines
         self.layout = Layout(setup.storages, setup.nodes)
-        self.data_sets: dict[str, DataSet] = {}
+        self.rereplicate = rereplicate
+        self.balance = balance
+        self.keeper = Keeper(self.name, self.layout, replication, upkeep)
+        self._users: dict[str, str] = {}  # job -> the data set it uses
 
     # ---- planning -----------------------------------------------------------------------------------------
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         free = view.free(request.start, request.end)
-        draft = _Draft(request, view, rng, {s: int(free[p]) for s, p in self.position.items()})
+        draft = _Draft(request, view, rng, self._room(free))
         volume, nodes = request.volume, request.nodes
         data_set = str(volume.options.get("data_set", ""))
         read_parts = split_evenly(volume.reads, len(nodes)).tolist()
@@ -130,6 +131,11 @@ class DistributedFileSystem(Model):
             plan.notes = {**plan.notes, "data_sets": draft.sets}
         return plan
 
+    def _room(self, free: IntArray) -> dict[int, int]:
+        """Bytes left on each disk; none on those that are away."""
+        dead = self.keeper.dead
+        return {s: -1 if s in dead else int(free[p]) for s, p in self.position.items()}
+
     def _pick(self, draft: _Draft, among: Sequence[Disk], size: int) -> Disk | None:
         """The policy's choice among disks that have the room."""
         positions = sorted(self.position[disk.id] for disk in among)
@@ -152,7 +158,7 @@ class DistributedFileSystem(Model):
         held = bool(data_set) or self.reserve != "reads"
         for part in bundles(size, self.block_size, self.pipelines):
             copies = self._place(draft, part, self.replication, node)
-            bundle = self._bundle(draft, data_set, part, copies) if data_set else None
+            bundle = self._bundle(draft, data_set, part, copies, True) if data_set else None
             sender = node
             for k, disk in enumerate(copies):
                 (draft.internal if k else draft.writes).append(Transfer(sender, disk, part))
@@ -160,7 +166,7 @@ class DistributedFileSystem(Model):
                 # a disk without a node passes the bytes on itself
                 sender = disk if owner is None else owner
                 if held:
-                    draft.hold(disk, part, self._key(data_set, bundle, disk) if bundle else "")
+                    draft.hold(disk, part, self.keeper.key(data_set, bundle, disk) if bundle else "")
 
     def _read_own(self, draft: _Draft, sizes: Sequence[int]) -> None:
         """Input of the job's own: ``locality`` of its blocks lie on its nodes, the rest near them."""
@@ -204,34 +210,33 @@ class DistributedFileSystem(Model):
 
     def _read_data_set(self, draft: _Draft, name: str, quotas: Sequence[int]) -> None:
         wanted = sum(quotas)
-        existing = self.data_sets.get(name)
-        parts = list(existing.parts) if existing else []
+        parts = [
+            Bundle(bundle.size, self.keeper.alive(bundle), bundle.name) for bundle in self.keeper.parts(name)
+        ]
         have = sum(part.size for part in parts)
         if have < wanted:
             # what nobody has written yet was there before the simulation began
             for size in bundles(wanted - have, self.block_size, 4 * self.pipelines):
                 copies = self._place(draft, size, self.replication, None)
-                bundle = self._bundle(draft, name, size, copies)
+                bundle = self._bundle(draft, name, size, copies, False)
                 for disk in copies:
-                    draft.hold(disk, size, self._key(name, bundle, disk))
+                    draft.hold(disk, size, self.keeper.key(name, bundle, disk))
                 parts.append(bundle)
         for node, disk, size in assign(self.layout, parts, draft.request.nodes, quotas):
             draft.reads.append(Transfer(disk, node, size))
 
-    def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int]) -> Bundle:
+    def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int], written: bool) -> Bundle:
         """A new part of the data set; the job that makes it gives it a name of its own."""
         added = draft.sets.setdefault(name, [])
-        added.append(Bundle(size, copies, f"{draft.request.job_id}.{len(added)}"))
+        added.append(Bundle(size, copies, f"{draft.request.job_id}.{len(added)}", written))
         return added[-1]
-
-    def _key(self, name: str, bundle: Bundle, disk: int) -> str:
-        return f"{self.name}/{name}#{bundle.name}@{disk}"
 
     def _hold(self, draft: _Draft, size: int) -> Hold:
         """No single disk has ``size`` bytes left after what this job has taken already."""
         roomiest = max(draft.room, key=lambda disk: (draft.room[disk], -disk))
         needed = (
-            self.held_bytes(draft.request.volume.reads, 0) + self.replication * draft.request.volume.writes
+            self.held_bytes(draft.request.volume.reads, 0)
+            + self.keeper.replication * draft.request.volume.writes
         )
         capacity = int(draft.view.capacities[self.everywhere].sum())
         largest = int(draft.view.capacities[self.everywhere].max())
@@ -241,7 +246,44 @@ class DistributedFileSystem(Model):
     # ---- data sets ----------------------------------------------------------------------------------------
 
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
-        sets = plan.notes.get("data_sets")
-        if sets:
-            for name, parts in sets.items():
-                self.data_sets.setdefault(name, DataSet(name)).parts.extend(parts)
+        options = request.volume.options
+        name = str(options.get("data_set", ""))
+        if name:
+            self._users[request.job_id] = name
+            delete = name if options.get("delete") else ""
+            self.keeper.started(request.job_id, plan.notes.get("data_sets", {}), delete)
+
+    def ended(self, job_id: str, success: bool, now: float) -> None:
+        if self._users.pop(job_id, None) is not None:
+            self.keeper.ended(job_id, success)
+
+    def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
+        if not self.keeper.sets:
+            return ()
+        room = self._room(view.free(now, float("inf")))
+        moves: list[Move] = []
+        if self.rereplicate:
+            asked = _Draft(IoRequest("upkeep", (), Volume(self.name, 0, 0), now), view, rng, room)
+            moves += self.keeper.replicate(room, lambda among, size: self._pick(asked, among, size))
+        if self.balance:
+            capacity = {s: int(view.capacities[p]) for s, p in self.position.items()}
+            busy = set(self._users.values())
+            moves += self.keeper.balance(room, capacity, self.balance, busy.__contains__)
+        return moves
+
+    def moved(self, move: Move, success: bool | None) -> None:
+        self.keeper.moved(move, success)
+
+    def lost(self, resources: Sequence[int]) -> None:
+        self.keeper.lost(self._disks(resources))
+
+    def back(self, resources: Sequence[int]) -> None:
+        self.keeper.back(self._disks(resources))
+
+    def _disks(self, resources: Sequence[int]) -> list[int]:
+        """The disks among these resources, and those in nodes among them."""
+        gone = set(resources)
+        return [d.id for d in self.layout.disks.values() if d.id in gone or d.node in gone]
+
+    def released(self) -> Sequence[str]:
+        return self.keeper.released()

@@ -267,12 +267,16 @@ class FileSystemModel(Protocol):
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]: ...
 
-    def moved(self, move: Move, success: bool) -> None:
-        """A move of ``upkeep`` has ended, or (not ``success``) could not be made."""
+    def moved(self, move: Move, success: bool | None) -> None:
+        """A move of ``upkeep`` has ended, or was never sent for lack of room (``success`` None)."""
         ...
 
     def lost(self, resources: Sequence[int]) -> None:
-        """These resources are gone for good: copies on them no longer count."""
+        """These resources are away: copies on them don't count until they are ``back``."""
+        ...
+
+    def back(self, resources: Sequence[int]) -> None:
+        """These resources are there again."""
         ...
 
     def released(self) -> Sequence[str]:

@@ -176,15 +176,20 @@ class FileSystems:
                 moves.append(move)
         return moves
 
-    def moved(self, move: Move, success: bool) -> None:
-        """A move of ``upkeep`` has ended, or could not be made."""
+    def moved(self, move: Move, success: bool | None) -> None:
+        """A move of ``upkeep`` has ended, or was never sent for lack of room (``success`` None)."""
         _, name = self._owner.pop(id(move))
         self.models[name].moved(move, success)
 
     def lost(self, resources: Sequence[int]) -> None:
-        """These resources are gone for good."""
+        """These resources are away: copies on them don't count until they are ``back``."""
         for model in self.models.values():
             model.lost(resources)
+
+    def back(self, resources: Sequence[int]) -> None:
+        """These resources are there again."""
+        for model in self.models.values():
+            model.back(resources)
 
     def released(self) -> list[str]:
         """Keys of kept placements whose bytes go now; each is named once."""

@@ -279,7 +279,11 @@ class Scheduler:
         elif event.kind in ("event_machine_available", "event_machine_unavailable"):
             assert self.machine is not None
             ids = parse_resources(str(event.data["resources"]))
-            self.machine.set_available(ids, event.kind == "event_machine_available")
+            there = event.kind == "event_machine_available"
+            self.machine.set_available(ids, there)
+            (self.files.back if there else self.files.lost)(ids)
+            for key in self.files.released():
+                self.machine.drop(key)
             self._freed = self._dirty = True
 
     def _ends(self, event: m.SimulationEnds) -> None:

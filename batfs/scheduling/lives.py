@@ -124,7 +124,7 @@ class Lives:
             if activity is None or isinstance(held, Hold):
                 if not isinstance(held, Hold):
                     machine.release(held)
-                files.moved(move, activity is None)
+                files.moved(move, None)
                 continue
             machine.keep(held)
             machine.use(held.lines, 1)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
 from fs_tiny import Ran, write_inputs
 from fs_tiny import job as job_at
 from fs_tiny import simulate_tiny as simulate_at_once
@@ -21,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batfs.decision.injector import Injector, WithFileSystems
+from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
 from batfs.protocol import messages as m
 from batfs.resource_sets import parse_resources
 

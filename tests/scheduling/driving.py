@@ -65,6 +65,10 @@ class OnePool:
 
     def moved(self, move: object, success: bool) -> None: ...
 
+    def lost(self, resources: Sequence[int]) -> None: ...
+
+    def back(self, resources: Sequence[int]) -> None: ...
+
     def released(self) -> Sequence[str]:
         return ()
 

@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from batfs.errors import BatfsError, InputError, MissingExtraError
+from batfs.report.extras import cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def open_workers(spec: str | Executor | None = None, jobs: int | None = None) ->
     if isinstance(spec, Executor):
         yield Workers(spec, 4 * (jobs or os.cpu_count() or 1), shares_files=False)
     elif spec is None or spec == "local":
-        count = jobs or _cores()
+        count = jobs or cores()
         executor = _pool(count)
         try:
             yield Workers(executor, count + 2, True, _pool)
@@ -55,10 +56,6 @@ def open_workers(spec: str | Executor | None = None, jobs: int | None = None) ->
         raise InputError(
             f"unknown executor {spec!r}", hint="local, dask://HOST:PORT, dask://FILE or dask://local"
         )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pool(count: int) -> Executor:
@@ -98,7 +95,7 @@ def _dask(place: str, jobs: int | None) -> Iterator[Workers]:
         raise MissingExtraError("--executor dask://", "dask") from error
     options: dict[str, Any] = {"set_as_default": False}
     if place == "local":
-        options |= {"n_workers": jobs or _cores(), "threads_per_worker": 1, "dashboard_address": None}
+        options |= {"n_workers": jobs or cores(), "threads_per_worker": 1, "dashboard_address": None}
     elif os.path.isfile(place):
         options["scheduler_file"] = place
     elif ":" in place:

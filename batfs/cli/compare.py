@@ -28,6 +28,9 @@ examples:
   batfs compare --config campaign.toml -o out/campaign --executor dask://127.0.0.1:8786
 """
 
+# the figures whose conclusions are printed; conclusions.txt has all
+TOLD = ("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown")
+
 EPILOG = """\
 results, in the directory of -o:
   report.html, figures/    for people               runs.parquet, jobs.parquet   a row per run, per job
@@ -100,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from batfs.campaign.plan import make_plan
     from batfs.campaign.results import collect, write_campaign
     from batfs.cli.report import figure_formats
+    from batfs.report.extras import cores
 
     formats = figure_formats(args.formats)
     plan = make_plan(_values(args))
@@ -125,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         comparison.report(root / "report.html", title=args.title)
         if formats:
             files.check_writable(root / "figures")
-            comparison.figures().save(root / "figures", formats)
+            comparison.figures().save(root / "figures", formats, processes=args.jobs or cores())
         say(f"results in {root}; open {root / 'report.html'}")
     else:
         say(f"results in {root}")
@@ -174,13 +178,16 @@ def _print(comparison: Any) -> None:
     else:
         short = [[row[0], *(cell.partition(" [")[0] for cell in row[1:])] for row in rows]
         print(text_table(header, short))
-    said = comparison.conclusions()
-    if len(groups) > 1:
-        print()
-        print(
-            "\n".join(f"- {line}" for line in said)
-            or f"No difference to {comparison.baseline} is established."
-        )
-        rest = len(comparison.conclusions(all_of_them=True)) - len(said)
-        if said and rest:
-            print(f"- {rest} other comparisons establish no difference (conclusions.txt has them).")
+    if len(groups) < 2:
+        return
+    found = [row for row in comparison.compared if row.found]
+    shown = [row.sentence for row in found if row.metric.name in TOLD]
+    print()
+    print(
+        "\n".join(f"- {line}" for line in shown)
+        or "No difference in waiting, slowdown or I/O time is established."
+    )
+    print(
+        f"({len(found)} of {len(comparison.compared)} comparisons find a difference; conclusions.txt has a "
+        "sentence for each.)"
+    )

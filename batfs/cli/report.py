@@ -72,10 +72,12 @@ def run(args: argparse.Namespace) -> int:
     write_report(runs, html, threshold=args.threshold, title=title, baseline=args.baseline)
     print(f"{html}  ({html.stat().st_size / 1e6:.1f} MB, opens in any browser)")
     if formats:
+        from batfs.report.extras import cores
         from batfs.report.figures import Figures
 
         files.check_writable(figures)
-        drawn = Figures(runs, args.threshold).save(figures, formats)
+        every = Figures(runs, args.threshold)
+        drawn = every.save(figures, formats, processes=cores() if len(every.groups) > 1 else 1)
         print(f"{figures}/  {len(drawn)} figures ({', '.join(formats)})")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 
 from batfs.errors import MissingExtraError
@@ -12,7 +13,7 @@ try:
 except ModuleNotFoundError as error:  # nothing of the report works without it
     raise MissingExtraError("the report", "report") from error
 
-__all__ = ["pd", "require"]
+__all__ = ["cores", "pd", "require"]
 
 
 def require(module: str, what: str = "the report", extra: str = "report") -> ModuleType:
@@ -23,3 +24,8 @@ def require(module: str, what: str = "the report", extra: str = "report") -> Mod
         if error.name and module.split(".")[0] == error.name.split(".")[0]:
             raise MissingExtraError(what, extra) from error
         raise
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,7 +5,10 @@ save.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -16,7 +19,7 @@ from batfs.report import distributions, gantt, palette, series
 from batfs.report.extras import require
 from batfs.report.groups import Group, group_runs
 from batfs.report.picture import FORMATS, make_figure, save_figure, slug, styled
-from batfs.report.run import Run
+from batfs.report.run import Run, read_run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
 
 if TYPE_CHECKING:
@@ -286,12 +289,32 @@ class Figures:
                 found[f"letter_values_{metric}"] = partial(self.letter_values, metric)
         return found
 
-    def save(self, directory: str | Path, formats: Iterable[str] = FORMATS) -> list[Path]:
-        """Draw every figure into ``directory`` in every format; the paths written."""
-        paths = []
-        for name, draw in self.drawings().items():
-            paths += save_figure(draw(), Path(directory) / name, formats)
-        return paths
+    def save(
+        self, directory: str | Path, formats: Iterable[str] = FORMATS, *, processes: int = 1
+    ) -> list[Path]:
+        """Draw every figure into ``directory`` in every format; the paths written, in order.
+
+        With several ``processes`` those of single runs are drawn in others from the run's files.
+        """
+        kinds = list(formats)
+        stems = {name: Path(directory) / name for name in self.drawings()}
+        with ExitStack() as stack:
+            elsewhere: dict[str, Future[list[Path]]] = {}
+            if processes > 1:
+                pool = stack.enter_context(ProcessPoolExecutor(processes - 1, get_context("spawn")))
+                for name, draw in self.drawings().items():
+                    run = self.runs[draw.args[0]] if isinstance(draw, partial) and _is_index(draw) else None
+                    if run is not None and Path(f"{run.prefix}jobs.csv").is_file():
+                        method = draw.func.__name__  # type: ignore[attr-defined]
+                        task = (run.prefix, run.label, self.threshold, method, stems[name], kinds)
+                        elsewhere[name] = pool.submit(draw_file, *task)
+            mine = {
+                name: save_figure(draw(), stems[name], kinds)
+                for name, draw in self.drawings().items()
+                if name not in elsewhere
+            }
+            done = {name: future.result() for name, future in elsewhere.items()} | mine
+        return [path for name in stems for path in done[name]]
 
     # ---- how --------------------------------------------------------------------------------------------
 
@@ -299,9 +322,11 @@ class Figures:
         figure, grid = self._grid(1, 1, width, height)
         return figure, grid[0]
 
-    def _grid(self, rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    def _grid(
+        self, rows: int, columns: int, width: float, height: float, *, sharex: bool = False
+    ) -> tuple[Figure, list[Axes]]:
         figure = make_figure(width, height)
-        grid = figure.subplots(max(rows, 1), columns, squeeze=False)
+        grid = figure.subplots(max(rows, 1), columns, squeeze=False, sharex=sharex)
         return figure, list(grid.flat)
 
     def _time_axis(self, axes: Axes, run: Run) -> None:
@@ -350,7 +375,8 @@ class Figures:
         table = run.storages
         for ident in steps:
             systems.setdefault(table.filesystem(ident), []).append(ident)
-        figure, grid = self._grid(max(len(systems), 1), 1, 9.0, 0.8 + 2.1 * max(len(systems), 1))
+        count = max(len(systems), 1)
+        figure, grid = self._grid(count, 1, 9.0, 0.8 + 1.9 * count, sharex=True)
         if not systems:
             return self._nothing(grid[0], f"no {what} was recorded")
         for axes, (system, members) in zip(grid, systems.items(), strict=True):
@@ -379,6 +405,8 @@ class Figures:
                     size / scale, color=palette.FAINT, linewidth=1, linestyle=(0, (4, 3)), label="capacity"
                 )
             self._time_axis(axes, run)
+            if axes is not grid[-1]:
+                axes.set_xlabel("")
             axes.set_ylabel(f"{what} ({word}{unit})")
             axes.set_ylim(bottom=0)
             axes.set_title(system, fontsize=10)
@@ -407,6 +435,24 @@ class Figures:
         values = np.concatenate([group.values(metric) for group in self.groups])
         positive = values[values > 0]
         return len(positive) > 0 and float(positive.max()) > 1000 * max(float(np.median(positive)), 1e-9) / 10
+
+
+def _is_index(draw: partial[Figure]) -> bool:
+    return bool(draw.args) and isinstance(draw.args[0], int)
+
+
+def draw_file(
+    prefix: str, label: str, threshold: float, method: str, stem: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Draw one figure of the run at ``prefix`` in this process."""
+    run = _read(prefix)
+    run.label = label
+    return save_figure(getattr(Figures([run], threshold), method)(0), stem, formats)
+
+
+@lru_cache(maxsize=2)
+def _read(prefix: str) -> Run:
+    return read_run(prefix)
 
 
 def representatives(groups: Sequence[Group], runs: Sequence[Run], most: int = 8) -> list[int]:

@@ -300,7 +300,7 @@ def read_run(prefix: str) -> Run:
         io=read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True),
         storage=read_table(f"{prefix}storage_states.csv", STORAGE_DTYPES, optional=True),
         machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
-        schedule=_first_row(pd, f"{prefix}schedule.csv"),
+        schedule=_first_row(f"{prefix}schedule.csv"),
         provenance=_read_json(f"{prefix}provenance.json"),
     )
 
@@ -332,14 +332,14 @@ def read_table(path: str, dtypes: Mapping[str, str], *, optional: bool = False) 
     return table
 
 
-def _first_row(pd: Any, path: str) -> Mapping[str, Any]:
+def _first_row(path: str) -> Mapping[str, Any]:
     if not os.path.isfile(path):
         return {}
     try:
-        rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"not a table batfs can read: {error}", file=path) from error
-    return dict(rows[0]) if rows else {}
+    return dict(zip(lines[0].split(","), lines[1].split(","), strict=False)) if len(lines) > 1 else {}
 
 
 def _read_json(path: str) -> Mapping[str, Any]:

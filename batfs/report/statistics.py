@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
     Metric("unsuccessful_jobs", "failed or killed jobs", "", -1, "jobs that ran and did not succeed"),
     Metric("makespan", "makespan", "s", -1, "last finish, from time 0 (Batsim's)"),
     Metric(
-        "node_utilisation", "node utilisation", "%", 1, "node-seconds computing / (nodes x span of the run)"
+        "node_utilisation", "node utilisation", "%", 0, "node-seconds computing / (nodes x span of the run)"
     ),
     Metric(
         "storage_utilisation",
@@ -188,27 +189,30 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
 def io_by_job(run: Run) -> pd.DataFrame:
     """``run.io`` summed over the file systems of each job; the wait is the longest of them, not their sum."""
     io = run.io
-    names = ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes")
-    if not len(io):
-        columns = {"job": pd.Series(dtype="str"), **{name: pd.Series(dtype="int64") for name in names}}
-        texts = {name: pd.Series(dtype="str") for name in ("hold_reason", "file_systems", "storages")}
-        return pd.DataFrame({**columns, "storage_waiting_time": pd.Series(dtype="float64"), **texts})
-    keyed = io.assign(job=io["workload_name"] + "!" + io["job_id"])
-    once = keyed["job"].is_unique
-    if once:
-        found = keyed[["job", *names, "storage_waiting_time", "hold_reason", "file_system", "storages"]]
-        return found.rename(columns={"file_system": "file_systems"})
-    groups = keyed.groupby("job", sort=False)
-    found = groups[list(names)].sum()
-    found["storage_waiting_time"] = groups["storage_waiting_time"].max()
-    found["hold_reason"] = groups["hold_reason"].agg(_joined)
-    found["file_systems"] = groups["file_system"].agg(_joined)
-    found["storages"] = groups["storages"].agg(_joined)
-    return found.reset_index()
-
-
-def _joined(words: pd.Series[str]) -> str:
-    return " ".join(dict.fromkeys(word for word in words if word))
+    sums = ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes")
+    texts = ("hold_reason", "file_system", "storages")
+    keys = (io["workload_name"] + "!" + io["job_id"]).tolist()
+    found: dict[str, list[Any]] = {}
+    # plain loops: a job has a row or two, and pandas would make a table of each
+    columns = [io[name].tolist() for name in (*sums, "storage_waiting_time", *texts)]
+    for key, *row in zip(keys, *columns, strict=True):
+        before = found.get(key)
+        if before is None:
+            found[key] = row
+            continue
+        for i in range(4):
+            before[i] += row[i]
+        before[4] = max(before[4], row[4])
+        for i in range(5, 8):
+            if row[i] and row[i] not in before[i].split(" ") and row[i] != before[i]:
+                before[i] = f"{before[i]} {row[i]}".strip()
+    names = [*sums, "storage_waiting_time", "hold_reason", "file_systems", "storages"]
+    columns = [list(column) for column in zip(*found.values(), strict=True)] or [[] for _ in names]
+    kinds = ["int64"] * 4 + ["float64"] + ["str"] * 3
+    data = {
+        name: pd.Series(column, dtype=kind) for name, column, kind in zip(names, columns, kinds, strict=True)
+    }
+    return pd.DataFrame({"job": pd.Series(list(found), dtype="str"), **data})
 
 
 def bounded_slowdown(
@@ -286,26 +290,29 @@ def storage_table(run: Run) -> pd.DataFrame:
     """
     first, last = run.span
     read, written = bytes_by_storage(run)
+    length = last - first if last > first else math.nan
+    order = np.argsort(run.storage["storage"].to_numpy(), kind="stable")
+    names = ("storage", "time", "reserved_bytes", "used_bytes", "active_transfers", "capacity")
+    columns = [run.storage[name].to_numpy()[order] for name in names]
+    bounds = np.flatnonzero(np.diff(columns[0], prepend=-1, append=-1))
     rows = []
-    for storage, part in run.storage.groupby("storage", sort=True):
-        times = part["time"].to_numpy()
+    for begin, end in pairwise(bounds.tolist()):
+        idents, times, reserved, used, active, capacity = (column[begin:end] for column in columns)
+        ident = int(idents[0])
         weights = np.maximum(0.0, np.diff(np.append(np.minimum(times, last), last)))
-        length = last - first if last > first else math.nan
-        ident = int(str(storage))
-        reserved, used = part["reserved_bytes"].to_numpy(), part["used_bytes"].to_numpy()
-        active = part["active_transfers"].to_numpy()
+        busy = float(weights[active > 0].sum())
         rows.append(
             {
                 "storage": ident,
-                "name": part["name"].iloc[0],
-                "filesystem": part["filesystem"].iloc[0],
-                "capacity": int(part["capacity"].iloc[0]),
+                "name": run.storages.name(ident),
+                "filesystem": run.storages.filesystem(ident),
+                "capacity": int(capacity[0]),
                 "mean_reserved_bytes": float(weights @ reserved) / length,
                 "max_reserved_bytes": int(reserved.max()),
                 "mean_used_bytes": float(weights @ used) / length,
                 "max_used_bytes": int(used.max()),
-                "busy_time": float(weights[active > 0].sum()),
-                "busy_share": float(weights[active > 0].sum()) / length,
+                "busy_time": busy,
+                "busy_share": busy / length,
                 "max_active_transfers": int(active.max()),
                 "read_bytes": read.get(ident, 0),
                 "written_bytes": written.get(ident, 0),

@@ -1,0 +1,47 @@
+"""How long a job's task would take alone: what its I/O slowdown is measured against.
+
+The task is the job's computation and its I/O merged, on the very nodes and storages it was given, on an
+otherwise empty machine. With nothing to share, the fluid model (BATSIM.md A2, A3, A5) gives
+
+    latency + 1 / min(bound, min over resources of capacity / weight)
+
+which is what the simulator computes for a job that meets nobody. Only tasks of one activity have such a time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from batfs.platform import Machine, Platform
+from batfs.resource_sets import parse_resources
+from batfs.scheduling.observer import JobRecord
+from batfs.simulator.profiles import demand_of
+from batfs.simulator.work import Workshop, merge
+from batfs.workload.model import Parallel, ParallelHomogeneous, ParallelHomogeneousTotal
+
+_SINGLE = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
+
+
+class AloneClock:
+    """Times tasks on one machine."""
+
+    def __init__(self, platform: Platform, machine: Machine) -> None:
+        self._workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
+        hosts = [host.cores * host.speed for host in platform.hosts]
+        self._capacity = np.array([*hosts, *(link.bandwidth for link in platform.links)])
+        self._host_of = np.array([resource.host for resource in machine.resources], np.int64)
+
+    def seconds(self, record: JobRecord) -> float | None:
+        """Seconds the job's task takes alone; None for a job without I/O of its own or of several phases."""
+        profile, io = record.profile, record.io
+        if io is None or not record.nodes or not isinstance(profile, _SINGLE):
+            return None
+        nodes = np.array(parse_resources(record.nodes), np.int64)
+        demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)
+        work = self._workshop.work(demand, self._host_of[ids])
+        rate = math.inf if work.bound <= 0.0 else work.bound
+        if len(work.weights):
+            rate = min(rate, float((self._capacity[work.resources] / work.weights).min()))
+        return work.latency + (1.0 / rate if rate > 0.0 else math.inf)

@@ -107,7 +107,9 @@ def _dask(place: str, jobs: int | None) -> Iterator[Workers]:
     except (OSError, TimeoutError) as error:
         raise BatfsError(f"dask://{place}: no Dask scheduler answers there ({error})") from error
     with client:
-        cores = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+        threads = sum(
+            worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()
+        )
         # pure=False: a run asked for again after a failure is done again
         executor = client.get_executor(pure=False, retries=2)
-        yield Workers(executor, max(4, 3 * cores), shares_files=False)
+        yield Workers(executor, max(4, 3 * threads), shares_files=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from batfs.campaign.inputs import sha256
-from batfs.platform import Platform, load_platform, number_resources
-from batfs.workload import read_workload
-from batfs.workload.model import Workload
+from batfs.decision.experiment import Experiment
+from batfs.decision.run import run
+from batfs.errors import BatfsError
+from batfs.scheduling.config import Layer, Settings
 
 # keys of the configuration that `batfs run` has a flag for
 _FLAGS: Final = (
@@ -24,16 +23,6 @@ _FLAGS: Final = (
 )
 
 
-@lru_cache(maxsize=4)
-def _platform(path: str, digest: str) -> Platform:
-    return load_platform(path)
-
-
-@lru_cache(maxsize=4)
-def _workload(path: str, digest: str) -> Workload:
-    return read_workload(path)
-
-
 def run_once(
     platform: str,
     workload: str,
@@ -42,22 +31,22 @@ def run_once(
     *,
     dynamic_jobs: bool | None = None,
 ) -> dict[str, Any]:
-    """Simulate and write ``<prefix>_jobs.csv`` and the others; returns what provenance keeps as results."""
-    from batfs.decision.files import files_on
-    from batfs.decision.records import Recorder
-    from batfs.scheduling.config import Layer, Settings
-    from batfs.scheduling.core import Scheduler
-    from batfs.simulator import SimulationOptions, simulate
+    """Simulate and write ``<prefix>_jobs.csv`` and the others; returns what provenance keeps as results.
 
-    machine_file = _platform(platform, sha256(Path(platform).read_bytes()))
-    jobs = _workload(workload, sha256(Path(workload).read_bytes()))
-    machine = number_resources(machine_file)
-    settings = Settings(flags=Layer("the settings", {**configuration, "platform": platform}))
-    options = SimulationOptions(outputs=str(prefix), schedule_trace=False, dynamic_jobs=bool(dynamic_jobs))
-    with Recorder(prefix) as recorder:
-        scheduler = Scheduler(settings, files_on(machine_file), observer=recorder)
-        simulate(machine_file, machine, [jobs], scheduler, options)
-    return {**scheduler.counts, "compute_nodes": machine.nb_compute}
+    The schedule trace, which no table is made from, is left out.
+    """
+    experiment = Experiment(
+        platform=Path(platform),
+        workloads=[Path(workload)],
+        dynamic_jobs=bool(dynamic_jobs),
+        schedule_trace=False,
+    )
+    settings = Settings(flags=Layer("the settings", configuration))
+    result = run(experiment, settings, prefix)
+    if result.deadlock:
+        raise BatfsError("nothing could happen any more although jobs were left; is a bandwidth 0?")
+    # names of files are the campaign's to tell
+    return {key: value for key, value in result.summary.items() if key not in ("platform", "workloads")}
 
 
 def command_line(
@@ -74,8 +63,8 @@ def command_line(
     for key in _FLAGS:
         if configuration.get(key) is not None:
             words += [f"--{key.replace('_', '-')}", str(configuration[key])]
-    if dynamic_jobs is not None:
-        words.append("--enable-dynamic-jobs" if dynamic_jobs else "--no-dynamic-jobs")
+    if dynamic_jobs:
+        words.append("--enable-dynamic-jobs")
     return words
 
 

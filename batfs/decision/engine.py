@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import PYBATSIM, Experiment, load, split_pybatsim
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
@@ -76,8 +77,11 @@ def run_with_batsim(
     log = Path(f"{prefix}_batsim.log")
     aside = f"{prefix}{PARTIAL}"
     jobs = JobTally()
+    clock = AloneClock(loaded.platform, loaded.machine)
     with ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(prefix)) if loaded.files is not None else None
+        recorder = (
+            stack.enter_context(Recorder(prefix, None, clock.seconds)) if loaded.files is not None else None
+        )
         storage = StorageTally(recorder)
         if config.queue.startswith(PYBATSIM):
             name, options = split_pybatsim(config.queue)

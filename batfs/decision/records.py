@@ -7,7 +7,7 @@ Rows are written as they come, into files that take their names only when the ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ IO_JOBS_COLUMNS = (
     "storage_waiting_time",
     "hold_reason",
     "allocated_resources",
+    "alone_time",
 )
 STORAGE_STATES_COLUMNS = (
     "time",
@@ -61,11 +62,18 @@ def storage_states_path(prefix: str | Path) -> Path:
 class Recorder(Observer):
     """Writes both files; a context manager. On an exception what was written stays as ``.partial``.
 
-    ``then`` is told everything too.
+    ``then`` is told everything too; ``alone`` says how long a job's task takes alone on the machine (without
+    it, or where it has no answer, the column stays empty).
     """
 
-    def __init__(self, prefix: str | Path, then: Observer | None = None) -> None:
+    def __init__(
+        self,
+        prefix: str | Path,
+        then: Observer | None = None,
+        alone: Callable[[JobRecord], float | None] | None = None,
+    ) -> None:
         self._then = then
+        self._alone = alone
         self.io_jobs = io_jobs_path(prefix)
         self.storage_states = storage_states_path(prefix)
         self._stack = ExitStack()
@@ -120,7 +128,8 @@ class Recorder(Observer):
             self._then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
-        self._jobs.extend(io_rows(record))
+        alone = None if self._alone is None else self._alone(record)
+        self._jobs.extend(io_rows(record, "" if alone is None else f"{alone:.6f}"))
         if len(self._jobs) > _BUFFERED:
             _write(self._jobs_file, self._jobs)
         if self._then is not None:
@@ -136,12 +145,13 @@ def _write(file: TextIO, rows: list[str]) -> None:
     rows.clear()
 
 
-def io_rows(record: JobRecord) -> list[str]:
+def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
     job = record.job
     workload, _, name = job.id.partition("!")
     head = f"{field(name)},{field(workload)}"
-    tail = f"{record.io_resources},{record.storage_waiting_time:.6f},{field(record.reason)},{record.nodes}\n"
+    waited = f"{record.storage_waiting_time:.6f},{field(record.reason)}"
+    tail = f"{record.io_resources},{waited},{record.nodes},{alone}\n"
     if not record.plans:
         names = [volume.filesystem for volume in record.volumes] or [""]
         return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name in names]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import PYBATSIM, Experiment, Loaded, load, split_pybatsim
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
@@ -62,6 +63,7 @@ def run(
     loaded = load(experiment, config)
     events = [read_events(path, forward_unknown=False) for path in experiment.events]
     jobs = JobTally()
+    clock = AloneClock(loaded.platform, loaded.machine)
 
     def job_ended(job: JobResult) -> None:
         jobs.add(job)
@@ -72,7 +74,7 @@ def run(
         told = observer
         recorder: Recorder | None = None
         if prefix is not None and loaded.files is not None:
-            recorder = stack.enter_context(Recorder(prefix, observer))
+            recorder = stack.enter_context(Recorder(prefix, observer, clock.seconds))
             told = recorder
         storage = StorageTally(told)
         process = _process(loaded, settings, config, storage, say)

@@ -436,6 +436,8 @@ class Scheduler:
                 hold=job.hold,
                 reason="" if job.hold is None else self._sentence(job.hold),
                 moved=not waiting.io_ignored,
+                profile=waiting.profile,
+                io=job.io if job.life is None else None,
             )
         )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume
 from batfs.storage.interface import StorageTable
-from batfs.workload.model import Job
+from batfs.workload.model import IoProfile, Job, Profile
 
 
 @dataclass(slots=True, eq=False)
@@ -17,7 +17,8 @@ class JobRecord:
 
     ``plans`` go with ``volumes`` one by one. ``nodes`` and ``io_resources`` are texts of ascending ids
     (``0-3 10``). ``storage_waiting_time``: seconds during which only bytes kept it from starting; ``hold``
-    is the last reason.
+    is the last reason. ``profile`` and ``io`` are what was executed as one task; ``io`` is None where the
+    job's bytes moved in tasks of their own.
     """
 
     job: Job
@@ -29,6 +30,8 @@ class JobRecord:
     hold: Hold | None
     reason: str
     moved: bool
+    profile: Profile | None = None
+    io: IoProfile | None = None
 
 
 class StorageState(NamedTuple):

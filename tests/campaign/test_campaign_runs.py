@@ -21,6 +21,7 @@ import batfs  # noqa: E402
 from batfs.campaign.plan import NULL_SUFFIX  # noqa: E402
 from batfs.cli.main import main  # noqa: E402
 from batfs.errors import InputError  # noqa: E402
+from batfs.report.statistics import job_table  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = """
@@ -254,6 +255,23 @@ def test_simulate(tmp_path: Path, machine: Path, jobs: Path, whole: Path) -> Non
     assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="unknown key 'polcy'"):
         batfs.simulate(machine, jobs, polcy="random")
+
+
+def test_time_alone_is_the_simulators(tmp_path: Path, machine: Path, jobs: Path) -> None:
+    """Jobs so far apart that none meets another take exactly the time that is given as theirs alone; the same
+    jobs close together take that or longer."""
+    value = json.loads(jobs.read_text())
+    close = batfs.simulate(machine, jobs, policy="worst_fit", seed=0)
+    for i, job in enumerate(value["jobs"]):
+        job["subtime"] = 4000 * i
+    apart = tmp_path / "apart.json"
+    apart.write_text(json.dumps(value))
+    alone = job_table(batfs.simulate(machine, apart, policy="worst_fit", seed=0))
+    assert len(alone["io_slowdown"].dropna()) == 60
+    assert alone["io_slowdown"].to_numpy() == pytest.approx(1.0, rel=1e-6)
+    together = job_table(close)["io_slowdown"]
+    assert together.min() > 1 - 1e-6
+    assert together.max() > 1.1
 
 
 @pytest.mark.slow

@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONHASHSEED ?= 0
 
-.PHONY: run test check quick docs clean
+.PHONY: run compare test check quick docs clean
 
 run: $(STAMP)
 	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/random
+
+compare: $(STAMP)
+	$(BIN)/batfs compare -p platforms/taurus_storage.xml -w workloads/io.json --queue easy \
+	  --policy random --policy round_robin --policy first_fit --policy worst_fit --policy least_loaded \
+	  --seeds 30 --resample blocks -o out/compare --title "Five allocation policies"
 
 test: check
 	$(BIN)/python -m pytest -n 2
@@ -24,7 +29,7 @@ quick: $(STAMP)
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,darshan,live]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,dask,darshan,live]"
 	@touch $@
 
 docs: $(STAMP)

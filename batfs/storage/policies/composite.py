@@ -17,8 +17,9 @@ from batfs.storage.view import candidates
 class Striped:
     """Equal shares over ``k`` distinct storages, those another policy (``by``, worst_fit) likes best.
 
-    The first shares get the bytes left over. ``k=0`` stripes over all the storages the request may use;
-    a request that says how many it wants (``options["count"]``) is taken at its word.
+    The first shares get the bytes left over. Where the request may use fewer than ``k`` storages, and with
+    ``k=0``, it is striped over all of them; a request that says how many it wants (``options["count"]``) is
+    taken at its word.
     """
 
     name = "striped"
@@ -34,7 +35,8 @@ class Striped:
 
     def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
         if "count" not in request.options:
-            count = self.k or len(candidates(view, request))
+            usable = len(candidates(view, request))
+            count = min(self.k, usable) if self.k else usable
             request = replace(request, options={**request.options, "count": count})
         return self._inner.choose(view, request, rng)
 

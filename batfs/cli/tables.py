@@ -77,7 +77,9 @@ def _times(name: str, values: Mapping[str, float]) -> list[str]:
 
 
 def _filesystem(name: str, f: Mapping[str, Any]) -> list[str]:
-    waited = f"{f['jobs_that_waited']} jobs, {duration(f['waiting_time'])}" if f["jobs_that_waited"] else "-"
+    waited = "-"
+    if f["jobs_that_waited"]:
+        waited = f"{_count(f['jobs_that_waited'], 'job')}, {duration(f['waiting_time'])}"
     share = f["peak_bytes"] / f["capacity"] if f["capacity"] else 0.0
     return [
         name,

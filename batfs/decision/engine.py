@@ -85,7 +85,7 @@ def run_with_batsim(
         storage = StorageTally(recorder)
         if config.queue.startswith(PYBATSIM):
             name, options = split_pybatsim(config.queue)
-            scheduler = load_pybatsim(name, options)
+            scheduler = load_pybatsim(name, options, prefix)
         else:
             scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
             scheduler.use_files(loaded.files)

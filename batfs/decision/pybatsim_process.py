@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+import logging
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 from batsim.batsim import BatsimScheduler
+from batsim.sched.scheduler import BaseBatsimScheduler
 
 from batfs.decision.pybatsim_link import LinkedBatsim
-from batfs.errors import InputError, unknown
+from batfs.errors import BatfsError, InputError, unknown
 from batfs.protocol import messages as m
 from batfs.protocol.codec import decode_reply, encode_request
 
@@ -39,6 +43,15 @@ class _Memory:
     def close(self) -> None: ...
 
 
+#: pybatsim's scheduler API refuses to start a job at the time 0, when the first may well be submitted; over a
+#: socket it ends there. In-process it is told Batsim's next date instead.
+_EARLIEST = 1e-6
+
+
+class ForeignError(BatfsError):
+    """A scheduler that isn't ours raised something."""
+
+
 class PybatsimProcess:
     """Any pybatsim scheduler as a :class:`~batfs.protocol.messages.DecisionProcess`, without a socket.
 
@@ -48,29 +61,63 @@ class PybatsimProcess:
     def __init__(self, scheduler: BatsimScheduler) -> None:
         self._scheduler = scheduler
         self._link = _Memory()
+        self._never_at_zero = isinstance(scheduler, BaseBatsimScheduler)
         self._batsim: LinkedBatsim | None = None
 
     def decide(self, request: m.Request) -> m.Reply:
-        self._link.inbox = orjson.loads(encode_request(request))
-        if self._batsim is None:
-            self._batsim = LinkedBatsim(self._scheduler, self._link)
-        else:
-            self._batsim.do_next_event()
+        message = orjson.loads(encode_request(request))
+        if request.now == 0 and self._never_at_zero and len(request.events):
+            message["now"] = _EARLIEST
+        self._link.inbox = message
+        try:
+            if self._batsim is None:
+                self._batsim = LinkedBatsim(self._scheduler, self._link)
+            else:
+                self._batsim.do_next_event()
+        except BatfsError:
+            raise
+        except Exception as error:  # whatever a foreign scheduler does
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            raise ForeignError(
+                f"the pybatsim scheduler failed at t={request.now:.6f} in {Path(frame.filename).name}, line "
+                f"{frame.lineno}: {type(error).__name__}: {error}"
+            ) from error
         text = orjson.dumps(self._link.outbox, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
         return decode_reply(text)
 
 
-def load_pybatsim(name: str, options: Mapping[str, Any] | None = None) -> BatsimScheduler:
+def load_pybatsim(
+    name: str, options: Mapping[str, Any] | None = None, prefix: str | Path | None = None
+) -> BatsimScheduler:
     """A pybatsim scheduler as pybatsim's launcher finds it: ``schedFcfs`` (of its package ``schedulers``) or
-    a file ``path/mySched.py`` with the class ``MySched``. InputError when there is none."""
+    a file ``path/mySched.py`` with the class ``MySched``. InputError when there is none.
+
+    pybatsim's scheduler API writes its events to ``<prefix>_pybatsim_events.csv`` (nowhere without prefix);
+    what it would say on the terminal line by line is kept to warnings.
+    """
     from batsim.tools.launcher import instanciate_scheduler
 
     if name.endswith(".py") and not Path(name).is_file():
         raise InputError("no such file for the pybatsim scheduler", file=name)
     said = io.StringIO()
+    before = set(logging.Logger.manager.loggerDict)
+    with contextlib.ExitStack() as stack:
+        if prefix is None:
+            place = stack.enter_context(tempfile.TemporaryDirectory())
+            prefix = Path(place) / "unwanted"
+        given = {"export-prefix": f"{prefix}_pybatsim", **(options or {})}
+        stack.enter_context(contextlib.redirect_stdout(said))
+        scheduler = _instantiate(instanciate_scheduler, name, given)
+    for logger_name in sorted(set(logging.Logger.manager.loggerDict) - before):
+        for handler in logging.getLogger(logger_name).handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING)
+    return scheduler
+
+
+def _instantiate(make: Callable[..., BatsimScheduler], name: str, options: dict[str, Any]) -> BatsimScheduler:
     try:
-        with contextlib.redirect_stdout(said):
-            return instanciate_scheduler(name, dict(options or {}))
+        return make(name, options)
     except SystemExit:
         if not name.endswith(".py"):
             raise unknown("pybatsim scheduler", name, _known_schedulers()) from None

@@ -77,7 +77,7 @@ def run(
             recorder = stack.enter_context(Recorder(prefix, observer, clock.seconds))
             told = recorder
         storage = StorageTally(told)
-        process = _process(loaded, settings, config, storage, say)
+        process = _process(loaded, settings, config, storage, prefix, say)
         options = SimulationOptions(
             outputs=prefix,
             schedule_trace=experiment.schedule_trace,
@@ -129,6 +129,7 @@ def _process(
     settings: Settings,
     config: Configuration,
     observer: Observer,
+    prefix: str | Path | None,
     say: Callable[[str], None] | None,
 ) -> DecisionProcess:
     files = loaded.files
@@ -137,7 +138,7 @@ def _process(
 
         assert config.queue.startswith(PYBATSIM)
         name, options = split_pybatsim(config.queue)
-        return PybatsimProcess(load_pybatsim(name, options))
+        return PybatsimProcess(load_pybatsim(name, options, prefix))
     return Scheduler(settings, lambda *given: files, observer=observer, say=say)
 
 

@@ -55,21 +55,30 @@ def format_resources(ids: Iterable[int]) -> str:
 def format_ascending(ids: Sequence[int]) -> str:
     """The same for ids that ascend without repetition: costs the number of runs, not of ids."""
     count = len(ids)
+    if not count:
+        return ""
+    first = ids[0]
+    if ids[-1] - first == count - 1:  # one run
+        return str(first) if count == 1 else f"{first}-{ids[-1]}"
+    if count <= 8:
+        return format_resources(ids)
     parts: list[str] = []
     k = 0
     while k < count:
         first = ids[k]
-        if ids[-1] - first == count - 1 - k:  # all the rest is one run
-            last = count - 1
-        else:
-            # ids ascend, so ids[j] - j never falls: the run's end is where it first rises
-            last, beyond = k, count - 1
-            while beyond - last > 1:
-                middle = (last + beyond) // 2
-                if ids[middle] - first == middle - k:
-                    last = middle
-                else:
-                    beyond = middle
+        if k + 1 < count and ids[k + 1] != first + 1:
+            parts.append(str(first))
+            k += 1
+            continue
+        # ids ascend, so ids[j] - j never falls: doubling steps, then halves, find the end of the run
+        last, step = k, 1
+        while last + step < count and ids[last + step] - first == last + step - k:
+            last += step
+            step *= 2
+        while step:
+            if last + step < count and ids[last + step] - first == last + step - k:
+                last += step
+            step //= 2
         parts.append(str(first) if last == k else f"{first}-{ids[last]}")
         k = last + 1
     return " ".join(parts)

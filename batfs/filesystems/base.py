@@ -135,14 +135,17 @@ class Model(ABC):
         near = self.near(request)
         chosen: list[tuple[tuple[int, int], ...]] = []
         left = candidates
-        for size in sizes:
+        for k, size in enumerate(sizes, start=1):
             space = SpaceRequest(size, request.start, request.end, request.job_id, near, left)
             shares = self.policy.choose(view, space, rng) if len(left) else None
             if shares is None:
                 return self.hold(sizes, request, view, candidates, reason)
             chosen.append(tuple((self.storage_at[share.index], share.size) for share in shares))
-            taken = [share.index for share in shares]
-            left = left[~np.isin(left, taken)]
+            if k < len(sizes):
+                if len(shares) == 1:
+                    left = left[left != shares[0].index]
+                else:
+                    left = left[~np.isin(left, [share.index for share in shares])]
         return chosen
 
     def near(self, request: IoRequest) -> list[str]:

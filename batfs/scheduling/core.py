@@ -425,13 +425,14 @@ class Scheduler:
 
     def _record(self, job: Running) -> None:
         waiting = job.booked.job
+        nodes = format_ascending(job.booked.ids)
         self._observer.job_over(
             JobRecord(
                 job=waiting.job,
                 volumes=waiting.volumes,
                 plans=job.booked.plans,
-                nodes=format_ascending(job.booked.ids),
-                io_resources=self._io_resources(job),
+                nodes=nodes,
+                io_resources=self._io_resources(job, nodes),
                 storage_waiting_time=job.waited,
                 hold=job.hold,
                 reason="" if job.hold is None else self._sentence(job.hold),
@@ -441,10 +442,16 @@ class Scheduler:
             )
         )
 
-    def _io_resources(self, job: Running) -> str:
+    def _io_resources(self, job: Running, nodes: str) -> str:
         if job.life is not None:
             return format_ascending(job.life.resources)
-        return "" if job.io is None else format_ascending(job.io_ids)
+        if job.io is None:
+            return ""
+        ids, count = job.io_ids, len(job.booked.ids)
+        # usually all its nodes and then storages, which come after every node: the text is there already
+        if len(ids) > count and tuple(ids[:count]) == job.booked.ids and ids[count] > ids[count - 1] + 1:
+            return f"{nodes} {format_ascending(ids[count:])}"
+        return format_ascending(ids)
 
     def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
         # Batsim aborts on a double quote in metadata

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batfs.errors import InputError, unknown
 from batfs.files import partial_path, writing
-from batfs.resource_sets import format_resources, parse_resources
+from batfs.resource_sets import format_ascending, format_resources, parse_resources
 from batfs.units import parse_bandwidth, parse_size, parse_speed, parse_time
 
 
@@ -89,3 +89,10 @@ def test_writing_is_whole_or_nothing(tmp_path: Path) -> None:
         raise RuntimeError
     assert target.read_text() == "old"
     assert partial_path(target).read_text() == "half"
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_ascending_ids_are_written_as_any_others(ids: set[int]) -> None:
+    ascending = sorted(ids)
+    assert format_ascending(ascending) == format_resources(ascending)
+    assert parse_resources(format_ascending(ascending)) == tuple(ascending)

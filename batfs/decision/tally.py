@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from typing import Any, Protocol
 
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
@@ -97,7 +98,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         return {"mean": 0.0, "median": 0.0, "max": 0.0}
     ranked = sorted(values)
     return {
-        "mean": sum(values) / len(values),
+        "mean": fsum(values) / len(values),
         "median": ranked[(len(ranked) - 1) // 2],
         "max": ranked[-1],
     }

@@ -18,7 +18,16 @@ from typing import Any
 
 from batfs.errors import InputError
 from batfs.platform.machine import Platform, load_platform
-from batfs.platform.measures import Measure, file_systems, measure, near_node, pattern, rate, summary
+from batfs.platform.measures import (
+    Measure,
+    file_systems,
+    measure,
+    measured,
+    near_node,
+    pattern,
+    rate,
+    summary,
+)
 from batfs.platform.model import NoRouteError, Route
 from batfs.platform.numbering import Machine, MachineResource, number_resources
 from batfs.platform.shortest import GraphZone
@@ -315,7 +324,8 @@ def roles(subject: Subject) -> Iterator[Finding]:
 @_check("node")
 def local_disks(subject: Subject) -> Iterator[Finding]:
     """A local disk's node exists, and no other node is nearer to it."""
-    sample = subject.kinds(subject.nodes)[:64]
+    many = len(subject.machine.storages) > 1000
+    sample = subject.kinds(subject.nodes)[: 4 if many else 64]
     for storage in subject.machine.storages:
         name = storage.properties.get("node")
         if not name:
@@ -575,7 +585,11 @@ def check_platform(
     if any(finding.check == "route" for finding in report.faults) or not machine.compute:
         return report
     nodes = [resource.host for resource in machine.compute]
-    for storage in machine.storages:
+    chosen = measured(machine)
+    if len(chosen) < len(machine.storages):
+        told = f"bandwidths of {len(chosen)} of {len(machine.storages)} storages measured"
+        report.findings.append(Finding("load", "file", told, note=True))
+    for storage in chosen:
         near = near_node(machine, storage)
         report.measures[storage.name] = measure(platform, nodes, storage.host, near)
     report.summary = summary(machine, report.measures)

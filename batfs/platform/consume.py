@@ -23,7 +23,9 @@ from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
 
 Int32 = np.ndarray[tuple[int], np.dtype[np.int32]]
 
-FEW = 48  # up to so many flows a plain loop is quicker
+FEW = 48  # up to so many flows a plain loop is quicker, where routes are found again
+FEWEST = 3  # the same where most routes are new
+MANY_HOSTS = 350  # from so many hosts on, not all routes are kept
 DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
 MAX_CORES = 1 << 18
 
@@ -202,13 +204,21 @@ class Consumer:
         """True when a self-route of these goes over the host's ports (a cluster without loopbacks)."""
         return any(not self._port_links[host].isdisjoint(self._route(host, host).links) for host in hosts)
 
+    def _few_flows(self) -> int:
+        """How many flows are few: with many hosts of few kinds, cores repeat more than routes do."""
+        if len(self._points) < MANY_HOSTS:
+            return FEW
+        if not self._ready:
+            self._prepare()
+        return FEWEST if self._kinds <= MANY_HOSTS else FEW
+
     # -- summing --------------------------------------------------------------------------------------
 
     def consume(self, src: Indices, dst: Indices, volumes: Floats) -> Consumption:
         """See :meth:`batfs.platform.Platform.consume`."""
         if len(src) == 0:
             return Consumption(np.zeros(0, np.int64), np.zeros(0), 0.0, 0.0)
-        if len(src) <= FEW:
+        if len(src) <= self._few_flows():
             return self._few(src.tolist(), dst.tolist(), volumes.tolist())
         if not self._ready:
             self._prepare()

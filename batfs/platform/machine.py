@@ -22,7 +22,8 @@ class Platform:
     """Hosts, links, zones and routes of one SimGrid platform.
 
     ``hosts`` and ``links`` are in order of declaration (link 0 is the default loopback), ``config`` holds
-    the effective SimGrid options, ``notes`` what a user should know about how the file was read.
+    the effective SimGrid options, ``notes`` what a user should know about how the file was read;
+    ``bandwidths`` are those of the links, bytes/s.
     """
 
     def __init__(self, builder: Builder, file: FilePath) -> None:
@@ -37,6 +38,7 @@ class Platform:
         self.points: dict[str, NetPoint] = builder.points
         self.host_index: dict[str, int] = {host.name: host.index for host in self.hosts}
         self.link_index: dict[str, int] = builder.network.by_name
+        self.bandwidths: Floats = np.array([link.bandwidth for link in self.links])
         self._host_points = [self.points[host.name] for host in self.hosts]
         self._routes: dict[int, Route] = {}
         self._consumer = Consumer(self._host_points, self.links, self.zones, self.route)

@@ -23,6 +23,7 @@ from batfs.platform.numbering import Machine, MachineResource
 
 GAMMA = 4194304.0  # SimGrid's default for network/TCP-gamma, bytes
 FORMAT = 1
+MAX_FLOWS = 20_000_000  # nodes times storages that are measured one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,8 @@ def rate(platform: Platform, used: Consumption, total: float) -> float:
     """bytes/s of ``total`` bytes moved by one parallel task that uses ``used``; infinite when it's free."""
     slowest = 0.0
     if len(used.links):
-        bandwidths = np.array([platform.links[link].bandwidth for link in used.links.tolist()])
         with np.errstate(divide="ignore"):
-            slowest = float(np.max(used.weights / bandwidths))
+            slowest = float(np.max(used.weights / platform.bandwidths[used.links]))
     gamma = settings.number(platform.config, "network/TCP-gamma", GAMMA)
     slowest = max(slowest, 2 * used.latency_volume / gamma)
     return total / slowest if slowest > 0 else float("inf")
@@ -64,6 +64,18 @@ def measure(platform: Platform, nodes: Sequence[int], storage: int, near: int | 
     read_all, _ = between(platform, everywhere, nodes)
     write_all, _ = between(platform, nodes, everywhere)
     return Measure(read_alone, write_alone, read_all, write_all, read_latency, write_latency)
+
+
+def measured(machine: Machine) -> list[MachineResource]:
+    """The storages worth measuring one by one: all, or evenly spread ones when that would take too long."""
+    storages = machine.storages
+    # where many nodes have ways of their own, each pair is a route to find
+    kinds = {machine.platform.kind(node.host) for node in machine.compute}
+    flows = MAX_FLOWS if len(kinds) <= 500 else MAX_FLOWS // 1000
+    limit = max(5, flows // max(1, len(machine.compute)))
+    if len(storages) <= limit:
+        return storages
+    return [storages[k * len(storages) // limit] for k in range(limit)]
 
 
 def near_node(machine: Machine, storage: MachineResource) -> int | None:

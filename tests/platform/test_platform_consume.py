@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from batfs.platform import NoRouteError, Platform, load_platform
+from batfs.platform.generate import generate
+from batfs.platform.spec import make_spec
 
 
 def one_by_one(
@@ -106,3 +109,30 @@ def test_no_flows(golden: list[Path]) -> None:
     used = load_platform(golden[0]).consume([], [], [])
     assert (used.links.size, used.weights.size, used.latency, used.latency_volume) == (0, 0, 0.0, 0.0)
     assert used.links.dtype == np.int64
+
+
+def test_random_platforms(random_platform: Callable[[int], str], tmp_path: Path) -> None:
+    rng = random.Random(11)
+    for seed in range(40):
+        file = tmp_path / f"{seed}.xml"
+        file.write_text(random_platform(seed))
+        platform = load_platform(file)
+        pairs = routable(platform)
+        for count in (3, 60, 400):
+            chosen = [rng.choice(pairs) for _ in range(count)]
+            check(platform, [(a, b, rng.uniform(1, 1e9)) for a, b in chosen])
+
+
+def test_a_large_platform(tmp_path: Path) -> None:
+    """Hosts of few kinds: cores are shared, whatever the number of flows."""
+    file = tmp_path / "p.xml"
+    spec = make_spec({"nodes": {"count": 600, "racks": 3}, "pfs": {"servers": 2, "targets": 2}})
+    file.write_text(generate(spec))
+    platform = load_platform(file)
+    rng = random.Random(5)
+    size = len(platform.hosts)
+    for count in (1, 4, 10, 50, 500):
+        check(
+            platform,
+            [(rng.randrange(size), rng.randrange(size), rng.uniform(1, 1e9)) for _ in range(count)],
+        )

@@ -23,9 +23,7 @@ from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
 
 Int32 = np.ndarray[tuple[int], np.dtype[np.int32]]
 
-FEW = 48  # up to so many flows a plain loop is quicker, where routes are found again
-FEWEST = 3  # the same where most routes are new
-MANY_HOSTS = 350  # from so many hosts on, not all routes are kept
+FEW = 48  # up to so many flows a plain loop is quicker
 DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
 MAX_CORES = 1 << 18
 
@@ -86,6 +84,9 @@ class Consumer:
                 members[kind] += 1
                 self._example[kind] = (self._example[kind][0], index)
         self._port_links = [{*out[i], *into[i], *both[i]} for i in range(size)]
+        self._leave = [(*out[i], *both[i]) for i in range(size)]
+        self._enter = [(*into[i], *both[i]) for i in range(size)]
+        self._kind_list: list[int] = self._kind.tolist()
         self._out, self._in, self._both = _padded(out), _padded(into), _padded(both)
         self._kinds = len(members)
         self._reset()
@@ -128,6 +129,7 @@ class Consumer:
         """Forget all cores (they are found again when needed)."""
         self._core_of: dict[int, int] = {}
         self._core_links: list[tuple[int, ...]] = []
+        self._core_times: list[float] = []
         self._table: Int32 | None = None
         if self._kinds <= DENSE_KINDS:
             self._table = np.full(self._kinds * self._kinds, -1, dtype=np.int32)
@@ -149,6 +151,7 @@ class Consumer:
         links = tuple(link for link in route.links if link not in ports)
         core = self._core_of[key] = len(self._core_links)
         self._core_links.append(links)
+        self._core_times.append(route.latency)
         if core >= len(self._latencies):
             self._latencies = np.concatenate([self._latencies, np.zeros_like(self._latencies)])
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
@@ -204,24 +207,16 @@ class Consumer:
         """True when a self-route of these goes over the host's ports (a cluster without loopbacks)."""
         return any(not self._port_links[host].isdisjoint(self._route(host, host).links) for host in hosts)
 
-    def _few_flows(self) -> int:
-        """How many flows are few: with many hosts of few kinds, cores repeat more than routes do."""
-        if len(self._points) < MANY_HOSTS:
-            return FEW
-        if not self._ready:
-            self._prepare()
-        return FEWEST if self._kinds <= MANY_HOSTS else FEW
-
     # -- summing --------------------------------------------------------------------------------------
 
     def consume(self, src: Indices, dst: Indices, volumes: Floats) -> Consumption:
         """See :meth:`batfs.platform.Platform.consume`."""
         if len(src) == 0:
             return Consumption(np.zeros(0, np.int64), np.zeros(0), 0.0, 0.0)
-        if len(src) <= self._few_flows():
-            return self._few(src.tolist(), dst.tolist(), volumes.tolist())
         if not self._ready:
             self._prepare()
+        if len(src) <= FEW:
+            return self._few(src.tolist(), dst.tolist(), volumes.tolist())
         keys = self._kind[src] * self._kinds + self._kind[dst]
         crossing, ported = volumes, True
         own = src == dst
@@ -257,21 +252,32 @@ class Consumer:
     def _few(self, src: list[int], dst: list[int], volumes: list[float]) -> Consumption:
         sums: dict[int, float] = {}
         latency = latency_volume = 0.0
-        fatpipe = self._fatpipe
+        if len(self._core_links) > MAX_CORES:
+            self._reset()
+        fatpipe, kinds, known = self._fatpipe, self._kind_list, self._core_of
         for a, b, volume in zip(src, dst, volumes, strict=True):
-            route = self._route(a, b)
-            for link in route.links:
+            if a == b:
+                route = self._route(a, a)
+                links, time = route.links, route.latency
+            else:
+                key = kinds[a] * self._kinds + kinds[b]
+                core = known.get(key)
+                if core is None:
+                    core = self._core(key, a, b)
+                links = (*self._leave[a], *self._core_links[core], *self._enter[b])
+                time = self._core_times[core]
+            for link in links:
                 if link not in sums:
                     sums[link] = volume
                 elif fatpipe[link]:
                     sums[link] = max(sums[link], volume)
                 else:
                     sums[link] += volume
-            if route.latency > 0:
-                latency = max(latency, route.latency)
-                latency_volume = max(latency_volume, route.latency * volume)
-        links = np.fromiter(sums.keys(), np.int64, len(sums))
-        return Consumption(links, np.fromiter(sums.values(), np.float64, len(sums)), latency, latency_volume)
+            if time > 0:
+                latency = max(latency, time)
+                latency_volume = max(latency_volume, time * volume)
+        used = np.fromiter(sums.keys(), np.int64, len(sums))
+        return Consumption(used, np.fromiter(sums.values(), np.float64, len(sums)), latency, latency_volume)
 
     def _core_weights(self, cores: Indices, volumes: Floats) -> tuple[Indices, Floats]:
         if len(cores) == 1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -27,6 +29,23 @@ links where they belong, are sizes and roles given, and Batsim's traps.
 
 Exit code 0: nothing found; 1: a fault, or a change since the baseline; 2: a file that can't be read.
 """
+
+
+CLEAR = "\r\033[K"
+
+
+def _progress(file: Path) -> Callable[[str], None] | None:
+    """Shows on a terminal what a long check is at; nothing in the first second."""
+    if not sys.stderr.isatty():
+        return None
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        if time.monotonic() - begun > 1:
+            sys.stderr.write(f"{CLEAR}{file}: {text}")
+            sys.stderr.flush()
+
+    return say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +73,14 @@ def run(args: argparse.Namespace) -> int:
     remembered = {} if args.baseline is None or args.update else _read_baseline(args.baseline)
     reports, moved = [], {}
     for file in args.platforms:
-        report = check_platform(file, master=args.master_host, roles=args.add_role_to_hosts)
+        report = check_platform(
+            file, master=args.master_host, roles=args.add_role_to_hosts, say=_progress(file)
+        )
         reports.append(report)
         if args.baseline is not None and not args.update:
             moved[str(file)] = _moved(remembered, file, report)
+    if sys.stderr.isatty():
+        sys.stderr.write(CLEAR)
     code = max(
         2 if not report.loaded else 1 if report.faults or moved.get(report.file) else 0 for report in reports
     )

@@ -561,8 +561,14 @@ def check_platform(
     master: str = "master_host",
     roles: Sequence[str] = (),
     config: Mapping[str, str] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Report:
-    """Load, number and check one platform. What is wrong with the file is in the report, never raised."""
+    """Load, number and check one platform. What is wrong with the file is in the report, never raised.
+
+    ``say`` is told now and then what is being done.
+    """
+    tell = say or (lambda text: None)
+    tell("loading")
     report = Report(str(path), checks=["load"])
     try:
         platform = load_platform(path, config=config)
@@ -580,7 +586,8 @@ def check_platform(
     report.machine = machine
     subject = Subject(machine)
     report.checks += CHECKS
-    for check in CHECKS.values():
+    for name, check in CHECKS.items():
+        tell(f"checking {name}")
         report.findings += check(subject)
     if any(finding.check == "route" for finding in report.faults) or not machine.compute:
         return report
@@ -589,7 +596,9 @@ def check_platform(
     if len(chosen) < len(machine.storages):
         told = f"bandwidths of {len(chosen)} of {len(machine.storages)} storages measured"
         report.findings.append(Finding("load", "file", told, note=True))
-    for storage in chosen:
+    for place, storage in enumerate(chosen):
+        if place % 16 == 0:
+            tell(f"measuring storage {place + 1} of {len(chosen)}")
         near = near_node(machine, storage)
         report.measures[storage.name] = measure(platform, nodes, storage.host, near)
     report.summary = summary(machine, report.measures)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
@@ -191,3 +193,66 @@ def test_recorded_missing_routes(shared: Path) -> None:
     (fine,) = (shared / "golden" / "errors").glob("*-floyd-gateway-mismatch-ok")
     platform = load_platform(fine / "platform.xml")
     assert platform.route(platform.host_index["h0"], platform.host_index["h2"]).links
+
+
+WORDS = [
+    *(
+        "0",
+        "-1",
+        "1e400",
+        "nan",
+        "Full",
+        "Floyd",
+        "Cluster",
+        "Vivaldi",
+        "None",
+        "UP",
+        "NO",
+        "TORUS",
+        "0,0",
+        "",
+    ),
+    *('"', "<", ">", "/>", "</zone>", '<zone id="q" routing="Full">', '<link_ctn id="nfs_read"/>', "&amp;"),
+]
+
+
+def test_damaged_files_are_refused_or_read() -> None:
+    """Whatever one change does to a file: an InputError of one line, or a platform that routes or says no."""
+    rng = random.Random(2026)
+    text = (Path(__file__).resolve().parents[2] / "platforms" / "io_example.xml").read_text()
+    values = [found.span() for found in re.finditer(r'"[^"]*"', text)]
+    lines = text.splitlines()
+    read = 0
+    told: list[str] = []
+    for _ in range(300):
+        kind = rng.randrange(4)
+        if kind == 0:
+            begin, end = rng.choice(values)
+            damaged = f'{text[:begin]}"{rng.choice(WORDS[:14])}"{text[end:]}'
+        elif kind == 1:
+            (begin, end), (first, last) = rng.choice(values), rng.choice(values)
+            damaged = text[:begin] + text[first:last] + text[end:]
+        elif kind == 2:
+            gone = rng.randrange(len(lines))
+            damaged = "\n".join(line for number, line in enumerate(lines) if number != gone)
+        else:
+            place = rng.randrange(len(text))
+            damaged = text[:place] + rng.choice(WORDS) + text[place + rng.randrange(4) :]
+        with NamedTemporaryFile("w", suffix=".xml") as file:
+            file.write(damaged)
+            file.flush()
+            try:
+                platform = load_platform(file.name)
+            except InputError as error:
+                told.append(str(error))
+                continue
+            read += 1
+            for src in range(0, len(platform.hosts), 3):
+                for dst in range(0, len(platform.hosts), 4):
+                    try:
+                        route = platform.route(src, dst)
+                    except NoRouteError:
+                        continue
+                    assert route.latency >= 0
+    assert 20 < read < 280
+    assert not any("\n" in message for message in told)

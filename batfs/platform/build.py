@@ -9,11 +9,13 @@ from functools import lru_cache
 
 from batfs.errors import InputError, nearest, unknown
 from batfs.platform import settings
+from batfs.platform.dragonfly import DragonflyZone
+from batfs.platform.fat_tree import FatTreeZone
 from batfs.platform.model import Host, Network
 from batfs.platform.routing import extend
 from batfs.platform.shortest import DijkstraCacheZone, DijkstraZone, FloydZone, GraphZone
 from batfs.platform.star import StarZone, VivaldiZone
-from batfs.platform.topologies import TOPOLOGIES, ClusterSpec, Counters, expand_radical
+from batfs.platform.topologies import ClusterSpec, ComputedZone, Counters, TorusZone, expand_radical
 from batfs.platform.xml import read_elements
 from batfs.platform.zones import FullZone, Hop, NetPoint, Zone
 from batfs.units import parse_bandwidth, parse_speed, parse_time
@@ -26,6 +28,11 @@ ROUTINGS: dict[str, type[Zone]] = {
     "Cluster": StarZone,
     "Vivaldi": VivaldiZone,
     "None": Zone,
+}
+TOPOLOGIES: dict[str, type[ComputedZone]] = {
+    "TORUS": TorusZone,
+    "FAT_TREE": FatTreeZone,
+    "DRAGONFLY": DragonflyZone,
 }
 _BY_LOWER = {name.lower(): kind for name, kind in ROUTINGS.items()}
 

@@ -1,0 +1,256 @@
+"""Checks of routes and storages: what must hold on any platform with storages.
+
+A platform whose storages carry none of batfs's properties is taken as plain Batsim's, and not asked for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from batfs.errors import InputError
+from batfs.platform.measures import near_node
+from batfs.platform.model import NoRouteError
+from batfs.platform.numbering import MachineResource
+from batfs.platform.subject import OWN, Finding, Subject, check
+from batfs.units import format_bandwidth, parse_bandwidth, parse_size
+
+# -- reaching -------------------------------------------------------------------------------------------
+
+
+@check("route")
+def reachable(subject: Subject) -> Iterator[Finding]:
+    """Every node reaches every storage, and back."""
+    missing: dict[int, tuple[str, int]] = {}
+    for storage, node in subject.pairs:
+        for src, dst in ((storage, node), (node, storage)):
+            try:
+                subject.platform.route(src, dst)
+            except NoRouteError as error:
+                message, count = missing.get(storage, (error.problem, 0))
+                missing[storage] = (message, count + 1)
+    for storage, (message, count) in missing.items():
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        yield Finding("route", subject.name(storage), f"{message}{more}")
+    master = subject.machine.master
+    for host in subject.kinds([resource.host for resource in subject.machine.resources]):
+        for src, dst in ((host, master), (master, host)):
+            if subject.route(src, dst) is None:
+                yield Finding(
+                    "route",
+                    subject.name(host),
+                    f"no route from {subject.name(src)!r} to {subject.name(dst)!r}",
+                )
+                break
+
+
+@check("free-route")
+def free_routes(subject: Subject) -> Iterator[Finding]:
+    """No transfer is free: an undeclared route in a Full zone is, silently."""
+    free: dict[int, list[str]] = {}
+    for storage, node in subject.pairs:
+        for src, dst in ((storage, node), (node, storage)):
+            route = subject.route(src, dst)
+            if route is not None and not route.links and route.latency == 0:
+                free.setdefault(storage, []).append(f"from {subject.name(src)!r} to {subject.name(dst)!r}")
+    for storage, ways in free.items():
+        more = f" (and {len(ways) - 1} more)" if len(ways) > 1 else ""
+        yield Finding(
+            "free-route", subject.name(storage), f"no links {ways[0]}{more}: transfers cost nothing"
+        )
+    nodes = subject.kinds(subject.nodes)[:200]
+    count, first = 0, ""
+    for a in nodes:
+        for b in nodes:
+            if a != b:
+                route = subject.route(a, b)
+                if route is not None and not route.links and route.latency == 0:
+                    count += 1
+                    first = first or f"from {subject.name(a)!r} to {subject.name(b)!r}"
+    if count and count < len(nodes) * (len(nodes) - 1):
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        yield Finding("free-route", first.split("'")[1], f"no links {first}{more}: transfers cost nothing")
+    elif count:
+        # no network at all may be meant (workloads of delays)
+        yield Finding("free-route", "nodes", "no network joins the nodes: transfers cost nothing", note=True)
+
+
+@check("zero-bandwidth")
+def zero_bandwidth(subject: Subject) -> Iterator[Finding]:
+    """A link without bandwidth never lets anything through (a backbone with bb_lat alone is one)."""
+    for link in subject.platform.links:
+        if link.bandwidth == 0:
+            yield Finding("zero-bandwidth", link.name, "its bandwidth is 0: what crosses it never ends")
+
+
+# -- storages -------------------------------------------------------------------------------------------
+
+
+def _own_links(subject: Subject, storage: MachineResource) -> tuple[set[int], set[int]]:
+    """The links on the storage's side of its way out and of its way in (with its server's cables)."""
+    far = subject.far[storage.name]
+    others: set[int] = set()
+    for a, b in ((far, subject.machine.master), (subject.machine.master, far), (far, subject.far_from(far))):
+        for src, dst in ((a, b), (b, a)):
+            route = subject.route(src, dst)
+            others.update(route.links if route is not None else ())
+    sides = []
+    for src, dst in ((storage.host, far), (far, storage.host)):
+        route = subject.route(src, dst)
+        sides.append(set(route.links if route is not None else ()) - others)
+    return sides[0], sides[1]
+
+
+@check("direction")
+def directions(subject: Subject) -> Iterator[Finding]:
+    """Reads leave a storage over its read link, writes enter over its write link."""
+    links = subject.platform.links
+    for storage in subject.machine.storages:
+        out, into = _own_links(subject, storage)
+        for side, right, wrong, way in (
+            (out, "read", "write", "from the storage to a node"),
+            (into, "write", "read", "from a node to the storage"),
+        ):
+            for link in sorted(side):
+                name = links[link].name.lower()
+                if wrong in name and right not in name:
+                    text = f"the way {way} goes over {links[link].name!r}"
+                    yield Finding("direction", storage.name, text)
+
+
+@check("bandwidth")
+def bandwidths(subject: Subject) -> Iterator[Finding]:
+    """``read_bandwidth`` and ``write_bandwidth`` are those of links next to the storage."""
+    links = subject.platform.links
+    for storage in subject.machine.storages:
+        keys = ("read_bandwidth", "write_bandwidth")
+        told: dict[str, float] = {}
+        for key in keys:
+            text = storage.properties.get(key)
+            if text is not None:
+                try:
+                    told[key] = parse_bandwidth(text)
+                except InputError as error:
+                    yield Finding("bandwidth", storage.name, f"{key}: {error.problem}")
+        sides = dict(zip(keys, _own_links(subject, storage), strict=True))
+        real = {key: sorted(links[link].bandwidth for link in sides[key]) for key in keys}
+
+        def among(value: float, known: list[float]) -> bool:
+            return any(math.isclose(value, one, rel_tol=0.01) for one in known)
+
+        off = [key for key in told if real[key] and not among(told[key], real[key])]
+        if len(off) == 2 and among(told[keys[0]], real[keys[1]]) and among(told[keys[1]], real[keys[0]]):
+            yield Finding("bandwidth", storage.name, "the links for reading and writing are swapped")
+            continue
+        for key in off:
+            found = " and ".join(format_bandwidth(value) for value in real[key])
+            yield Finding(
+                "bandwidth", storage.name, f"{key} is {format_bandwidth(told[key])}, its links have {found}"
+            )
+
+
+@check("size")
+def sizes(subject: Subject) -> Iterator[Finding]:
+    """Every storage says how many bytes it holds and which file system it belongs to."""
+    if subject.plain:
+        return
+    for storage in subject.machine.storages:
+        text = storage.properties.get("size")
+        if text is None:
+            yield Finding("size", storage.name, "the property 'size' is missing")
+        else:
+            try:
+                if parse_size(text) == 0:
+                    yield Finding("size", storage.name, "its size is 0")
+            except InputError as error:
+                yield Finding("size", storage.name, f"size: {error.problem}")
+        if not storage.properties.get("filesystem"):
+            yield Finding("size", storage.name, "the property 'filesystem' is missing")
+
+
+@check("property")
+def properties(subject: Subject) -> Iterator[Finding]:
+    """No property is a misspelling of one batfs knows."""
+    for resource in subject.machine.resources:
+        for key in resource.properties:
+            if key in OWN:
+                continue
+            plain = key.lower().replace("-", "_")
+            close = get_close_matches(plain, OWN, n=1, cutoff=0.8)
+            squeezed = [own for own in OWN if own.replace("_", "") == plain.replace("_", "")]
+            if close or squeezed:
+                meant = (squeezed or close)[0]
+                yield Finding("property", resource.name, f"unknown property {key!r}, did you mean {meant!r}?")
+
+
+@check("role")
+def roles(subject: Subject) -> Iterator[Finding]:
+    """What looks like a storage has that role."""
+    for resource in subject.machine.compute:
+        if "size" in resource.properties and "service" not in resource.properties:
+            yield Finding(
+                "role", resource.name, "it has a size, but is a compute node: role 'storage' is missing"
+            )
+
+
+@check("node")
+def local_disks(subject: Subject) -> Iterator[Finding]:
+    """A local disk's node exists, and no other node is nearer to it."""
+    many = len(subject.machine.storages) > 1000
+    sample = subject.kinds(subject.nodes)[: 4 if many else 64]
+    for storage in subject.machine.storages:
+        name = storage.properties.get("node")
+        if not name:
+            continue
+        near = near_node(subject.machine, storage)
+        if near is None:
+            yield Finding("node", storage.name, f"it belongs to {name!r}, which is no compute node")
+            continue
+        home = subject.route(storage.host, near)
+        if home is None:
+            continue
+        for other in sample:
+            route = subject.route(storage.host, other)
+            if route is not None and other != near and len(route.links) < len(home.links):
+                yield Finding(
+                    "node", storage.name, f"it belongs to {name!r}, but is nearer to {subject.name(other)!r}"
+                )
+                break
+
+
+@check("server")
+def servers(subject: Subject) -> Iterator[Finding]:
+    """Storages behind one server share a link that no other server's storages use."""
+    groups: dict[str, list[MachineResource]] = {}
+    for storage in subject.machine.storages:
+        server = storage.properties.get("server")
+        if server:
+            groups.setdefault(server, []).append(storage)
+    if len(groups) < 2 or not subject.nodes:
+        return
+    # towards one node for all, so that only the storages' side differs
+    ways: dict[str, frozenset[int]] = {}
+    users: Counter[int] = Counter()
+    for members in groups.values():
+        for storage in members:
+            route = subject.route(storage.host, subject.nodes[0])
+            ways[storage.name] = frozenset(route.links if route is not None else ())
+            users.update(ways[storage.name])
+    total = len(ways)
+    for server, members in groups.items():
+        votes: Counter[int] = Counter()
+        for storage in members:
+            votes.update(link for link in ways[storage.name] if 1 < users[link] < total)
+        if len(members) < 2 or not votes:
+            continue
+        common, count = votes.most_common(1)[0]
+        for storage in members:
+            if common not in ways[storage.name] and 2 * count >= len(members):
+                link = subject.platform.links[common].name
+                yield Finding(
+                    "server",
+                    storage.name,
+                    f"its server is {server!r}, but its way doesn't cross {link!r} as that of the others",
+                )

@@ -238,6 +238,11 @@ def mutated(rng: random.Random, frames: list[bytes]) -> bytes:
     return bytes(frame)
 
 
+def resident() -> int:
+    """Bytes of memory of this process, the orchestrator's thread included."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.mark.slow
 def test_fuzzing_the_socket(secured: Secured) -> None:
     """Random, mutated and replayed messages from bob: no crash, no effect on alice's lease, no growth."""
@@ -270,7 +275,10 @@ def test_fuzzing_the_socket(secured: Secured) -> None:
             )
         ]
         known_before = len(secured.orchestrator.core._known)
+        halfway = 0
         for count in range(FUZZ):
+            if count == FUZZ // 2:
+                halfway = resident()
             frames = [mutated(rng, good) if rng.random() < 0.8 else rng.choice(good)]
             if rng.random() < 0.02:
                 frames *= rng.randrange(2, 5)
@@ -290,6 +298,7 @@ def test_fuzzing_the_socket(secured: Secured) -> None:
         assert counts["refused_malformed"] > FUZZ // 10
         assert counts["refused_role"] > 0
         assert counts["refused_oversized"] > 0
+        assert resident() - halfway < 32 * 2**20, "memory grows with what is sent"
         # what is remembered is bounded by what was understood, not by what was sent
         assert len(core._known) - known_before < FUZZ // 4
         assert len(core.refusals) <= 50

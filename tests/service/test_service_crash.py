@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from service_harness import Clients, Process, start_server
+from service_harness import ENVIRONMENT, Clients, Process, start_server
 
 from batfs.service.client import Client
 
@@ -78,3 +81,72 @@ def test_kill_nine_under_load(tmp_path: Path, unreliable: float) -> None:
         server.stop()
         thread.join(5)
     assert orchestrator.stop() == 0
+
+
+def start_server_process(folder: Path, name: str, endpoint: str, system: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "batfs", "service", "server", "--system", str(system), "--host", name,
+         "--backend", "directory", "--root", str(folder / name), "--connect", endpoint,
+         "--log", str(folder / f"{name}.log")],
+        env=ENVIRONMENT,
+    )  # fmt: skip
+
+
+def on_disk(folder: Path, disk: str) -> int:
+    """Bytes of whole allocations below one disk's folder, as a restarted server would count them."""
+    found = 0
+    for about in folder.glob(f"{disk}/L*/about.json"):
+        try:
+            found += int(json.loads(about.read_bytes())["size"])
+        except FileNotFoundError:
+            continue  # removed while we looked
+    return found
+
+
+@pytest.mark.slow
+def test_kill_nine_of_servers(tmp_path: Path) -> None:
+    """Two servers with real space, killed in turn under load: what exists and what is promised stay one."""
+    rng = random.Random(5)
+    capacity = 10_000_000
+    system = tmp_path / "system.yml"
+    disks = [{"vendor": "v", "model": "m", "serial": "1", "capacity": capacity / 1e9, "read_bandwidth": 1.0,
+              "write_bandwidth": 1.0, "block_device": f"/dev/d{i}"} for i in range(2)]  # fmt: skip
+    hosts = [{"hostname": n, "ipv4": "10.0.0.1", "network_bw": 1.0, "disks": disks} for n in ("s1", "s2")]
+    system.write_text(json.dumps({"hosts": hosts}))
+    orchestrator = Process(tmp_path)
+    orchestrator.start()
+    servers = {n: start_server_process(tmp_path, n, orchestrator.endpoint, system) for n in ("s1", "s2")}
+    clients = Clients(orchestrator.endpoint, 20, seed=2, sizes=(1000, 4_000_000), unreliable=0.05)
+    clients.start()
+    with Client(orchestrator.endpoint, timeout=20, resend=0.3) as client:
+        for _ in range(KILLS):
+            time.sleep(rng.uniform(0.1, 1.0))
+            name = rng.choice(["s1", "s2"])
+            servers[name].kill()
+            servers[name].wait()
+            for disk in ("d0", "d1"):
+                assert on_disk(tmp_path / name, disk) <= capacity, "a byte was given twice"
+            servers[name] = start_server_process(tmp_path, name, orchestrator.endpoint, system)
+            compare(client, clients)
+        settle(client, clients)
+        compare(client, clients)
+        # every allocation that was acknowledged and not given back exists, at its full size
+        for lease in client.leases(everybody=True):
+            if lease["state"] == "allocated" and lease["end"] > time.time() + 1:
+                for connection in lease["connections"].values():
+                    assert Path(connection["path"]).stat().st_size == lease["size"]
+        for lease in client.leases(everybody=True):
+            client.release(lease["lease"])
+        deadline = time.monotonic() + 20
+        while client.leases(everybody=True):
+            assert time.monotonic() < deadline, client.leases(everybody=True)
+            time.sleep(0.1)
+        assert all(disk["present"] == 0 for disk in client.status()["disks"])
+        assert client.status()["counters"].get("lost", 0) == 0
+    clients.over.set()
+    clients.join(5)
+    for name, server in servers.items():
+        server.terminate()
+        server.wait(10)
+        assert list((tmp_path / name).glob("*/L*")) == []
+    orchestrator.stop()

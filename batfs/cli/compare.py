@@ -28,9 +28,6 @@ examples:
   batfs compare --config campaign.toml -o out/campaign --executor dask://127.0.0.1:8786
 """
 
-# the figures whose conclusions are printed; conclusions.txt has all
-TOLD = ("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown")
-
 EPILOG = """\
 results, in the directory of -o:
   report.html, figures/    for people               runs.parquet, jobs.parquet   a row per run, per job
@@ -168,7 +165,7 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print(comparison: Any) -> None:
-    from batfs.report.tables import text_table
+    from batfs.report.tables import TOLD, text_table
 
     header, rows = comparison.table()
     groups = comparison.groups

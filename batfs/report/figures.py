@@ -242,7 +242,7 @@ class Figures:
         from batfs.report.tables import HEADLINE, metric_named
 
         chosen = [metric_named(name) for name in (names or HEADLINE)]
-        chosen = [m for m in chosen if any(np.isfinite(g.figures(m.name)).any() for g in self.groups)]
+        chosen = [m for m in chosen if any(np.nan_to_num(g.figures(m.name)).any() for g in self.groups)]
         columns = 2
         rows = -(-len(chosen) // columns)
         figure, grid = self._grid(rows, columns, 9.5, rows * (0.9 + 0.24 * len(self.groups)))

@@ -46,3 +46,20 @@ def duration(seconds: float) -> str:
         if size < limit:
             return f"{number(seconds / scale)} {unit}"
     return f"{number(seconds / 86400.0)} d"
+
+
+def between(low: float, high: float, unit: str) -> str:
+    """``12.1 to 18.44 min``: two quantities in one unit, that of the larger."""
+    largest = max(abs(low), abs(high))
+    if unit == "s":
+        text = duration(largest)
+    elif unit == "B":
+        text = format_size(largest)
+    else:
+        return f"{number(low)} to {number(high)} {unit}".rstrip()
+    if largest == 0 or math.isnan(largest):
+        return text
+    scale = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}.get(text.split(" ")[-1])
+    if scale is None:
+        scale = largest / float(text.split(" ")[0])
+    return f"{number(low / scale)} to {number(high / scale)} {text.split(' ')[-1]}"

@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from batfs.report.format import number, quantity
+from batfs.report.format import between, number, quantity
 
 FloatArray = NDArray[np.float64]
 
@@ -250,7 +250,8 @@ def sentence(setting: str, baseline: str, metric: str, unit: str, better: int, d
         )
     if d.mean == 0 and d.low == 0 == d.high:
         return f"{metric}: {setting} and {baseline} are equal in every one of the {d.n} pairs."
-    interval = f"{percent} interval {_between(d.low, d.high, unit)}"
+    shown = "percentage points" if unit == "%" else unit
+    interval = f"{percent} interval {between(d.low, d.high, shown)}"
     if d.n < FEWEST:
         return (
             f"{metric}: {setting} was {word} than {baseline} by {amount}{share} on average over {d.n} pairs; "
@@ -274,12 +275,6 @@ def _p(value: float) -> str:
 
 def _effect(value: float) -> str:
     return "without bound: the same in every pair" if math.isinf(value) else f"{value:.2f}"
-
-
-def _between(low: float, high: float, unit: str) -> str:
-    if unit == "%":
-        return f"{number(low)} to {number(high)} percentage points"
-    return f"{quantity(low, unit)} to {quantity(high, unit)}"
 
 
 def _quantity(value: float, unit: str) -> str:

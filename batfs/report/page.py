@@ -14,12 +14,12 @@ from batfs import __version__, files
 from batfs.report.comparisons import Compared, compare_groups
 from batfs.report.extras import require
 from batfs.report.figures import Figures, representatives
-from batfs.report.format import MISSING, number
+from batfs.report.format import MISSING, between, number
 from batfs.report.groups import Group
 from batfs.report.payload import distribution_payload, pack, run_payload
 from batfs.report.run import Run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
-from batfs.report.tables import HEADLINE, metric_named, shown
+from batfs.report.tables import HEADLINE, TOLD, metric_named, shown
 
 SCRIPTS = ("base.js", "charts.js", "page.js")
 # charts of so many labels are embedded; tables and distributions hold all
@@ -86,7 +86,8 @@ def render(figures: Figures, *, title: str, baseline: str | None = None, notes: 
         rows=[(group, [_cell(group, name, compared) for name in names]) for group in groups],
         baselines={row.baseline for row in compared},
         baseline=" and ".join(dict.fromkeys(row.baseline for row in compared)),
-        findings=[row for row in compared if row.found],
+        findings=[row for row in compared if row.found and row.metric.name in TOLD],
+        more=[row for row in compared if row.found and row.metric.name not in TOLD],
         others=[row for row in compared if not row.found and row.difference.n],
         about=[metric_named(name) for name in names],
         job_metrics=JOB_METRICS,
@@ -119,7 +120,7 @@ def _cell(group: Group, name: str, compared: Sequence[Compared]) -> Cell:
         return Cell(MISSING, "", "", metric.about)
     mine = [row for row in compared if row.label == group.label and row.metric.name == name]
     several = interval.n > 1 and interval.low != interval.high
-    spread = f"{shown(metric, interval.low)} to {shown(metric, interval.high)}" if several else ""
+    spread = between(interval.low, interval.high, metric.unit) if several else ""
     verdict = mine[0].verdict if mine else ""
     return Cell(shown(metric, interval.mean), spread, verdict, mine[0].sentence if mine else metric.about)
 

@@ -30,6 +30,10 @@ HEADLINE: Final = (
 )
 
 
+# the figures whose conclusions are told first
+TOLD: Final = ("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown")
+
+
 def metric_named(name: str) -> Metric:
     """The figure of a run called ``name``; InputError listing the known ones."""
     metrics = all_metrics()

@@ -218,10 +218,13 @@ class Heat extends Plot {
   }
 }
 
+// Where a logarithmic axis begins: times below a second (mostly 0) are drawn at one second.
+const logFloor = (metric, least) => metric.unit === "s" ? Math.max(1, least) : Math.max(1e-3, least);
+
 // Distribution functions, on a linear or logarithmic axis.
 class Ecdf extends Plot {
   constructor(parent, metric, logarithmic, order) {
-    const all = metric.lines.flatMap(l => [l.x[0], l.x[l.x.length - 1]]), floor = logarithmic ? Math.max(1e-3, ...[Math.min(...all)]) : Math.min(...all);
+    const all = metric.lines.flatMap(l => [l.x[0], l.x[l.x.length - 1]]), floor = logarithmic ? logFloor(metric, Math.min(...all)) : Math.min(...all);
     const f = logarithmic ? v => Math.log10(Math.max(v, floor)) : v => v;
     const x = new Range(f(Math.min(...all)), f(Math.max(...all)));
     super(parent, { x, height: 260, yLabel: "share of jobs", xLabel: metric.title + (metric.unit ? ` (${metric.unit})` : ""), label: `Distribution of ${metric.title}` });
@@ -259,7 +262,7 @@ class Ecdf extends Plot {
 class Letters extends Plot {
   constructor(parent, metric, logarithmic, order) {
     const all = metric.lines.flatMap(l => [...l.pairs.flat(), ...l.outliers, l.median]);
-    const f = logarithmic ? v => Math.log10(Math.max(v, 1e-3)) : v => v;
+    const floor = logFloor(metric, Math.min(...all)), f = logarithmic ? v => Math.log10(Math.max(v, floor)) : v => v;
     const x = new Range(f(Math.min(...all)), f(Math.max(...all)));
     super(parent, { x, height: 52 + 34 * metric.lines.length, left: 130, xLabel: metric.title + (metric.unit ? ` (${metric.unit})` : ""), label: `Letter values of ${metric.title}` });
     this.metric = metric; this.f = f; this.logarithmic = logarithmic; this.order = order;

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,26 @@ Int32 = np.ndarray[tuple[int], np.dtype[np.int32]]
 FEW = 48  # up to so many flows a plain loop is quicker
 DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
 MAX_CORES = 1 << 18
+
+
+class Tables(NamedTuple):
+    """What flows between hosts cross: the kind of each host, the core of each pair of kinds, and the ports.
+
+    ``table[a * kinds + b]`` is the core of flows from kind a to kind b, -1 while it isn't known; core c
+    crosses the links ``numbered[rows[c, :lengths[c]]]`` and takes ``latencies[c]`` seconds; ``out``,
+    ``into``, ``both`` are each host's own links (as source, as destination, as either), filled up with -1.
+    """
+
+    kind: Indices
+    kinds: int
+    table: Int32
+    rows: Indices
+    lengths: Indices
+    numbered: Indices
+    latencies: Floats
+    out: Indices
+    into: Indices
+    both: Indices
 
 
 class Consumer:
@@ -50,6 +71,33 @@ class Consumer:
         if not self._ready:
             self._prepare()
         return int(self._kind[host])
+
+    def tables(self) -> Tables | None:
+        """The arrays that ``consume`` works with, for code that walks flows itself; None if there is no
+        square table.
+
+        They are to be asked for again after every :meth:`add_core`.
+        """
+        if not self._ready:
+            self._prepare()
+        if self._table is None:
+            return None
+        return Tables(
+            self._kind,
+            self._kinds,
+            self._table,
+            self._rows,
+            self._lengths,
+            self._numbered,
+            self._latencies,
+            self._out,
+            self._in,
+            self._both,
+        )
+
+    def add_core(self, key: int) -> None:
+        """Find the core of flows between the kinds ``divmod(key, kinds)``."""
+        self._core(key, *self._ends(key))
 
     # -- kinds and ports ------------------------------------------------------------------------------
 

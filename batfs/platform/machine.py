@@ -81,6 +81,11 @@ class Platform:
         """Hosts of one kind have the same routes, but for links next to them that are theirs alone."""
         return self._consumer.kind(host)
 
+    @property
+    def consumer(self) -> Consumer:
+        """What adds flows up, for code that needs its tables."""
+        return self._consumer
+
     def host(self, name: str) -> Host:
         """The host of that name; InputError when there is none."""
         index = self.host_index.get(name)

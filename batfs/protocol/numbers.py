@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from batfs.workload import parse_job, parse_profile, profile_to_json
-from batfs.workload.jobs import job_to_json
+from batfs.errors import InputError
+from batfs.workload import parse_profile, profile_to_json
 from batfs.workload.model import (
     DataStaging,
     Delay,
@@ -75,8 +75,11 @@ def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
 
 def six_decimals_job(job: Job) -> Job:
     """The job as Batsim has it after it came in a message."""
-    times = (job.submission_time, job.walltime or 0)
-    if all(round(time, 6) == time for time in times):
+    submission, walltime = round(job.submission_time, 6), job.walltime
+    if walltime is not None:
+        walltime = round(walltime, 6)
+        if walltime <= 0.0:
+            raise InputError(f"walltime {job.walltime} is 0 with Batsim's 6 decimals", place="job.walltime")
+    if submission == job.submission_time and walltime == job.walltime:
         return job
-    workload = job.workload
-    return parse_job(six_decimals(job_to_json(job)), workload, None, "job")
+    return replace(job, submission_time=submission, walltime=walltime)

@@ -46,6 +46,8 @@ class Maestro:
         self.ready: list[Actor] = []
         self.cancelled: list[Flow] = []
         self.living = 0
+        # the actor that runs now is the only one awake: sub-rounds that only pass can be left out
+        self.alone = False
 
     def create(self, script: Script, host: int) -> Actor:
         """A new actor, ready in the next sub-round."""
@@ -60,6 +62,7 @@ class Maestro:
             batch = self.ready
             self.ready = ready = []
             if len(batch) == 1:  # the usual case: one actor, one call
+                self.alone = True
                 actor = batch[0]
                 if actor.alive:
                     try:
@@ -72,6 +75,7 @@ class Maestro:
                         else:
                             call(actor)
             else:
+                self.alone = False
                 calls = []
                 for actor in batch:
                     if actor.alive:
@@ -268,28 +272,23 @@ class Timeout:
 class Comm:
     """One message on its way: a rendez-vous of two actors, then a transfer of one byte."""
 
-    __slots__ = ("mailbox", "message", "sender", "waiters")
+    __slots__ = ("host", "mailbox", "message", "wait", "waiters")
 
-    def __init__(self, mailbox: Mailbox, message: Any, sender: Actor | None) -> None:
+    def __init__(self, mailbox: Mailbox, message: Any, host: int) -> None:
         self.mailbox = mailbox
         self.message = message
-        self.sender = sender
+        self.host = host
         self.waiters: list[Actor] = []
-
-    def wait(self, actor: Actor) -> None:
-        self.waiters.append(actor)
+        self.wait = self.waiters.append  # the call that waits for the transfer's end
 
     def end(self) -> None:
-        ready = self.mailbox.maestro.ready
-        for actor in self.waiters:
-            actor.answer = None
-            ready.append(actor)
+        self.mailbox.maestro.ready += self.waiters
 
 
 class Mailbox:
     """The server's mailbox: messages wait their turn and travel one at a time (BATSIM.md E1).
 
-    ``transfer(comm, sender's host)`` starts a transfer in the engine with ``comm`` as its owner.
+    ``transfer(comm, host)`` starts a transfer from ``host`` in the engine, with ``comm`` as its owner.
     """
 
     def __init__(self, maestro: Maestro, transfer: Callable[[Comm, int], None]) -> None:
@@ -300,30 +299,39 @@ class Mailbox:
 
     def send(self, actor: Actor, message: Any) -> Script:
         """Use as ``yield from``: three kernel calls, the last of which lasts as long as the transfer."""
+        if self.maestro.alone:
+            yield self._post(message, actor.host).wait
+            return
         yield None
         actor.message = message
         yield self._put
         yield actor.comm.wait
 
-    def _put(self, actor: Actor) -> None:
+    def _post(self, message: Any, host: int) -> Comm:
         comm = self.reader
         if comm is not None:
             self.reader = None
-            comm.message = actor.message
-            self.transfer(comm, actor.host)
+            comm.message = message
+            self.transfer(comm, host)
         else:
-            comm = Comm(self, actor.message, actor)
+            comm = Comm(self, message, host)
             self.queue.append(comm)
-        actor.comm = comm
+        return comm
+
+    def _put(self, actor: Actor) -> None:
+        actor.comm = self._post(actor.message, actor.host)
         self.maestro.ready.append(actor)
 
-    def get(self, actor: Actor) -> None:
-        """The call that starts to receive (second of three: look up, this, ``actor.comm.wait``)."""
+    def receive(self) -> Comm:
+        """Start to receive; the message is there when the ``wait`` of what this returns has ended."""
         if self.queue:
             comm = self.queue.popleft()
-            assert comm.sender is not None
-            self.transfer(comm, comm.sender.host)
+            self.transfer(comm, comm.host)
         else:
-            comm = self.reader = Comm(self, None, None)
-        actor.comm = comm
+            comm = self.reader = Comm(self, None, -1)
+        return comm
+
+    def get(self, actor: Actor) -> None:
+        """:meth:`receive` as a call (the second of three: look up, this, ``actor.comm.wait``)."""
+        actor.comm = self.receive()
         self.maestro.ready.append(actor)

@@ -12,6 +12,7 @@ import ctypes
 import hashlib
 import os
 import platform as host
+import struct
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -20,9 +21,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
 
-from batfs.simulator import kernels
+from batfs.simulator import gather, kernels
 
 _SYMBOL: Final = "batfs_kernel_entry"
+_GATHER: Final = "batfs_gather_entry"
 _FUNCTIONS: Final = (
     *(
         "prepare",
@@ -44,8 +46,10 @@ _loaded: dict[str, Any] = {}
 class Kernels:
     """Compiled entry points on the memory of one engine."""
 
-    def __init__(self, address: int, keep: Any) -> None:
+    def __init__(self, address: int, gather: int, keep: Any) -> None:
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
+        self.gather = ctypes.CFUNCTYPE(integer, pointer, pointer)(gather)
+        self._gather_address = gather
         self._function = ctypes.CFUNCTYPE(integer, pointer, pointer, integer, integer)(address)
         self._address = address
         self._keep = keep  # the machine code lives as long as this
@@ -66,7 +70,7 @@ class Kernels:
 
     def copy(self) -> Kernels:
         """The same code for another engine."""
-        return Kernels(self._address, self._keep)
+        return Kernels(self._address, self._gather_address, self._keep)
 
 
 def available() -> bool:
@@ -93,6 +97,7 @@ def _key() -> str:
 
     parts = [
         Path(kernels.__file__).read_text(encoding="utf-8"),
+        Path(gather.__file__).read_text(encoding="utf-8"),
         Path(__file__).read_text(encoding="utf-8"),
         metadata.version("llvmlite"),
         metadata.version("numba"),
@@ -144,12 +149,14 @@ def _link(code: bytes) -> Kernels:
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    (first,) = struct.unpack_from("<Q", code)
+    for part in (code[8 : 8 + first], code[8 + first :]):
+        engine.add_object_file(llvm.ObjectFileRef.from_data(part))
     engine.finalize_object()
-    address = engine.get_function_address(_SYMBOL)
-    if not address:
-        raise RuntimeError(f"the object file lacks {_SYMBOL}")
-    return Kernels(address, engine)
+    addresses = [engine.get_function_address(symbol) for symbol in (_SYMBOL, _GATHER)]
+    if not all(addresses):
+        raise RuntimeError("the object file lacks an entry point")
+    return Kernels(addresses[0], addresses[1], engine)
 
 
 def _make() -> Kernels:
@@ -223,9 +230,32 @@ def batfs_kernel(fp, ip, what, slot):
 """
 
 
+_GATHER_SOURCE: Final = """
+def batfs_gather(p, x):
+    return gather(p, x, integers_at, small_at, floats_at)
+"""
+
+
+def _at(kind: str) -> Any:
+    """For numba: the buffer of that kind of number at an address."""
+    from numba import types as untyped
+    from numba.extending import intrinsic
+
+    types: Any = untyped
+
+    def at(context: Any, address: Any) -> Any:
+        found = types.CPointer(getattr(types, kind))
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(found))
+
+        return found(types.int64), generate
+
+    return intrinsic(at)
+
+
 def compile_object() -> bytes:
-    """Object code of the entry point (takes numba, and some seconds)."""
-    import llvmlite.binding as llvm
+    """Object code of the entry points (takes numba, and some seconds)."""
     import numba as untyped
     from numba import types as untyped_types
 
@@ -241,14 +271,34 @@ def compile_object() -> bytes:
     space["state_of"] = numba.njit(**options)(space["state_of"])
     pointers = (types.CPointer(types.float64), types.CPointer(types.int64))
     signature = types.int64(*pointers, types.int64, types.int64)
-    function = numba.cfunc(signature, error_model="numpy")(space["batfs_kernel"])
-    text = function.inspect_llvm().replace(function.native_name, _SYMBOL)
-    module = llvm.parse_assembly(text)
+    modules = [_entry(numba, signature, space["batfs_kernel"], _SYMBOL)]
+    space = {
+        **vars(gather),
+        "integers_at": _at("int64"),
+        "small_at": _at("int32"),
+        "floats_at": _at("float64"),
+    }
+    space["gather"] = numba.njit(**options, inline="always")(
+        FunctionType(gather.gather.__code__, space, "gather")
+    )
+    exec(_GATHER_SOURCE, space)  # noqa: S102 (our own text)
+    signature = types.int64(types.CPointer(types.int64), types.CPointer(types.float64))
+    modules.append(_entry(numba, signature, space["batfs_gather"], _GATHER))
+    machine = _machine()
+    codes = [machine.emit_object(module) for module in modules]
+    return struct.pack("<Q", len(codes[0])) + b"".join(codes)
+
+
+def _entry(numba: Any, signature: Any, function: Any, symbol: str) -> Any:
+    """LLVM's module of one entry point, under a name of our own."""
+    import llvmlite.binding as llvm
+
+    compiled = numba.cfunc(signature, error_model="numpy")(function)
+    module = llvm.parse_assembly(compiled.inspect_llvm().replace(compiled.native_name, symbol))
     if any(f.name.startswith("llvm.mem") for f in module.functions if f.is_declaration):
         # such a call would need the C library's symbols, which the loader doesn't give
         raise RuntimeError("a loop of the kernels became a call of memset or memcpy")
-    code: bytes = _machine().emit_object(module)
-    return code
+    return module
 
 
 def ready() -> str:

@@ -214,7 +214,10 @@ def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: I
         actor.answer = None
         server.maestro.ready.append(actor)
 
-    yield begin
+    if server.maestro.alone:
+        flow.start(work.resources, work.weights, work.latency, work.bound)
+    else:
+        yield begin
     if budget.left < 0.0:
         outcome = yield flow.wait
     else:

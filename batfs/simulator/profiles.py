@@ -113,13 +113,6 @@ def pfs_demand(profile: ParallelHomogeneousPfs, executors: int) -> Demand:
     )
 
 
-def staging_demand(profile: DataStaging) -> Demand:
-    """Two executors, source and destination."""
-    if profile.size <= 0:
-        return Demand(2, None)
-    return Demand(2, None, 0.0, np.array([0]), np.array([1]), np.array([float(profile.size)]))
-
-
 @dataclass(slots=True)
 class IoTask:
     """The I/O that goes with a job's task: resource ids, and the profile they execute.

@@ -89,19 +89,24 @@ class Server(Tasks):
         actor = actor_of[0]
         create, get = self._create, self.mailbox.get
         queue = self.mailbox.queue
+        maestro, receive = self.maestro, self.mailbox.receive
         self._begin()
         yield create
         while not self.ended:
-            yield None
-            yield get
-            comm = actor.comm
+            if maestro.alone:
+                comm = receive()
+            else:
+                yield None
+                yield get
+                comm = actor.comm
             yield comm.wait
             handler, argument = comm.message
             handler(argument)
             if self.to_create is not None:
                 yield create
             if self.scheduler_ready and not self.ended:
-                yield None
+                if not maestro.alone:
+                    yield None
                 if not queue:
                     if self.events:
                         self._ask()

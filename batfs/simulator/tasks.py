@@ -12,7 +12,7 @@ from batfs.errors import InputError, nearest
 from batfs.platform import Machine
 from batfs.resource_sets import format_resources
 from batfs.simulator.jobs import SimJob, Task
-from batfs.simulator.profiles import IoTask, demand_of, pfs_demand, staging_demand
+from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
 from batfs.simulator.work import Demand, Work, Workshop, merge
 from batfs.workload.model import (
     Composed,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batfs.simulator.machines import Machines
     from batfs.simulator.options import SimulationOptions
 
+KEPT_WORKS = 1024  # tasks whose use of resources is kept
 LEAST_FLOPS = 1e-10  # up to so many flops a storage may be given
 
 
@@ -74,6 +75,7 @@ class Tasks:
         self.workloads = {
             w.name: KnownWorkload(w.name, w.profiles, w.removed_profiles, w.path) for w in workloads
         }
+        self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
         self._message_rows: dict[int, tuple[int, int, float, float]] = {}
 
     # ---- messages ----
@@ -240,42 +242,76 @@ class Tasks:
     def work_of(self, job: SimJob, task: Task, io: IoTask | None) -> Work:
         """The work of one parallel task of a job."""
         profile: Any = task.profile
-        alloc = np.array(job.alloc, np.int64)
-        executors = alloc if job.mapping is None else alloc[list(job.mapping)]
         if isinstance(profile, (ParallelHomogeneousPfs, DataStaging)):
-            if isinstance(profile, DataStaging):
-                demand = staging_demand(profile)
-                hosts = np.array(
-                    [self._storage(job, profile.source, True), self._storage(job, profile.destination, True)]
+            if io is not None:
+                raise InputError(
+                    f"the job {job.job.id!r} has an additional_io_job, which a task of type pfs or "
+                    "data_staging can't take"
                 )
-            else:
-                demand = pfs_demand(profile, len(executors))
-                hosts = np.append(executors, self._storage(job, profile.label, False))
-            if io is None:
-                return self.workshop.work(demand, self.host_of[hosts])
-            raise InputError(
-                f"the job {job.job.id!r} has an additional_io_job, which a task of type pfs or "
-                "data_staging can't take"
-            )
-        if isinstance(profile, Parallel) and len(profile.cpu) != len(executors):
+            return self._storage_work(job, profile)
+        if io is None:
+            # the same task on the same machines comes again and again in some workloads
+            key = (id(profile), job.alloc, job.mapping)
+            found = self._works.get(key)
+            if found is not None:
+                return found[1]
+            alloc, executors = self._executors(job)
+            demand = self._demand(job, task, len(executors))
+            if demand.flops is not None:
+                self._check_flops(job, demand, alloc)
+            work = self.workshop.work(demand, self.host_of[executors])
+            if len(self._works) >= KEPT_WORKS:
+                self._works.clear()
+            self._works[key] = (profile, work)
+            return work
+        alloc, executors = self._executors(job)
+        demand = self._demand(job, task, len(executors))
+        more = io.demand()
+        if more.flops is None and not self._storages_compute(alloc):
+            together = self.workshop.merged(demand, executors, more, io.ids, self.host_of)
+            if together is not None:
+                return together
+        demand, ids = merge(demand, executors, more, io.ids)
+        self._check_flops(job, demand, ids)
+        return self.workshop.work(demand, self.host_of[ids])
+
+    def _storages_compute(self, alloc: NDArray[np.int64]) -> bool:
+        """Whether storages are among the machines that the job itself computes on."""
+        return int(alloc[-1]) >= self.machine.nb_compute
+
+    def _executors(self, job: SimJob) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The allocated ids, and the id of each executor."""
+        alloc = np.array(job.alloc, np.int64)
+        return alloc, alloc if job.mapping is None else alloc[list(job.mapping)]
+
+    def _demand(self, job: SimJob, task: Task, executors: int) -> Demand:
+        profile: Any = task.profile
+        if isinstance(profile, Parallel) and len(profile.cpu) != executors:
             raise InputError(
                 f"the job {job.job.id!r} executes the profile {task.name!r} for {len(profile.cpu)} nodes on "
-                f"{len(executors)} executors"
+                f"{executors} executors"
             )
-        demand = demand_of(profile, len(executors))
-        if io is not None:
-            demand, executors = merge(demand, executors, io.demand(), io.ids)
-            self._check_flops(job, demand, executors)
-        elif demand.flops is not None:
-            self._check_flops(job, demand, alloc)
-        return self.workshop.work(demand, self.host_of[executors])
+        return demand_of(profile, executors)
+
+    def _storage_work(self, job: SimJob, profile: ParallelHomogeneousPfs | DataStaging) -> Work:
+        hosts = self.machines.hosts
+        if isinstance(profile, DataStaging):
+            source = hosts[self._storage(job, profile.source, True)]
+            destination = hosts[self._storage(job, profile.destination, True)]
+            if profile.size > 0:
+                return self.workshop.transfer(source, destination, float(profile.size))
+            return self.workshop.work(Demand(2, None), np.array([source, destination]))
+        _, executors = self._executors(job)
+        ids = np.append(executors, self._storage(job, profile.label, False))
+        return self.workshop.work(pfs_demand(profile, len(executors)), self.host_of[ids])
 
     def _check_flops(self, job: SimJob, demand: Demand, ids: NDArray[np.int64]) -> None:
         """Only compute nodes compute. Batsim looks at the i-th allocated machine, whatever the mapping."""
         if demand.flops is None or not len(ids) or int(ids[-1]) < self.machine.nb_compute:
             return
-        for flops, i in zip(demand.flops.tolist(), ids.tolist(), strict=False):
-            if flops > LEAST_FLOPS and not self.is_compute[i]:
+        first = int(np.searchsorted(ids, self.machine.nb_compute))
+        for flops, i in zip(demand.flops[first:].tolist(), ids[first:].tolist(), strict=False):
+            if flops > LEAST_FLOPS:
                 name = self.machine.resources[i].name
                 raise InputError(
                     f"the job {job.job.id!r} assigns computation ({flops:g} flops) to the storage "

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batfs.platform import Platform
+from batfs.simulator import gather
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+MAX_TRANSFERS = 1 << 17  # pairs of hosts whose route is kept
 NOTHING: Indices = np.empty(0, np.int64)
 NO_WEIGHTS: Floats = np.empty(0)
+_NO_FLOWS = (NOTHING, NOTHING, NO_WEIGHTS)
 
 
 @dataclass(slots=True)
 class Work:
     """Rows (resource, weight), the latency to pay first (s), and the bound on the rate (1/s, 0 for none)."""
 
-    resources: Indices
-    weights: Floats
+    resources: Indices | Sequence[int]
+    weights: Floats | Sequence[float]
     latency: float
     bound: float
 
@@ -60,6 +66,12 @@ def all_pairs(size: int) -> tuple[Indices, Indices]:
     return sources, destinations[~np.eye(size, dtype=bool)]
 
 
+@lru_cache(maxsize=1024)
+def all_places(size: int) -> Indices:
+    """0, 1, ..., size - 1."""
+    return np.arange(size)
+
+
 def dense_demand(flops: Floats | None, matrix: Floats) -> Demand:
     """A demand from a dense matrix float64[n, n]; entries that are not positive move nothing."""
     size = len(matrix)
@@ -71,6 +83,16 @@ def dense_demand(flops: Floats | None, matrix: Floats) -> Demand:
 
 def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[Demand, Indices]:
     """Batsim's merge of a job's task and its I/O: both on the sorted union of their ids (BATSIM.md D)."""
+    count = len(job_ids)
+    silent = job.uniform <= 0.0 and job.sources is None
+    if silent and len(io_ids) >= count and np.array_equal(io_ids[:count], job_ids):
+        # the usual case: the job's nodes come first among the I/O's ids, and exchange nothing themselves
+        flops = io.flops
+        if job.flops is not None:
+            flops = np.zeros(len(io_ids)) if io.flops is None else io.flops.copy()
+            flops[:count] += job.flops
+        sources, destinations, volumes = io.flows()
+        return Demand(len(io_ids), flops, 0.0, sources, destinations, volumes), io_ids
     ids = np.union1d(job_ids, io_ids)
     size = len(ids)
     job_places, io_places = np.searchsorted(ids, job_ids), np.searchsorted(ids, io_ids)
@@ -101,6 +123,116 @@ def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[D
     return Demand(size, flops, 0.0, keys // size, keys % size, volumes), ids
 
 
+class Gatherer:
+    """The compiled way from demands to work (see ``gather``), on buffers that grow as needed."""
+
+    def __init__(self, workshop: Workshop, function: Any) -> None:
+        self._function = function
+        self._consumer = workshop.platform.consumer
+        links = workshop.platform.links
+        self._hosts = workshop.hosts
+        self._speeds = workshop.speeds
+        self._fatpipe = np.array([link.fatpipe for link in links], np.int64)
+        self._seen = np.zeros(len(links), np.int64)
+        self._place = np.zeros(len(links), np.int64)
+        self._resources = np.zeros(0, np.int64)
+        self._weights = np.zeros(0)
+        self._parameters = np.zeros(gather.PARAMETERS, np.int64)
+        self._numbers = np.zeros(gather.NUMBERS)
+        self.parameters: Any = memoryview(self._parameters.data)
+        self.numbers: Any = memoryview(self._numbers.data)
+        self._pointers = (
+            ctypes.c_void_p(self._parameters.ctypes.data),
+            ctypes.c_void_p(self._numbers.ctypes.data),
+        )
+        p = self.parameters
+        p[gather.RESOURCES] = self._hosts
+        p[gather.A_FATPIPE] = self._fatpipe.ctypes.data
+        p[gather.A_SPEEDS] = self._speeds.ctypes.data
+        p[gather.A_SEEN] = self._seen.ctypes.data
+        p[gather.A_PLACE] = self._place.ctypes.data
+        self._tables: Any = None
+        self.usable = self._fetch_tables()
+
+    def _fetch_tables(self) -> bool:
+        tables = self._consumer.tables()
+        if tables is None:
+            return False
+        self._tables = tables  # keeps the arrays alive
+        p = self.parameters
+        p[gather.KINDS], p[gather.WIDTH] = tables.kinds, tables.rows.shape[1]
+        p[gather.OUT], p[gather.INTO] = tables.out.shape[1], tables.into.shape[1]
+        p[gather.BOTH] = tables.both.shape[1]
+        for place, array in (
+            (gather.A_KIND, tables.kind),
+            (gather.A_TABLE, tables.table),
+            (gather.A_ROWS, tables.rows),
+            (gather.A_LENGTHS, tables.lengths),
+            (gather.A_NUMBERED, tables.numbered),
+            (gather.A_LATENCIES, tables.latencies),
+            (gather.A_OUT, tables.out),
+            (gather.A_INTO, tables.into),
+            (gather.A_BOTH, tables.both),
+        ):
+            p[place] = array.ctypes.data
+        return True
+
+    def work(
+        self,
+        hosts: Indices,
+        flops: Floats | None,
+        uniform: float,
+        places: Indices,
+        flows: tuple[Indices, Indices, Floats],
+        gamma: float,
+    ) -> Work | None:
+        """The rows of a task on ``hosts``; None when the plain way must be taken (a flow to itself).
+
+        ``places``: the executors between which ``uniform`` bytes flow; ``flows`` row by row, as in a Demand.
+        """
+        room = len(hosts) + len(self._seen)  # a row per CPU and one per link at most
+        if room > len(self._resources):
+            self._resources = np.zeros(2 * room, np.int64)
+            self._weights = np.zeros(2 * room)
+            self.parameters[gather.A_RESOURCES] = self._resources.ctypes.data
+            self.parameters[gather.A_WEIGHTS] = self._weights.ctypes.data
+        p = self.parameters
+        sources, destinations, volumes = flows
+        p[gather.HOSTS], p[gather.FLOWS] = len(hosts), len(volumes)
+        p[gather.UNIFORM] = len(places) if uniform > 0.0 else 0
+        p[gather.WITH_FLOPS] = 0 if flops is None else 1
+        self.numbers[gather.VOLUME] = uniform
+        p[gather.A_HOSTS] = _address(hosts)
+        p[gather.A_PLACES] = _address(places)
+        p[gather.A_SOURCES] = _address(sources)
+        p[gather.A_DESTINATIONS] = _address(destinations)
+        p[gather.A_VOLUMES] = _address(volumes)
+        p[gather.A_FLOPS] = 0 if flops is None else _address(flops)
+        while True:
+            outcome = self._function(*self._pointers)
+            if outcome == gather.DONE:
+                break
+            if outcome == gather.SELF:
+                return None
+            self._consumer.add_core(p[gather.KEY])
+            self._fetch_tables()
+        count = p[gather.COUNT]
+        x = self.numbers
+        bound: float = x[gather.BOUND]
+        latency_volume = x[gather.LATENCY_VOLUME]
+        if latency_volume > 0.0:
+            window = gamma / (2.0 * latency_volume)
+            bound = window if bound <= 0.0 else min(bound, window)
+        return Work(self._resources[:count].copy(), self._weights[:count].copy(), x[gather.LATENCY], bound)
+
+
+def _address(array: NDArray[Any]) -> int:
+    if not array.flags.c_contiguous:
+        raise ValueError("an array of a profile is not contiguous")
+    found: int = array.ctypes.data
+    return found
+
+
 class Workshop:
     """Turns demands into work on one platform. Resources are hosts first (their CPUs), then links."""
 
@@ -108,7 +240,65 @@ class Workshop:
         self.platform = platform
         self.gamma = gamma
         self.hosts = len(platform.hosts)
+        self._gatherer: Gatherer | None = None
+        self._transfers: dict[int, tuple[tuple[int, ...], tuple[int, ...], float]] = {}
         self.speeds = np.array([host.speed for host in platform.hosts])
+
+    def compile(self, function: Any) -> None:
+        """Take the compiled way from now on."""
+        gatherer = Gatherer(self, function)
+        if gatherer.usable:
+            self._gatherer = gatherer
+
+    def merged(
+        self, job: Demand, job_ids: Indices, io: Demand, io_ids: Indices, host_of: Indices
+    ) -> Work | None:
+        """The work of a job and its I/O together, compiled; None when the plain way must be taken."""
+        gatherer = self._gatherer
+        if gatherer is None or job.sources is not None or io.uniform > 0.0:
+            return None
+        count = len(job_ids)
+        flops: Floats | None
+        if len(io_ids) >= count and np.array_equal(io_ids[:count], job_ids):
+            ids, places = io_ids, all_places(count)
+            flops, (sources, destinations, volumes) = io.flops, io.flows()
+            if job.flops is not None:
+                flops = np.zeros(len(ids)) if flops is None else flops.copy()
+                flops[:count] += job.flops
+        else:
+            ids = np.union1d(job_ids, io_ids)
+            places, io_places = np.searchsorted(ids, job_ids), np.searchsorted(ids, io_ids)
+            sources, destinations, volumes = io.flows()
+            sources, destinations = io_places[sources], io_places[destinations]
+            flops = np.zeros(len(ids))
+            if job.flops is not None:
+                flops[places] += job.flops
+            if io.flops is not None:
+                flops[io_places] += io.flops
+        if len(ids) < 2:
+            return None
+        flows = (sources, destinations, volumes)
+        return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma)
+
+    def transfer(self, source: int, destination: int, volume: float) -> Work:
+        """A single transfer between two hosts."""
+        key = source * self.hosts + destination
+        found = self._transfers.get(key)
+        if found is None:
+            route = self.platform.route(source, destination)
+            links = self.platform.links
+            times: dict[int, int] = {}
+            for link in route.links:
+                times[link] = 1 if links[link].fatpipe else times.get(link, 0) + 1
+            resources = tuple(link + self.hosts for link in times)
+            found = self._transfers[key] = (resources, tuple(times.values()), route.latency)
+            if len(self._transfers) > MAX_TRANSFERS:
+                self._transfers.clear()
+        resources, counts, latency = found
+        bound = 0.0
+        if latency > 0.0:
+            bound = self.gamma / (2.0 * (latency * volume))
+        return Work(resources, [volume * count for count in counts], latency, bound)
 
     def one_host(self, host: int, flops: float) -> Work:
         """A task with a single executor: only its flops count, bytes are not even looked at."""
@@ -119,15 +309,25 @@ class Workshop:
     def work(self, demand: Demand, hosts: Indices) -> Work:
         """The rows of ``demand`` with its executors on ``hosts`` (int64[n] host indices, repeats allowed)."""
         flops = demand.flops
+        if self._gatherer is not None and len(hosts) > 1:
+            matrix = demand.uniform > 0.0
+            flows = _NO_FLOWS if matrix else demand.flows()
+            if matrix or len(flows[0]):
+                places = all_places(len(hosts)) if matrix else NOTHING
+                found = self._gatherer.work(hosts, flops, demand.uniform, places, flows, self.gamma)
+                if found is not None:
+                    return found
         if len(hosts) == 1:
             return self.one_host(int(hosts[0]), 0.0 if flops is None else float(flops[0]))
         bound = 0.0
         resources, weights = NOTHING, NO_WEIGHTS
         if flops is not None:
-            busy = np.flatnonzero(flops > 0.0)
-            if len(busy):
-                resources = hosts[busy]
-                weights = flops[busy]
+            busy = flops > 0.0
+            if busy.all():
+                resources, weights = hosts, flops
+            else:
+                resources, weights = hosts[busy], flops[busy]
+            if len(resources):
                 bound = float((self.speeds[resources] / weights).min())
         latency = 0.0
         sources, destinations, volumes = demand.flows()

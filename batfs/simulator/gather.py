@@ -1,0 +1,145 @@
+"""The kernel that turns a task's flops and flows into rows, flow by flow in SimGrid's own order.
+
+It is the compiled twin of ``work.merge`` and ``Platform.consume``: the job's own matrix (uniform or none) and
+the I/O's flows are walked together, row by row and column by column, and each flow's bytes are added to the
+links it crosses. Like ``kernels`` it is plain Python that numba compiles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# places in the parameters: counts first, then addresses of buffers
+HOSTS, UNIFORM, FLOWS, WITH_FLOPS, RESOURCES = (
+    0,
+    1,
+    2,
+    3,
+    4,
+)  # numbers of executors, of those in the matrix, ...
+KINDS, WIDTH, OUT, INTO, BOTH = 5, 6, 7, 8, 9  # kinds of hosts, and widths of the tables of links
+EPOCH, KEY, COUNT = 10, 11, 12  # count of calls; answers: the missing core's key, the number of rows
+A_HOSTS, A_PLACES, A_SOURCES, A_DESTINATIONS, A_VOLUMES, A_FLOPS = 13, 14, 15, 16, 17, 18
+A_KIND, A_TABLE, A_ROWS, A_LENGTHS, A_NUMBERED, A_LATENCIES = 19, 20, 21, 22, 23, 24
+A_OUT, A_INTO, A_BOTH, A_FATPIPE, A_SPEEDS = 25, 26, 27, 28, 29
+A_SEEN, A_PLACE, A_RESOURCES, A_WEIGHTS = 30, 31, 32, 33
+PARAMETERS = 34
+# places in the numbers: the uniform volume in, the answers out
+VOLUME, LATENCY, LATENCY_VOLUME, BOUND = 0, 1, 2, 3
+NUMBERS = 4
+
+DONE, MISSING, SELF = 0, 1, 2
+
+
+def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
+    """Fill the rows. ``integers``, ``small`` and ``floats`` turn addresses into buffers (int64, int32,
+    float64).
+
+    Returns DONE, MISSING (a core is not known yet: ``KEY``) or SELF (a flow from a host to itself).
+    """
+    hosts, places = integers(p[A_HOSTS]), integers(p[A_PLACES])
+    sources, destinations = integers(p[A_SOURCES]), integers(p[A_DESTINATIONS])
+    volumes, flops = floats(p[A_VOLUMES]), floats(p[A_FLOPS])
+    kind, table = integers(p[A_KIND]), small(p[A_TABLE])
+    rows, lengths, numbered = integers(p[A_ROWS]), integers(p[A_LENGTHS]), integers(p[A_NUMBERED])
+    latencies, speeds = floats(p[A_LATENCIES]), floats(p[A_SPEEDS])
+    fatpipe, seen, place = integers(p[A_FATPIPE]), integers(p[A_SEEN]), integers(p[A_PLACE])
+    resources, weights = integers(p[A_RESOURCES]), floats(p[A_WEIGHTS])
+    first_link = p[RESOURCES]
+    kinds, width = p[KINDS], p[WIDTH]
+    p[EPOCH] += 1
+    epoch = p[EPOCH]
+    count = 0
+    bound = 0.0
+    if p[WITH_FLOPS] != 0:
+        for i in range(p[HOSTS]):
+            work = flops[i]
+            if work > 0.0:
+                host = hosts[i]
+                resources[count] = host
+                weights[count] = work
+                count += 1
+                limit = speeds[host] / work
+                if bound <= 0.0 or limit < bound:
+                    bound = limit
+    latency = 0.0
+    latency_volume = 0.0
+    uniform = p[UNIFORM]
+    flows = p[FLOWS]
+    each = x[VOLUME]
+    row_place = 0  # place in `places` of the next executor that is in the matrix
+    flow = 0
+    for i in range(p[HOSTS]):
+        in_matrix = uniform > 0 and row_place < uniform and places[row_place] == i
+        column_place = 0
+        src = hosts[i]
+        while True:
+            # the next column of row i: from the matrix, from the flows, or from both
+            column = -1
+            volume = 0.0
+            if in_matrix:
+                if column_place < uniform and places[column_place] == i:
+                    column_place += 1
+                if column_place < uniform:
+                    column = places[column_place]
+                    volume = each
+            from_flows = flow < flows and sources[flow] == i
+            if from_flows and (column < 0 or destinations[flow] <= column):
+                if column >= 0 and destinations[flow] == column:
+                    column_place += 1
+                    volume += volumes[flow]
+                else:
+                    column = destinations[flow]
+                    volume = volumes[flow]
+                flow += 1
+            elif column >= 0:
+                column_place += 1
+            if column < 0:
+                break
+            dst = hosts[column]
+            if src == dst:
+                return SELF
+            key = kind[src] * kinds + kind[dst]
+            core = table[key]
+            if core < 0:
+                p[KEY] = key
+                return MISSING
+            paid = latencies[core]
+            if paid > 0.0:
+                if paid > latency:
+                    latency = paid
+                product = paid * volume
+                if product > latency_volume:
+                    latency_volume = product
+            total = lengths[core]
+            own_out, own_into, own_both = p[OUT], p[INTO], p[BOTH]
+            for k in range(total + own_out + own_into + 2 * own_both):
+                if k < total:
+                    link = numbered[rows[core * width + k]]
+                elif k < total + own_out:
+                    link = integers(p[A_OUT])[src * own_out + k - total]
+                elif k < total + own_out + own_into:
+                    link = integers(p[A_INTO])[dst * own_into + k - total - own_out]
+                elif k < total + own_out + own_into + own_both:
+                    link = integers(p[A_BOTH])[src * own_both + k - total - own_out - own_into]
+                else:
+                    link = integers(p[A_BOTH])[dst * own_both + k - total - own_out - own_into - own_both]
+                if link < 0:
+                    continue
+                if seen[link] != epoch:
+                    seen[link] = epoch
+                    place[link] = count
+                    resources[count] = first_link + link
+                    weights[count] = volume
+                    count += 1
+                elif fatpipe[link] == 0:
+                    weights[place[link]] += volume
+                elif volume > weights[place[link]]:
+                    weights[place[link]] = volume
+        if in_matrix:
+            row_place += 1
+    p[COUNT] = count
+    x[LATENCY] = latency
+    x[LATENCY_VOLUME] = latency_volume
+    x[BOUND] = bound
+    return DONE

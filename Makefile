@@ -30,6 +30,7 @@ quick: $(STAMP)
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,dask,darshan,live]"
+	@$(BIN)/python -m batfs.simulator.compiled > /dev/null
 	@touch $@
 
 docs: $(STAMP)

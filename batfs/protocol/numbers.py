@@ -50,7 +50,7 @@ def _rounded(values: FloatArray) -> FloatArray:
 def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
     """The profile as Batsim has it after it came in a message; InputError where the rounding spoils it."""
     if isinstance(profile, IoProfile):
-        volumes = _rounded(profile.volumes)
+        volumes = profile.volumes  # whole numbers, by contract
         flops = None if profile.flops is None else _rounded(profile.flops)
         if volumes is profile.volumes and flops is profile.flops:
             return profile

@@ -96,6 +96,8 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
                 column_place += 1
             if column < 0:
                 break
+            if volume <= 0.0:
+                continue
             dst = hosts[column]
             if src == dst:
                 return SELF

@@ -10,6 +10,8 @@ from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.simulator_side import decode_reply, encode_request
 
+SPELL = 200  # ms
+
 
 class SocketDecisionProcess:
     """Connects to ``endpoint`` and waits for each reply as long as it takes.
@@ -40,6 +42,9 @@ class SocketDecisionProcess:
         if callable(self.log):
             self.log("sent", text)
         self._socket.send(text)
+        # in short spells: a signal that comes just before a wait doesn't interrupt it
+        while not self._socket.poll(SPELL):
+            pass
         answer = self._socket.recv()
         if callable(self.log):
             self.log("received", answer)

@@ -19,6 +19,7 @@ from batfs.workload.model import (
     DataStaging,
     IoProfile,
     Parallel,
+    ParallelHomogeneous,
     ParallelHomogeneousPfs,
     ParallelHomogeneousTotal,
     Profile,
@@ -265,6 +266,17 @@ class Tasks:
             self._works[key] = (profile, work)
             return work
         alloc, executors = self._executors(job)
+        if (
+            type(profile) is ParallelHomogeneous
+            and type(io.profile) is IoProfile
+            and executors is alloc
+            and len(io.profile.ids) == len(io.ids)
+            and not self._storages_compute(alloc)
+        ):
+            cpu, com = float(profile.cpu), float(profile.com)
+            usual = self.workshop.homogeneous(cpu, com, alloc, io.ids, io.profile, self.host_of)
+            if usual is not None:
+                return usual
         demand = self._demand(job, task, len(executors))
         more = io.demand()
         if more.flops is None and not self._storages_compute(alloc):

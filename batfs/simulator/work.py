@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from batfs.platform import Platform
 from batfs.simulator import gather
+from batfs.workload.model import IoProfile
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -135,8 +136,8 @@ class Gatherer:
         self._fatpipe = np.array([link.fatpipe for link in links], np.int64)
         self._seen = np.zeros(len(links), np.int64)
         self._place = np.zeros(len(links), np.int64)
-        self._resources = np.zeros(0, np.int64)
-        self._weights = np.zeros(0)
+        self._room = 0
+        self._flow_room = 0
         self._parameters = np.zeros(gather.PARAMETERS, np.int64)
         self._numbers = np.zeros(gather.NUMBERS)
         self.parameters: Any = memoryview(self._parameters.data)
@@ -153,6 +154,35 @@ class Gatherer:
         p[gather.A_PLACE] = self._place.ctypes.data
         self._tables: Any = None
         self.usable = self._fetch_tables()
+        if self.usable:
+            self._make_room(256)
+            self._make_flow_room(1024)
+
+    def _make_room(self, size: int) -> None:
+        """Buffers for tasks of that many executors."""
+        self._room = size
+        p = self.parameters
+        self._hosts_in = np.zeros(size, np.int64)
+        self._places_in = np.zeros(size, np.int64)
+        self._flops_in = np.zeros(size)
+        rows = size + len(self._seen)  # one per CPU and one per link at most
+        self._resources = np.zeros(rows, np.int64)
+        self._weights = np.zeros(rows)
+        p[gather.A_HOSTS], p[gather.A_PLACES] = self._hosts_in.ctypes.data, self._places_in.ctypes.data
+        p[gather.A_FLOPS] = self._flops_in.ctypes.data
+        p[gather.A_RESOURCES] = self._resources.ctypes.data
+        p[gather.A_WEIGHTS] = self._weights.ctypes.data
+
+    def _make_flow_room(self, size: int) -> None:
+        """Buffers for that many flows."""
+        self._flow_room = size
+        p = self.parameters
+        self._sources_in = np.zeros(size, np.int64)
+        self._destinations_in = np.zeros(size, np.int64)
+        self._volumes_in = np.zeros(size)
+        p[gather.A_SOURCES] = self._sources_in.ctypes.data
+        p[gather.A_DESTINATIONS] = self._destinations_in.ctypes.data
+        p[gather.A_VOLUMES] = self._volumes_in.ctypes.data
 
     def _fetch_tables(self) -> bool:
         tables = self._consumer.tables()
@@ -180,7 +210,7 @@ class Gatherer:
     def work(
         self,
         hosts: Indices,
-        flops: Floats | None,
+        flops: Floats | float | None,
         uniform: float,
         places: Indices,
         flows: tuple[Indices, Indices, Floats],
@@ -189,25 +219,36 @@ class Gatherer:
         """The rows of a task on ``hosts``; None when the plain way must be taken (a flow to itself).
 
         ``places``: the executors between which ``uniform`` bytes flow; ``flows`` row by row, as in a Demand.
+        ``flops``: of each executor, or a number for each of the first ``len(places)``, or None for none.
         """
-        room = len(hosts) + len(self._seen)  # a row per CPU and one per link at most
-        if room > len(self._resources):
-            self._resources = np.zeros(2 * room, np.int64)
-            self._weights = np.zeros(2 * room)
-            self.parameters[gather.A_RESOURCES] = self._resources.ctypes.data
-            self.parameters[gather.A_WEIGHTS] = self._weights.ctypes.data
         p = self.parameters
         sources, destinations, volumes = flows
-        p[gather.HOSTS], p[gather.FLOWS] = len(hosts), len(volumes)
-        p[gather.UNIFORM] = len(places) if uniform > 0.0 else 0
-        p[gather.WITH_FLOPS] = 0 if flops is None else 1
-        self.numbers[gather.VOLUME] = uniform
-        p[gather.A_HOSTS] = _address(hosts)
-        p[gather.A_PLACES] = _address(places)
-        p[gather.A_SOURCES] = _address(sources)
-        p[gather.A_DESTINATIONS] = _address(destinations)
-        p[gather.A_VOLUMES] = _address(volumes)
-        p[gather.A_FLOPS] = 0 if flops is None else _address(flops)
+        size, count = len(hosts), len(volumes)
+        if size > self._room:
+            self._make_room(2 * size)
+        if count > self._flow_room:
+            self._make_flow_room(2 * count)
+        p[gather.HOSTS], p[gather.FLOWS] = size, count
+        self._hosts_in[:size] = hosts
+        if count:
+            self._sources_in[:count] = sources
+            self._destinations_in[:count] = destinations
+            self._volumes_in[:count] = volumes
+        if uniform > 0.0:
+            p[gather.UNIFORM] = len(places)
+            self._places_in[: len(places)] = places
+            self.numbers[gather.VOLUME] = uniform
+        else:
+            p[gather.UNIFORM] = 0
+        if flops is None:
+            p[gather.WITH_FLOPS] = 0
+        else:
+            p[gather.WITH_FLOPS] = 1
+            if isinstance(flops, float):
+                self._flops_in[: len(places)] = flops
+                self._flops_in[len(places) : size] = 0.0
+            else:
+                self._flops_in[:size] = flops
         while True:
             outcome = self._function(*self._pointers)
             if outcome == gather.DONE:
@@ -224,13 +265,6 @@ class Gatherer:
             window = gamma / (2.0 * latency_volume)
             bound = window if bound <= 0.0 else min(bound, window)
         return Work(self._resources[:count].copy(), self._weights[:count].copy(), x[gather.LATENCY], bound)
-
-
-def _address(array: NDArray[Any]) -> int:
-    if not array.flags.c_contiguous:
-        raise ValueError("an array of a profile is not contiguous")
-    found: int = array.ctypes.data
-    return found
 
 
 class Workshop:
@@ -259,7 +293,7 @@ class Workshop:
             return None
         count = len(job_ids)
         flops: Floats | None
-        if len(io_ids) >= count and np.array_equal(io_ids[:count], job_ids):
+        if len(io_ids) >= count and io_ids[:count].tobytes() == job_ids.tobytes():
             ids, places = io_ids, all_places(count)
             flops, (sources, destinations, volumes) = io.flops, io.flows()
             if job.flops is not None:
@@ -279,6 +313,21 @@ class Workshop:
             return None
         flows = (sources, destinations, volumes)
         return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma)
+
+    def homogeneous(
+        self, cpu: float, com: float, nodes: Indices, io_ids: Indices, io: IoProfile, host_of: Indices
+    ) -> Work | None:
+        """:meth:`merged` for the commonest task: a homogeneous job, its nodes first among its I/O's ids."""
+        gatherer = self._gatherer
+        count = len(nodes)
+        if gatherer is None or io.flops is not None or len(io_ids) < max(count, 2):
+            return None
+        if io_ids[:count].tobytes() != nodes.tobytes():
+            return None
+        flows = (io.sources, io.destinations, io.volumes)
+        return gatherer.work(
+            host_of[io_ids], cpu if cpu > 0.0 else None, com, all_places(count), flows, self.gamma
+        )
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:
         """A single transfer between two hosts."""

@@ -1,0 +1,1 @@
+"""Benchmarks; ``python -m benchmarks`` measures the simulator and prints a table."""

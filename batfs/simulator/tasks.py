@@ -279,7 +279,7 @@ class Tasks:
                 return usual
         demand = self._demand(job, task, len(executors))
         more = io.demand()
-        if more.flops is None and not self._storages_compute(alloc):
+        if (more.flops is None or not more.flops.any()) and not self._storages_compute(alloc):
             together = self.workshop.merged(demand, executors, more, io.ids, self.host_of)
             if together is not None:
                 return together

@@ -320,7 +320,9 @@ class Workshop:
         """:meth:`merged` for the commonest task: a homogeneous job, its nodes first among its I/O's ids."""
         gatherer = self._gatherer
         count = len(nodes)
-        if gatherer is None or io.flops is not None or len(io_ids) < max(count, 2):
+        if gatherer is None or len(io_ids) < max(count, 2):
+            return None
+        if io.flops is not None and io.flops.any():
             return None
         if io_ids[:count].tobytes() != nodes.tobytes():
             return None

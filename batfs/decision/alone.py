@@ -11,16 +11,26 @@ which is what the simulator computes for a job that meets nobody. Only tasks of 
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 
 from batfs.platform import Machine, Platform
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.observer import JobRecord
+from batfs.simulator import compiled
 from batfs.simulator.profiles import demand_of
-from batfs.simulator.work import Workshop, merge
-from batfs.workload.model import Parallel, ParallelHomogeneous, ParallelHomogeneousTotal
+from batfs.simulator.work import Work, Workshop, merge
+from batfs.workload.model import (
+    IntArray,
+    IoProfile,
+    Parallel,
+    ParallelHomogeneous,
+    ParallelHomogeneousTotal,
+)
 
+MANY_TASKS = 500  # from so many on, compiled code is worth its loading
+Single: TypeAlias = Parallel | ParallelHomogeneous | ParallelHomogeneousTotal
 _SINGLE = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
 
 
@@ -31,7 +41,22 @@ class AloneClock:
         self._workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
         hosts = [host.cores * host.speed for host in platform.hosts]
         self._capacity = np.array([*hosts, *(link.bandwidth for link in platform.links)])
+        self._asked = 0
         self._host_of = np.array([resource.host for resource in machine.resources], np.int64)
+
+    def _work(self, profile: Single, nodes: IntArray, io: IoProfile) -> Work:
+        self._asked += 1
+        if self._asked == MANY_TASKS and compiled.available():
+            kernels = compiled.load()
+            if kernels is not None:
+                self._workshop.compile(kernels.gather)
+        if isinstance(profile, ParallelHomogeneous):
+            cpu, com = float(profile.cpu), float(profile.com)
+            found = self._workshop.homogeneous(cpu, com, nodes, io.ids, io, self._host_of)
+            if found is not None:
+                return found
+        demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)
+        return self._workshop.work(demand, self._host_of[ids])
 
     def seconds(self, record: JobRecord) -> float | None:
         """Seconds the job's task takes alone; None for a job without I/O of its own or of several phases."""
@@ -39,8 +64,7 @@ class AloneClock:
         if io is None or not record.nodes or not isinstance(profile, _SINGLE):
             return None
         nodes = np.array(parse_resources(record.nodes), np.int64)
-        demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)
-        work = self._workshop.work(demand, self._host_of[ids])
+        work = self._work(profile, nodes, io)
         rate = math.inf if work.bound <= 0.0 else work.bound
         if len(work.weights):
             rate = min(rate, float((self._capacity[work.resources] / work.weights).min()))

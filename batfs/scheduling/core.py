@@ -300,6 +300,10 @@ class Scheduler:
 
     def _pass(self) -> None:
         """Call the queue policy, start what it decided; again while jobs were rejected for good."""
+        if not len(self.queue):  # nothing to decide; what was freed is told when somebody waits
+            self._dirty = False
+            self._arrived = []
+            return
         view = self._view
         while True:
             arrived, freed = self._arrived, self._freed

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batfs.decision.options import add_scheduler_arguments, settings_from
+from batfs.decision.signals import termination_raises
 from batfs.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    with termination_raises():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     experiment = _experiment(args)
     settings = settings_from(args)
     say = _quiet if args.quiet else _note

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from batfs import __version__
 from batfs.decision.options import add_scheduler_arguments, settings_from
+from batfs.decision.signals import termination_raises
 from batfs.errors import BatfsError
 
 EPILOG = """\
@@ -75,20 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     args = make_parser().parse_args(words)
-    signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _serve(args, words)
+        with termination_raises():
+            return _serve(args, words)
     except BatfsError as error:
         print(f"batfs-sched: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("batfs-sched: interrupted", file=sys.stderr)
         return 130
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    # as an exception, so that sockets close and files are marked as partial
-    raise BatfsError("terminated")
 
 
 def _serve(args: argparse.Namespace, words: Sequence[str]) -> int:

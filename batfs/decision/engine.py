@@ -89,7 +89,6 @@ def run_with_batsim(
         else:
             scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
             scheduler.use_files(loaded.files)
-        stack.enter_context(_terminated_is_an_error())
         batsim_is_alive = _Watch(log)
         link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive)
         stack.callback(link.close)
@@ -251,20 +250,6 @@ def _die_with_parent() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-@contextmanager
-def _terminated_is_an_error() -> Iterator[None]:
-    """SIGTERM unwinds the stack, so that Batsim is ended too."""
-
-    def stop(number: int, frame: object) -> None:
-        raise BatfsError("terminated")
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _rows(path: Path) -> Iterator[_Row]:

@@ -1,10 +1,10 @@
 """What a queue policy sees and what it answers.
 
 A queue policy is called once per *pass*: when jobs wait and something it may act on has happened (a job
-arrived, a job ended, a wake-up it asked for). It looks at a :class:`QueueView`, tries placements on it, and returns the ones
-to start. It never talks to a simulator and builds no transfers: ``view.place`` asks the node selection, the
-file-system models and the allocation policies, and holds what they chose *for the rest of the pass*, so that
-the next ``place`` sees less. Whatever is not returned in :attr:`Pass.starts` is given back after the pass.
+arrived, a job ended, a wake-up it asked for). It looks at a :class:`QueueView`, tries placements on it, and
+returns the ones to start. It never talks to a simulator and builds no transfers: ``view.place`` asks the node
+selection, the file-system models and the allocation policies, and holds what they chose *for the rest of the
+pass*, so that the next ``place`` sees less. What is not in :attr:`Pass.starts` is given back after the pass.
 
 State that a policy keeps between passes lives in the policy object; random draws come from ``view.rng``.
 """

@@ -50,8 +50,10 @@ def requested_io(profile: Profile, place: str = "profile") -> Sequence[Requested
     extra = profile.extra
     if "io" not in extra and "io_reads" not in extra and "io_writes" not in extra:
         return ()
-    reads = _bytes(extra.get("io_reads", 0), f"{place}.io_reads")
-    writes = _bytes(extra.get("io_writes", 0), f"{place}.io_writes")
+    reads, writes = extra.get("io_reads", 0), extra.get("io_writes", 0)
+    if not (type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0):
+        reads = _bytes(reads, f"{place}.io_reads")
+        writes = _bytes(writes, f"{place}.io_writes")
     if "io" not in extra:
         return (RequestedIo(None, reads, writes),) if reads or writes else ()
     entries = extra["io"]

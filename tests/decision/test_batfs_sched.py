@@ -253,5 +253,5 @@ def test_interrupts_and_an_occupied_port() -> None:
             assert said == f"batfs-sched: cannot listen on {where}: Address already in use\n"
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=5)
-        assert process.returncode == 1
+        assert process.returncode == 143
         assert said == "batfs-sched: terminated\n"

@@ -169,7 +169,7 @@ def test_terminated_in_the_middle_both_are_gone(experiment: Experiment, tmp_path
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=10)
-    assert process.returncode == 1
+    assert process.returncode == 143
     assert said.splitlines()[-1] == "batfs run: terminated"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)

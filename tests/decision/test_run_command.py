@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -236,3 +241,42 @@ def test_a_place_that_can_not_be_written(inputs: Path, capsys: pytest.CaptureFix
     assert "file" in capsys.readouterr().err
     assert run(inputs, out="../../../../../../../../proc/x") == 2
     assert "/proc" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle(number: signal.Signals, inputs: Path) -> None:
+    """Ends soon; what there was is kept, what is incomplete is marked."""
+    jobs = ", ".join(f'{{"id": "{k}", "subtime": {k}, "res": 1, "profile": "io"}}' for k in range(60_000))
+    text = WORKLOAD.split('"profiles"')[1]
+    (inputs / "w.json").write_text(f'{{"nb_res": 2, "jobs": [{jobs}], "profiles"{text}')
+    (inputs / "out").mkdir()
+    (inputs / "out/x_jobs.csv").write_text("from before")
+    command = [
+        sys.executable,
+        "-m",
+        "batfs",
+        "run",
+        "-p",
+        str(inputs / "p.xml"),
+        "-w",
+        str(inputs / "w.json"),
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [*command, "-e", str(inputs / "out/x")], stderr=subprocess.PIPE, text=True, env=env
+    )
+    until = time.monotonic() + 60
+    partial = inputs / "out/x_jobs.csv.partial"
+    while not partial.exists() or not partial.stat().st_size:
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said
+    assert (inputs / "out/x_jobs.csv").read_text() == "from before"
+    names = sorted(path.name for path in (inputs / "out").iterdir())
+    assert [name for name in names if not name.endswith(".partial")] == ["x_jobs.csv"]
+    assert "x_io_jobs.csv.partial" in names

@@ -152,6 +152,10 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     head = f"{field(name)},{field(workload)}"
     waited = f"{record.storage_waiting_time:.6f},{field(record.reason)}"
     tail = f"{record.io_resources},{waited},{record.nodes},{alone}\n"
+    if len(record.plans) == 1 and record.moved:
+        row = _plain_row(record, head, tail)
+        if row is not None:
+            return [row]
     if not record.plans:
         names = [volume.filesystem for volume in record.volumes] or [""]
         return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name in names]
@@ -171,6 +175,22 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
         storages = " ".join([str(i) for i in sorted(held)])
         rows.append(f"{head},{field(plan.file_system)},{storages},{moved},{tail}")
     return rows
+
+
+def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
+    """The commonest case, quickly: one file system, one storage, nothing moved but the job's own bytes."""
+    [plan], [volume] = record.plans, record.volumes
+    if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs:
+        return None
+    storage = plan.placements[0].storage
+    for traffics, end in ((plan.reads, 0), (plan.writes, 1)):
+        for traffic in traffics:
+            if type(traffic) is not Grid or len(traffic[end]) != 1 or traffic[end][0] != storage:
+                return None
+    reads = f"{storage}:{volume.reads}" if volume.reads else ""
+    writes = f"{storage}:{volume.writes}" if volume.writes else ""
+    moved = f"{volume.reads},{volume.writes},{reads},{writes},0,0"
+    return f"{head},{field(plan.file_system)},{storage},{moved},{tail}"
 
 
 def by_storage(traffics: Sequence[Traffic], end: int, whole: int) -> dict[int, int]:

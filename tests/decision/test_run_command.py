@@ -280,3 +280,41 @@ def test_stopped_in_the_middle(number: signal.Signals, inputs: Path) -> None:
     names = sorted(path.name for path in (inputs / "out").iterdir())
     assert [name for name in names if not name.endswith(".partial")] == ["x_jobs.csv"]
     assert "x_io_jobs.csv.partial" in names
+
+
+def test_the_configuration_gives_a_size_and_a_model(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replace(inputs / "p.xml", '<prop id="size" value="10GB"/>', "")
+    (inputs / "c.toml").write_text(
+        'queue = "easy:depth=5"\n[filesystems.pfs]\nmodel = "pfs"\npolicy = "first_fit"\n'
+        '[storages.pfs]\nsize = "20GB"\n'
+    )
+    assert run(inputs, "--config", str(inputs / "c.toml"), "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["file_systems"]["pfs"]["capacity"] == 20 * 10**9
+    assert document["states"] == {"COMPLETED_SUCCESSFULLY": 4}
+    provenance = json.loads((inputs / "out/x_provenance.json").read_text())
+    assert provenance["configuration"]["queue"] == "easy:depth=5"
+    # the same through Batsim's --sched-cfg, over the file
+    flags = ["--config", str(inputs / "c.toml"), "--sched-cfg", '{"storages": {"pfs": {"size": "12GB"}}}']
+    assert run(inputs, *flags, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["file_systems"]["pfs"]["capacity"] == 12 * 10**9
+    (inputs / "c.toml").write_text('[storages.psf]\nsize = "20GB"\n')
+    assert run(inputs, "--config", str(inputs / "c.toml")) == 2
+    assert "unknown storage 'psf'; known: pfs (did you mean 'pfs'?)" in capsys.readouterr().err
+
+
+def test_a_machine_without_storage(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replace(inputs / "p.xml", '<prop id="role" value="storage"/>', "")
+    replace(inputs / "p.xml", '<host id="pfs" speed="0f">', '<host id="pfs" speed="1Gf">')
+    assert run(inputs) == 2
+    assert "profiles.io: asks for I/O, but the platform has no storage" in capsys.readouterr().err
+    text = (inputs / "w.json").read_text()
+    for words in (', "io_reads": 3e9, "io_writes": 1e9', ', "io_writes": 7e9', ', "io_writes": 11e9'):
+        assert words in text
+        text = text.replace(words, "")
+    (inputs / "w.json").write_text(text)
+    assert run(inputs, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["states"] == {"COMPLETED_SUCCESSFULLY": 4}
+    assert document["file_systems"] == {}

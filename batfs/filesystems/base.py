@@ -23,6 +23,7 @@ from batfs.filesystems.interface import (
     Setup,
     Volume,
 )
+from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.traffic import split_evenly, split_rows
 from batfs.plugins import Registry, parse_spec
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
@@ -130,22 +131,30 @@ class Model(ABC):
         reason: str = "StorageCapacity",
     ) -> list[tuple[tuple[int, int], ...]] | Hold:
         """A place for each of ``sizes`` (bytes) on storages of its own, chosen by the policy one after the
-        other: for each its ((storage id, bytes), ...), most often one pair. All of them or a Hold."""
+        other: for each its ((storage id, bytes), ...), most often one pair. All of them or a Hold.
+
+        Under a policy that splits by itself there may be too few storages for all to have their own; then
+        they share."""
         candidates = self.everywhere if among is None else among
         near = self.near(request)
         chosen: list[tuple[tuple[int, int], ...]] = []
         left = candidates
-        for k, size in enumerate(sizes, start=1):
+        seen = view
+        splits = False
+        for size in sizes:
             space = SpaceRequest(size, request.start, request.end, request.job_id, near, left)
-            shares = self.policy.choose(view, space, rng) if len(left) else None
+            shares = self.policy.choose(seen, space, rng) if len(left) else None
+            if shares is None and splits and left is not candidates:
+                left = candidates
+                held = [(self.position[s], held) for part in chosen for s, held in part]
+                seen = TakenView(view, held)
+                space = SpaceRequest(size, request.start, request.end, request.job_id, near, left)
+                shares = self.policy.choose(seen, space, rng)
             if shares is None:
                 return self.hold(sizes, request, view, candidates, reason)
             chosen.append(tuple((self.storage_at[share.index], share.size) for share in shares))
-            if k < len(sizes):
-                if len(shares) == 1:
-                    left = left[left != shares[0].index]
-                else:
-                    left = left[~np.isin(left, [share.index for share in shares])]
+            splits = splits or len(shares) > 1
+            left = left[~np.isin(left, [share.index for share in shares])]
         return chosen
 
     def near(self, request: IoRequest) -> list[str]:

@@ -159,7 +159,12 @@ class ParallelFileSystem(Model):
         targets = [storage for shares in chosen for storage, _ in shares]
         order = sorted(range(len(targets)), key=targets.__getitem__)
         ids = tuple(targets[i] for i in order)
-        return held, ids, reads[:, order], writes[:, order]
+        reads, writes = reads[:, order], writes[:, order]
+        if len(set(ids)) < len(ids):
+            first = [k for k, target in enumerate(ids) if not k or ids[k - 1] != target]
+            reads, writes = (np.add.reduceat(matrix, first, axis=1) for matrix in (reads, writes))
+            ids = tuple(ids[k] for k in first)
+        return held, ids, reads, writes
 
     def layout(self, volume: Volume, n: int) -> tuple[IntArray, IntArray]:
         """Bytes read and written int64[n, targets] by each node on each target used, not yet named.

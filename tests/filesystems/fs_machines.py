@@ -62,5 +62,5 @@ class Machine:
         return self.plans(nodes, volume, job=job)[0]
 
     def reserve(self, plan: IoPlan) -> Any:
-        shares = tuple(Share(self.systems.position[p.storage], p.size) for p in plan.placements)
+        shares = tuple(Share(self.systems.position[p.storage], p.size) for p in plan.placements if p.size)
         return self.ledger.reserve(shares)

@@ -154,7 +154,8 @@ class Model(ABC):
                 return self.hold(sizes, request, view, candidates, reason)
             chosen.append(tuple((self.storage_at[share.index], share.size) for share in shares))
             splits = splits or len(shares) > 1
-            left = left[~np.isin(left, [share.index for share in shares])]
+            for share in shares:
+                left = left[left != share.index]
         return chosen
 
     def near(self, request: IoRequest) -> list[str]:

@@ -34,6 +34,12 @@ BUFFER = {
 STAGED = {"filesystems": {"bb": {"model": "burst_buffer", "backing": "lustre"}}}
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pybatsim writes out_events.csv where it is started."""
+    monkeypatch.chdir(tmp_path)
+
+
 def job(name: str, *given: Any, at: float = 0.0, **more: Any) -> dict[str, Any]:
     """Everything begins at 1 s: pybatsim's schedulers fail on a job that starts at 0."""
     return job_at(name, *given, at=at + 1, **more)

@@ -16,7 +16,7 @@ A workload is Batsim's JSON: jobs, and the profiles that say what they do. Examp
   batfs workload cut kth.json --first 1000 -o first.json
 """
 
-# verb -> one line; each is a module of batfs.cli.workloads, imported when it is called
+# verb -> one line; each is a module of batfs.cli.workloads
 VERBS: dict[str, str] = {
     "synth": "generate a workload: arrivals, sizes, run times, I/O volumes by documented distributions",
     "from-swf": "convert a log in the standard workload format 2.2",
@@ -34,6 +34,21 @@ class Verb(Protocol):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, args: argparse.Namespace) -> int: ...
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, line in VERBS.items():
+        module = importlib.import_module(f"batfs.cli.workloads.{name.replace('-', '_')}")
+        verb = cast(Verb, module)
+        command = verbs.add_parser(
+            name, help=line, description=verb.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        verb.add_arguments(command)
+        command.set_defaults(verb=verb)
+
+
+def run(self, args: argparse.Namespace) -> int: ...
 
 
 def _verb(name: str) -> Verb:

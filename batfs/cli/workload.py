@@ -48,34 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(verb=verb)
 
 
-def run(self, args: argparse.Namespace) -> int: ...
-
-
-def _verb(name: str) -> Verb:
-    return cast(Verb, importlib.import_module(f"batfs.cli.workloads.{name.replace('-', '_')}"))
-
-
-class _Verbs(argparse.ArgumentParser):
-    """The parser of one verb: its arguments are added when it is used, so that only it is imported."""
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        verb = _verb(self.prog.rsplit(" ", 1)[-1])
-        self.description = verb.HELP
-        self.formatter_class = argparse.RawDescriptionHelpFormatter
-        verb.add_arguments(self)
-        self.set_defaults(verb=verb)
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str):  # type: ignore[no-untyped-def]
-        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=_Verbs)
-    for name, line in VERBS.items():
-        verbs.add_parser(name, help=line)
-
-
 def run(args: argparse.Namespace) -> int:
     verb: Verb = args.verb
     return verb.run(args)

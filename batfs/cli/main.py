@@ -10,6 +10,7 @@ import argparse
 import importlib
 import importlib.util
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,10 @@ class Parser(argparse.ArgumentParser):
     """argparse with exit code 2 and a single line for a wrong flag."""
 
     def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
+        if wrong is not None:  # quotes around the choices come and go with Python's version
+            close = nearest(wrong[1], [word.strip(" '") for word in wrong[2].split(",")])
+            message += f"; did you mean {close!r}?" if close else ""
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 

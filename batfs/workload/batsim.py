@@ -32,10 +32,9 @@ def read_workload(path: str | Path, name: str = "w0") -> Workload:
     InputError with the file and the place in it for whatever Batsim would refuse, and for what it would only
     stumble over later: a composed profile that contains itself, a matrix of the wrong size inside one.
     """
-    data = _read(path)
     try:
         with _no_collector():
-            return _parse(data, name, str(path))
+            return _parse(_read(path), name, str(path))  # nobody else holds the text: it goes once parsed
     except InputError as error:
         raise error.at(file=path) from error.__cause__
 

@@ -125,7 +125,8 @@ def convert(
     shared: dict[str, str] = {}
     for job in jobs:
         shape = JobShape(job.nodes, job.runtime)
-        extra = _io_members(job, model(shape, draws) if job.io is None else None, options.filesystem)
+        drawn = model(shape, draws) if job.io is None and options.io != "none" else None
+        extra = _io_members(job, drawn, options.filesystem)
         profile = _profile(job, options, extra)
         key = repr(profile)  # equal profiles are written once
         if key not in shared:
@@ -181,11 +182,14 @@ def _walltime(job: RecordedJob, options: ConvertOptions, report: Report) -> floa
 
 
 def _io_members(job: RecordedJob, drawn: Volumes | None, filesystem: str | None) -> Mapping[str, Json]:
-    """The profile's ``io_reads``, ``io_writes`` and, where file systems are known, ``io``."""
+    """The profile's ``io_reads``, ``io_writes`` and, where file systems are known, ``io``.
+
+    A job whose I/O is known to be none says so, with 0 bytes.
+    """
     parts = job.io
     if drawn is not None:
         parts = (RequestedIo(filesystem, *drawn),) if any(drawn) else ()
-    if not parts:
+    if parts is None:
         return job.io_extra
     members: dict[str, Json] = {
         "io_reads": sum(part.reads for part in parts),

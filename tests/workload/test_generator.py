@@ -37,6 +37,13 @@ def test_io_json_is_what_the_readme_says() -> None:
     assert used == {"disk", "nfs", "lustre", "bb", "nvme"}
 
 
+def test_the_workloads_fit_their_platforms() -> None:
+    platforms = ROOT / "platforms"
+    for name, platform in (("io", "taurus_storage"), ("io_example", "io_example")):
+        words = [str(ROOT / "workloads" / f"{name}.json"), "-p", str(platforms / f"{platform}.xml")]
+        assert main(["workload", "check", *words]) == 0
+
+
 def test_the_worked_example() -> None:
     workload = read_workload(ROOT / "workloads" / "io_example.json")
     (job,) = workload.jobs
@@ -178,6 +185,13 @@ def test_wrong_options_are_one_line(words: list[str], says: str, capsys: pytest.
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_misspelt_verb_is_put_right(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["workload", "desribe", "x.json"])
+    assert caught.value.code == 2
+    assert "did you mean 'describe'?" in capsys.readouterr().err
 
 
 def test_without_output_the_workload_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

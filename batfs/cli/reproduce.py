@@ -6,7 +6,13 @@ import argparse
 import importlib
 from typing import Protocol, cast
 
+from batfs.errors import unknown
+
 HELP = """run a published experiment again, beside what was published
+
+experiments:
+  kopanski2021  eight queue policies for shared burst buffers on the KTH SP2's jobs (Euro-Par 2021)
+  theta         a week of ANL's Theta: simulated against measured seconds of I/O
 
   batfs reproduce kopanski2021
   batfs reproduce theta theta2022_week4.yaml
@@ -14,11 +20,8 @@ HELP = """run a published experiment again, beside what was published
 Each experiment explains itself: batfs reproduce EXPERIMENT --help
 """
 
-# experiment -> one line; each is a module of batfs.cli.reproductions
-EXPERIMENTS: dict[str, str] = {
-    "kopanski2021": "eight queue policies for shared burst buffers on the KTH SP2's jobs (Euro-Par 2021)",
-    "theta": "a week of ANL's Theta: simulated against measured seconds of I/O",
-}
+# each is a module of batfs.cli.reproductions, imported when it is called
+EXPERIMENTS = ("kopanski2021", "theta")
 
 
 class Experiment(Protocol):
@@ -29,19 +32,22 @@ class Experiment(Protocol):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(metavar="EXPERIMENT", required=True)
-    for name, line in EXPERIMENTS.items():
-        experiment = cast(Experiment, importlib.import_module(f"batfs.cli.reproductions.{name}"))
-        command = commands.add_parser(
-            name,
-            help=line,
-            description=experiment.HELP,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        experiment.add_arguments(command)
-        command.set_defaults(run_experiment=experiment)
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="...", help="the experiment's own arguments"
+    )
+    parser.set_defaults(parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    experiment: Experiment = args.run_experiment
-    return experiment.run(args)
+    if args.experiment not in EXPERIMENTS:
+        raise unknown("experiment", args.experiment, EXPERIMENTS)
+    module = importlib.import_module(f"batfs.cli.reproductions.{args.experiment}")
+    experiment = cast(Experiment, module)
+    parser = type(args.parser)(
+        prog=f"{args.parser.prog} {args.experiment}",
+        description=experiment.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    experiment.add_arguments(parser)
+    return experiment.run(parser.parse_args(args.words))

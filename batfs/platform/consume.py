@@ -178,6 +178,7 @@ class Consumer:
         self._core_of: dict[int, int] = {}
         self._core_links: list[tuple[int, ...]] = []
         self._core_times: list[float] = []
+        self._odd: set[int] = set()  # cores of flows that don't use the ports of both their hosts
         self._table: Int32 | None = None
         if self._kinds <= DENSE_KINDS:
             self._table = np.full(self._kinds * self._kinds, -1, dtype=np.int32)
@@ -200,6 +201,9 @@ class Consumer:
         core = self._core_of[key] = len(self._core_links)
         self._core_links.append(links)
         self._core_times.append(route.latency)
+        # a route into or out of a zone whose gateway is a router may leave out the host's own link
+        if key >= 0 and not {*self._leave[src], *self._enter[dst]} <= set(route.links):
+            self._odd.add(core)
         if core >= len(self._latencies):
             self._latencies = np.concatenate([self._latencies, np.zeros_like(self._latencies)])
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
@@ -275,6 +279,9 @@ class Consumer:
             keys = np.where(own, pairs, keys) if ported else pairs
             crossing = np.where(own, 0.0, volumes)
         cores = self._cores(keys)
+        if ported and self._odd and not self._odd.isdisjoint(np.unique(cores).tolist()):
+            ported = False  # whole routes, one for each pair of hosts
+            cores = self._cores(-1 - (src * len(self._points) + dst))
         links, weights = self._core_weights(cores, volumes)
         found, sums = [links], [weights]
         if ported:
@@ -312,8 +319,11 @@ class Consumer:
                 core = known.get(key)
                 if core is None:
                     core = self._core(key, a, b)
-                links = (*self._leave[a], *self._core_links[core], *self._enter[b])
                 time = self._core_times[core]
+                if core in self._odd:
+                    links = self._route(a, b).links
+                else:
+                    links = (*self._leave[a], *self._core_links[core], *self._enter[b])
             for link in links:
                 if link not in sums:
                     sums[link] = volume

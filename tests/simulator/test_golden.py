@@ -210,8 +210,6 @@ NO_ERRORS = ("060-dynamic-never-finished", "061-zero-bandwidth-backbone", "064-f
 @pytest.mark.parametrize("name", names("errors"))
 def test_error(golden: Path, name: str, tmp_path: Path) -> None:
     case = golden / "errors" / name
-    if name.startswith("064"):
-        pytest.xfail("routes through a middle zone with two gateways")
     if name in NO_ERRORS:
         recording, _ = replay(case, tmp_path / "out")
         assert recording.asked == len(recording.requests)

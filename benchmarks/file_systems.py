@@ -8,6 +8,7 @@ Times are the best of several rounds of one process; figures to compare are the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import sys
@@ -118,9 +119,11 @@ def proxy(jobs: int) -> tuple[float, float]:
 
     inside = Timed(PybatsimProcess(load_pybatsim("schedFcfs")))
     outside = Timed(WithFileSystems(inside, Injector(Settings())))
-    begin = time.perf_counter()
-    simulate(platform, number_resources(platform), [workload], outside, SimulationOptions())
-    total = time.perf_counter() - begin
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        # pybatsim writes out_events.csv where it is started
+        begin = time.perf_counter()
+        simulate(platform, number_resources(platform), [workload], outside, SimulationOptions())
+        total = time.perf_counter() - begin
     spent = outside.seconds - inside.seconds
     return total, spent
 

@@ -43,6 +43,7 @@ class AloneClock:
         self._capacity = np.array([*hosts, *(link.bandwidth for link in platform.links)])
         self._asked = 0
         self._host_of = np.array([resource.host for resource in machine.resources], np.int64)
+        self._noted: dict[str, float] = {}
 
     def _work(self, profile: Single, nodes: IntArray, io: IoProfile) -> Work:
         self._asked += 1
@@ -58,14 +59,25 @@ class AloneClock:
         demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)
         return self._workshop.work(demand, self._host_of[ids])
 
+    def note(self, job_id: str, work: Work) -> None:
+        """A simulator of ours has started a task: it has worked out already what :meth:`seconds` needs."""
+        self._noted[job_id] = self._time(work)
+
+    def noted(self, record: JobRecord) -> float | None:
+        """:meth:`seconds` of a job whose task was noted; forgets it."""
+        seconds = self._noted.pop(record.job.id, None)
+        return seconds if isinstance(record.profile, _SINGLE) else None
+
     def seconds(self, record: JobRecord) -> float | None:
         """Seconds the job's task takes alone; None for a job without I/O of its own or of several phases."""
         profile, io = record.profile, record.io
         if io is None or not record.nodes or not isinstance(profile, _SINGLE):
             return None
         nodes = np.array(parse_resources(record.nodes), np.int64)
-        work = self._work(profile, nodes, io)
+        return self._time(self._work(profile, nodes, io))
+
+    def _time(self, work: Work) -> float:
         rate = math.inf if work.bound <= 0.0 else work.bound
         if len(work.weights):
-            rate = min(rate, float((self._capacity[work.resources] / work.weights).min()))
+            rate = min(rate, float((self._capacity[work.resources] / np.asarray(work.weights)).min()))
         return work.latency + (1.0 / rate if rate > 0.0 else math.inf)

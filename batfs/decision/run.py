@@ -74,7 +74,7 @@ def run(
         told = observer
         recorder: Recorder | None = None
         if prefix is not None and loaded.files is not None:
-            recorder = stack.enter_context(Recorder(prefix, observer, clock.seconds))
+            recorder = stack.enter_context(Recorder(prefix, observer, clock.noted))
             told = recorder
         storage = StorageTally(told)
         process = _process(loaded, settings, config, storage, prefix, say)
@@ -91,6 +91,7 @@ def run(
             scheduler_config=experiment.scheduler_config,
             events=events,
             on_job=job_ended,
+            on_work=None if recorder is None else clock.note,
             on_progress=on_progress,
         )
         with _few_collections():

@@ -205,6 +205,8 @@ def _delay(server: Server, duration: float, budget: Budget) -> Script:
 def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask | None) -> Script:
     before = server.engine.state.clock[0]
     work = server.work_of(job, task, io)
+    if io is not None and server.options.on_work is not None:
+        server.options.on_work(job.job.id, work)
     flow = Flow(server.maestro)
     task.flow = flow
     actor = job.actors[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batfs.simulator.submitters import ExternalEvent
+from batfs.simulator.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ class SimulationOptions:
     """Batsim's switches, where results go, and who is told on the way.
 
     ``outputs`` is Batsim's ``--export`` prefix (None: nothing is written). ``on_job`` is called with every
-    finished or rejected job at the moment the simulator reports it; ``on_progress`` about every
-    ``progress_interval`` seconds of wall-clock time. Nothing else is kept of finished jobs.
+    finished or rejected job at the moment the simulator reports it; ``on_work`` with the work of every job
+    that starts with I/O; ``on_progress`` about every ``progress_interval`` seconds of wall-clock time.
+    Nothing else is kept of finished jobs.
     ``keep_io_profiles``: an inline profile of an additional_io_job stays registered after its job has
     ended, as in Batsim; without, memory doesn't grow with finished jobs.
     ``compiled``: None lets the run decide, True and False force compiled or interpreted kernels.
@@ -74,6 +76,7 @@ class SimulationOptions:
     events: Sequence[Sequence[ExternalEvent]] = ()
     no_scheduler: bool = False
     on_job: Callable[[JobResult], None] | None = None
+    on_work: Callable[[str, Work], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
     progress_interval: float = 0.2
     compiled: bool | None = None

@@ -17,6 +17,7 @@ next months, the same ones for every policy compared:
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -48,7 +49,7 @@ def _blocks(workload: Workload, draw: random.Random, length: int) -> Workload:
         return workload
     gaps = [jobs[i].submission_time - jobs[i - 1].submission_time for i in range(1, n)]
     # nothing is known of the gap before the first job; the mean keeps the rate of arrival
-    gaps.insert(0, sum(gaps) / (n - 1))
+    gaps.insert(0, math.fsum(gaps) / (n - 1))
     now = -1.0
     drawn: list[Job] = []
     while len(drawn) < n:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,13 +205,30 @@ def parquet(table: pd.DataFrame) -> bytes:
     return stream.getvalue()
 
 
-def collect(finished: Finished) -> Comparison:
+# so many runs are worth the start of other processes
+_MANY = 40
+
+
+def _analysed(prefix: str, threshold: float) -> Run:
+    run = read_run(prefix)
+    summarize(run, threshold)  # kept in run.memory
+    return run
+
+
+def _read_back(finished: Finished, processes: int) -> list[Run]:
+    prefixes = [finished.store.prefix(task) for _, task in finished.runs]
+    read = partial(_analysed, threshold=finished.plan.threshold)
+    if processes < 2 or len(prefixes) < _MANY:
+        return [read(prefix) for prefix in prefixes]
+    with ProcessPoolExecutor(processes, get_context("forkserver")) as pool:
+        return list(pool.map(read, prefixes, chunksize=8))
+
+
+def collect(finished: Finished, processes: int = 1) -> Comparison:
     """The comparison that a finished campaign is, its runs read back from its directory."""
-    runs, rows = [], []
-    for cell, task in finished.runs:
-        run = read_run(finished.store.prefix(task))
+    runs, rows = _read_back(finished, processes), []
+    for (cell, task), run in zip(finished.runs, runs, strict=True):
         run.label = str(task.about["label"])
-        runs.append(run)
         rows.append(
             {
                 "run": task.folder,

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
     root = Path(args.output)
     finished = run_campaign(plan, root, executor=args.executor, jobs=args.jobs, say=say)
-    comparison = collect(finished)
+    comparison = collect(finished, args.jobs or cores())
     write_campaign(finished, comparison)
     if args.json:
         print(comparison.summary.to_json(orient="records", indent=2))

@@ -134,6 +134,8 @@ class Consumer:
         self._port_links = [{*out[i], *into[i], *both[i]} for i in range(size)]
         self._leave = [(*out[i], *both[i]) for i in range(size)]
         self._enter = [(*into[i], *both[i]) for i in range(size)]
+        # hosts of one kind that follow each other have one number
+        self._run = np.cumsum(np.diff(self._kind, prepend=-1) != 0)
         self._kind_list: list[int] = self._kind.tolist()
         self._out, self._in, self._both = _padded(out), _padded(into), _padded(both)
         self._kinds = len(members)
@@ -259,6 +261,14 @@ class Consumer:
         """True when a self-route of these goes over the host's ports (a cluster without loopbacks)."""
         return any(not self._port_links[host].isdisjoint(self._route(host, host).links) for host in hosts)
 
+    def _keys(self, src: Indices, dst: Indices) -> Indices:
+        """The pair of kinds of each flow; one only when all are seen to be the same."""
+        runs = self._run
+        for ends in (src, dst):
+            if runs[ends.min()] != runs[ends.max()]:
+                return self._kind[src] * self._kinds + self._kind[dst]
+        return self._kind[src[:1]] * self._kinds + self._kind[dst[:1]]
+
     # -- summing --------------------------------------------------------------------------------------
 
     def consume(self, src: Indices, dst: Indices, volumes: Floats) -> Consumption:
@@ -269,7 +279,7 @@ class Consumer:
             self._prepare()
         if len(src) <= FEW:
             return self._few(src.tolist(), dst.tolist(), volumes.tolist())
-        keys = self._kind[src] * self._kinds + self._kind[dst]
+        keys = self._keys(src, dst)
         crossing, ported = volumes, True
         own = src == dst
         if own.any():

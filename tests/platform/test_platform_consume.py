@@ -136,3 +136,14 @@ def test_a_large_platform(tmp_path: Path) -> None:
             platform,
             [(rng.randrange(size), rng.randrange(size), rng.uniform(1, 1e9)) for _ in range(count)],
         )
+
+
+def test_a_cluster_with_a_router_of_old(shared: Path) -> None:
+    """Its nodes reach other zones without their own links: see dragonfly.py."""
+    platform = load_platform(shared / "data" / "kth" / "dragonfly96-sg334.xml")
+    rng = random.Random(1)
+    size = len(platform.hosts)
+    for count in (1, 3, 40, 49, 400):
+        for _ in range(5):
+            ends = [(rng.randrange(size), rng.randrange(size)) for _ in range(count)]
+            check(platform, [(a, b, rng.uniform(1, 1e9)) for a, b in ends])

@@ -3,125 +3,50 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import Protocol, cast
 
-from batfs.errors import InputError, unknown
+HELP = """reproduce a published experiment, and show ours beside theirs
 
-if TYPE_CHECKING:
-    from batfs.campaign.reproduce.compare import Row
-
-HELP = """reproduce a published experiment
-
-kopanski2021: J. Kopanski and K. Rzadca, "Plan-based Job Scheduling for Supercomputers with Shared Burst
-Buffers", Euro-Par 2021: eight queue policies on a Dragonfly with burst buffers, a year of the KTH SP2's jobs.
-Mean waiting time and mean bounded slowdown come out beside the paper's (the full log) or beside runs of the
-authors' own artifact (k1000, part-0), with the differences. Examples:
-
-  batfs reproduce kopanski2021                                          the first 1000 jobs, all policies
-  batfs reproduce kopanski2021 --workload part-0 --policies fcfs-bb,plan-2
-  batfs reproduce kopanski2021 --workload parts --policies sjf-bb,plan-2      16 parts, paired intervals
-  batfs reproduce kopanski2021 --workload full -o out/kopanski           28,453 jobs, a CSV for each policy
-  batfs reproduce kopanski2021 --data DIR --workload part-7              with your files (part-7.json)
+  batfs reproduce kopanski2021                       the first 1000 jobs under the paper's eight policies
+  batfs reproduce kopanski2021 --workload full       the whole log of 28,453 jobs
 """
 
-EXPERIMENTS = ("kopanski2021",)
+# experiment -> one line; each is a module of batfs.cli.reproductions, imported when it is called
+EXPERIMENTS: dict[str, str] = {
+    "kopanski2021": "plan-based scheduling with shared burst buffers (Kopanski and Rzadca, Euro-Par 2021)",
+}
+
+
+class Experiment(Protocol):
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+class _Experiments(argparse.ArgumentParser):
+    """The parser of one experiment: its arguments are added when it is used, so only it is imported."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        module = importlib.import_module(f"batfs.cli.reproductions.{self.prog.rsplit(' ', 1)[-1]}")
+        experiment = cast(Experiment, module)
+        self.description = experiment.HELP
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        experiment.add_arguments(self)
+        self.set_defaults(experiment=experiment)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str):  # type: ignore[no-untyped-def]
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="kopanski2021")
-    parser.add_argument(
-        "--workload",
-        action="append",
-        metavar="NAME",
-        help="k1000, part-0 ... part-15, parts (all 16), full, or a JSON file; repeatable (k1000)",
-    )
-    parser.add_argument(
-        "--policies", metavar="NAMES", help="comma-separated; fcfs, filler, ... (the paper's eight)"
-    )
-    parser.add_argument("--data", metavar="DIR", type=Path, help="the experiment's files (../shared/data)")
-    parser.add_argument(
-        "--platform", metavar="FILE", type=Path, help="platform (dragonfly96-sg334.xml there)"
-    )
-    parser.add_argument(
-        "--reference", metavar="DIR", type=Path, help="the artifact's runs, WORKLOAD-POLICY.csv, job by job"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=1, help="of the sizes drawn for workloads made from the log (1)"
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, help="write a CSV of each run's jobs here"
-    )
-    parser.add_argument("--json", action="store_true", help="the table as JSON")
+    experiments = parser.add_subparsers(metavar="EXPERIMENT", required=True, parser_class=_Experiments)
+    for name, line in EXPERIMENTS.items():
+        experiments.add_parser(name, help=line)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.experiment not in EXPERIMENTS:
-        raise unknown("experiment", args.experiment, EXPERIMENTS)
-    from batfs.campaign.reproduce import compare, kopanski, sources
-    from batfs.files import check_writable, write_text
-    from batfs.simulator.progress import ProgressLine
-
-    policies = kopanski.PAPER_POLICIES if args.policies is None else _words(args.policies)
-    for policy in policies:
-        kopanski.check_policy(policy)
-    files = sources.Files(args.data)
-    names = sources.expand(args.workload or ["k1000"])
-    site = kopanski.load_site(args.platform or files.need(kopanski.PLATFORM))
-    references = args.reference or files.references()
-    if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        check_writable(args.output)
-    rows: list[Row] = []
-    origins = []
-    for name in names:
-        source = files.workload(name, args.seed)
-        origins.append((source.label, len(source.workload.jobs), source.origin))
-        for policy in policies:
-            line = ProgressLine(sys.stderr.isatty())
-            try:
-                done = kopanski.run_policy(
-                    site, source.workload, policy, label=source.label, on_progress=line.show
-                )
-            except InputError as error:
-                raise error.at(file=source.workload.path or None) from None
-            finally:
-                line.clear()
-            rows.append(compare.row(done, references))
-            if args.output is not None:
-                text = "\n".join(kopanski.csv_lines(done.outcomes)) + "\n"
-                write_text(args.output / f"{source.label}-{policy}.csv", text)
-            if len(names) * len(policies) > 1 and sys.stderr.isatty():
-                print(f"{source.label} {policy}: {done.seconds:.1f} s", file=sys.stderr)
-    pairs = compare.pairs(rows)
-    if args.json:
-        _print_json(rows, pairs, origins)
-        return 0
-    for label, count, origin in origins:
-        print(f"{label}: {count} jobs, {origin}")
-    print()
-    print("\n".join(compare.table(rows)))
-    if pairs:
-        print()
-        print("\n".join(compare.pair_table(pairs)))
-    return 0
-
-
-def _words(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise InputError("--policies names no policy")
-    return words
-
-
-def _print_json(rows: Sequence[Row], pairs: Sequence[Any], origins: Sequence[tuple[str, int, str]]) -> None:
-    import json
-
-    content = {
-        "workloads": [{"name": name, "jobs": jobs, "origin": origin} for name, jobs, origin in origins],
-        "runs": [row.as_dict() for row in rows],
-        "pairs": [pair.as_dict() for pair in pairs],
-    }
-    print(json.dumps(content, indent=2))
+    experiment: Experiment = args.experiment
+    return experiment.run(args)

@@ -1,0 +1,1 @@
+"""The experiments of ``batfs reproduce``, one module each."""

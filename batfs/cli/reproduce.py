@@ -11,7 +11,7 @@ from batfs.errors import unknown
 HELP = """run a published experiment again, beside what was published
 
 experiments:
-  kopanski2021  eight queue policies for shared burst buffers on the KTH SP2's jobs (Euro-Par 2021)
+  kopanski2021  queue policies for shared burst buffers on the KTH SP2's jobs (Euro-Par 2021)
   theta         a week of ANL's Theta: simulated against measured seconds of I/O
 
   batfs reproduce kopanski2021

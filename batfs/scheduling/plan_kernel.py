@@ -33,8 +33,9 @@ Bytes per node go to burst buffers near the nodes, bytes of each storage where t
 """
 Aims: TypeAlias = tuple[F, F, float]
 """Submission time and weight of each job, and alpha."""
-Machine: TypeAlias = tuple[int, Ints, bool]
-"""Nodes per chassis (0: jobs ask for bytes of each storage), the chassis' preferences int64[c, m], closed."""
+Machine: TypeAlias = tuple[int, Ints, bool, bool]
+"""Nodes per chassis (0: jobs ask for bytes of each storage), the chassis' preferences int64[c, m], whether
+the timeline is closed, whether burst buffers are filled tightly (see ``kopanski.layout``)."""
 Work: TypeAlias = tuple[F, U, F, Ints, F]
 """Room for the timeline's arrays with two more steps a job, and for the times searched from."""
 
@@ -80,6 +81,27 @@ def _place(
 
 
 @njit(cache=True)
+def _fill(count: int, share: int, room: Ints, taken: Ints, buffers: Ints) -> bool:
+    """As Layout.buffers_of where that is tight."""
+    taken[:] = 0
+    node = 0
+    while node < count:
+        fullest = -1
+        for s in range(room.shape[0]):
+            if room[s] >= share and (fullest < 0 or room[s] < room[fullest]):
+                fullest = s
+        if fullest < 0:
+            return False
+        while node < count and room[fullest] >= share:
+            room[fullest] -= share
+            taken[fullest] += share
+            if buffers.shape[0] > 0:
+                buffers[node] = fullest
+            node += 1
+    return True
+
+
+@njit(cache=True)
 def _take(needed: Ints, room: Ints, taken: Ints) -> bool:
     """Take what is needed of each storage, or nothing."""
     for s in range(needed.shape[0]):
@@ -106,7 +128,7 @@ def make_plan(
     ``nodes`` uint64[q, w] and ``buffers`` int64[q, n] take where each job goes unless their length is 0.
     """
     counts, walltimes, shares, needs = jobs
-    per_chassis, preferences, closed = machine
+    per_chassis, preferences, closed, tight = machine
     node_times, node_free, byte_times, byte_free = timeline
     ntimes, nfree, btimes, bfree, after = work
     nsize, bsize = node_times.shape[0], byte_times.shape[0]
@@ -134,6 +156,9 @@ def make_plan(
             least_room(btimes, bfree, bsize, tried, tried + walltime, room)
             if per_chassis == 0:
                 placed = _take(needs[q], room, taken)
+            elif tight:
+                row = buffers[q] if buffers.shape[0] > 0 else unrecorded
+                placed = _fill(count, share, room, taken, row)
             else:
                 row = buffers[q] if buffers.shape[0] > 0 else unrecorded
                 placed = _place(found, share, per_chassis, preferences, room, taken, row)

@@ -202,7 +202,7 @@ class Timeline:
             np.array(self._nodes.times),
             np.frombuffer(packed, "<u8").astype(np.uint64).reshape(-1, words),
             np.array(self._bytes.times),
-            np.array(self._bytes.values, np.int64).reshape(-1, len(self.capacities)),
+            np.array(self._bytes.values, np.int64).reshape(len(self._bytes.times), len(self.capacities)),
         )
 
     # ---- asking -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import random
 from bisect import bisect_left
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,13 @@ def test_buffers_are_given_node_by_node_and_never_split():
     assert layout.shares([0, 0, 1, 1, 2], 4) == ((0, 8), (1, 8), (2, 4))
 
 
+def test_tight_buffers_are_filled_before_others_are_opened():
+    layout = Layout(capacity=10, tight=True)
+    free = [10, 7, 10, 3, *[10] * 8]
+    assert layout.buffers_of(0b11111, 3, free) == [3, 1, 1, 0, 0]
+    assert layout.buffers_of(0b1, 11, [10] * 12) is None
+
+
 def test_admission():
     state = ClusterState(Layout(capacity=10))
 
@@ -176,9 +184,9 @@ jobs = st.lists(
 )
 
 
-def busy_state(sizes: list[tuple[int, int, int, int]], now: float) -> ClusterState:
+def busy_state(sizes: list[tuple[int, int, int, int]], now: float, layout: Layout = SMALL) -> ClusterState:
     """Some jobs running since different times (some past their walltime), the rest waiting."""
-    state = ClusterState(SMALL)
+    state = ClusterState(layout)
     for k, (nodes, walltime, share, submitted) in enumerate(sizes):
         job = BufferedJob(str(k), float(submitted), nodes, float(walltime), 1.0, 1.0, share)
         if not state.admits(job):
@@ -193,10 +201,10 @@ def busy_state(sizes: list[tuple[int, int, int, int]], now: float) -> ClusterSta
 
 @pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
-@given(jobs, st.sampled_from([1, 2, 3]), st.integers(0, 3))
-def test_the_compiled_search_finds_the_same_plan(sizes, alpha, seed):
+@given(jobs, st.sampled_from([1, 2, 3]), st.integers(0, 3), st.booleans())
+def test_the_compiled_search_finds_the_same_plan(sizes, alpha, seed, tight):
     now = 50.0
-    state = busy_state(sizes, now)
+    state = busy_state(sizes, now, replace(SMALL, tight=tight))
     if not state.waiting:
         return
     readable = annealing.best_plan(alpha, random.Random(seed))(state, now, state.waiting.copy())

@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from batfs.errors import InputError, unknown
@@ -32,7 +32,9 @@ SLOWDOWN_THRESHOLD = 600.0
 
 PLANS = {"plan-1": 1.0, "plan-2": 2.0, "plan-3": 3.0}
 PAPER_POLICIES = (*POLICIES, *PLANS)
-POLICY_NAMES = (*PAPER_POLICIES,)
+OURS = "plan-tight"
+PATIENCE = 96 * 3600.0
+POLICY_NAMES = (*PAPER_POLICIES, OURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,10 @@ def make_pass(policy: str, seed: int = SEED) -> Pass:
         from batfs.scheduling.kopanski import compiled
 
         return plan(compiled.best_plan(PLANS[policy], random.Random(seed)))
+    if policy == OURS:
+        from batfs.scheduling.kopanski import compiled
+
+        return plan(compiled.best_plan(2.0, random.Random(seed), remember=True, patience=PATIENCE))
     raise unknown("policy", policy, POLICY_NAMES)
 
 
@@ -161,7 +167,7 @@ def run_policy(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Simulate ``workload`` under ``policy``. InputError if a job is not of the experiment's form."""
-    process = KopanskiProcess(make_pass(policy, seed), site.layout)
+    process = KopanskiProcess(make_pass(policy, seed), replace(site.layout, tight=policy == OURS))
     spans: dict[str, tuple[float, float]] = {}
 
     def keep(job: JobResult) -> None:

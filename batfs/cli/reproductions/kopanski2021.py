@@ -1,4 +1,4 @@
-"""``batfs reproduce kopanski2021``: burst-buffer policies, beside what was published."""
+"""``batfs reproduce kopanski2021``."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from batfs.errors import InputError
 if TYPE_CHECKING:
     from batfs.campaign.reproduce.compare import Row
 
-HELP = """J. Kopanski and K. Rzadca, "Plan-based Job Scheduling for Supercomputers with Shared Burst
-Buffers", Euro-Par 2021: eight queue policies on a Dragonfly with burst buffers, a year of the KTH SP2's jobs.
-Mean waiting time and mean bounded slowdown come out beside the paper's (the full log) or beside runs of the
-authors' own artifact (k1000, part-0), with the differences. Examples:
+HELP = """plan-based scheduling with shared burst buffers (J. Kopanski and K. Rzadca, Euro-Par 2021)
 
-  batfs reproduce kopanski2021                                          the first 1000 jobs, all policies
+Eight queue policies on a Dragonfly with burst buffers, a year of the KTH SP2's jobs; and plan-tight, a policy
+of our own. Mean waiting time and mean bounded slowdown come out beside the paper's (the full log) or beside
+runs of the authors' own artifact (k1000, part-0), with the differences. Examples:
+
+  batfs reproduce kopanski2021                                   the first 1000 jobs, the paper's policies
   batfs reproduce kopanski2021 --workload part-0 --policies fcfs-bb,plan-2
-  batfs reproduce kopanski2021 --workload parts --policies sjf-bb,plan-2      16 parts, paired intervals
-  batfs reproduce kopanski2021 --workload full -o out/kopanski           28,453 jobs, a CSV for each policy
-  batfs reproduce kopanski2021 --data DIR --workload part-7              with your files (part-7.json)
+  batfs reproduce kopanski2021 --workload parts --policies plan-2,plan-tight    paired intervals
+  batfs reproduce kopanski2021 --workload full -o out/kopanski    28,453 jobs, a CSV for each policy
+  batfs reproduce kopanski2021 --data DIR --workload part-7       with your files (part-7.json)
 """
 
 

@@ -13,7 +13,8 @@ class Layout:
     """``groups`` x ``chassis`` x ``routers`` x ``nodes`` hosts, numbered in that order.
 
     The first host of each chassis is a burst buffer of ``capacity`` bytes, the others compute. Compute nodes
-    and burst buffers are both counted from 0 in the order of their host numbers.
+    and burst buffers are both counted from 0 in the order of their host numbers. ``tight``: a node's bytes go
+    to the fullest burst buffer with room, wherever it is, instead of the nearest.
     """
 
     groups: int = 3
@@ -21,6 +22,7 @@ class Layout:
     routers: int = 3
     nodes: int = 3
     capacity: int = 40_000_000_000
+    tight: bool = False
 
     @property
     def hosts_per_chassis(self) -> int:
@@ -60,6 +62,8 @@ class Layout:
     def buffers_of(self, nodes: int, share: int, free: list[int]) -> list[int] | None:
         """The burst buffer of each node of the bitset ``nodes``, ascending: one per node for all of its
         ``share`` bytes, the first in its order with room. None if a node finds none. Changes ``free``."""
+        if self.tight:
+            return self._fullest(nodes.bit_count(), share, free)
         per_chassis = self.hosts_per_chassis - 1
         chosen = []
         for node in node_numbers(nodes):
@@ -70,6 +74,19 @@ class Layout:
                     break
             else:
                 return None
+        return chosen
+
+    def _fullest(self, count: int, share: int, free: list[int]) -> list[int] | None:
+        chosen: list[int] = []
+        while len(chosen) < count:
+            # the lowest number of equally full ones
+            fitting = [(room, buffer) for buffer, room in enumerate(free) if room >= share]
+            if not fitting:
+                return None
+            buffer = min(fitting)[1]
+            while len(chosen) < count and free[buffer] >= share:
+                free[buffer] -= share
+                chosen.append(buffer)
         return chosen
 
     def shares(self, buffers: list[int], share: int) -> Shares:

@@ -167,11 +167,11 @@ class Plan:
         walltimes = np.array([min(job.walltime, FOREVER) for job in queue])
         submitted = np.array([job.submission_time for job in queue])
         counts = np.array([job.nodes for job in queue], np.int64)
-        nothing = np.zeros(0, np.int64)
+        nothing = np.zeros(len(queue), np.int64)
         return Problem(
             (counts, walltimes, nothing, needs),
             (submitted, np.array(self.weights(view, queue)), self.alpha),
-            (0, np.empty((0, 0), np.int64), False),
+            (0, np.empty((0, 0), np.int64), False, False),
             (np.minimum(node_times, last), node_free & ~unavailable, byte_times, byte_free),
             sorted(ends),
         )

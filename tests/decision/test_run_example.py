@@ -174,3 +174,32 @@ def test_every_way_to_say_the_policy_gives_the_same(tmp_path: Path) -> None:
             [(tmp_path / f"out{k}{suffix}").read_bytes() for suffix in ("_jobs.csv", "_io_jobs.csv")]
         )
     assert outputs[0] == outputs[1]
+
+
+def test_the_projects_own_example(tmp_path: Path) -> None:
+    """platforms/io_example.xml by hand: the same merged profile, other links.
+
+    - cpu of a node:          5e9 flop at 1e9 flop/s                           -> 5 s   (the bottleneck)
+    - shared_storage_read:    2 x 4e8 bytes at 5e8 bytes/s                     -> 1.6 s
+    - shared_server_cable_UP: 8e8 bytes at 1.25e9 bytes/s                      -> 0.64 s
+    - node cable, down:       4e8 read + 5e6 received at 1.25e9 bytes/s        -> 0.324 s
+    - disk write:             1e8 bytes at 8e7 bytes/s                         -> 1.25 s
+    - TCP gamma:              2 x 2.4e-4 s x 4e8 bytes / 4194304               -> 0.046 s
+
+    The longest latency is that of the storage to a node: 0.2 ms + 20 us + 20 us = 0.24 ms. So the job takes
+    5.00024 s from its start at 5e-10 s (five messages over the master's own loopback).
+    """
+    experiment = Experiment(ROOT / "platforms/io_example.xml", [ROOT / "workloads/io_example.json"])
+    run(experiment, Settings(), tmp_path / "out")
+    with open(tmp_path / "out_jobs.csv", newline="") as stream:
+        [job] = csv.DictReader(stream)
+    assert job["allocated_resources"] == "0-1"
+    assert float(job["starting_time"]) == 0.0
+    assert float(job["execution_time"]) == pytest.approx(5.00024, abs=1e-9)
+    with open(tmp_path / "out_io_jobs.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["file_system"]: row["read_by_storage"] for row in rows}["nfs"] == "10:800000000"
+    assert {row["file_system"]: row["written_by_storage"] for row in rows}[
+        "disk"
+    ] == "2:100000000 3:100000000"
+    assert {row["io_resources"] for row in rows} == {"0-3 10"}

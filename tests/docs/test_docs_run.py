@@ -138,3 +138,28 @@ def test_the_policy_of_the_readme(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "emptiest.py:Emptiest" in done.stdout
+
+
+def test_the_readme_shows_what_comes_out(tmp_path: Path) -> None:
+    """The table in the README is that of `make run`."""
+    command = [
+        sys.executable,
+        "-m",
+        "batfs",
+        "run",
+        "-p",
+        "platforms/taurus_storage.xml",
+        "-w",
+        "workloads/io.json",
+    ]
+    done = subprocess.run(
+        [*command, "--policy", "random", "-e", str(tmp_path / "random")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    shown = done.stdout.split("\noutput files")[0].rstrip()
+    assert shown
+    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -140,6 +140,20 @@ async def visit(url: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+def test_logs_are_gathered(place: tuple[Process, int]) -> None:
+    """What a server logs is found in the orchestrator's file, a JSON object a line."""
+    deadline = time.monotonic() + 15
+    gathered: list[str] = []
+    while not gathered:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        lines = [json.loads(line) for line in (place[0].folder / "log.jsonl").read_text().splitlines()]
+        gathered = [line["record"]["event"] for line in lines if line["event"] == "gathered"]
+    assert "registered" in gathered
+    assert {line["component"] for line in lines} >= {"orchestrator"}
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_page_in_a_browser(place: tuple[Process, int], tmp_path: Path) -> None:
     pytest.importorskip("bokeh")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 
 from batfs.errors import InputError
 from batfs.storage.interface import AllocationPolicy, Choice, FloatArray, IntArray, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, ScoringPolicy
-from batfs.storage.view import candidates
 
 
 @POLICIES.register("striped")
@@ -35,9 +33,18 @@ class Striped:
 
     def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
         if "count" not in request.options:
-            usable = len(candidates(view, request))
+            usable = len(view.storages if request.candidates is None else request.candidates)
             count = min(self.k, usable) if self.k else usable
-            request = replace(request, options={**request.options, "count": count})
+            # spelt out: dataclasses.replace takes three times as long, and this is done for every request
+            request = SpaceRequest(
+                request.size,
+                request.start,
+                request.end,
+                request.key,
+                request.near,
+                request.candidates,
+                {**request.options, "count": count},
+            )
         return self._inner.choose(view, request, rng)
 
 

@@ -196,6 +196,13 @@ class QueueView(Protocol):
         """
         ...
 
+    def again(self, placement: JobPlacement, start: float) -> JobPlacement | Hold:
+        """Hold the nodes and the very storages of ``placement``, made in an earlier pass, from ``start`` on
+        (now at the earliest), or say why that can't be done. A promise kept this way never moves because an
+        allocation policy would choose other storages today.
+        """
+        ...
+
     def undo(self, placement: JobPlacement) -> None:
         """Give back what ``place`` held."""
         ...

@@ -105,6 +105,27 @@ class PassView:
         self._open[id(placed)] = placed
         return placed
 
+    def again(self, placement: JobPlacement, start: float) -> Booked | Hold:
+        """See ``QueueView.again``."""
+        machine, job, begin = self._machine, placement.job, max(start, self.now)
+        ahead = begin > self.now
+        if not ahead and placement.nodes & ~self.free_nodes:
+            self._held_back(job, NODES)
+            return NODES
+        ids = machine.order.ids(placement.nodes)
+        placed = Booked(job, placement.nodes, begin, placement.plans, ids, NOTHING_HELD, ahead)
+        placements = [p for plan in placement.plans for p in plan.placements]
+        held = machine.book(job.id, placements, begin, begin + job.walltime)
+        if isinstance(held, Hold):
+            if not ahead:
+                self._held_back(job, held)
+            return held
+        placed.held = held
+        if not ahead:
+            self.free_nodes &= ~placement.nodes
+        self._open[id(placed)] = placed
+        return placed
+
     def undo(self, placement: JobPlacement) -> None:
         """Give back one placement. InvariantError if this pass doesn't hold it."""
         placed = self._open.pop(id(placement), None)

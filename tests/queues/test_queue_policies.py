@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
@@ -100,6 +100,9 @@ def test_the_heads_promise_is_kept(queue, shapes):
 
 @settings(max_examples=60, deadline=None)
 @given(shapes)
+@example(
+    [(0, 1, 1, 0.25, 0), (0, 5, 1, 0.5, 0), (0, 1, 1, 0.25, 90), (0, 1, 1, 0.25, 40), (0, 1, 1, 0.25, 90)]
+)
 def test_conservative_promises_never_move_back(shapes):
     promised: dict[str, float] = {}
 

@@ -68,7 +68,7 @@ class Conservative:
             start = max(promise.start, view.now)
             free = self._agenda.timeline.free_nodes(start, start + job.walltime)
             if promise.nodes & ~(free & view.all_nodes) == 0:
-                placed = view.place(job, start=start if start > view.now else None, among=promise.nodes)
+                placed = view.again(promise, start)
                 if not isinstance(placed, Hold):
                     kept[job_id] = (placed, self._agenda.add(placed))
         return kept
@@ -82,8 +82,8 @@ class Conservative:
             after = [t for t in self._agenda.ends(view.now) if t <= placed.start]
             moved = self._agenda.first_stay(view, placed.job, after, until=placed.start)
             if moved is None:
-                again = view.place(placed.job, start=placed.start, among=placed.nodes)
-                if isinstance(again, Hold):  # an allocation policy that forgets what it has found
+                again = view.again(placed, placed.start)
+                if isinstance(again, Hold):  # can't be: it was there a moment ago
                     del kept[job_id]
                     continue
                 moved = again

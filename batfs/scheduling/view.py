@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
-from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, InvariantError, Machine
+from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, InvariantError, Machine
 
 #: Not enough free nodes; the word is Slurm's.
 NODES = Hold("Resources")
@@ -88,22 +88,11 @@ class PassView:
             end = begin + job.walltime
             plans = self._files.plan(job.id, placed.ids, job.volumes, begin, end, machine.view, self.rng)
             if isinstance(plans, Hold):
-                held: Held | Hold = plans
-            else:
-                placed.plans = plans
-                placements = (
-                    plans[0].placements if len(plans) == 1 else [p for plan in plans for p in plan.placements]
-                )
-                held = machine.book(job.id, placements, begin, end)
-            if isinstance(held, Hold):
                 if not ahead:
-                    self._held_back(job, held)
-                return held
-            placed.held = held
-        if not ahead:
-            self.free_nodes &= ~nodes
-        self._open[id(placed)] = placed
-        return placed
+                    self._held_back(job, plans)
+                return plans
+            placed.plans = plans
+        return self._book(placed)
 
     def again(self, placement: JobPlacement, start: float) -> Booked | Hold:
         """See ``QueueView.again``."""
@@ -114,15 +103,23 @@ class PassView:
             return NODES
         ids = machine.order.ids(placement.nodes)
         placed = Booked(job, placement.nodes, begin, placement.plans, ids, NOTHING_HELD, ahead)
-        placements = [p for plan in placement.plans for p in plan.placements]
-        held = machine.book(job.id, placements, begin, begin + job.walltime)
-        if isinstance(held, Hold):
-            if not ahead:
-                self._held_back(job, held)
-            return held
-        placed.held = held
-        if not ahead:
-            self.free_nodes &= ~placement.nodes
+        return self._book(placed)
+
+    def _book(self, placed: Booked) -> Booked | Hold:
+        """Hold what a placement's plans need, and its nodes if it begins now."""
+        machine, plans = self._machine, placed.plans
+        if plans:
+            placements = (
+                plans[0].placements if len(plans) == 1 else [p for plan in plans for p in plan.placements]
+            )
+            held = machine.book(placed.job.id, placements, placed.start, placed.end)
+            if isinstance(held, Hold):
+                if not placed.ahead:
+                    self._held_back(placed.job, held)
+                return held
+            placed.held = held
+        if not placed.ahead:
+            self.free_nodes &= ~placed.nodes
         self._open[id(placed)] = placed
         return placed
 

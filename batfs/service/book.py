@@ -66,7 +66,6 @@ class Book:
         self._finals: dict[int, Lease] = {}  # ended lately: a repeated request gets its answer
         self._agenda: list[tuple[float, int, int]] = []
         self._blocked: OrderedDict[int, Lease] = OrderedDict()
-        self._addresses: dict[bytes, str] = {}
         self._dirty: dict[int, Lease] = {}
         self._rows: list[Row] = []
         self._out: list[tuple[bytes, m.Message]] = []
@@ -166,7 +165,6 @@ class Book:
         for server in self.servers.values():
             if server.state == "up" and self.now - server.heard > 3 * self.heartbeat:
                 server.state = "away"
-                self._addresses.pop(server.address or b"", None)
                 server.address = None
                 self.room.servers_changed()
                 self.counts["servers_lost"] += 1

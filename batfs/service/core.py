@@ -243,10 +243,7 @@ class Core(Book):
             server = self.servers[message.server] = Server(message.server, message.backend, [])
         changed = server.disks != message.disks or server.backend != message.backend
         server.disks, server.backend = list(message.disks), message.backend
-        if server.address is not None:
-            self._addresses.pop(server.address, None)
         server.address, server.heard, server.state = address, self.now, "up"
-        self._addresses[address] = server.name
         self.room.servers_changed()
         self._rows.append(server.row())
         if changed:

@@ -12,7 +12,7 @@ to make the space; *ending* waits for them to remove it: only then is the space 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from batfs.service.messages import Disk
@@ -80,24 +80,8 @@ class Lease:
 
     @staticmethod
     def of(row: LeaseRow) -> Lease:
-        return Lease(
-            row.number,
-            row.user,
-            row.request,
-            row.digest,
-            row.size,
-            row.asked,
-            row.start,
-            row.duration,
-            row.wait_until,
-            row.state,
-            row.reason,
-            row.host,
-            row.options,
-            row.shares,
-            row.connections,
-            row.changed,
-        )
+        # the kept fields are the first of a lease's, in the same order
+        return Lease(*(getattr(row, field_.name) for field_ in fields(row)))
 
     def summary(self) -> dict[str, Any]:
         """What a user is shown."""

@@ -1,7 +1,5 @@
 """``python -m batfs`` is the ``batfs`` command."""
 
-import sys
+from batfs.cli.main import script
 
-from batfs.cli.main import main
-
-sys.exit(main())
+script()

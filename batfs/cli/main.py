@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
-from batfs import __version__
+from batfs import __version__, process
 from batfs.errors import BatfsError, nearest
 
 # name -> (module, one line); the order is that of the help page
@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("batfs.cli.reproduce", "reproduce a published experiment"),
     "service": ("batfs.cli.service", "the storage service: orchestrator, server, client"),
 }
+
+
+# these leave nothing behind that wants an orderly end of the interpreter
+_QUICK = ("run", "sim")
 
 
 class Subcommand(Protocol):
@@ -106,6 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def script() -> NoReturn:
+    """The program ``batfs``: :func:`main` as a process of its own."""
+    process.begin()
+    code = main()
+    if sys.argv[1:2] and sys.argv[1] in _QUICK:
+        process.end(code)
+    sys.exit(code)
+
+
 def _no_command(name: str) -> int:
     commands = _available()
     if name in ("", "-h", "--help", "help"):
@@ -121,4 +134,4 @@ def _no_command(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

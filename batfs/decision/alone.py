@@ -29,7 +29,7 @@ from batfs.workload.model import (
     ParallelHomogeneousTotal,
 )
 
-MANY_TASKS = 500  # from so many on, compiled code is worth its loading
+MANY_TASKS = 500  # from so many on, compiled code is worth a loading that takes some time
 Single: TypeAlias = Parallel | ParallelHomogeneous | ParallelHomogeneousTotal
 _SINGLE = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
 
@@ -47,7 +47,7 @@ class AloneClock:
 
     def _work(self, profile: Single, nodes: IntArray, io: IoProfile) -> Work:
         self._asked += 1
-        if self._asked == MANY_TASKS and compiled.available():
+        if (self._asked == 1 and compiled.at_hand()) or (self._asked == MANY_TASKS and compiled.available()):
             kernels = compiled.load()
             if kernels is not None:
                 self._workshop.compile(kernels.gather)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from batfs import __version__
+from batfs import __version__, process
 from batfs.decision.options import add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
 from batfs.errors import BatfsError
@@ -133,5 +133,11 @@ def _serve(args: argparse.Namespace, words: Sequence[str]) -> int:
     return 0
 
 
+def script() -> NoReturn:
+    """The program ``batfs-sched``: :func:`main` as a process of its own."""
+    process.begin()
+    process.end(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -17,7 +17,7 @@ from batfs.simulator.server import Server
 from batfs.workload.model import Workload
 
 PATIENCE = 64  # clock steps between looks at the wall clock
-MANY_JOBS = 1000  # from so many jobs compiled kernels are used from the start, if they are on disk
+MANY_JOBS = 1000  # from so many jobs compiled kernels are used from the start, if they take some loading
 LONG_RUN = 0.25  # s after which any run goes over to them
 HOST_OF_JOBS = 5000  # from so many jobs they are compiled at once if need be
 COMPILE_AFTER = 10.0  # s after which any run has them compiled
@@ -155,17 +155,15 @@ class _Run:
         wanted = self.options.compiled
         if wanted is False or self.compiled:
             return
-        if wanted is None:
-            elapsed = time.monotonic() - self.begin
-            long = self.jobs >= MANY_JOBS or elapsed > LONG_RUN
-            if not long:
-                return
-            from batfs.simulator import compiled
-
-            if not compiled.available() and self.jobs < HOST_OF_JOBS and elapsed < COMPILE_AFTER:
-                return
         from batfs.simulator import compiled
 
+        if wanted is None:
+            elapsed = time.monotonic() - self.begin
+            if not compiled.at_hand():
+                if self.jobs < MANY_JOBS and elapsed <= LONG_RUN:
+                    return
+                if not compiled.available() and self.jobs < HOST_OF_JOBS and elapsed < COMPILE_AFTER:
+                    return
         self.compiled = True
         kernels = compiled.load()
         if kernels is not None:

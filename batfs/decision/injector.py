@@ -77,6 +77,7 @@ class Injector:
         self._settings = settings
         self._make_files = make_files
         self._observer = observer or Observer()
+        self._observed = observer is not None
         self._say = say or (lambda sentence: None)
         self._jobs: dict[str, WaitingJob] = {}
         self._started: dict[str, _Started] = {}
@@ -101,7 +102,7 @@ class Injector:
 
     def incoming(self, now: float, event: m.Event) -> m.Event | None:
         """The event as the other side shall see it; None if it is none of its business."""
-        self._advance(now)
+        self.advance(now)
         if isinstance(event, m.SimulationBegins):
             return self._begins(event)
         if isinstance(event, m.JobSubmitted):
@@ -119,11 +120,23 @@ class Injector:
             self._observer.ends(now)
         return event
 
+    def passes_by(self, job_id: str) -> bool:
+        """A job without I/O is submitted; False if the other side must not hear of it."""
+        if job_id.startswith(f"{WORKLOAD}!"):
+            return False
+        self._alive += 1
+        return True
+
+    def concerns(self, job_id: str) -> bool:
+        """Whether an EXECUTE_JOB of this job may be changed: it has I/O."""
+        return job_id in self._jobs
+
     def _several(self, job_id: str) -> bool:
         """Whether the job runs in steps: then its end is reported by us."""
         return job_id in self._in_steps
 
-    def _advance(self, now: float) -> None:
+    def advance(self, now: float) -> None:
+        """It is ``now``."""
         if self._machine is not None and now > self._machine.ledger.now:
             self._machine.ledger.advance(now)
 
@@ -229,6 +242,8 @@ class Injector:
         for key in self.files.released():
             machine.drop(key)
         self._freed = True
+        if not self._observed:
+            return
         reason = "" if started.hold is None else started.hold.sentence(machine.names)
         self._observer.job_over(
             JobRecord(
@@ -358,7 +373,7 @@ class Injector:
         started.io = format_resources(io_ids)
         machine.count_transfers(started.transfers, 1)
         io_job = m.IoJob(io_ids, f"batfs_io_{waiting.job.name}", profile)
-        return [replace(decision, io_job=io_job)]
+        return [m.ExecuteJob(decision.timestamp, decision.job_id, decision.alloc, io_job=io_job)]
 
     def _mergeable(self, waiting: WaitingJob, mapped: bool) -> bool:
         if mapped:
@@ -434,9 +449,10 @@ class Injector:
         if self._dynamic and self._freed and self._alive:
             out += self._lives.upkeep(now)
         self._freed = False
-        changes = machine.changes()
-        if changes:
-            self._observer.storages_changed(now, changes)
+        if self._observed:
+            changes = machine.changes()
+            if changes:
+                self._observer.storages_changed(now, changes)
         if self.events:
             # the other side has something to hear, and the simulator nothing to say yet
             self._calls = sorted([*self._calls, now + _SOON])

@@ -2,7 +2,7 @@
 
 pybatsim's own gives up when Batsim thinks for more than two seconds and listens on every interface. This one
 waits as long as the connection lives: libzmq's monitor tells when the peer's connection closes (the process
-ended), and TCP keep-alives when its machine did.
+ended), and TCP keep-alives when its machine did. Both are looked at when no message came for a while.
 """
 
 from __future__ import annotations
@@ -26,11 +26,22 @@ class SimulatorGoneError(BatfsError):
     """Batsim went away before the simulation was over."""
 
 
+def read_object(text: bytes) -> dict[str, Any]:
+    """A simulator's message. ProtocolError when it is no JSON object."""
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise ProtocolError(f"the simulator sent {type(message).__name__}, not an object")
+    return message
+
+
 class ZmqLink:
     """One simulation's conversation. ``bind`` listens, ``recv`` and ``send`` alternate, ``close`` ends.
 
-    ``check`` is called now and then while a message is awaited; it may raise. A port ``*`` in the endpoint is
-    replaced by a free one when ``bind`` is called.
+    ``check`` is called now and then while a message is awaited long; it may raise. A port ``*`` in the
+    endpoint is replaced by a free one when ``bind`` is called.
 
     Has the methods of pybatsim's ``NetworkHandler`` that its ``Batsim`` uses; messages are objects decoded
     from JSON, and numpy arrays may be sent.
@@ -62,6 +73,7 @@ class ZmqLink:
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
         self._socket.setsockopt(zmq.LINGER, 2000)
+        self._socket.setsockopt(zmq.RCVTIMEO, _CHECK_EVERY)
         self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
         try:
             self._socket.bind(self.endpoint)
@@ -76,36 +88,44 @@ class ZmqLink:
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
 
     def recv(self, blocking: bool = True) -> dict[str, Any]:
+        """The next message, read."""
+        return read_object(self.recv_text())
+
+    def recv_text(self) -> bytes:
         """The next message; waits for it as long as it takes. SimulatorGoneError when the connection that
         sent the earlier ones has closed."""
         while True:
-            ready = dict(self._poller.poll(None if self._check is None else _CHECK_EVERY))
-            if not ready and self._check is not None:
-                self._check()
-            if self._socket in ready:
-                text = self._socket.recv()
+            try:
+                text: bytes = self._socket.recv()
                 break
-            if self._monitor in ready:
-                recv_monitor_message(self._monitor)
-                # connections before the first message are nobody's (a port scan)
-                if self._begun and not self._socket.poll(0):
-                    raise SimulatorGoneError("Batsim went away in mid-simulation (its connection closed)")
+            except zmq.Again:  # nothing came for a while: is anybody there?
+                if self._check is not None:
+                    self._check()
+                if self._disconnected() and self._begun and not self._socket.poll(0):
+                    raise SimulatorGoneError(
+                        "Batsim went away in mid-simulation (its connection closed)"
+                    ) from None
+        if not self._begun:
+            # connections before the first message are nobody's (a port scan)
+            self._disconnected()
         self._begun = self._owes = True
-        try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
-        if not isinstance(message, dict):
-            raise ProtocolError(f"the simulator sent {type(message).__name__}, not an object")
-        return message
+        return text
+
+    def _disconnected(self) -> bool:
+        """Whether a connection has closed since this was asked last."""
+        found = False
+        while self._monitor.poll(0):
+            recv_monitor_message(self._monitor)
+            found = True
+        return found
 
     def send(self, message: Any) -> None:
-        self._socket.send(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY, default=str))
+        self.send_text(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY, default=str))
+
+    def send_text(self, text: bytes) -> None:
+        self._socket.send(text)
         self._owes = False
 
     def give_up(self, why: str) -> None:

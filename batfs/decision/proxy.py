@@ -1,25 +1,30 @@
 """``batfs-proxy``: the file systems between Batsim and any Batsim 4 decision process, over sockets.
 
-Batsim speaks to the proxy as to its scheduler; the proxy speaks to the scheduler as Batsim does. Messages
-pass through as they are; only those the :class:`~batfs.decision.injector.Injector` changes are written anew.
+Batsim speaks to the proxy as to its scheduler; the proxy speaks to the scheduler as Batsim does. A message in
+which the :class:`~batfs.decision.injector.Injector` changes nothing goes on byte for byte; in the others only
+what is changed is written anew.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
-import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from batfs.decision.injector import Injector
+from batfs.decision.link import read_object
 from batfs.errors import BatfsError, InputError
 from batfs.protocol import messages as m
-from batfs.protocol.decision_side import ProtocolError, decision_to_json, request_from_json
+from batfs.protocol.decision_side import (
+    ProtocolError,
+    decision_to_json,
+    event_from_json,
+    io_job_to_json,
+)
 from batfs.resource_sets import parse_resources
 
+#: What an injector must see; everything else is between the two others.
 _EVENTS = frozenset(
     (
         "SIMULATION_BEGINS",
@@ -31,65 +36,152 @@ _EVENTS = frozenset(
         "SIMULATION_ENDS",
     )
 )
-
-
-class SchedulerGoneError(BatfsError):
-    """The decision process behind the proxy went away."""
+_REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE", "SUBMIT_JOB", "SUBMIT_PROFILE"))
+#: What reading a message raises that has not the form it should have.
+_WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class RawProxy:
-    """An :class:`Injector` on decoded JSON messages."""
+    """An :class:`Injector` on messages as they are on the wire. ``over``: the simulation has ended."""
 
     def __init__(self, injector: Injector) -> None:
         self.injector = injector
+        self.over = False
         self._now = 0.0
 
-    def request(self, raw: dict[str, Any]) -> dict[str, Any] | None:
+    def request(self, text: bytes) -> bytes | None:
         """The simulator's message as the decision process shall get it; None if it needs none."""
         injector = self.injector
-        try:
-            now = self._now = float(raw["now"])
-            events = raw["events"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ProtocolError(f"the simulator sent a message that is not Batsim 4's: {error}") from None
+        raw = read_object(text)
         due, injector.events = injector.events, []
-        out = [event_to_json(event) for event in due]
+        out: list[Any] = [event_to_json(event) for event in due]
+        changed = bool(due)
+        try:
+            now, events = float(raw["now"]), list(raw["events"])
+        except _WRONG as error:
+            raise _not_batsims(error) from None
+        self._now = now
+        injector.advance(now)
         for event in events:
-            if event.get("type") not in _EVENTS:
-                out.append(event)
-                continue
-            (record,) = request_from_json({"now": now, "events": [event]}).events
-            seen = injector.incoming(now, record)
-            if seen is record:
-                out.append(event)
-            elif seen is not None:
-                out.append(_changed(event, seen))
-        out += [event_to_json(event) for event in injector.events]
-        injector.events = []
+            seen = self._seen(now, event)
+            if seen is not event:
+                changed = True
+            if seen is not None:
+                out.append(seen)
+        if injector.events:
+            changed = True
+            out += [event_to_json(event) for event in injector.events]
+            injector.events = []
+        if not changed:
+            return text
         if events and not out:
             return None
-        return {**raw, "events": out}
+        return orjson.dumps({**raw, "events": out})
 
-    def reply(self, raw: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _seen(self, now: float, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """One event as the other side shall see it: the same object if nothing is changed in it."""
+        try:
+            kind = event["type"]
+            if kind not in _EVENTS or (kind == "JOB_SUBMITTED" and self._passes_by(event["data"])):
+                return event
+            record = event_from_json(event)
+        except _WRONG as error:
+            raise _not_batsims(error) from None
+        self.over = self.over or kind == "SIMULATION_ENDS"
+        seen = self.injector.incoming(now, record)
+        if seen is record:
+            return event
+        return None if seen is None else _changed(event, seen)
+
+    def _passes_by(self, data: Mapping[str, Any]) -> bool:
+        """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read."""
+        profile = data.get("profile")
+        if profile is None or "job" not in data or not {"io", "io_reads", "io_writes"}.isdisjoint(profile):
+            return False
+        return self.injector.passes_by(data["job"]["id"])
+
+    def reply(self, text: bytes | None) -> bytes:
         """The decision process's answer (None: it was not asked) as the simulator shall get it."""
         injector = self.injector
-        out = [decision_to_json(decision) for decision in injector.alive(injector.decisions)]
+        out: list[Any] = [decision_to_json(decision) for decision in injector.alive(injector.decisions)]
         injector.decisions = []
+        changed = bool(out)
         now = self._now
-        if raw is not None:
-            now = float(raw["now"])
-            for event in raw["events"]:
-                record = _decision(event)
-                if record is None:
-                    out.append(event)
-                    continue
-                sent = injector.outgoing(record.timestamp, record)
-                if len(sent) == 1 and sent[0] is record:
+        raw: dict[str, Any] = {}
+        if text is not None:
+            try:
+                raw = orjson.loads(text)
+                now, events = float(raw["now"]), list(raw["events"])
+            except _WRONG as error:
+                raise _not_a_schedulers(text, error) from None
+            for event in events:
+                sent = self._sent(event)
+                if sent is None:
                     out.append(event)
                 else:
-                    out += [decision_to_json(decision) for decision in sent]
-        out += [decision_to_json(decision) for decision in injector.closing(now)]
-        return {**(raw or {}), "now": now, "events": out}
+                    changed = True
+                    out += sent
+        closing = injector.closing(now)
+        if text is not None and not changed and not closing:
+            return text
+        out += [decision_to_json(decision) for decision in closing]
+        return orjson.dumps({**raw, "now": now, "events": out}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def _sent(self, event: Mapping[str, Any]) -> list[Any] | None:
+        """What goes to the simulator for one decision; None: the decision as it is."""
+        try:
+            record = self._decision(event)
+        except (*_WRONG, InputError) as error:
+            raise _not_a_schedulers(event, error) from None
+        if record is None:
+            return None
+        sent = self.injector.outgoing(record.timestamp, record)
+        if len(sent) == 1:
+            [one] = sent
+            if one is record:
+                return None
+            if type(one) is m.ExecuteJob and one.io_job is not None and one.job_id == event["data"]["job_id"]:
+                more = {"additional_io_job": io_job_to_json(one.io_job)}
+                return [{**event, "data": {**event["data"], **more}}]
+        return [decision_to_json(decision) for decision in sent]
+
+    def _decision(self, raw: Mapping[str, Any]) -> m.Decision | None:
+        """A record of the decisions that concern an injector; None for the others."""
+        kind, timestamp, data = raw["type"], float(raw["timestamp"]), raw.get("data") or {}
+        if kind == "EXECUTE_JOB":
+            if not self.injector.concerns(data["job_id"]):
+                return None
+            io = data.get("additional_io_job")
+            mapping = data.get("mapping")
+            return m.ExecuteJob(
+                timestamp,
+                data["job_id"],
+                parse_resources(data["alloc"]),
+                None if mapping is None else {int(k): int(v) for k, v in mapping.items()},
+                data.get("storage_mapping"),
+                None if io is None else m.IoJob((), str(io.get("profile_name"))),
+            )
+        if kind == "KILL_JOB":
+            return m.KillJob(timestamp, list(data["job_ids"]))
+        if kind == "REJECT_JOB":
+            return m.RejectJob(timestamp, data["job_id"])
+        if kind == "CALL_ME_LATER":
+            return m.CallMeLater(timestamp, float(data["timestamp"]))
+        if kind == "NOTIFY":
+            return m.Notify(timestamp, str(data["type"]))
+        if kind in _REGISTERING:
+            raise BatfsError("the scheduler behind the proxy registers dynamic jobs; they are off for it")
+        return None
+
+
+def _not_batsims(error: Exception) -> ProtocolError:
+    what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
+    return ProtocolError(f"the simulator sent a message that is not Batsim 4's: {what}")
+
+
+def _not_a_schedulers(message: object, error: Exception) -> ProtocolError:
+    what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
+    return ProtocolError(f"the scheduler behind the proxy sent {message!r:.200}: {what}")
 
 
 def event_to_json(event: m.Event) -> dict[str, Any]:
@@ -122,83 +214,3 @@ def _changed(raw: Mapping[str, Any], seen: m.Event) -> dict[str, Any]:
         data["job_ids"] = list(seen.job_ids)
         data["job_progress"] = {k: v for k, v in data["job_progress"].items() if k in kept}
     return {**raw, "data": data}
-
-
-def _decision(raw: Mapping[str, Any]) -> m.Decision | None:
-    """A record of the decisions that concern an injector; None for the others."""
-    try:
-        kind, timestamp, data = raw["type"], float(raw["timestamp"]), raw.get("data") or {}
-        if kind == "EXECUTE_JOB":
-            io = data.get("additional_io_job")
-            mapping = data.get("mapping")
-            return m.ExecuteJob(
-                timestamp,
-                data["job_id"],
-                parse_resources(data["alloc"]),
-                None if mapping is None else {int(k): int(v) for k, v in mapping.items()},
-                data.get("storage_mapping"),
-                None if io is None else m.IoJob((), str(io.get("profile_name"))),
-            )
-        if kind == "KILL_JOB":
-            return m.KillJob(timestamp, list(data["job_ids"]))
-        if kind == "REJECT_JOB":
-            return m.RejectJob(timestamp, data["job_id"])
-        if kind == "CALL_ME_LATER":
-            return m.CallMeLater(timestamp, float(data["timestamp"]))
-        if kind == "NOTIFY":
-            return m.Notify(timestamp, str(data["type"]))
-        if kind in ("REGISTER_JOB", "REGISTER_PROFILE", "SUBMIT_JOB", "SUBMIT_PROFILE"):
-            raise BatfsError("the scheduler behind the proxy registers dynamic jobs; they are off for it")
-    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-        raise ProtocolError(f"the scheduler behind the proxy sent {raw!r:.200}: {error}") from None
-    return None
-
-
-class SchedulerLink:
-    """The proxy's side of the conversation with the decision process: a request socket that notices when
-    the other side is gone."""
-
-    def __init__(self, endpoint: str, *, patience: float = 10.0) -> None:
-        self.endpoint = endpoint
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._socket = self._context.socket(zmq.REQ)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.Event.DISCONNECTED | zmq.Event.CONNECTED | zmq.Event.HANDSHAKE_SUCCEEDED
-        )
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
-        self._patience = patience
-        self._connected = False
-        try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            raise InputError(f"{endpoint!r} is not an endpoint to connect to: {error}") from None
-
-    def ask(self, text: bytes) -> Any:
-        """Send a message and wait for the answer as long as the other side lives. SchedulerGoneError when it
-        never came within the patience (seconds), or went away."""
-        self._socket.send(text)
-        deadline = time.monotonic() + self._patience
-        while True:
-            timeout = None if self._connected else int(max(0.0, deadline - time.monotonic()) * 1000) + 1
-            ready = dict(self._poller.poll(timeout))
-            if self._socket in ready:
-                self._connected = True
-                return orjson.loads(self._socket.recv())
-            if self._monitor in ready:
-                event = recv_monitor_message(self._monitor)["event"]
-                if event in (zmq.Event.CONNECTED, zmq.Event.HANDSHAKE_SUCCEEDED):
-                    self._connected = True
-                elif self._connected:
-                    raise SchedulerGoneError(f"the scheduler at {self.endpoint} went away")
-            if not self._connected and time.monotonic() >= deadline:
-                raise SchedulerGoneError(f"no scheduler answers at {self.endpoint}")
-
-    def close(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(0)
-        self._context.term()

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from batfs import __version__
 from batfs.decision.options import add_scheduler_arguments, settings_from
@@ -122,13 +122,12 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         check_writable(Path(args.export).parent)
 
     # imported late: --help and wrong flags answer at once
-    import orjson
-
     from batfs.decision.injector import Injector
     from batfs.decision.link import ZmqLink
     from batfs.decision.provenance import write_provenance
-    from batfs.decision.proxy import RawProxy, SchedulerLink
+    from batfs.decision.proxy import RawProxy
     from batfs.decision.records import Recorder
+    from batfs.decision.scheduler_link import SchedulerLink
 
     def say(sentence: str) -> None:
         if not args.quiet:
@@ -146,13 +145,10 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         stack.callback(back.close)
         front.bind()
         try:
-            over = False
-            while not over:
-                message: dict[str, Any] = front.recv()
-                over = any(event.get("type") == "SIMULATION_ENDS" for event in message.get("events", ()))
-                asked = proxy.request(message)
-                answer = None if asked is None else back.ask(orjson.dumps(asked))
-                front.send(proxy.reply(answer))
+            while not proxy.over:
+                asked = proxy.request(front.recv_text())
+                answer = None if asked is None else back.ask(asked)
+                front.send_text(proxy.reply(answer))
         except BaseException as error:
             front.give_up(str(error) or type(error).__name__)
             raise

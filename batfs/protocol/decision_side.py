@@ -37,13 +37,14 @@ def decode_request(text: bytes | str) -> m.Request:
 def request_from_json(raw: Any) -> m.Request:
     """The same from a decoded JSON object."""
     try:
-        return m.Request(float(raw["now"]), [_event(event) for event in raw["events"]])
+        return m.Request(float(raw["now"]), [event_from_json(event) for event in raw["events"]])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ProtocolError(f"the simulator sent a message that is not Batsim 4's: {what}") from error
 
 
-def _event(raw: Mapping[str, Any]) -> m.Event:
+def event_from_json(raw: Mapping[str, Any]) -> m.Event:
+    """One event of a request; errors as Python raises them, but for ProtocolError."""
     kind = raw["type"]
     reader = _READERS.get(kind)
     if reader is None:
@@ -195,13 +196,17 @@ def _execute(decision: m.ExecuteJob) -> dict[str, Any]:
         data["mapping"] = {str(executor): place for executor, place in decision.mapping.items()}
     if decision.storage_mapping is not None:
         data["storage_mapping"] = dict(decision.storage_mapping)
-    io = decision.io_job
-    if io is not None:
-        additional: dict[str, Any] = {"alloc": format_resources(io.alloc), "profile_name": io.profile_name}
-        if io.profile is not None:
-            additional["profile"] = _any_profile(io.profile)
-        data["additional_io_job"] = additional
+    if decision.io_job is not None:
+        data["additional_io_job"] = io_job_to_json(decision.io_job)
     return data
+
+
+def io_job_to_json(io: m.IoJob) -> dict[str, Any]:
+    """The ``additional_io_job`` of EXECUTE_JOB."""
+    out: dict[str, Any] = {"alloc": format_resources(io.alloc), "profile_name": io.profile_name}
+    if io.profile is not None:
+        out["profile"] = _any_profile(io.profile)
+    return out
 
 
 def job_to_json(job: Job) -> dict[str, Any]:

@@ -358,7 +358,8 @@ class Injector:
         self._started[waiting.id] = started
         self.counts["with_io"] += 1
         for volume, plan in zip(waiting.volumes, booked.plans, strict=True):
-            self.files.started(IoRequest(waiting.id, booked.ids, volume, now, booked.end), plan, now)
+            if plan.file_system in self.files.attending:
+                self.files.started(IoRequest(waiting.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = decision.mapping is not None or decision.storage_mapping is not None
         if self._dynamic and (mapped or needs_script(waiting.profile, booked.plans)):
             return self._start_life(now, decision, started)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from batfs.files import writing
-from batfs.filesystems.interface import Grid, IoPlan, Move, Traffic
+from batfs.filesystems.interface import Even, Grid, IoPlan, Move, Traffic
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.storage.interface import StorageTable
@@ -183,9 +183,9 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
     if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs:
         return None
     storage = plan.placements[0].storage
-    for traffics, end in ((plan.reads, 0), (plan.writes, 1)):
+    for traffics in (plan.reads, plan.writes):
         for traffic in traffics:
-            if type(traffic) is not Grid or len(traffic[end]) != 1 or traffic[end][0] != storage:
+            if type(traffic) is not Even or len(traffic.storages) != 1 or traffic.storages[0] != storage:
                 return None
     reads = f"{storage}:{volume.reads}" if volume.reads else ""
     writes = f"{storage}:{volume.writes}" if volume.writes else ""
@@ -196,12 +196,16 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
 def by_storage(traffics: Sequence[Traffic], end: int, whole: int) -> dict[int, int]:
     """Bytes by their storage: the source of reads (end 0), the destination of writes (end 1). ``whole``:
     their sum, which a plan gets right by contract."""
-    if len(traffics) == 1 and isinstance(traffics[0], Grid):  # the common cases, quickly
-        grid = traffics[0]
-        if len(grid[end]) == 1:
-            return {grid[end][0]: whole} if whole else {}
-        sums = grid.sizes.sum(axis=1 - end).tolist()
-        return {i: size for i, size in zip(grid[end], sums, strict=True) if size}
+    if len(traffics) == 1:  # the common cases, quickly
+        [traffic] = traffics
+        if isinstance(traffic, Even) and traffic.reading == (end == 0):
+            return {i: size for i, size in zip(traffic.storages, traffic.amounts, strict=True) if size}
+        if isinstance(traffic, Grid):
+            ids = traffic.destinations if end else traffic.sources
+            if len(ids) == 1:
+                return {ids[0]: whole} if whole else {}
+            sums = traffic.sizes.sum(axis=1 - end).tolist()
+            return {i: size for i, size in zip(ids, sums, strict=True) if size}
     return by_source(traffics) if end == 0 else by_destination(traffics)
 
 
@@ -220,7 +224,7 @@ def _pairs(sizes: Mapping[int, int]) -> str:
 
 def field(text: Any) -> str:
     """One CSV field (RFC 4180)."""
-    word = str(text)
+    word = text if type(text) is str else str(text)
     if "," in word or '"' in word or "\n" in word:
         return '"' + word.replace('"', '""') + '"'
     return word

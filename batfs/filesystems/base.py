@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.interface import (
+    Even,
     FileSystemModel,
-    Grid,
     Hold,
     IntArray,
     IoPlan,
@@ -24,7 +24,7 @@ from batfs.filesystems.interface import (
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.traffic import split_evenly, split_rows
+from batfs.filesystems.traffic import turns
 from batfs.plugins import Registry, parse_spec
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 
@@ -82,6 +82,13 @@ class Model(ABC):
     def own_nodes(self) -> Sequence[int]:
         return ()
 
+    @property
+    def attends(self) -> bool:
+        """Whether ``started``, ``ended`` or ``released`` mean anything to this model; if not, they may not be
+        called."""
+        kind = type(self)
+        return any(getattr(kind, n) is not getattr(Model, n) for n in ("started", "ended", "released"))
+
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:  # noqa: B027
         """Nothing to remember."""
 
@@ -137,6 +144,12 @@ class Model(ABC):
         they share."""
         candidates = self.everywhere if among is None else among
         near = self.near(request)
+        if len(sizes) == 1 and len(candidates):  # the common case, quickly
+            space = SpaceRequest(sizes[0], request.start, request.end, request.job_id, near, candidates)
+            shares = self.policy.choose(view, space, rng)
+            if shares is None:
+                return self.hold(sizes, request, view, candidates, reason)
+            return [tuple([(self.storage_at[share.index], share.size) for share in shares])]
         chosen: list[tuple[tuple[int, int], ...]] = []
         left = candidates
         seen = view
@@ -158,10 +171,9 @@ class Model(ABC):
                 left = left[left != share.index]
         return chosen
 
-    def near(self, request: IoRequest) -> list[str]:
+    def near(self, request: IoRequest) -> Sequence[str]:
         """Names of the hosts that will use the space: compute nodes, or the buffers of a tier in front."""
-        names = self.node_names
-        return [names[node] for node in request.nodes if node in names]
+        return NodeNames(request.nodes, self.node_names)
 
     def hold(
         self,
@@ -188,18 +200,46 @@ class Model(ABC):
         return Hold(reason, tuple(sorted(s for s, _ in short)), sum(missing for _, missing in short), never)
 
 
-def read_grid(storages: Sequence[int], nodes: Sequence[int], sizes: Sequence[int] | IntArray) -> Grid:
+class NodeNames(Sequence[str]):
+    """The names of those of ``nodes`` that have one, made when somebody looks: few policies do."""
+
+    __slots__ = ("_all", "_made", "_nodes")
+
+    def __init__(self, nodes: Sequence[int], names: Mapping[int, str]) -> None:
+        self._nodes = nodes
+        self._all = names
+        self._made: tuple[str, ...] | None = None
+
+    def _names(self) -> tuple[str, ...]:
+        if self._made is None:
+            names = self._all
+            self._made = tuple([names[node] for node in self._nodes if node in names])
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        return self._names()[place]
+
+
+def read_grid(storages: Sequence[int], nodes: Sequence[int], sizes: Sequence[int] | IntArray) -> Even:
     """``sizes[i]`` bytes from storage i to all the nodes together, evenly. Ids ascending."""
-    if len(storages) == 1:
-        return Grid(storages, nodes, split_evenly(int(sizes[0]), len(nodes))[None, :])
-    return Grid(storages, nodes, split_rows(sizes, len(nodes)))
+    amounts = [int(size) for size in sizes]
+    return Even(storages, nodes, amounts, reading=True, starts=turns(amounts, len(nodes)))
 
 
-def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[int] | IntArray) -> Grid:
+def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[int] | IntArray) -> Even:
     """``sizes[i]`` bytes from all the nodes together to storage i, evenly. Ids ascending."""
-    if len(storages) == 1:
-        return Grid(nodes, storages, split_evenly(int(sizes[0]), len(nodes))[:, None])
-    return Grid(nodes, storages, split_rows(sizes, len(nodes)).T)
+    amounts = [int(size) for size in sizes]
+    return Even(storages, nodes, amounts, reading=False, starts=turns(amounts, len(nodes)))
 
 
 def make_model(spec: str, setup: Setup) -> FileSystemModel:

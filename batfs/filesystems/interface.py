@@ -103,7 +103,56 @@ class Pairs(NamedTuple):
     sizes: IntArray
 
 
-Traffic: TypeAlias = Grid | Pairs
+class Even:
+    """Each of a few storages exchanges bytes with every node, evenly: what most jobs do.
+
+    ``amounts[k]`` whole bytes between ``storages[k]`` and all the ``nodes`` together (both ascending and
+    distinct ids), split as :func:`batfs.filesystems.traffic.split_evenly` does, the remainder starting at the
+    node ``starts[k]`` and going on with the first after the last. ``reading``: from the storages to the
+    nodes. ``sources``, ``destinations`` and ``sizes`` are those of a :class:`Grid`; the matrix is made when
+    it is asked for.
+    """
+
+    __slots__ = ("amounts", "nodes", "reading", "starts", "storages")
+
+    def __init__(
+        self,
+        storages: Sequence[int],
+        nodes: Sequence[int],
+        amounts: Sequence[int],
+        *,
+        reading: bool,
+        starts: Sequence[int] | None = None,
+    ) -> None:
+        self.storages = storages
+        self.nodes = nodes
+        self.amounts = amounts
+        self.reading = reading
+        self.starts = (0,) * len(storages) if starts is None else starts
+
+    @property
+    def sources(self) -> Sequence[int]:
+        return self.storages if self.reading else self.nodes
+
+    @property
+    def destinations(self) -> Sequence[int]:
+        return self.nodes if self.reading else self.storages
+
+    @property
+    def sizes(self) -> IntArray:
+        """int64[len(sources), len(destinations)]."""
+        n = len(self.nodes)
+        out = np.empty((len(self.storages), n), dtype=np.int64)
+        for row, amount, start in zip(out, self.amounts, self.starts, strict=True):
+            base, rest = divmod(amount, n)
+            row[:] = base
+            if rest:
+                row[start : start + rest] += 1
+                row[: max(0, start + rest - n)] += 1
+        return out if self.reading else out.T
+
+
+Traffic: TypeAlias = Grid | Pairs | Even
 
 
 class Transfer(NamedTuple):

@@ -8,39 +8,42 @@ from collections.abc import Sequence
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing, read_grid, write_grid
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing
 from batfs.filesystems.efficiency import Efficiency
 from batfs.filesystems.interface import (
+    Even,
     Grid,
     Hold,
     IntArray,
     IoPlan,
     IoRequest,
     Outcome,
+    Pairs,
     Placement,
     Setup,
     Traffic,
     Volume,
 )
 from batfs.filesystems.services import GatewayChoice, Gateways, MetadataServers, service_nodes
-from batfs.filesystems.traffic import split_by, split_evenly, split_rows
+from batfs.filesystems.traffic import split_by, split_evenly, split_rows, turns
 from batfs.plugins import Size
 from batfs.storage.interface import StorageView
 
 
-def stripe_layout(size: int, stripe_size: int, count: int) -> IntArray:
-    """int64[count]: bytes of a file of ``size`` bytes on each of the ``count`` targets it is striped over.
+def stripe_layout(size: int, stripe_size: int, count: int) -> list[int]:
+    """Bytes of a file of ``size`` bytes on each of the ``count`` targets it is striped over.
 
     Stripe i lies on target i mod count (Lustre manual, "File layout (striping)"): target t gets the full
     rounds, and of the last, partial round what reaches it.
     """
     rounds, rest = divmod(size, stripe_size * count)
-    out = np.full(count, rounds * stripe_size, dtype=np.int64)
-    if rest:
-        full, partial = divmod(rest, stripe_size)
-        out[:full] += stripe_size
-        if partial:
-            out[full] += partial
+    whole = rounds * stripe_size
+    if not rest:
+        return [whole] * count
+    full, partial = divmod(rest, stripe_size)
+    out = [whole + stripe_size] * full + [whole] * (count - full)
+    if partial:
+        out[full] += partial
     return out
 
 
@@ -90,27 +93,13 @@ class ParallelFileSystem(Model):
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         volume, nodes = request.volume, request.nodes
-        reads: list[Traffic] = []
-        writes: list[Traffic] = []
-        if len(self.storages) == 1:
-            held = self._only_storage(request, view)
-            if isinstance(held, Hold):
-                return held
-            ids: tuple[int, ...] = (self.storages[0].id,)
-            if volume.reads:
-                reads.append(read_grid(ids, nodes, (volume.reads,)))
-            if volume.writes:
-                writes.append(write_grid(nodes, ids, (volume.writes,)))
-        else:
-            striped = self._striped(request, view, rng)
-            if isinstance(striped, Hold):
-                return striped
-            held, ids, read_sizes, write_sizes = striped
-            if volume.reads:
-                reads.append(Grid(ids, nodes, read_sizes.T))
-            if volume.writes:
-                writes.append(Grid(nodes, ids, write_sizes))
-        plan = IoPlan(self.name, held, reads, writes, timing=self.timing_of(request))
+        split = self._split(request, view, rng)
+        if isinstance(split, Hold):
+            return split
+        held, reads, writes = split
+        plan = IoPlan(self.name, held, reads, writes)
+        if self.timing != "overlap" or volume.options:
+            plan.timing = self.timing_of(request)
         if self.efficiency is not None:
             self._add_overhead(plan, view, self.efficiency)
         if self.gateways is not None:
@@ -119,30 +108,87 @@ class ParallelFileSystem(Model):
             plan.flops = self.metadata.flops(volume, len(nodes))
         return plan
 
+    @property
+    def attends(self) -> bool:
+        """Only gateways remember anything of jobs."""
+        return self.gateways is not None
+
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
         if self.gateways is not None:
             self.gateways.started()
 
     # ---- which bytes on which targets ---------------------------------------------------------------------
 
-    def _only_storage(self, request: IoRequest, view: StorageView) -> tuple[Placement, ...] | Hold:
-        """The one storage there is, without asking the policy."""
-        need = self.held_bytes(request.volume.reads, request.volume.writes)
-        if need > view.free(request.start, request.end)[self.setup.positions[0]]:
-            return self.hold([need], request, view)
-        return (Placement(self.storages[0].id, need),) if need else ()
-
-    def _striped(
+    def _split(
         self, request: IoRequest, view: StorageView, rng: random.Random
-    ) -> tuple[tuple[Placement, ...], tuple[int, ...], IntArray, IntArray] | Hold:
-        """(placements, target ids ascending, bytes read and written int64[n, targets])."""
-        volume = request.volume
-        reads, writes = self.layout(volume, len(request.nodes))
-        by_target = zip(reads.sum(axis=0).tolist(), writes.sum(axis=0).tolist(), strict=True)
-        needs = [self.held_bytes(r, w) for r, w in by_target]
-        chosen = self.choose(needs, request, view, rng)
-        if isinstance(chosen, Hold):
-            return chosen
+    ) -> tuple[tuple[Placement, ...], Sequence[Traffic], Sequence[Traffic]] | Hold:
+        """(placements, reads, writes) of the job's own bytes."""
+        volume, nodes = request.volume, request.nodes
+        reads, writes = volume.reads, volume.writes
+        n, m = len(nodes), len(self.storages)
+        if volume.pattern != "shared" and m > 1:
+            return self._chosen(request, self.layout(volume, n), view, rng)
+        ids: Sequence[int]
+        read: Sequence[int]
+        written: Sequence[int]
+        starts: dict[bool, Sequence[int]] = {}
+        if m == 1 or volume.files * self.stripe_count == 1:  # everything on one target
+            need = self.held_bytes(reads, writes)
+            if m > 1:
+                one = self.choose((need,), request, view, rng)
+                if isinstance(one, Hold):
+                    return one
+                if len(one[0]) > 1:
+                    return self._shared_out(request, self.layout(volume, n), one)
+                [[(target, _)]] = one
+            elif need > view.free(request.start, request.end)[self.setup.positions[0]]:
+                return self.hold([need], request, view)
+            else:  # the one storage there is, without asking the policy
+                target = self.storages[0].id
+            held: tuple[Placement, ...] = (Placement(target, need),) if need else ()
+            ids = (target,)
+            read, written = (reads,), (writes,)
+        else:
+            count = min(volume.files * self.stripe_count, m)
+            sets = max(1, count // self.stripe_count)
+            columns = [self._shared(size, sets, count) for size in (reads, writes)]
+            needs = [self.held_bytes(r, w) for r, w in zip(*columns, strict=True)]
+            chosen = self.choose(needs, request, view, rng)
+            if isinstance(chosen, Hold):
+                return chosen
+            if any(len(shares) > 1 for shares in chosen):
+                return self._shared_out(request, self.layout(volume, n), chosen)
+            placed = sorted([(shares[0][0], k) for k, shares in enumerate(chosen)])
+            ids = [target for target, _ in placed]
+            if len(set(ids)) < len(ids):
+                return self._shared_out(request, self.layout(volume, n), chosen)
+            order = [k for _, k in placed]
+            held = tuple([Placement(target, needs[k]) for target, k in placed if needs[k]])
+            read, written = ([column[k] for k in order] for column in columns)
+            for reading, column in zip((True, False), columns, strict=True):
+                turn = turns(column, n)
+                starts[reading] = [turn[k] for k in order]
+        return (
+            held,
+            [Even(ids, nodes, read, reading=True, starts=starts.get(True))] if reads else (),
+            [Even(ids, nodes, written, reading=False, starts=starts.get(False))] if writes else (),
+        )
+
+    def _chosen(
+        self, request: IoRequest, layout: tuple[IntArray, IntArray], view: StorageView, rng: random.Random
+    ) -> tuple[tuple[Placement, ...], Sequence[Traffic], Sequence[Traffic]] | Hold:
+        by_target = zip(*(matrix.sum(axis=0).tolist() for matrix in layout), strict=True)
+        chosen = self.choose([self.held_bytes(r, w) for r, w in by_target], request, view, rng)
+        return chosen if isinstance(chosen, Hold) else self._shared_out(request, layout, chosen)
+
+    def _shared_out(
+        self,
+        request: IoRequest,
+        layout: tuple[IntArray, IntArray],
+        chosen: Sequence[Sequence[tuple[int, int]]],
+    ) -> tuple[tuple[Placement, ...], Sequence[Traffic], Sequence[Traffic]]:
+        """Any layout (bytes read and written int64[n, targets]) on the storages chosen for its targets."""
+        reads, writes = layout
         held = tuple(Placement(s, size) for s, size in sorted(share for c in chosen for share in c) if size)
         if any(len(shares) > 1 for shares in chosen):
             # a policy that splits by itself: each column follows its shares
@@ -164,7 +210,12 @@ class ParallelFileSystem(Model):
             first = [k for k, target in enumerate(ids) if not k or ids[k - 1] != target]
             reads, writes = (np.add.reduceat(matrix, first, axis=1) for matrix in (reads, writes))
             ids = tuple(ids[k] for k in first)
-        return held, ids, reads, writes
+        volume, nodes = request.volume, request.nodes
+        return (
+            held,
+            [Grid(ids, nodes, reads.T)] if volume.reads else (),
+            [Grid(nodes, ids, writes)] if volume.writes else (),
+        )
 
     def layout(self, volume: Volume, n: int) -> tuple[IntArray, IntArray]:
         """Bytes read and written int64[n, targets] by each node on each target used, not yet named.
@@ -185,15 +236,16 @@ class ParallelFileSystem(Model):
         count = min(each * n, m)
         return self._per_node(volume.reads, n, each, count), self._per_node(volume.writes, n, each, count)
 
-    def _shared(self, size: int, sets: int, count: int) -> IntArray:
-        """int64[count]: ``size`` bytes in ``sets`` sets of stripes over ``count`` targets."""
-        bounds = [count * s // sets for s in range(sets + 1)]
-        return np.concatenate(
-            [
-                stripe_layout(part, self.stripe_size, bounds[s + 1] - bounds[s])
-                for s, part in enumerate(split_evenly(size, sets).tolist())
-            ]
-        )
+    def _shared(self, size: int, sets: int, count: int) -> list[int]:
+        """``size`` bytes in ``sets`` sets of stripes over ``count`` targets: bytes of each."""
+        if sets == 1:
+            return stripe_layout(size, self.stripe_size, count)
+        out: list[int] = []
+        base, rest = divmod(size, sets)
+        for s in range(sets):
+            width = count * (s + 1) // sets - count * s // sets
+            out += stripe_layout(base + (s < rest), self.stripe_size, width)
+        return out
 
     def _per_node(self, size: int, n: int, each: int, count: int) -> IntArray:
         out = np.zeros((n, count), dtype=np.int64)
@@ -210,11 +262,11 @@ class ParallelFileSystem(Model):
         extra: list[Traffic] = []
         for reading, traffics in ((True, plan.reads), (False, plan.writes)):
             for grid in traffics:
-                assert isinstance(grid, Grid)
+                assert not isinstance(grid, Pairs)
                 ids = grid.sources if reading else grid.destinations
-                sizes = grid.sizes.T if reading else grid.sizes
+                matrix = grid.sizes.T if reading else grid.sizes
                 active = view.transfers[[self.position[s] for s in ids]]
-                overhead = efficiency.overhead(sizes, (sizes > 0).sum(axis=0) + active)
+                overhead = efficiency.overhead(matrix, (matrix > 0).sum(axis=0) + active)
                 if all(self._server[s] is not None for s in ids):
                     for k, s in enumerate(ids):
                         server = self._server[s]
@@ -222,7 +274,8 @@ class ParallelFileSystem(Model):
                         ends = ((s,), (server,)) if reading else ((server,), (s,))
                         extra.append(Grid(*ends, overhead[:, k].sum(keepdims=True)[None, :]))
                 else:
-                    extra.append(grid._replace(sizes=overhead.T if reading else overhead))
+                    sizes = overhead.T if reading else overhead
+                    extra.append(Grid(grid.sources, grid.destinations, sizes))
         plan.internal = (*plan.internal, *extra)
 
     def _forward(self, plan: IoPlan, request: IoRequest, rng: random.Random, gateways: Gateways) -> None:
@@ -231,7 +284,7 @@ class ParallelFileSystem(Model):
         inner: list[Traffic] = []
         for reading, traffics in ((True, plan.reads), (False, plan.writes)):
             for grid in traffics:
-                assert isinstance(grid, Grid)
+                assert not isinstance(grid, Pairs)
                 far, near = gateways.redirect(grid, picked, reading=reading)
                 outer[reading].append(far)
                 inner.append(near)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from batfs.filesystems.interface import Grid, IntArray, IoPlan, Traffic
+from batfs.filesystems.interface import Even, Grid, IntArray, IoPlan, Pairs, Traffic
 from batfs.filesystems.traffic import pairs
 from batfs.workload.model import FloatArray, IoProfile
 
@@ -33,6 +33,10 @@ def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -
     Moves (staging, drains) and the parts of a plan with phases are not in it: see ``lifecycle``.
     """
     every = (plans,) if isinstance(plans, IoPlan) else tuple(plans)
+    if len(every) == 1:
+        [plan] = every
+        if not plan.internal and not plan.flops:
+            return merge([*plan.reads, *plan.writes])
     traffics: list[Traffic] = []
     flops: dict[int, float] = {}
     for plan in every:
@@ -47,19 +51,79 @@ def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -
 def merge(traffics: Sequence[Traffic], flops: Mapping[int, float] | None = None) -> IoProfile | None:
     """An I/O profile of this traffic and this work; None when there is none."""
     if not flops and traffics:
+        even = _even(traffics) if len(traffics) <= 2 else None
+        if even is not None:
+            return even
         quick = (_two_sided(traffics) if len(traffics) <= 2 else None) or _grids(traffics)
         if quick is not None:
             return quick
     return _general(traffics, flops or {})
 
 
+def _even(traffics: Sequence[Traffic]) -> IoProfile | None:
+    """Every node and the same few storages, evenly, to, fro or both; None if it isn't that."""
+    first = traffics[0]
+    if type(first) is not Even:
+        return None
+    reads, writes = (first, None) if first.reading else (None, first)
+    nodes, storages = first.nodes, first.storages
+    if len(traffics) == 2:
+        second = traffics[1]
+        if type(second) is not Even or second.reading == first.reading:
+            return None
+        if second.nodes is not nodes or tuple(second.storages) != tuple(storages):
+            return None
+        reads, writes = (first, second) if first.reading else (second, first)
+    n, m = len(nodes), len(storages)
+    if not n or not m or nodes[-1] >= storages[0]:
+        return None
+    half = n * m
+    volumes = np.empty(half * len(traffics))
+    if writes is not None and not _fill(volumes, 0, 1, m, writes, n):
+        return None
+    if reads is not None and not _fill(volumes, len(volumes) - half, n, 1, reads, n):
+        return None
+    make = _pattern if half <= _KEPT else _pattern.__wrapped__
+    sources, destinations = make(n, m, writes is not None, reads is not None)
+    low = nodes[0]
+    if nodes[-1] - low == n - 1:
+        ids = np.arange(low, low + n + m)
+    else:
+        ids = np.empty(n + m, dtype=np.int64)
+        ids[:n] = nodes
+    if m == 1:
+        ids[n] = storages[0]
+    else:
+        ids[n:] = storages
+    return IoProfile(ids, sources, destinations, volumes)
+
+
+def _fill(volumes: FloatArray, at: int, along: int, step: int, even: Even, n: int) -> bool:
+    """Bytes of each pair, from ``at`` on: storages ``along`` places from each other, nodes ``step``. False if
+    some pair has none, or more than a float counts."""
+    for amount, start in zip(even.amounts, even.starts, strict=True):
+        base, rest = divmod(amount, n)
+        if not 0 < base < 1 << 52:
+            return False
+        row = volumes[at : at + n * step : step]
+        row[:] = base
+        if rest:
+            end = start + rest
+            row[start:end] = base + 1
+            if end > n:
+                row[: end - n] = base + 1
+        at += along
+    return True
+
+
 def _two_sided(traffics: Sequence[Traffic]) -> IoProfile | None:
     """Nodes -> storages, storages -> nodes or both, on the same ids, nodes first; None if it isn't that."""
     if not traffics:
         return None
-    reads = writes = None
+    reads: Grid | Even | None = None
+    writes: Grid | Even | None = None
     for traffic in traffics:
-        if not isinstance(traffic, Grid) or not len(traffic.sources) or not len(traffic.destinations):
+        if isinstance(traffic, Pairs) or not len(traffic.sources) or not len(traffic.destinations):
             return None
         if traffic.sources[-1] < traffic.destinations[0]:
             if writes is not None:
@@ -153,7 +217,11 @@ def _one_after_the_other(traffics: Sequence[Traffic]) -> tuple[IntArray, IntArra
 
 def _grids(traffics: Sequence[Traffic]) -> IoProfile | None:
     """Grids that share no source, put together row by row: what spares sorting. None if it isn't that."""
-    grids = [traffic for traffic in traffics if isinstance(traffic, Grid) and traffic.sizes.size]
+    grids = [
+        Grid(traffic.sources, traffic.destinations, traffic.sizes)
+        for traffic in traffics
+        if not isinstance(traffic, Pairs) and len(traffic.sources) and len(traffic.destinations)
+    ]
     if not grids or len(grids) < len(traffics):
         return None
     rows = np.concatenate([np.asarray(grid.sources, dtype=np.int64) for grid in grids])

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.interface import Grid, IntArray, Pairs, Setup, Traffic, Volume
+from batfs.filesystems.interface import Even, Grid, IntArray, Pairs, Setup, Traffic, Volume
 
 GatewayChoice: TypeAlias = Literal["round_robin", "random", "nearest"]
 
@@ -83,7 +83,9 @@ class Gateways:
         at = platform.host_index[self._names[gateway]]
         return sum(float(platform.route(platform.host_index[self._names[n]], at).latency) for n in nodes)
 
-    def redirect(self, grid: Grid, gateways: Sequence[int], *, reading: bool) -> tuple[Traffic, Traffic]:
+    def redirect(
+        self, grid: Grid | Even, gateways: Sequence[int], *, reading: bool
+    ) -> tuple[Traffic, Traffic]:
         """A grid between nodes and storages as (storages and gateways, gateways and nodes)."""
         nodes = grid.destinations if reading else grid.sources
         sizes: IntArray = grid.sizes.T if reading else grid.sizes  # [node, storage]

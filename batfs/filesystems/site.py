@@ -16,7 +16,7 @@ from typing import Any
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems import models as _registered  # noqa: F401  (fills the registry)
-from batfs.filesystems.base import make_model
+from batfs.filesystems.base import Model, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -58,6 +58,14 @@ class FileSystems:
         self.default_reads, self.default_writes = defaults
         self.dynamic_jobs = dynamic_jobs
         self._owner: dict[int, tuple[Move, str]] = {}
+        #: Names of those whose ``started`` and ``ended`` mean something.
+        self.attending = frozenset(n for n, model in self.models.items() if getattr(model, "attends", True))
+        self._attending = [self.models[n] for n in self.models if n in self.attending]
+        self._keeping = [
+            model
+            for model in self.models.values()
+            if getattr(type(model), "released", None) is not Model.released
+        ]
         self.own_nodes: tuple[int, ...] = tuple(
             sorted({node for model in self.models.values() for node in model.own_nodes()})
         )
@@ -76,6 +84,14 @@ class FileSystems:
         InputError (place: the job) for an unknown file system, bytes on a machine without storages, options
         that are wrong, or checkpoints of a computation that can't be cut into parts.
         """
+        extra = profile.extra
+        if not extra:
+            return ()
+        if "io" not in extra and self.default_reads == self.default_writes and self.models:
+            # two whole numbers for one file system, the common case, quickly
+            reads, writes = extra.get("io_reads", 0), extra.get("io_writes", 0)
+            if type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0:
+                return (Volume(self.default_reads, reads, writes),) if reads or writes else ()
         requested = requested_io(profile, f"job {job_id}: profile")
         if not requested:
             return ()
@@ -90,7 +106,7 @@ class FileSystems:
             else:
                 name = self.default_reads if named is None else named
                 found.append(self._volume(job_id, name, part.reads, part.writes, part))
-        if not cuttable(profile) and any("checkpoints" in volume.options for volume in found):
+        if any("checkpoints" in volume.options for volume in found) and not cuttable(profile):
             kind = type(profile).__name__.lower()
             raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job_id}")
         return tuple(found)
@@ -162,7 +178,7 @@ class FileSystems:
 
     def ended(self, job_id: str, success: bool, now: float) -> None:
         """The job's last activity is over, or it was killed."""
-        for model in self.models.values():
+        for model in self._attending:
             model.ended(job_id, success, now)
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> list[Move]:
@@ -193,7 +209,7 @@ class FileSystems:
 
     def released(self) -> list[str]:
         """Keys of kept placements whose bytes go now; each is named once."""
-        return [key for model in self.models.values() for key in model.released()]
+        return [key for model in self._keeping for key in model.released()]
 
 
 def make_filesystems(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from batfs.filesystems.interface import Grid, IntArray, Pairs, Traffic, Transfer
+from batfs.filesystems.interface import Even, IntArray, Pairs, Traffic, Transfer
 
 
 def split_evenly(size: int, parts: int) -> IntArray:
@@ -75,6 +75,17 @@ def pairs(traffic: Traffic) -> Pairs:
     )
 
 
+def turns(amounts: Sequence[int], parts: int) -> list[int]:
+    """Where the remainder of each amount begins when all are split evenly over the same ``parts``: where the
+    last one stopped, as in :func:`split_rows` with ``turn``."""
+    out: list[int] = []
+    at = 0
+    for amount in amounts:
+        out.append(at)
+        at = (at + amount % parts) % parts
+    return out
+
+
 def joined(traffics: Sequence[Traffic]) -> Traffic:
     """All of it as one."""
     if len(traffics) == 1:
@@ -89,6 +100,8 @@ def joined(traffics: Sequence[Traffic]) -> Traffic:
 
 def size(traffic: Traffic) -> int:
     """Its bytes."""
+    if isinstance(traffic, Even):
+        return sum(traffic.amounts)
     return int(traffic.sizes.sum())
 
 
@@ -110,8 +123,11 @@ def by_destination(traffics: Iterable[Traffic]) -> dict[int, int]:
 def _sums(traffics: Iterable[Traffic], end: int) -> dict[int, int]:
     found: dict[int, int] = {}
     for traffic in traffics:
-        if isinstance(traffic, Grid):
-            ids: Iterable[int] = traffic[end]
+        ids: Iterable[int]
+        if isinstance(traffic, Even) and traffic.reading == (end == 0):
+            ids, sums = traffic.storages, traffic.amounts
+        elif not isinstance(traffic, Pairs):
+            ids = traffic.destinations if end else traffic.sources
             sums = traffic.sizes.sum(axis=1 - end).tolist()
         else:
             unique, where = np.unique(traffic[end], return_inverse=True)

@@ -78,6 +78,7 @@ class Scheduler:
         self._settings = settings
         self.make_files = make_files
         self._observer = observer or Observer()
+        self._observed = observer is not None
         self._say = say or (lambda sentence: None)
         self.config: Configuration = self._settings.configuration()
         self.now = 0.0
@@ -133,8 +134,10 @@ class Scheduler:
             changes = machine.changes()
             if changes:
                 self._observer.storages_changed(now, changes)
-        if any(type(decision) is m.KillJob for decision in out):
-            out = self._out = self._only_alive(out)
+        for decision in out:
+            if type(decision) is m.KillJob:
+                out = self._out = self._only_alive(out)
+                break
         if self._registering:
             over = self._no_more_jobs and not self.running and not len(self.queue)
             if self._dynamic and not over and freed:
@@ -259,10 +262,13 @@ class Scheduler:
         machine.end(lines)
         waiting = job.booked.job
         if waiting.volumes:
-            self.files.ended(job.id, success, self.now)
-            for key in self.files.released():
-                machine.drop(key)
-            self._record(job)
+            files = self.files
+            if files.attending:
+                files.ended(job.id, success, self.now)
+                for key in files.released():
+                    machine.drop(key)
+            if self._observed:
+                self._record(job)
         job.state = JobState.DONE
         self.counts["done"] += 1
         self._freed = self._dirty = True
@@ -370,8 +376,10 @@ class Scheduler:
         self.running[job.id] = running
         self.counts["started"] += 1
         now, files = self.now, self.files
+        attending = files.attending
         for volume, plan in zip(job.volumes, booked.plans, strict=True):
-            files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+            if plan.file_system in attending:
+                files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
         if self._dynamic and booked.plans and needs_script(job.profile, booked.plans):
             running.life = self._lives.begin(booked)
             self._out += running.life.begin(self.now)
@@ -429,7 +437,8 @@ class Scheduler:
 
     def _record(self, job: Running) -> None:
         waiting = job.booked.job
-        nodes = format_ascending(job.booked.ids)
+        assert self.machine is not None
+        nodes = self.machine.order.text(job.booked.nodes)
         self._observer.job_over(
             JobRecord(
                 job=waiting.job,
@@ -451,10 +460,12 @@ class Scheduler:
             return format_ascending(job.life.resources)
         if job.io is None:
             return ""
-        ids, count = job.io_ids, len(job.booked.ids)
+        ids, own = job.io_ids, job.booked.ids
+        count = len(own)
         # usually all its nodes and then storages, which come after every node: the text is there already
-        if len(ids) > count and tuple(ids[:count]) == job.booked.ids and ids[count] > ids[count - 1] + 1:
-            return f"{nodes} {format_ascending(ids[count:])}"
+        if len(ids) > count and ids[count] > ids[count - 1] + 1 and tuple(ids[:count]) == own:
+            rest = ids[count:]
+            return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
         return format_ascending(ids)
 
     def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:

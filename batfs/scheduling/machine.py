@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -33,6 +33,9 @@ class FileSystems(Protocol):
 
     @property
     def own_nodes(self) -> Sequence[int]: ...
+
+    @property
+    def attending(self) -> Collection[str]: ...
 
     def volumes(self, job_id: str, profile: Profile) -> tuple[Volume, ...]: ...
 
@@ -79,6 +82,8 @@ class Held(NamedTuple):
 
 NOTHING_HELD = Held()
 
+_PATTERNS = 512  # of transfers, whose counts are kept
+
 
 @dataclass(slots=True, eq=False)
 class Booked(JobPlacement):
@@ -117,6 +122,7 @@ class Machine:
         self.view = SystemView(self.ledger, transfers=self.transfers)
         self._used = [0] * len(storages)
         self._changed: set[int] = set()
+        self._counted: dict[int, tuple[IntArray, IntArray, list[int]]] = {}
         self.kept: dict[str, Reservation] = {}
 
     # ---- nodes --------------------------------------------------------------------------------------------
@@ -160,6 +166,15 @@ class Machine:
 
         Those with a key are kept until :meth:`drop` (a data set that outlives the job).
         """
+        if len(placements) == 1 and not placements[0].key:  # the common case, quickly
+            [(storage, size, _)] = placements
+            if not size:
+                return NOTHING_HELD
+            try:
+                share = Share(self.position[storage], size)
+                return Held((self.ledger.reserve((share,), start=start, end=end, key=job_id),))
+            except NoRoomError as error:
+                return self._no_room(placements, error)
         own: list[Share] = []
         keyed: dict[str, list[Share]] = {}
         position = self.position
@@ -181,10 +196,13 @@ class Machine:
         except NoRoomError as error:
             # a model that promised room which isn't there (a plugin that doesn't look at the view)
             self.release(Held(lines, kept))
-            wanted = sum(p.size for p in placements if position[p.storage] == error.index)
-            never = wanted > self.ledger.storages[error.index].capacity
-            return Hold("StorageCapacity", (self.storage_ids[error.index],), error.missing, never)
+            return self._no_room(placements, error)
         return Held(lines, kept)
+
+    def _no_room(self, placements: Sequence[Placement], error: NoRoomError) -> Hold:
+        wanted = sum(p.size for p in placements if self.position[p.storage] == error.index)
+        never = wanted > self.ledger.storages[error.index].capacity
+        return Hold("StorageCapacity", (self.storage_ids[error.index],), error.missing, never)
 
     def release(self, held: Held) -> None:
         """Give back a trial, kept bytes too."""
@@ -229,10 +247,8 @@ class Machine:
         """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
         if ids[-1] in self.position and (len(ids) < 2 or ids[-2] not in self.position):
             return ((self.position[ids[-1]], len(profile.sources)),)  # one storage: everything is its
-        ends = np.bincount(profile.sources, minlength=len(profile.ids))
-        ends += np.bincount(profile.destinations, minlength=len(profile.ids))
+        counts = self._ends(profile)
         position = self.position
-        counts = ends.tolist()
         # storages have the highest ids
         found: list[tuple[int, int]] = []
         for k in range(len(ids) - 1, -1, -1):
@@ -241,6 +257,22 @@ class Machine:
                 break
             found.append((place, counts[k]))
         return found
+
+    def _ends(self, profile: IoProfile) -> Sequence[int]:
+        """How many transfers start or end at each of its ids. Patterns that profiles share (those that can't
+        be written to) are counted once."""
+        sources = profile.sources
+        known = self._counted.get(id(sources))
+        if known is not None and known[0] is sources and known[1] is profile.destinations:
+            return known[2]
+        ends = np.bincount(sources, minlength=len(profile.ids))
+        ends += np.bincount(profile.destinations, minlength=len(profile.ids))
+        counts: list[int] = ends.tolist()
+        if not sources.flags.writeable:
+            if len(self._counted) >= _PATTERNS:
+                self._counted.clear()
+            self._counted[id(sources)] = (sources, profile.destinations, counts)
+        return counts
 
     def count_transfers(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
         for position, count in transfers:
@@ -252,8 +284,10 @@ class Machine:
         if not self._changed:
             return []
         held, used, transfers = self.ledger.held, self._used, self.transfers
-        states = [StorageState(k, held(k), used[k], int(transfers[k])) for k in sorted(self._changed)]
-        self._changed.clear()
+        changed = self._changed
+        order = sorted(changed) if len(changed) > 1 else changed
+        states = [StorageState(k, held(k), used[k], int(transfers[k])) for k in order]
+        changed.clear()
         return states
 
     def text(self, nodes: NodeSet) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from batfs.errors import unknown
 from batfs.plugins import Registry
 from batfs.protocol.messages import Resource
+from batfs.resource_sets import format_ascending
 from batfs.scheduling.config import NODE_ORDERS
 from batfs.scheduling.interface import NodeSet
 
@@ -26,6 +27,9 @@ SELECTIONS: Registry[Selection] = Registry("node selection", "batfs.node_selecti
 
 # Above this many runs or bits, going through numpy is cheaper than taking runs one by one.
 _FEW = 512
+
+# Sets of nodes are kept as ids until there are so many of these.
+_KEPT_IDS = 500_000
 
 
 def runs(nodes: NodeSet) -> list[tuple[int, int]]:
@@ -137,6 +141,8 @@ class NodeOrder:
         self._bit_of = {resource_id: bit for bit, resource_id in enumerate(self._ids)}
         self._plain = self._ids == tuple(range(len(self._ids)))
         self._names = {r.id: r.name for r in resources}
+        self._known: dict[NodeSet, tuple[tuple[int, ...], str | None]] = {}
+        self._room = _KEPT_IDS
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -147,11 +153,35 @@ class NodeOrder:
 
     def ids(self, nodes: NodeSet) -> tuple[int, ...]:
         """Resource ids of a set of nodes, ascending."""
-        found = positions(nodes)
-        if self._plain:
-            return found
-        ids = self._ids
-        return tuple(sorted([ids[k] for k in found]))
+        known = self._known.get(nodes)
+        if known is None:
+            found = positions(nodes)
+            if not self._plain:
+                ids = self._ids
+                found = tuple(sorted([ids[k] for k in found]))
+            known = self._remember(nodes, found)
+        return known[0]
+
+    def text(self, nodes: NodeSet) -> str:
+        """Their resource ids as Batsim writes them (``0-3 10``)."""
+        known = self._known.get(nodes)
+        if known is None:
+            self.ids(nodes)
+            known = self._known[nodes]
+        text = known[1]
+        if text is None:
+            text = format_ascending(known[0])
+            self._known[nodes] = (known[0], text)
+        return text
+
+    def _remember(self, nodes: NodeSet, ids: tuple[int, ...]) -> tuple[tuple[int, ...], str | None]:
+        """The same sets come again, at the least when a job ends."""
+        self._room -= len(ids) + 10
+        if self._room < 0:
+            self._known.clear()
+            self._room = _KEPT_IDS
+        known = self._known[nodes] = (ids, None)
+        return known
 
     def set_of(self, ids: Sequence[int]) -> NodeSet:
         """The set of those resource ids that are compute nodes."""

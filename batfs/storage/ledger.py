@@ -57,6 +57,7 @@ class Ledger:
         m = len(self.storages)
         # free bytes now, as exact Python integers and as the array that `free` shows
         self._left: list[int] = self.storages.capacities.tolist()
+        self._capacity: list[int] = self._left.copy()
         self._free: IntArray = self.storages.capacities.copy()
         self._count: IntArray = np.zeros(m, dtype=np.int64)
         self._free_shown, self._count_shown = self._free.view(), self._count.view()
@@ -111,7 +112,7 @@ class Ledger:
 
     def held(self, index: int) -> int:
         """Bytes held now on one storage."""
-        return self.storages[index].capacity - self._left[index]
+        return self._capacity[index] - self._left[index]
 
     def free(self, start: float, end: float) -> IntArray:
         """int64[m]: bytes free at every instant of [start, end): capacity less the *peak* of what is held
@@ -213,7 +214,13 @@ class Ledger:
         if not self._now <= begin < end:
             raise LedgerError(f"the window [{begin}, {end}) is empty or begins before now ({self._now})")
         merged = merged_shares(shares, len(self._left))
-        self._check(merged, begin, end)
+        left = self._left
+        for share in merged:  # the same as _check, quickly where nothing is booked ahead
+            if begin > self._now or share.index in self._booked_on:
+                self._check(merged, begin, end)
+                break
+            if share.size > left[share.index]:
+                raise NoRoomError(self.storages[share.index], share.size, left[share.index])
         number = self._next_id
         self._next_id = number + 1
         line = Reservation(number, key, merged, begin, end, BOOKED)

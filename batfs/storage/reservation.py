@@ -47,6 +47,10 @@ def merged_shares(shares: Sequence[Share], m: int) -> tuple[Share, ...]:
     """``shares`` with at most one per storage; LedgerError for a size or an index that makes no sense."""
     if not shares:
         raise LedgerError("a reservation needs at least one share")
+    if len(shares) == 1:
+        [share] = shares
+        if 0 <= share.index < m and type(share.size) is int and share.size > 0:
+            return (share,)
     sizes: dict[int, int] = {}
     for share in shares:
         if not 0 <= share.index < m:

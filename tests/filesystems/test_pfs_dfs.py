@@ -54,7 +54,7 @@ def test_worked_example_of_the_documentation() -> None:
     ],
 )
 def test_stripes(size: int, stripe: int, count: int, expected: list[int]) -> None:
-    assert stripe_layout(size, stripe, count).tolist() == expected
+    assert stripe_layout(size, stripe, count) == expected
 
 
 def pfs(**options: object) -> Machine:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs.filesystems import traffic as t
-from batfs.filesystems.interface import Grid, IoPlan, Pairs, Traffic, Transfer
+from batfs.filesystems.interface import Even, Grid, IoPlan, Pairs, Traffic, Transfer
 from batfs.filesystems.profile import build_profile
 
 
@@ -131,3 +131,26 @@ def test_sums_by_end(kind: str) -> None:
     assert t.by_source([given]) == {1: 3, 2: 4}
     assert t.by_destination([given]) == {7: 1, 8: 6}
     assert t.total([given, given]) == 14
+
+
+amounts = st.lists(st.one_of(st.integers(0, 40), st.integers(0, 10**13)), min_size=1, max_size=5)
+
+
+@given(ids, st.integers(-5, 40), amounts, amounts, st.booleans(), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_evenly_is_a_matrix_that_nobody_had_to_make(
+    nodes: list[int], first: int, reads: list[int], writes: list[int], reading: bool, writing: bool
+) -> None:
+    """Even traffic is the grid of ``split_rows`` with its remainders in turn: same matrix, sums and profile,
+    wherever the storages' ids lie."""
+    m, n = min(len(reads), len(writes)), len(nodes)
+    storages = [i for i in range(max(0, first), 99) if i not in nodes][:m]
+    r = Even(storages, nodes, reads[:m], reading=True, starts=t.turns(reads[:m], n))
+    w = Even(storages, nodes, writes[:m], reading=False, starts=t.turns(writes[:m], n))
+    for even, matrix in ((r, t.split_rows(reads[:m], n)), (w, t.split_rows(writes[:m], n).T)):
+        assert even.sizes.tolist() == matrix.tolist()
+        grid = Grid(even.sources, even.destinations, matrix)
+        assert t.by_source([even]) == t.by_source([grid])
+        assert t.by_destination([even]) == t.by_destination([grid])
+        assert t.size(even) == t.size(grid)
+    check(IoPlan("x", reads=[r] if reading else [], writes=[w] if writing else []))

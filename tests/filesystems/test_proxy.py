@@ -23,6 +23,7 @@ from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
 from batfs.protocol import messages as m
 from batfs.resource_sets import parse_resources
+from batfs.scheduling.config import Settings
 
 MB = 10**6
 PFS = {"s0": {"filesystem": "lustre", "read": "100MBps", "write": "50MBps"}}
@@ -280,3 +281,65 @@ def test_says_so_when_no_scheduler_answers(tmp_path: Path) -> None:
         link.ask(b"{}")
     link.close()
     assert time.monotonic() - begin < 10
+
+
+def test_what_is_not_changed_passes_byte_for_byte() -> None:
+    """Messages with members nobody knows and numbers in any form: those without I/O leave the proxy as they
+    came; the EXECUTE_JOB of a job with I/O keeps what it had and gets its additional_io_job."""
+    import orjson
+
+    from batfs.decision.proxy import RawProxy
+
+    proxy = RawProxy(Injector(Settings()))
+    resources: dict[str, Any] = {"state": "idle", "zone_properties": {}}
+    data = {
+        "nb_resources": 3,
+        "nb_compute_resources": 2,
+        "nb_storage_resources": 1,
+        "allow_compute_sharing": False,
+        "allow_storage_sharing": True,
+        "config": {"dynamic-jobs-enabled": False},
+        "compute_resources": [
+            {**resources, "id": k, "name": f"n{k}", "properties": {"role": ""}} for k in range(2)
+        ],
+        "storage_resources": [
+            {**resources, "id": 2, "name": "s0", "properties": {"role": "storage", "size": "1TB"}}
+        ],
+        "workloads": {"w0": "w.json"},
+        "profiles": {"w0": {}},
+    }
+    begins = {"now": 0.0, "events": [{"timestamp": 0.0, "type": "SIMULATION_BEGINS", "data": data}]}
+    asked = proxy.request(orjson.dumps(begins))
+    assert asked is not None
+    assert orjson.loads(asked) == begins
+    nothing = b'{"now": 0.00, "events": [], "odd":1e0}'
+    assert proxy.reply(nothing) == nothing
+
+    def submitted(name: str, extra: str) -> bytes:
+        return (
+            '{"now":1.000000, "events":[{"timestamp":1.0,"type":"JOB_SUBMITTED","data":'
+            f'{{"job_id":"w0!{name}","job":{{"id":"w0!{name}","subtime":1,"walltime":9,"res":2,"profile":"p","odd":[]}},'
+            f'"profile":{{"type":"parallel_homogeneous","cpu":1.50e9,"com":0{extra}}}}}}},'
+            '{"timestamp":1.0,"type":"UNHEARD_OF","data":{}}]}'
+        ).encode()
+
+    def executed(name: str) -> bytes:
+        return (
+            f'{{"now":1.0, "events":[{{"timestamp":1.00,"type":"EXECUTE_JOB","odd":true,'
+            f'"data":{{"job_id":"w0!{name}","alloc":"0-1"}}}}]}}'
+        ).encode()
+
+    for name, extra in (("a", ""), ("b", ',"io_reads":300,"io_writes":0')):
+        text = submitted(name, extra)
+        assert proxy.request(text) == text
+    assert proxy.reply(executed("a")) == executed("a")
+    assert proxy.request(b'{"now":2,"events":[]}') == b'{"now":2,"events":[]}'
+    [event] = orjson.loads(proxy.reply(executed("b")))["events"]
+    io = event["data"].pop("additional_io_job")
+    assert event == orjson.loads(executed("b"))["events"][0]
+    assert io["alloc"] == "0-2"
+    assert io["profile"]["com"] == [0, 0, 0, 0, 0, 0, 150, 150, 0]
+    assert not proxy.over
+    last = b'{"now":3.0,"events":[{"timestamp":3.0,"type":"SIMULATION_ENDS","data":{}}]}'
+    assert proxy.request(last) == last
+    assert proxy.over

@@ -87,7 +87,7 @@ def ours(folder: Path, tasks: list[dict[str, Any]]) -> tuple[float, float]:
             n, np.array(task["flops"]), 0.0, places // n, places % n, np.array(task["bytes"])[places]
         )
         work = workshop.work(demand, hosts)
-        Flow(maestro).start(work.resources, work.weights, work.latency, work.bound)
+        Flow(maestro, work).start()
         left += 1
     ended = 0
     while ended < min(left, MOST_ENDS):

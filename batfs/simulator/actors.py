@@ -5,26 +5,64 @@ are then served in that order, and whoever is answered (or created) forms the ne
 simulated instant. When nobody is ready the engine moves the clock, and the owners of what ended are woken in
 the order of creation. These rules decide every tie (BATSIM.md A4).
 
-A yielded ``None`` is a call that is answered at once; anything else is a function of the actor, called
-when the call is served, which answers (``maestro.ready``) or blocks.
+A yielded ``None`` is a call that is answered at once; anything else is a :class:`Call`, or a few of them in a
+row that need no Python of the actor's in between.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batfs.simulator.engine import Engine
 
-Call: TypeAlias = "Callable[[Actor], None] | None"
-Script: TypeAlias = Generator[Call, Any, Any]
+if TYPE_CHECKING:
+    from batfs.simulator.work import Work
+
+Script: TypeAlias = "Generator[Call | None, Any, Any]"
+
+
+class Call:
+    """One or several kernel calls of an actor, each served in a sub-round of its own."""
+
+    __slots__ = ()
+
+    def serve(self, actor: Actor, step: int) -> int:
+        """Serve call ``step`` (from 0). Returns the next one's number, or 0 after the last, which answers
+        the actor (``maestro.ready``) or blocks it."""
+        raise NotImplementedError
+
+    def serve_all(self, actor: Actor) -> None:
+        """All calls at once: for an actor that is the only one awake."""
+        step = self.serve(actor, 0)
+        while step:
+            step = self.serve(actor, step)
+
+
+class Then(Call):
+    """A call made of a function of the actor, which answers it or blocks it."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Actor], None]) -> None:
+        self.function = function
+
+    def serve(self, actor: Actor, step: int) -> int:
+        self.function(actor)
+        return 0
+
+    def serve_all(self, actor: Actor) -> None:
+        self.function(actor)
 
 
 class Actor:
-    """A script on a host. ``answer`` is what its next resumption gets; ``blocked_on`` what it sleeps on."""
+    """A script on a host. ``answer`` is what its next resumption gets; ``blocked_on`` what it sleeps on.
 
-    __slots__ = ("alive", "answer", "blocked_on", "comm", "host", "message", "owned", "resume", "script")
+    ``step`` > 0: it is in the middle of ``call``, whose call of that number comes next.
+    """
+
+    __slots__ = ("alive", "answer", "blocked_on", "call", "host", "owned", "resume", "script", "step")
 
     def __init__(self, script: Script, host: int) -> None:
         self.script = script
@@ -32,8 +70,8 @@ class Actor:
         self.host = host
         self.answer: Any = None
         self.alive = True
-        self.message: Any = None  # what it is sending
-        self.comm: Any = None
+        self.call: Call | None = None
+        self.step = 0
         self.blocked_on: Any = None
         self.owned: list[Flow] = []  # flows it started and that have not ended
 
@@ -46,7 +84,7 @@ class Maestro:
         self.ready: list[Actor] = []
         self.cancelled: list[Flow] = []
         self.living = 0
-        # the actor that runs now is the only one awake: sub-rounds that only pass can be left out
+        # nobody but the actor that runs now is awake: calls that only pass can be left out
         self.alone = False
 
     def create(self, script: Script, host: int) -> Actor:
@@ -61,35 +99,65 @@ class Maestro:
         while self.ready:
             batch = self.ready
             self.ready = ready = []
-            if len(batch) == 1:  # the usual case: one actor, one call
-                self.alone = True
+            if len(batch) == 1:  # the usual case
                 actor = batch[0]
                 if actor.alive:
-                    try:
-                        call = actor.resume(actor.answer)
-                    except StopIteration:
-                        self._ended(actor)
+                    step = actor.step
+                    if step:
+                        current = actor.call
+                        assert current is not None
+                        while step:
+                            step = current.serve(actor, step)
+                        actor.step = 0
                     else:
-                        if call is None:
-                            ready.append(actor)
-                        else:
-                            call(actor)
-            else:
-                self.alone = False
-                calls = []
-                for actor in batch:
-                    if actor.alive:
+                        self.alone = True
                         try:
-                            calls.append((actor, actor.resume(actor.answer)))
+                            call = actor.resume(actor.answer)
                         except StopIteration:
                             self._ended(actor)
-                for actor, call in calls:
-                    if call is None:
-                        ready.append(actor)
-                    else:
-                        call(actor)
+                        else:
+                            if call is None:
+                                ready.append(actor)
+                            else:
+                                call.serve_all(actor)
+            else:
+                self._sub_round(batch, ready)
             if self.cancelled:
                 self._collect_cancelled()
+
+    def _sub_round(self, batch: list[Actor], ready: list[Actor]) -> None:
+        calls: list[tuple[Actor, Call | None]] = []
+        asleep = True  # whoever came before has ended or goes to sleep
+        left = len(batch)
+        for actor in batch:
+            left -= 1
+            if actor.step:
+                if actor.alive:
+                    calls.append((actor, actor.call))
+                    asleep = False
+            elif actor.alive:
+                self.alone = asleep and left == 0 and not self.cancelled
+                try:
+                    call = actor.resume(actor.answer)
+                except StopIteration:
+                    self._ended(actor)
+                else:
+                    calls.append((actor, call))
+                    if type(call) is not Sleep:
+                        asleep = False
+        if len(calls) == 1 and not self.cancelled:
+            actor, call = calls[0]
+            if call is not None and not actor.step:
+                call.serve_all(actor)
+                return
+        for actor, call in calls:
+            if call is None:
+                ready.append(actor)
+            else:
+                actor.step = step = call.serve(actor, actor.step)
+                if step:
+                    actor.call = call
+                    ready.append(actor)
 
     def _ended(self, actor: Actor) -> None:
         """An actor that ends takes the flows it still owns with it (a task whose walltime was reached)."""
@@ -123,14 +191,14 @@ class Maestro:
 
     def sleep(self, duration: float) -> Call:
         """The call that sleeps ``duration`` seconds (> 0; a sleep of 0 is no call at all)."""
-        return Sleep(self, duration).begin
+        return Sleep(self, duration)
 
 
 # what waiting for a flow answers
 DONE, TIMED_OUT, CANCELLED = 0, 1, 2
 
 
-class Sleep:
+class Sleep(Call):
     """A timer and who waits for it."""
 
     __slots__ = ("actor", "duration", "maestro", "slot")
@@ -141,7 +209,11 @@ class Sleep:
         self.actor: Actor | None = None
         self.slot = -1
 
-    def begin(self, actor: Actor) -> None:
+    def serve(self, actor: Actor, step: int) -> int:
+        self.serve_all(actor)
+        return 0
+
+    def serve_all(self, actor: Actor) -> None:
         self.actor = actor
         actor.blocked_on = self
         self.slot = self.maestro.engine.add_timer(self.duration, self)
@@ -159,61 +231,76 @@ class Sleep:
             engine.remove(self.slot)
 
 
-class Flow:
-    """A parallel task: its slot, who waits for it and until when.
+class Flow(Call):
+    """A parallel task: its slot, who waits for it and until when. Two calls: it starts, it is waited for.
 
+    ``timeout``: seconds (>= 0) after which the wait ends with ``TIMED_OUT``, or a negative number for none.
     ``cancel`` takes effect at once; the waiter is woken after the sub-round, with ``CANCELLED``.
+    ``owned``: it ends with the actor that started it.
     """
 
-    __slots__ = ("count", "done", "first", "maestro", "slot", "timeout", "waiter")
+    __slots__ = ("count", "done", "first", "maestro", "owned", "slot", "timeout", "timer", "waiter", "work")
 
-    def __init__(self, maestro: Maestro) -> None:
+    def __init__(self, maestro: Maestro, work: Work, timeout: float = -1.0, owned: bool = False) -> None:
         self.maestro = maestro
+        self.work = work
+        self.timeout = timeout
+        self.owned = owned
         self.waiter: Actor | None = None
-        self.timeout: Timeout | None = None
+        self.timer: Timeout | None = None
         self.slot = -1
-        self.first = -1
+        self.first = 0
         self.count = 0
         self.done = False
 
-    def start(self, resources: Any, weights: Any, latency: float, bound: float) -> None:
+    def serve(self, actor: Actor, step: int) -> int:
+        if step == 0:
+            actor.answer = None
+            if self.owned:
+                actor.owned.append(self)
+            self.start()
+            return 1
+        self._wait(actor)
+        return 0
+
+    def serve_all(self, actor: Actor) -> None:
+        if self.owned:
+            actor.owned.append(self)
+        self.start()
+        self._wait(actor)
+
+    def start(self) -> None:
         """Add it to the engine."""
         engine = self.maestro.engine
-        self.count = count = len(resources)
+        work = self.work
+        self.count = count = len(work.resources)
         if count:
             self.first = engine.rows(count)
-            engine.write_rows(self.first, resources, weights)
-        self.slot = engine.add_flow(max(self.first, 0), count, latency, bound, self)
+            engine.write_rows(self.first, work.resources, work.weights)
+        self.slot = engine.add_flow(self.first, count, work.latency, work.bound, self)
 
     def _give_back(self) -> None:
         if self.count:
             self.maestro.engine.free_rows(self.first, self.count)
             self.count = 0
 
-    def wait(self, actor: Actor) -> None:
-        """The call that waits for the end, however long it takes."""
+    def _wait(self, actor: Actor) -> None:
         if self.done:
             actor.answer = DONE
             self.maestro.ready.append(actor)
             return
         self.waiter = actor
         actor.blocked_on = self
-
-    def wait_for(self, timeout: float) -> Call:
-        """The call that waits for the end or ``timeout`` seconds (>= 0), whichever comes first."""
-
-        def call(actor: Actor) -> None:
-            self.wait(actor)
-            if not self.done:
-                self.timeout = Timeout(self, self.maestro.engine, timeout)
-
-        return call
+        if self.timeout >= 0.0:
+            self.timer = Timeout(self, self.maestro.engine, self.timeout)
 
     def end(self) -> None:
         self.done = True
         self._give_back()
         actor = self.waiter
         if actor is not None:
+            if self.owned:
+                actor.owned.clear()
             self.waiter = None
             self.forget_timeout()
             actor.blocked_on = None
@@ -233,10 +320,10 @@ class Flow:
         self.forget_timeout()
 
     def forget_timeout(self) -> None:
-        timeout = self.timeout
-        if timeout is not None:
-            self.timeout = None
-            timeout.drop()
+        timer = self.timer
+        if timer is not None:
+            self.timer = None
+            timer.drop()
 
     def progress(self) -> float:
         """The share of the work that is done, from 0 to 1."""
@@ -255,8 +342,8 @@ class Timeout:
 
     def end(self) -> None:
         flow = self.flow
-        if flow.timeout is self:
-            flow.timeout = None
+        if flow.timer is self:
+            flow.timer = None
             actor = flow.waiter
             if actor is not None:
                 flow.waiter = None
@@ -269,20 +356,60 @@ class Timeout:
             self.engine.remove(self.slot)
 
 
-class Comm:
-    """One message on its way: a rendez-vous of two actors, then a transfer of one byte."""
+class Comm(Call):
+    """One message on its way: a rendez-vous of two actors, then a transfer of one byte.
 
-    __slots__ = ("host", "mailbox", "message", "wait", "waiters")
+    As a call it sends: look up the mailbox, put the message there, wait until it has arrived.
+    """
 
-    def __init__(self, mailbox: Mailbox, message: Any, host: int) -> None:
+    __slots__ = ("carrier", "host", "mailbox", "message", "waiters")
+
+    def __init__(self, mailbox: Mailbox, message: Any) -> None:
         self.mailbox = mailbox
         self.message = message
-        self.host = host
+        self.host = -1
+        self.carrier = self  # the reader's own, when it was there first
         self.waiters: list[Actor] = []
-        self.wait = self.waiters.append  # the call that waits for the transfer's end
+
+    def serve(self, actor: Actor, step: int) -> int:
+        if step == 0:
+            return 1
+        if step == 1:
+            self.carrier = self.mailbox.post(self, actor.host)
+            return 2
+        self.carrier.waiters.append(actor)
+        return 0
+
+    def serve_all(self, actor: Actor) -> None:
+        self.mailbox.post(self, actor.host).waiters.append(actor)
 
     def end(self) -> None:
         self.mailbox.maestro.ready += self.waiters
+
+
+class Receive(Call):
+    """Look up the mailbox, take the next message or be its reader, wait until it has arrived.
+
+    It answers with the :class:`Comm` that holds the message.
+    """
+
+    __slots__ = ("mailbox",)
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.mailbox = mailbox
+
+    def serve(self, actor: Actor, step: int) -> int:
+        if step == 0:
+            return 1
+        if step == 1:
+            actor.answer = self.mailbox.take()
+            return 2
+        actor.answer.waiters.append(actor)
+        return 0
+
+    def serve_all(self, actor: Actor) -> None:
+        actor.answer = comm = self.mailbox.take()
+        comm.waiters.append(actor)
 
 
 class Mailbox:
@@ -296,42 +423,29 @@ class Mailbox:
         self.transfer = transfer
         self.queue: deque[Comm] = deque()
         self.reader: Comm | None = None
+        self.receive = Receive(self)  # the call of its one reader
 
-    def send(self, actor: Actor, message: Any) -> Script:
-        """Use as ``yield from``: three kernel calls, the last of which lasts as long as the transfer."""
-        if self.maestro.alone:
-            yield self._post(message, actor.host).wait
-            return
-        yield None
-        actor.message = message
-        yield self._put
-        yield actor.comm.wait
+    def send(self, message: Any) -> Comm:
+        """The calls that send ``message``; they last until it has arrived."""
+        return Comm(self, message)
 
-    def _post(self, message: Any, host: int) -> Comm:
-        comm = self.reader
-        if comm is not None:
+    def post(self, comm: Comm, host: int) -> Comm:
+        """A message is put; what carries it is ``comm``, or what its reader waits for already."""
+        reader = self.reader
+        if reader is not None:
             self.reader = None
-            comm.message = message
-            self.transfer(comm, host)
-        else:
-            comm = Comm(self, message, host)
-            self.queue.append(comm)
+            reader.message = comm.message
+            self.transfer(reader, host)
+            return reader
+        comm.host = host
+        self.queue.append(comm)
         return comm
 
-    def _put(self, actor: Actor) -> None:
-        actor.comm = self._post(actor.message, actor.host)
-        self.maestro.ready.append(actor)
-
-    def receive(self) -> Comm:
-        """Start to receive; the message is there when the ``wait`` of what this returns has ended."""
+    def take(self) -> Comm:
+        """The reader is there; the message is in what this returns when its transfer has ended."""
         if self.queue:
             comm = self.queue.popleft()
             self.transfer(comm, comm.host)
         else:
-            comm = self.reader = Comm(self, None, -1)
+            comm = self.reader = Comm(self, None)
         return comm
-
-    def get(self, actor: Actor) -> None:
-        """:meth:`receive` as a call (the second of three: look up, this, ``actor.comm.wait``)."""
-        actor.comm = self.receive()
-        self.maestro.ready.append(actor)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from batfs.errors import InputError
 from batfs.protocol.messages import IoJob
-from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script
+from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script, Then
 from batfs.simulator.profiles import IoTask, is_parallel
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
 
@@ -98,7 +98,7 @@ class Task:
         return found if self.child is None else found + self.child.flows()
 
 
-def execute(server: Server, job: SimJob, actor_of: Any, notify: bool = True) -> Script:
+def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
     """The job's own actor, from its start to the server's receipt of its completion."""
     clock = server.engine.state.clock
     job.start = start = clock[0]
@@ -119,9 +119,7 @@ def execute(server: Server, job: SimJob, actor_of: Any, notify: bool = True) -> 
         job.state = KILLED
     finish(server, job)
     if notify and code != KILLED_CODE:
-        actor: Actor = actor_of[0]
-        yield from server.mailbox.send(actor, (server.on_job_completed, job))
-    actor_of.clear()
+        yield server.mailbox.send((server.on_job_completed, job))
 
 
 def finish(server: Server, job: SimJob) -> None:
@@ -156,7 +154,7 @@ def run_task(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask
         over = yield from _delay(server, profile.duration, budget)
         return over or profile.ret
     if isinstance(profile, Send):
-        yield from server.mailbox.send(job.actors[0], (server.on_from_job, (job, profile.message)))
+        yield server.mailbox.send((server.on_from_job, (job, profile.message)))
         over = yield from _delay(server, profile.sleep_time, budget)
         return over or profile.ret
     if isinstance(profile, Recv):
@@ -207,27 +205,12 @@ def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: I
     work = server.work_of(job, task, io)
     if io is not None and server.options.on_work is not None:
         server.options.on_work(job.job.id, work)
-    flow = Flow(server.maestro)
-    task.flow = flow
-    actor = job.actors[0]
-
-    def begin(actor: Actor) -> None:
-        flow.start(work.resources, work.weights, work.latency, work.bound)
-        actor.answer = None
-        server.maestro.ready.append(actor)
-
-    if server.maestro.alone:
-        flow.start(work.resources, work.weights, work.latency, work.bound)
-    else:
-        yield begin
-    if budget.left < 0.0:
-        outcome = yield flow.wait
-    else:
-        outcome = yield flow.wait_for(budget.left)
+    task.flow = flow = Flow(server.maestro, work, budget.left)
+    outcome = yield flow
     ret = getattr(task.profile, "ret", 0)
     if outcome == TIMED_OUT:
         ret = WALLTIME_REACHED
-        actor.owned.append(flow)  # it goes on using its resources until this actor ends
+        job.actors[0].owned.append(flow)  # it goes on using its resources until this actor ends
     elif outcome == CANCELLED:
         ret = KILLED_CODE
     task.flow = None
@@ -262,7 +245,7 @@ def _receive(server: Server, job: SimJob, task: Task, profile: Recv, budget: Bud
     return profile.ret
 
 
-def kill(server: Server, jobs: Sequence[SimJob], actor_of: Any) -> Script:
+def kill(server: Server, jobs: Sequence[SimJob]) -> Script:
     """The actor of one KILL_JOB: notes the progress of each running job and ends it."""
     progress: dict[str, Json] = {}
     killed = []
@@ -282,7 +265,7 @@ def kill(server: Server, jobs: Sequence[SimJob], actor_of: Any) -> Script:
                 server.maestro.ready.append(actor)
 
             job.state = KILLED
-            yield cancel
+            yield Then(cancel)
         else:
             for actor in list(job.actors):
 
@@ -290,10 +273,8 @@ def kill(server: Server, jobs: Sequence[SimJob], actor_of: Any) -> Script:
                     server.maestro.kill(actor)
                     server.maestro.ready.append(killer)
 
-                yield end
+                yield Then(end)
             job.state = KILLED
             finish(server, job)
         killed.append(job)
-    myself: Actor = actor_of[0]
-    yield from server.mailbox.send(myself, (server.on_killed, (jobs, killed, progress)))
-    actor_of.clear()
+    yield server.mailbox.send((server.on_killed, (jobs, killed, progress)))

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from batfs.simulator.server import Server
 
 
-def converse(server: Server, request: m.Request, actor_of: Any) -> Script:
+def converse(server: Server, request: m.Request) -> Script:
     """The request-reply actor. Wall-clock time passes in ``decide``, simulated time doesn't."""
-    actor = actor_of[0]
-    actor_of.clear()
     reply = server.decide(request)
     clock = server.engine.state.clock
     send = server.mailbox.send
@@ -42,11 +40,11 @@ def converse(server: Server, request: m.Request, actor_of: Any) -> Script:
         ahead = decision.timestamp - clock[0]
         if ahead > 0.0:
             yield server.maestro.sleep(ahead)
-        yield from send(actor, message)
+        yield send(message)
     ahead = reply.now - clock[0]
     if ahead > 0.0:
         yield server.maestro.sleep(ahead)
-    yield from send(actor, (server.on_ready, None))
+    yield send((server.on_ready, None))
 
 
 def _at(server: Server, i: int, decision: m.Decision, error: InputError) -> InputError:

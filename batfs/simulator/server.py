@@ -8,14 +8,14 @@ of a method of this class and its argument.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.resource_sets import format_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
-from batfs.simulator.actors import Actor, Comm, Maestro, Mailbox, Script
+from batfs.simulator.actors import Actor, Comm, Maestro, Mailbox, Script, Then
 from batfs.simulator.jobs import SimJob
 from batfs.simulator.machines import Machines
 from batfs.simulator.replies import converse
@@ -54,7 +54,7 @@ class Server(Tasks):
         self.jobs: dict[str, SimJob] = {}
         self.known_ids: set[str] | None = None
         self.events: list[m.Event] = []
-        self.to_create: tuple[Any, int, SimJob | None] | None = None
+        self.to_create: tuple[Script, int, SimJob | None] | None = None
         self.to_forget: list[SimJob] = []
         self.scheduler_ready = False
         self.requests = 0
@@ -67,39 +67,25 @@ class Server(Tasks):
 
     # ---- actors ----
 
-    def launch(self, script: Any, host: int, *args: Any) -> Actor:
-        """Create an actor of ``script(server, *args, actor_of)``; ``actor_of[0]`` will be itself."""
-        actor_of: list[Actor] = []
-        actor = self.maestro.create(script(self, *args, actor_of), host)
-        actor_of.append(actor)
-        return actor
-
     def _create(self, actor: Actor) -> None:
         """The kernel call that creates an actor: it is ready before its creator."""
         assert self.to_create is not None
-        (script, *args), host, job = self.to_create
+        script, host, job = self.to_create
         self.to_create = None
-        created = self.launch(script, host, *args)
+        created = self.maestro.create(script, host)
         if job is not None:
             job.actors.append(created)
         self.maestro.ready.append(actor)
 
-    def script(self, actor_of: list[Actor]) -> Script:
+    def script(self) -> Script:
         """The server's life."""
-        actor = actor_of[0]
-        create, get = self._create, self.mailbox.get
+        create = Then(self._create)
         queue = self.mailbox.queue
         maestro, receive = self.maestro, self.mailbox.receive
         self._begin()
         yield create
         while not self.ended:
-            if maestro.alone:
-                comm = receive()
-            else:
-                yield None
-                yield get
-                comm = actor.comm
-            yield comm.wait
+            comm = yield receive
             handler, argument = comm.message
             handler(argument)
             if self.to_create is not None:
@@ -143,7 +129,7 @@ class Server(Tasks):
             self.forget(job)
         self.to_forget.clear()
         self.requests += 1
-        self.to_create = ((converse, request), self.master, None)
+        self.to_create = (converse(self, request), self.master, None)
 
     def job_id_taken(self, job_id: str) -> bool:
         """Whether a job of that id exists or existed."""
@@ -240,7 +226,7 @@ class Server(Tasks):
                 "which the simulator handles it"
             )
         self.waiting += 1
-        self.to_create = ((submitters.wait_until, target), self.master, None)
+        self.to_create = (submitters.wait_until(self, target), self.master, None)
 
     def on_execute(self, decision: m.ExecuteJob) -> None:
         job = self.job(decision.job_id, "EXECUTE_JOB")
@@ -250,7 +236,7 @@ class Server(Tasks):
         job.state = states.RUNNING
         self.running += 1
         host = self.machines.hosts[job.alloc[0]]
-        self.to_create = ((states.execute, job), host, job)
+        self.to_create = (states.execute(self, job), host, job)
 
     def on_reject(self, decision: m.RejectJob) -> None:
         job = self.job(decision.job_id, "REJECT_JOB")
@@ -274,7 +260,7 @@ class Server(Tasks):
                 wanted.append(job)
         if wanted:
             self.killing += 1
-            self.to_create = ((states.kill, wanted), self.master, None)
+            self.to_create = (states.kill(self, wanted), self.master, None)
 
     def on_killed(self, result: tuple[list[SimJob], list[SimJob], dict[str, Json]]) -> None:
         asked, killed, progress = result

@@ -125,13 +125,11 @@ class _Run:
         else:
             for workload in self.workloads:
                 server.submitters["job"] += 1
-                server.launch(submitters.submit_jobs, server.master, workload.jobs)
+                maestro.create(submitters.submit_jobs(server, workload.jobs), server.master)
             for events in self.options.events:
                 server.submitters["event"] += 1
-                server.launch(submitters.submit_events, server.master, events)
-            actor_of: list[object] = []
-            actor = maestro.create(server.script(actor_of), server.master)  # type: ignore[arg-type]
-            actor_of.append(actor)
+                maestro.create(submitters.submit_events(server, events), server.master)
+            maestro.create(server.script(), server.master)
         patience = PATIENCE
         self._choose_kernels()
         while True:

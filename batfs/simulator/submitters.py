@@ -29,50 +29,43 @@ class ExternalEvent(NamedTuple):
     data: Mapping[str, Json]
 
 
-def submit_jobs(server: Server, jobs: Iterable[Job], actor_of: Any) -> Script:
+def submit_jobs(server: Server, jobs: Iterable[Job]) -> Script:
     """Submit a workload's jobs (in order of submission time), those of one instant together."""
-    yield from _submit(
-        server, ((job.submission_time, job) for job in jobs), server.on_submitted, "job", actor_of
-    )
+    return _submit(server, ((job.submission_time, job) for job in jobs), server.on_submitted, "job")
 
 
-def submit_events(server: Server, events: Sequence[ExternalEvent], actor_of: Any) -> Script:
+def submit_events(server: Server, events: Sequence[ExternalEvent]) -> Script:
     """The same for external events."""
     dated = ((event.timestamp, event) for event in events)
-    yield from _submit(server, dated, server.on_external, "event", actor_of)
+    return _submit(server, dated, server.on_external, "event")
 
 
-def _submit(
-    server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, kind: str, actor_of: Any
-) -> Script:
-    actor = actor_of[0]
+def _submit(server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, kind: str) -> Script:
     send = server.mailbox.send
     clock = server.engine.state.clock
-    yield from send(actor, (server.on_hello, kind))
+    yield send((server.on_hello, kind))
     date = clock[0]
     batch: list[Any] = []
     for timestamp, item in dated:
         if timestamp > date:
             if batch:
-                yield from send(actor, (deliver, batch))
+                yield send((deliver, batch))
                 batch = []
             # counted from `date`, though the send above took a while: Batsim's submissions lag by that much
             yield server.maestro.sleep(timestamp - date)
             date = server.engine.now
         batch.append(item)
     if batch:
-        yield from send(actor, (deliver, batch))
-    yield from send(actor, (server.on_bye, kind))
-    actor_of.clear()
+        yield send((deliver, batch))
+    yield send((server.on_bye, kind))
 
 
-def wait_until(server: Server, target: float, actor_of: Any) -> Script:
+def wait_until(server: Server, target: float) -> Script:
     """One CALL_ME_LATER."""
     now = server.engine.now
     if target > now:
         yield server.maestro.sleep(max(target - now, NEAREST_CALL))
-    yield from server.mailbox.send(actor_of[0], (server.on_waited, None))
-    actor_of.clear()
+    yield server.mailbox.send((server.on_waited, None))
 
 
 def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEvent]:

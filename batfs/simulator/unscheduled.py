@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
 from batfs.simulator import jobs as states
-from batfs.simulator.actors import Actor, Script
 from batfs.simulator.jobs import SimJob
 from batfs.workload.model import Workload
 
@@ -29,11 +28,5 @@ def launch_all(server: Server, workloads: Sequence[Workload]) -> None:
             record.alloc = tuple(range(job.requested_nodes))
             record.alloc_text = f"0-{job.requested_nodes - 1}" if job.requested_nodes > 1 else "0"
             server.jobs[job.id] = record
-            actor = server.launch(_execute, server.machines.hosts[0], record)
-            record.actors.append(actor)
-
-
-def _execute(server: Server, job: SimJob, actor_of: list[Actor]) -> Script:
-    """The job without anyone to tell."""
-    script: Any = states.execute(server, job, actor_of, notify=False)
-    yield from script
+            script = states.execute(server, record, notify=False)
+            record.actors.append(server.maestro.create(script, server.machines.hosts[0]))

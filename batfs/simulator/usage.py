@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.simulator.actors import CANCELLED, Actor, Flow, Script
+from batfs.simulator.actors import CANCELLED, Actor, Call, Flow, Script, Then
 from batfs.simulator.work import Demand
 from batfs.workload.model import UsageTrace
 
@@ -70,7 +70,7 @@ class _Ranks:
         self.timer = -1
         self.timed_out = False
 
-    def wait_for(self, timeout: float) -> Any:
+    def wait_for(self, timeout: float) -> Call:
         """The call that waits for all ranks, or ``timeout`` seconds when that is not negative."""
 
         def call(actor: Actor) -> None:
@@ -82,7 +82,7 @@ class _Ranks:
             if timeout >= 0.0:
                 self.timer = self.server.engine.add_timer(timeout, self)
 
-        return call
+        return Then(call)
 
     def _wake(self) -> None:
         actor = self.waiter
@@ -130,10 +130,10 @@ def replay(server: Server, job: SimJob, task: Task, profile: UsageTrace, budget:
         host = server.machines.hosts[machines[rank % len(machines)]]
 
         def create(actor: Actor, actions: list[Action] = actions, host: int = host) -> None:
-            ranks.actors.append(server.launch(_rank, host, host, actions, ranks))
+            ranks.actors.append(server.maestro.create(_rank(server, host, actions, ranks), host))
             server.maestro.ready.append(actor)
 
-        yield create
+        yield Then(create)
     yield ranks.wait_for(budget.left)
     if ranks.timed_out:
         ranks.stop()
@@ -142,24 +142,14 @@ def replay(server: Server, job: SimJob, task: Task, profile: UsageTrace, budget:
     return -1 if ranks.timed_out else profile.ret
 
 
-def _rank(server: Server, host: int, actions: list[Action], ranks: _Ranks, actor_of: Any) -> Script:
+def _rank(server: Server, host: int, actions: list[Action], ranks: _Ranks) -> Script:
     cores = server.machine.platform.hosts[host].cores
     for usage, flops in actions:
         count = max(int(usage * cores + 0.5), 1)
         demand = Demand(count, np.full(count, flops))
         work = server.workshop.work(demand, np.full(count, host))
-        flow = Flow(server.maestro)
-        actor = actor_of[0]
-
-        def begin(actor: Actor, flow: Flow = flow, work: Any = work) -> None:
-            flow.start(work.resources, work.weights, work.latency, work.bound)
-            actor.owned.append(flow)
-            server.maestro.ready.append(actor)
-
-        yield begin
-        outcome = yield flow.wait
-        actor.owned.clear()
+        flow = Flow(server.maestro, work, owned=True)
+        outcome = yield flow
         if outcome == CANCELLED:
             break
-    actor_of.clear()
     ranks.rank_ended()

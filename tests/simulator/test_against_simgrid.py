@@ -119,9 +119,7 @@ def ours(path: Path, tasks: list[dict[str, Any]]) -> list[float]:
         hosts = np.array([platform.host_index[name] for name in task["hosts"]])
         demand = dense_demand(np.array(task["flops"]), np.array(task["bytes"]).reshape(n, n))
         work = workshop.work(demand, hosts)
-        flow = Flow(maestro)
-        flow.start(work.resources, work.weights, work.latency, work.bound)
-        yield flow.wait
+        yield Flow(maestro, work)
         ends[i] = engine.now
 
     for i in range(len(tasks)):

@@ -89,10 +89,14 @@ class Maestro:
 
     def create(self, script: Script, host: int) -> Actor:
         """A new actor, ready in the next sub-round."""
-        actor = Actor(script, host)
-        self.living += 1
+        actor = self.enrol(script, host)
         self.ready.append(actor)
         return actor
+
+    def enrol(self, script: Script, host: int) -> Actor:
+        """A new actor that somebody else makes ready."""
+        self.living += 1
+        return Actor(script, host)
 
     def run_ready(self) -> None:
         """Sub-rounds until nobody is ready."""
@@ -114,7 +118,7 @@ class Maestro:
                         try:
                             call = actor.resume(actor.answer)
                         except StopIteration:
-                            self._ended(actor)
+                            self.ended(actor)
                         else:
                             if call is None:
                                 ready.append(actor)
@@ -128,28 +132,32 @@ class Maestro:
     def _sub_round(self, batch: list[Actor], ready: list[Actor]) -> None:
         calls: list[tuple[Actor, Call | None]] = []
         asleep = True  # whoever came before has ended or goes to sleep
-        left = len(batch)
+        last = batch[-1]
         for actor in batch:
-            left -= 1
+            if not actor.alive:
+                continue
             if actor.step:
-                if actor.alive:
-                    calls.append((actor, actor.call))
-                    asleep = False
-            elif actor.alive:
-                self.alone = asleep and left == 0 and not self.cancelled
-                try:
-                    call = actor.resume(actor.answer)
-                except StopIteration:
-                    self._ended(actor)
-                else:
-                    calls.append((actor, call))
-                    if type(call) is not Sleep:
-                        asleep = False
-        if len(calls) == 1 and not self.cancelled:
-            actor, call = calls[0]
-            if call is not None and not actor.step:
+                calls.append((actor, actor.call))
+                asleep = False
+                continue
+            alone = actor is last and asleep and not self.cancelled
+            if alone:
+                for sleeper, sleep in calls:
+                    assert sleep is not None
+                    sleep.serve_all(sleeper)
+                calls.clear()
+            self.alone = alone
+            try:
+                call = actor.resume(actor.answer)
+            except StopIteration:
+                self.ended(actor)
+                continue
+            if alone and call is not None:
                 call.serve_all(actor)
                 return
+            calls.append((actor, call))
+            if type(call) is not Sleep:
+                asleep = False
         for actor, call in calls:
             if call is None:
                 ready.append(actor)
@@ -159,7 +167,7 @@ class Maestro:
                     actor.call = call
                     ready.append(actor)
 
-    def _ended(self, actor: Actor) -> None:
+    def ended(self, actor: Actor) -> None:
         """An actor that ends takes the flows it still owns with it (a task whose walltime was reached)."""
         actor.alive = False
         self.living -= 1
@@ -174,7 +182,7 @@ class Maestro:
             if waiting is not None:
                 waiting.abandon(self.engine)
             actor.script.close()
-            self._ended(actor)
+            self.ended(actor)
 
     def _collect_cancelled(self) -> None:
         flows = self.cancelled
@@ -359,14 +367,16 @@ class Timeout:
 class Comm(Call):
     """One message on its way: a rendez-vous of two actors, then a transfer of one byte.
 
-    As a call it sends: look up the mailbox, put the message there, wait until it has arrived.
+    As a call it sends: look up the mailbox, put the message there, wait until it has arrived. ``farewell``:
+    it is the last thing that its sender does.
     """
 
-    __slots__ = ("carrier", "host", "mailbox", "message", "waiters")
+    __slots__ = ("carrier", "farewell", "host", "mailbox", "message", "waiters")
 
-    def __init__(self, mailbox: Mailbox, message: Any) -> None:
+    def __init__(self, mailbox: Mailbox, message: Any, farewell: bool = False) -> None:
         self.mailbox = mailbox
         self.message = message
+        self.farewell = farewell
         self.host = -1
         self.carrier = self  # the reader's own, when it was there first
         self.waiters: list[Actor] = []
@@ -381,7 +391,22 @@ class Comm(Call):
         return 0
 
     def serve_all(self, actor: Actor) -> None:
-        self.mailbox.post(self, actor.host).waiters.append(actor)
+        mailbox = self.mailbox
+        maestro = mailbox.maestro
+        reader = mailbox.reader
+        if reader is None or maestro.cancelled:
+            mailbox.post(self, actor.host).waiters.append(actor)
+            return
+        mailbox.reader = None
+        reader.message = self.message
+        if not mailbox.deliver(reader, actor.host):
+            reader.waiters.append(actor)
+            return
+        maestro.ready += reader.waiters
+        if self.farewell:
+            maestro.ended(actor)
+        else:
+            maestro.ready.append(actor)
 
     def end(self) -> None:
         self.mailbox.maestro.ready += self.waiters
@@ -412,15 +437,35 @@ class Receive(Call):
         comm.waiters.append(actor)
 
 
+class Waiting(Call):
+    """The actor is already among those who wait for ``comm``, which is the answer."""
+
+    __slots__ = ("comm",)
+
+    def __init__(self, comm: Comm) -> None:
+        self.comm = comm
+
+    def serve(self, actor: Actor, step: int) -> int:
+        actor.answer = self.comm
+        return 0
+
+
 class Mailbox:
     """The server's mailbox: messages wait their turn and travel one at a time (BATSIM.md E1).
 
-    ``transfer(comm, host)`` starts a transfer from ``host`` in the engine, with ``comm`` as its owner.
+    ``transfer(comm, host)`` starts a transfer from ``host`` in the engine, with ``comm`` as its owner;
+    ``deliver`` does so when nobody is awake, and tells whether the message has arrived already.
     """
 
-    def __init__(self, maestro: Maestro, transfer: Callable[[Comm, int], None]) -> None:
+    def __init__(
+        self,
+        maestro: Maestro,
+        transfer: Callable[[Comm, int], None],
+        deliver: Callable[[Comm, int], bool],
+    ) -> None:
         self.maestro = maestro
         self.transfer = transfer
+        self.deliver = deliver
         self.queue: deque[Comm] = deque()
         self.reader: Comm | None = None
         self.receive = Receive(self)  # the call of its one reader
@@ -428,6 +473,10 @@ class Mailbox:
     def send(self, message: Any) -> Comm:
         """The calls that send ``message``; they last until it has arrived."""
         return Comm(self, message)
+
+    def farewell(self, message: Any) -> Comm:
+        """:meth:`send` as the last thing that an actor does."""
+        return Comm(self, message, True)
 
     def post(self, comm: Comm, host: int) -> Comm:
         """A message is put; what carries it is ``comm``, or what its reader waits for already."""

@@ -38,6 +38,7 @@ class Kernels:
         self.start: Callable[[int], int]
         self.stop: Callable[[int], int]
         self.solve: Callable[[], int]
+        self.start_and_advance: Callable[[int], int]
 
     def attach(self, floats: Any, integers: Any) -> None:
         """Work on these two blocks from now on (see ``engine.Engine``)."""
@@ -48,6 +49,7 @@ class Kernels:
         self.start = lambda slot: kernel(f, i, 1, slot)
         self.stop = lambda slot: kernel(f, i, 2, slot)
         self.solve = lambda: kernel(f, i, 3, 0)
+        self.start_and_advance = lambda slot: kernel(f, i, 4, slot)
 
     def copy(self) -> Kernels:
         """The same code for another engine."""

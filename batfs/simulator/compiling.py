@@ -76,12 +76,14 @@ def batfs_kernel(fp, ip, what, slot):
     state = state_of(fp, ip)
     if what == 0:
         return advance(state)
-    if what == 1:
+    if what == 1 or what == 4:
         prepare(state, slot)
         if state.latency[slot] > 0.0:
             state.kind[slot] = LATENT
         else:
             enable(state, slot)
+        if what == 4:
+            return advance(state)
     elif what == 2:
         disable(state, slot)
     else:

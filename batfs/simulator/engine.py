@@ -41,6 +41,7 @@ class Engine:
         self._free_rows: dict[int, list[int]] = {}
         self._rows = 0  # rows handed out so far
         self._created = 0
+        self._early = 0  # how many ends a transfer met, for `advance` to give
         self._sizes = {"slot": 0, "resource": len(capacities), "row": 0, "twice": 0}
         self.state: State
         self._compiled: Any = None
@@ -164,12 +165,46 @@ class Engine:
         if self._compiled is not None:
             self._compiled.start(slot)
         else:
-            wide.prepare(state, self.wide, slot)
-            if latency > 0.0:
-                state.kind[slot] = kernels.LATENT
-            else:
-                wide.enable(state, self.wide, slot)
+            self._start(slot)
         return slot
+
+    def _start(self, slot: int) -> None:
+        state = self.state
+        wide.prepare(state, self.wide, slot)
+        if state.latency[slot] > 0.0:
+            state.kind[slot] = kernels.LATENT
+        else:
+            wide.enable(state, self.wide, slot)
+
+    def reserve(self, first: int, count: int, bound: float) -> int:
+        """A slot for a flow that :meth:`transfer` starts again and again."""
+        slot = self._slot(None)
+        state = self.state
+        state.first[slot] = first
+        state.count[slot] = count
+        state.bound[slot] = bound
+        return slot
+
+    def transfer(self, slot: int, latency: float) -> bool:
+        """Start the flow of a reserved slot and move the clock to the next end of anything.
+
+        True: that is the flow's own end, and nothing else's. False: :meth:`advance` gives what has ended, and
+        the slot is no longer reserved: its owner is to be set.
+        """
+        state = self.state
+        state.order[slot] = self._created
+        self._created += 1
+        state.latency[slot] = latency
+        state.remains[slot] = 1.0 if state.count[slot] else 0.0
+        if self._compiled is not None:
+            count = self._compiled.start_and_advance(slot)
+        else:
+            self._start(slot)
+            count = wide.advance(state, self.wide)
+        if count == 1 and state.finished[0] == slot:
+            return True
+        self._early = count
+        return False
 
     def remove(self, slot: int) -> None:
         """Cancel an activity: it gives its resources back and never ends."""
@@ -196,7 +231,10 @@ class Engine:
 
         Raises :class:`Deadlock` when nothing can end, InputError when the solver would go on for ever.
         """
-        if self._compiled is not None:
+        count = self._early
+        if count:
+            self._early = 0
+        elif self._compiled is not None:
             count = self._compiled.advance()
         else:
             count = wide.advance(self.state, self.wide)

@@ -119,7 +119,7 @@ def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
         job.state = KILLED
     finish(server, job)
     if notify and code != KILLED_CODE:
-        yield server.mailbox.send((server.on_job_completed, job))
+        yield server.mailbox.farewell((server.on_job_completed, job))
 
 
 def finish(server: Server, job: SimJob) -> None:
@@ -168,6 +168,16 @@ def run_task(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask
         "doesn't simulate",
         hint="Batsim does",
     )
+
+
+def computes_at_once(server: Server, job: SimJob, profile: Profile | IoProfile) -> bool:
+    """Whether the first thing that a job does is a parallel task or a sleep."""
+    if isinstance(profile, IoProfile) or is_parallel(profile):
+        return True
+    if isinstance(profile, Composed) and profile.repeat > 0 and profile.sequence:
+        first = server.workloads[job.workload].profiles.get(profile.sequence[0])
+        return first is not None and computes_at_once(server, job, first)
+    return isinstance(profile, Delay) and profile.duration > 0.0
 
 
 def _run_composed(
@@ -277,4 +287,4 @@ def kill(server: Server, jobs: Sequence[SimJob]) -> Script:
             job.state = KILLED
             finish(server, job)
         killed.append(job)
-    yield server.mailbox.send((server.on_killed, (jobs, killed, progress)))
+    yield server.mailbox.farewell((server.on_killed, (jobs, killed, progress)))

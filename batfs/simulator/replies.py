@@ -13,7 +13,7 @@ from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
 from batfs.simulator import jobs as states
-from batfs.simulator.actors import Script
+from batfs.simulator.actors import Comm, Script
 from batfs.simulator.jobs import SimJob
 
 if TYPE_CHECKING:
@@ -22,29 +22,88 @@ if TYPE_CHECKING:
 
 def converse(server: Server, request: m.Request) -> Script:
     """The request-reply actor. Wall-clock time passes in ``decide``, simulated time doesn't."""
-    reply = server.decide(request)
+    yield from deliver(server, server.decide(request), 0)
+
+
+def deliver(server: Server, reply: m.Reply, first: int) -> Script:
+    """Send the decisions from number ``first`` on, and after them that the scheduler is ready.
+
+    ``first`` past that, the number of decisions plus one: all has been sent.
+    """
     clock = server.engine.state.clock
     send = server.mailbox.send
-    for i, decision in enumerate(reply.decisions):
-        if decision.timestamp > reply.now:
-            raise _at(
-                server,
-                i,
-                decision,
-                InputError(f"timestamp {decision.timestamp} must not be later than now = {reply.now}"),
-            )
-        try:
-            message = PARSERS[type(decision)](server, decision)
-        except InputError as error:
-            raise _at(server, i, decision, error) from None
-        ahead = decision.timestamp - clock[0]
+    for i in range(first, len(reply.decisions)):
+        message = parse(server, reply, i)
+        ahead = reply.decisions[i].timestamp - clock[0]
         if ahead > 0.0:
             yield server.maestro.sleep(ahead)
         yield send(message)
-    ahead = reply.now - clock[0]
-    if ahead > 0.0:
-        yield server.maestro.sleep(ahead)
-    yield send((server.on_ready, None))
+    if first <= len(reply.decisions):
+        ahead = reply.now - clock[0]
+        if ahead > 0.0:
+            yield server.maestro.sleep(ahead)
+        yield server.mailbox.farewell((server.on_ready, None))
+
+
+def exchange(server: Server) -> Comm | None:
+    """What :func:`converse` and the server do together, as long as nobody else is awake, in one go.
+
+    Each message is sent, and handled, while the next decision is being read; a job that is to be executed
+    starts. The order of all this is that of the actors' sub-rounds. None: the scheduler has been heard, or
+    ``to_create`` has who will go on. A message: the server waits for it (or has it already) together with the
+    actor that goes on, because something else ended, or has to be done, first.
+    """
+    maestro, engine, mailbox = server.maestro, server.engine, server.mailbox
+    clock = engine.state.clock
+    reply = server.decide(server.request())
+    decisions = reply.decisions
+    count = len(decisions)
+    if (decisions[0].timestamp if count else reply.now) > clock[0]:
+        server.to_create = (deliver(server, reply, 0), server.master, None)
+        return None
+    ready = (server.on_ready, None)
+    message = parse(server, reply, 0) if count else ready
+    sent = 0
+    while True:
+        sent += 1
+        comm = Comm(mailbox, message)
+        if not server.deliver(comm, server.master):
+            comm.waiters += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
+            return comm
+        if sent > count:
+            server.on_ready(None)
+            return None
+        next_one = decisions[sent].timestamp if sent < count else reply.now
+        if next_one > clock[0] or not _goes_on(server, decisions[sent - 1]):
+            maestro.ready += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
+            return comm
+        following = parse(server, reply, sent) if sent < count else ready
+        handler, argument = message
+        handler(argument)
+        if server.to_create is not None:
+            server.start_created()
+        message = following
+
+
+def _goes_on(server: Server, decision: m.Decision) -> bool:
+    """Whether what a decision creates sleeps or computes at once, without further messages."""
+    kind = type(decision)
+    if kind is m.ExecuteJob:
+        job = server.jobs.get(decision.job_id)  # type: ignore[union-attr]
+        return job is not None and states.computes_at_once(server, job, job.profile)
+    return kind is not m.KillJob
+
+
+def parse(server: Server, reply: m.Reply, i: int) -> tuple[Any, Any]:
+    """Decision ``i`` as a message to the server, with the checks Batsim makes on its arrival."""
+    decision = reply.decisions[i]
+    try:
+        if decision.timestamp > reply.now:
+            raise InputError(f"timestamp {decision.timestamp} must not be later than now = {reply.now}")
+        message: tuple[Any, Any] = PARSERS[type(decision)](server, decision)
+    except InputError as error:
+        raise _at(server, i, decision, error) from None
+    return message
 
 
 def _at(server: Server, i: int, decision: m.Decision, error: InputError) -> InputError:

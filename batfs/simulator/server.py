@@ -15,10 +15,10 @@ from batfs.protocol import messages as m
 from batfs.resource_sets import format_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
-from batfs.simulator.actors import Actor, Comm, Maestro, Mailbox, Script, Then
+from batfs.simulator.actors import Actor, Comm, Flow, Maestro, Mailbox, Script, Sleep, Then, Waiting
 from batfs.simulator.jobs import SimJob
 from batfs.simulator.machines import Machines
-from batfs.simulator.replies import converse
+from batfs.simulator.replies import converse, exchange
 from batfs.simulator.tasks import Tasks
 from batfs.workload.model import Job, Json
 
@@ -48,7 +48,8 @@ class Server(Tasks):
         self.static = workloads
         self.decide = decision_process.decide
         self.maestro = Maestro(engine)
-        self.mailbox = Mailbox(self.maestro, self._transfer)
+        self.actor: Actor  # its own, set by whoever creates it
+        self.mailbox = Mailbox(self.maestro, self._transfer, self.deliver)
         self.machines = Machines(machine, outputs)
         self.master = machine.master
         self.jobs: dict[str, SimJob] = {}
@@ -77,6 +78,18 @@ class Server(Tasks):
             job.actors.append(created)
         self.maestro.ready.append(actor)
 
+    def start_created(self) -> None:
+        """Create an actor that sleeps or computes first thing, and let it do so; nobody else is awake."""
+        assert self.to_create is not None
+        script, host, job = self.to_create
+        self.to_create = None
+        actor = self.maestro.enrol(script, host)
+        if job is not None:
+            job.actors.append(actor)
+        call = actor.resume(None)
+        assert type(call) is Flow or type(call) is Sleep
+        call.serve_all(actor)
+
     def script(self) -> Script:
         """The server's life."""
         create = Then(self._create)
@@ -85,22 +98,26 @@ class Server(Tasks):
         self._begin()
         yield create
         while not self.ended:
-            comm = yield receive
-            handler, argument = comm.message
-            handler(argument)
-            if self.to_create is not None:
-                yield create
-            if self.scheduler_ready and not self.ended:
-                if not maestro.alone:
-                    yield None
-                if not queue:
-                    if self.events:
+            comm: Comm | None = yield receive
+            while comm is not None:
+                handler, argument = comm.message
+                handler(argument)
+                comm = None
+                if self.to_create is not None:
+                    yield create
+                while self.scheduler_ready and not self.ended and comm is None:
+                    if not maestro.alone:
+                        yield None
+                    if queue or not self._something_to_say():
+                        break
+                    if not maestro.alone or maestro.cancelled:
                         self._ask()
                         yield create
-                    elif not self.ending and self._finished():
-                        self.ending = True
-                        self.events.append(m.SimulationEnds(self.date()))
-                        self._ask()
+                        break
+                    comm = exchange(self)
+                    if comm is not None:
+                        yield Waiting(comm)
+                    elif self.to_create is not None:
                         yield create
 
     def _transfer(self, comm: Comm, host: int) -> None:
@@ -120,8 +137,18 @@ class Server(Tasks):
         self.events.append(simulation_begins(self))
         self._ask()
 
+    def _something_to_say(self) -> bool:
+        """Whether there are events for the scheduler, the last of which is that the simulation ends."""
+        if not self.events and not self.ending and self._finished():
+            self.ending = True
+            self.events.append(m.SimulationEnds(self.date()))
+        return bool(self.events)
+
     def _ask(self) -> None:
-        """Send what happened; jobs whose end is in it leave memory."""
+        self.to_create = (converse(self, self.request()), self.master, None)
+
+    def request(self) -> m.Request:
+        """What happened, for the scheduler; jobs whose end is in it leave memory."""
         request = m.Request(self.date(), self.events)
         self.events = []
         self.scheduler_ready = False
@@ -129,7 +156,7 @@ class Server(Tasks):
             self.forget(job)
         self.to_forget.clear()
         self.requests += 1
-        self.to_create = (converse(self, request), self.master, None)
+        return request
 
     def job_id_taken(self, job_id: str) -> bool:
         """Whether a job of that id exists or existed."""

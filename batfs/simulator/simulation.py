@@ -129,7 +129,7 @@ class _Run:
             for events in self.options.events:
                 server.submitters["event"] += 1
                 maestro.create(submitters.submit_events(server, events), server.master)
-            maestro.create(server.script(), server.master)
+            server.actor = maestro.create(server.script(), server.master)
         patience = PATIENCE
         self._choose_kernels()
         while True:

@@ -57,7 +57,7 @@ def _submit(server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, ki
         batch.append(item)
     if batch:
         yield send((deliver, batch))
-    yield send((server.on_bye, kind))
+    yield server.mailbox.farewell((server.on_bye, kind))
 
 
 def wait_until(server: Server, target: float) -> Script:
@@ -65,7 +65,7 @@ def wait_until(server: Server, target: float) -> Script:
     now = server.engine.now
     if target > now:
         yield server.maestro.sleep(max(target - now, NEAREST_CALL))
-    yield server.mailbox.send((server.on_waited, None))
+    yield server.mailbox.farewell((server.on_waited, None))
 
 
 def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEvent]:

@@ -28,6 +28,7 @@ from batfs.workload.model import (
 
 if TYPE_CHECKING:
     from batfs.protocol import messages as m
+    from batfs.simulator.actors import Comm
     from batfs.simulator.engine import Engine
     from batfs.simulator.machines import Machines
     from batfs.simulator.options import SimulationOptions
@@ -78,6 +79,7 @@ class Tasks:
         }
         self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
         self._message_rows: dict[int, tuple[int, int, float, float]] = {}
+        self._message_slots: dict[int, tuple[int, float]] = {}
 
     # ---- messages ----
 
@@ -98,6 +100,22 @@ class Tasks:
                 self.engine.write_rows(first, work.resources, work.weights)
             found = self._message_rows[host] = (first, count, work.latency, work.bound)
         return found
+
+    def deliver(self, comm: Comm, host: int) -> bool:
+        """Send a message while nobody is awake. True: it has arrived, and nothing else ended before or then.
+
+        Otherwise it is on its way, with ``comm`` as the owner of the transfer.
+        """
+        found = self._message_slots.get(host)
+        if found is None:
+            first, count, latency, bound = self.message_rows(host)
+            found = self._message_slots[host] = (self.engine.reserve(first, count, bound), latency)
+        slot = found[0]
+        if self.engine.transfer(slot, found[1]):
+            return True
+        self.engine.owners[slot] = comm
+        del self._message_slots[host]
+        return False
 
     # ---- profiles ----
 
@@ -267,13 +285,15 @@ class Tasks:
             return work
         alloc, executors = self._executors(job)
         if (
-            type(profile) is ParallelHomogeneous
+            type(profile) in (ParallelHomogeneous, ParallelHomogeneousTotal)
             and type(io.profile) is IoProfile
             and executors is alloc
             and len(io.profile.ids) == len(io.ids)
             and not self._storages_compute(alloc)
         ):
             cpu, com = float(profile.cpu), float(profile.com)
+            if type(profile) is ParallelHomogeneousTotal:
+                cpu, com = cpu / len(alloc), com / len(alloc)
             usual = self.workshop.homogeneous(cpu, com, alloc, io.ids, io.profile, self.host_of)
             if usual is not None:
                 return usual

@@ -17,12 +17,12 @@ import types
 import typing
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from batfs import units
 from batfs.errors import InputError, nearest, unknown
+from batfs.records import record
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,7 +33,7 @@ Seconds: TypeAlias = Annotated[float, units.parse_time]
 Bandwidth: TypeAlias = Annotated[float, units.parse_bandwidth]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spec:
     """``name`` (or ``file.py:Name``) and its options as written, in the order written."""
 

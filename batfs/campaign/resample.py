@@ -20,11 +20,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from batfs.errors import InputError, unknown
 from batfs.plugins import parse_spec
+from batfs.records import replace
 from batfs.workload.model import Job, Workload
 
 Resampler = Callable[[Workload, random.Random], Workload]

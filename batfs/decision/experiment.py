@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.protocol.messages import Resource
+from batfs.records import field, record
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.nodes import SELECTIONS
 from batfs.scheduling.queues import make_queue_policy
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PYBATSIM = "pybatsim:"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Experiment:
     """A platform, workloads, and Batsim's settings, each with the meaning of Batsim's flag of that name."""
 
@@ -52,7 +52,7 @@ class Experiment:
         return [self.platform, *self.workloads, *self.events]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """An experiment's inputs, read and found sound. ``files`` is None for a pybatsim scheduler."""
 

@@ -9,7 +9,6 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
 from batfs.files import check_writable
 from batfs.protocol.messages import DecisionProcess
+from batfs.records import record
 from batfs.scheduling.config import Configuration, Settings
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
 from batfs.simulator import JobResult, Progress, SimulationOptions, read_events, simulate
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunResult:
     """``summary`` is what ``batfs run --json`` prints: plain values. ``files``: what was written, in order.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import fsum
 from typing import Any, Protocol
 
+from batfs.records import field, record
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.storage.interface import StorageTable
 
@@ -34,7 +34,7 @@ class EndedJob(Protocol):
     def rejected(self) -> bool: ...
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class FileSystemTally:
     """One file system over the run. ``peak_bytes``: the most reserved at once, over all its storages;
     ``peak_share``: the fullest one of them was, as a share of its capacity."""
@@ -104,7 +104,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class StorageTally(Observer):
     """Bytes and fill levels by file system, passing everything on to ``then``."""
 

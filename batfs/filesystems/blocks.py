@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from batfs.filesystems.traffic import split_evenly
 from batfs.protocol.messages import Resource
+from batfs.records import field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Disk:
     """A disk of the file system: its storage id, the compute node it sits in (None: a data server of its own)
     and its rack ("" where nobody says)."""
@@ -19,7 +19,7 @@ class Disk:
     rack: str
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Bundle:
     """Some blocks that share their fate: ``size`` bytes with a copy on each of ``copies`` (storage ids);
     ``name`` is its own within a data set;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -26,12 +25,13 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.traffic import joined, split_by, split_evenly
+from batfs.records import record
 from batfs.storage.interface import SpaceRequest, StorageView
 
 REASON = "BurstBufferResources"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Part:
     """What one node has on one buffer, in bytes; ``checkpoint`` for each one of them."""
 

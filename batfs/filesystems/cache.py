@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from batfs.errors import InputError, unknown
@@ -21,6 +20,7 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.lru import Cache
 from batfs.filesystems.traffic import joined, split_by
+from batfs.records import replace
 from batfs.storage.interface import StorageView
 from batfs.units import parse_size
 

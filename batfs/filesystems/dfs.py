@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
@@ -24,10 +23,11 @@ from batfs.filesystems.interface import (
 from batfs.filesystems.keeping import Keeper
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.plugins import Size
+from batfs.records import field, record
 from batfs.storage.interface import SpaceRequest, StorageView
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Draft:
     """A plan in the making: the room left on each disk, and what has been decided so far."""
 

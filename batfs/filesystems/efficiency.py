@@ -14,15 +14,14 @@ and write factors of Fives; the figures of a table are the user's own measuremen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from batfs.errors import InputError
 from batfs.filesystems.interface import IntArray
+from batfs.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Efficiency:
     """Factors in (0, 1] by number of clients, ascending."""
 

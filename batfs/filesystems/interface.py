@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batfs.protocol.messages import Resource
+from batfs.records import field, record
 from batfs.storage.interface import AllocationPolicy, StorageView
 
 IntArray: TypeAlias = NDArray[np.int64]
@@ -50,7 +50,7 @@ class Topology(Protocol):
 # ---- what is asked ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Volume:
     """What one job asks of one file system: whole bytes, over all its nodes together.
 
@@ -67,7 +67,7 @@ class Volume:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IoRequest:
     """One job on its nodes (ascending ids), and its window of time for the reservations (seconds)."""
 
@@ -203,7 +203,7 @@ OVERLAP = "overlap"  # the I/O is merged with the computation: they progress and
 PHASES = "phases"  # read, then compute, then write
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class IoPlan:
     """What a model decided for one request.
 
@@ -239,7 +239,7 @@ class IoPlan:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     """Why a plan can't be made now: ``reason`` is a word (``StorageCapacity``, ``BurstBufferResources``),
     ``storages`` the ids short of space, ``missing`` the bytes missing. ``never`` if it can never fit."""
@@ -263,7 +263,7 @@ Outcome: TypeAlias = IoPlan | Hold
 # ---- who answers ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setup:
     """What a model is made from.
 

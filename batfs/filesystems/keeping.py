@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from batfs.filesystems.blocks import Bundle, Layout, Pick
 from batfs.filesystems.interface import Move, Placement, Transfer
 from batfs.filesystems.traffic import from_transfers
+from batfs.records import field, record
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class DataSet:
     """Bytes that outlive their job, in bundles of blocks with their copies."""
 
@@ -18,7 +18,7 @@ class DataSet:
     parts: list[Bundle] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Pending:
     """A move under way: a copy of ``bundle`` to ``target``; ``old`` is the copy it replaces, if any."""
 

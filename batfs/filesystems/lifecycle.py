@@ -13,18 +13,18 @@ ends the steps; what is detached (drains) runs to its end, since real data can't
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from batfs.filesystems.interface import IoPlan
 from batfs.filesystems.script import Activity, Step, launch, write_script
 from batfs.protocol import messages as m
+from batfs.records import record
 from batfs.workload.model import Job, Profile
 
 SUCCESS = "COMPLETED_SUCCESSFULLY"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Done:
     """One activity that has ended, for the records: times in seconds, bytes moved by its traffic."""
 
@@ -36,7 +36,7 @@ class Done:
     state: str
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Live:
     activity: Activity
     start: float

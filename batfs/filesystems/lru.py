@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from batfs.records import field, record
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Entry:
     """A data set's bytes on each storage, and who is using it (jobs, by id)."""
 

@@ -12,7 +12,6 @@ a workload of their own, ``batfs``:
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import PHASES, IoPlan, Move
 from batfs.filesystems.profile import build_profile, merge
 from batfs.protocol import messages as m
+from batfs.records import field, record, replace
 from batfs.workload.model import (
     Delay,
     IoProfile,
@@ -36,7 +36,7 @@ WORKLOAD = "batfs"
 MERGED = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Activity:
     """One dynamic job, or (``profile`` None) the job itself.
 
@@ -60,7 +60,7 @@ class Activity:
         return 0 if held is None else int(held.volumes.sum())
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Step:
     """Activities that start together; the next step starts when all have ended. ``detached`` ones start with
     them and nobody waits for them but the bytes. ``state`` is the job's state meanwhile."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from batfs.errors import InputError, unknown
@@ -30,6 +29,7 @@ from batfs.filesystems.interface import (
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.script import cuttable
 from batfs.protocol.messages import Resource
+from batfs.records import replace
 from batfs.storage.interface import StorageView
 from batfs.storage.policies import make_policy
 from batfs.workload.io import requested_io

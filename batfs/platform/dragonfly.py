@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 
 from batfs.errors import InputError
 from batfs.platform.model import Network
 from batfs.platform.topologies import ClusterSpec, ComputedZone, whole
 from batfs.platform.zones import NetPoint, Zone
+from batfs.records import field, record
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Router:
     group: int
     chassis: int

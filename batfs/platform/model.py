@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batfs.errors import InputError
+from batfs.records import field, record
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -21,7 +21,7 @@ class NoRouteError(InputError):
     """No route between two hosts, where SimGrid would stop as well."""
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Host:
     """A host: ``speeds`` in flop/s per core, one per pstate; ``zone`` is the name of the zone it is in.
 
@@ -45,7 +45,7 @@ class Host:
         return self.speeds[self.pstate]
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Link:
     """A link: ``bandwidth`` bytes/s, ``latency`` seconds; ``fatpipe`` links don't share their bandwidth.
 
@@ -61,7 +61,7 @@ class Link:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """Link indices in order, with repetitions, and the sum of latencies in seconds.
 
@@ -73,7 +73,7 @@ class Route:
     latency: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Consumption:
     """What a set of flows uses: distinct link indices and the bytes each carries.
 
@@ -88,7 +88,7 @@ class Consumption:
     latency_volume: float
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Network:
     """Links under construction, by name; shared by all zones of a platform."""
 

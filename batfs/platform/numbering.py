@@ -7,17 +7,17 @@ then storages in the same order (``n10`` comes before ``n2``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from batfs.errors import InputError, nearest
 from batfs.platform.machine import Platform
 from batfs.platform.model import Host
+from batfs.records import record
 
 COMPUTE, STORAGE, MASTER = "compute_node", "storage", "master"
 ROLES = (COMPUTE, MASTER, STORAGE)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineResource:
     """A resource as Batsim numbers it; ``host`` is the index in ``Platform.hosts``.
 
@@ -32,19 +32,25 @@ class MachineResource:
     zone_properties: Mapping[str, str]
 
 
-@dataclass(slots=True)
 class Machine:
     """Resources by id: compute nodes first, then storages; ``master`` is a host index without an id."""
 
-    platform: Platform
-    master: int
-    resources: list[MachineResource]
-    nb_compute: int
-    nb_storage: int
-    by_name: dict[str, MachineResource] = field(init=False)
+    __slots__ = ("by_name", "master", "nb_compute", "nb_storage", "platform", "resources")
 
-    def __post_init__(self) -> None:
-        self.by_name = {resource.name: resource for resource in self.resources}
+    def __init__(
+        self,
+        platform: Platform,
+        master: int,
+        resources: list[MachineResource],
+        nb_compute: int,
+        nb_storage: int,
+    ) -> None:
+        self.platform = platform
+        self.master = master
+        self.resources = resources
+        self.nb_compute = nb_compute
+        self.nb_storage = nb_storage
+        self.by_name = {resource.name: resource for resource in resources}
 
     @property
     def compute(self) -> list[MachineResource]:

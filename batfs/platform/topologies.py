@@ -7,15 +7,15 @@ no latency; a Dragonfly forgets which chassis it is in after a green hop (it ass
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import prod
 
 from batfs.errors import InputError
 from batfs.platform.model import Network, NoRouteError
 from batfs.platform.zones import NetPoint, Path, Zone
+from batfs.records import field, record
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Counters:
     """SimGrid's process-wide counters, here one set per platform."""
 
@@ -24,7 +24,7 @@ class Counters:
     dragonfly_link: int = 0
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class ClusterSpec:
     """The attributes of a ``<cluster>``: bytes/s and seconds; 0 stands for an absent option."""
 

@@ -9,9 +9,9 @@ other doubles in a request are already rounded to Batsim's 6 decimals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from batfs.records import field, record
 from batfs.workload.model import IoProfile, Job, Profile
 
 Json: TypeAlias = Any
@@ -20,7 +20,7 @@ Json: TypeAlias = Any
 # ---- simulator -> decision process ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resource:
     """A machine as Batsim announces it; ``role`` is ``compute_node`` or ``storage``."""
 
@@ -36,7 +36,7 @@ class Resource:
         return self.properties.get(key, self.zone_properties.get(key))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SimulationBegins:
     """The machine and the settings. ``config`` has Batsim's keys (``dynamic-jobs-enabled``, ...)."""
 
@@ -58,7 +58,7 @@ class SimulationBegins:
         return bool(self.config["dynamic-jobs-acknowledged"])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobSubmitted:
     """``profile`` is given with ``--forward-profiles-on-submission`` (and always in-process)."""
 
@@ -67,7 +67,7 @@ class JobSubmitted:
     profile: Profile | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobCompleted:
     """``state``: COMPLETED_SUCCESSFULLY, COMPLETED_FAILED, COMPLETED_WALLTIME_REACHED, COMPLETED_KILLED."""
 
@@ -78,44 +78,44 @@ class JobCompleted:
     alloc: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobKilled:
     timestamp: float
     job_ids: Sequence[str]
     progress: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResourceStateChanged:
     timestamp: float
     resources: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestedCall:
     timestamp: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SimulationEnds:
     timestamp: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     timestamp: float
     data: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FromJobMessage:
     timestamp: float
     job_id: str
     message: Json
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notification:
     """``kind``: no_more_static_job_to_submit, event_machine_available, ...; ``data`` is the whole object."""
 
@@ -138,7 +138,7 @@ Event: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     now: float
     events: Sequence[Event]
@@ -147,7 +147,7 @@ class Request:
 # ---- decision process -> simulator ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IoJob:
     """``additional_io_job``: the resources ``alloc`` (ascending ids) and the profile they execute.
 
@@ -160,7 +160,7 @@ class IoJob:
     profile: IoProfile | Profile | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExecuteJob:
     """At most one of ``mapping``, ``storage_mapping`` and ``io_job`` (a rule of Batsim 4's).
 
@@ -175,32 +175,32 @@ class ExecuteJob:
     io_job: IoJob | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RejectJob:
     timestamp: float
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KillJob:
     timestamp: float
     job_ids: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallMeLater:
     timestamp: float
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetResourceState:
     timestamp: float
     resources: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetJobMetadata:
     """``metadata`` must not hold a double quote (Batsim aborts on one)."""
 
@@ -209,21 +209,21 @@ class SetJobMetadata:
     metadata: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChangeJobState:
     timestamp: float
     job_id: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToJobMessage:
     timestamp: float
     job_id: str
     message: Json
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RegisterJob:
     """A dynamic job; needs ``--enable-dynamic-jobs``."""
 
@@ -231,7 +231,7 @@ class RegisterJob:
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RegisterProfile:
     timestamp: float
     workload: str
@@ -239,7 +239,7 @@ class RegisterProfile:
     profile: Profile | IoProfile
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notify:
     """``kind``: registration_finished or continue_registration."""
 
@@ -247,7 +247,7 @@ class Notify:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Query:
     timestamp: float
     requests: Mapping[str, Json]
@@ -269,7 +269,7 @@ Decision: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     now: float
     decisions: Sequence[Decision]

@@ -6,11 +6,10 @@ more before they are read; so 115223578.55555557 becomes 115223578.555556, and 1
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from batfs.errors import InputError
+from batfs.records import replace
 from batfs.workload import parse_profile, profile_to_json
 from batfs.workload.model import (
     DataStaging,

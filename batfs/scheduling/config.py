@@ -8,17 +8,17 @@ flags (or pybatsim's ``-o``). Each layer is a mapping with the keys of :class:`C
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from batfs.errors import InputError, nearest, unknown
+from batfs.records import field, field_names, record
 
 PASSES: Final = ("message", "event")
 NODE_ORDERS: Final = ("id", "name")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Configuration:
     """Every setting of the scheduler; docs/reference/configuration.md explains them one by one."""
 
@@ -55,7 +55,7 @@ class Configuration:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for provenance."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in field_names(self)}
 
 
 _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {

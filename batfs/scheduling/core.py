@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from batfs.errors import InputError
@@ -22,6 +21,7 @@ from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD as BATFS_WORKLOAD
 from batfs.filesystems.script import needs_script
 from batfs.protocol import messages as m
+from batfs.records import record
 from batfs.resource_sets import format_ascending, parse_resources
 from batfs.scheduling.config import Configuration, Settings
 from batfs.scheduling.interface import JobState, NodeSet, QueuePolicy, StartedJob, WaitingJob
@@ -48,7 +48,7 @@ MakeFiles: TypeAlias = Callable[
 ]
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Running(StartedJob):
     """A job that holds something: the interface's record, and what to give back."""
 

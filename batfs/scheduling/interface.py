@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume
+from batfs.records import record
 from batfs.storage.interface import StorageView
 from batfs.workload.model import Job, Profile
 
@@ -38,32 +38,32 @@ class JobState(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(slots=True, eq=False)
 class WaitingJob:
     """A job in the queue. ``walltime`` is infinite when the job has none; ``order`` counts submissions.
 
     ``io_ignored``: its profile can't carry I/O, so its bytes hold their space but nothing is moved.
     """
 
-    job: Job
-    profile: Profile
-    volumes: tuple[Volume, ...]
-    order: int
-    io_ignored: bool = False
-    id: str = field(init=False)
-    nodes: int = field(init=False)
-    submission_time: float = field(init=False)
-    walltime: float = field(init=False)
+    __slots__ = (
+        *("job", "profile", "volumes", "order", "io_ignored"),
+        *("id", "nodes", "submission_time", "walltime"),
+    )
 
-    def __post_init__(self) -> None:
-        job = self.job
+    def __init__(
+        self, job: Job, profile: Profile, volumes: tuple[Volume, ...], order: int, io_ignored: bool = False
+    ) -> None:
+        self.job = job
+        self.profile = profile
+        self.volumes = volumes
+        self.order = order
+        self.io_ignored = io_ignored
         self.id = job.id
         self.nodes = job.requested_nodes
         self.submission_time = job.submission_time
         self.walltime = float("inf") if job.walltime is None else job.walltime
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class JobPlacement:
     """Nodes for a job from ``start`` on, and one I/O plan for each of its volumes (in their order)."""
 
@@ -78,7 +78,7 @@ class JobPlacement:
         return self.start + self.job.walltime
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class StartedJob:
     """A job that holds nodes or bytes. ``nodes`` shrinks to 0 when its nodes are given back early."""
 
@@ -208,7 +208,7 @@ class QueueView(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pass:
     """What one pass decided. ``starts`` were placed on the view of this pass, with ``start`` now; they are
     started in this order. ``kills``: ids of running jobs. ``wake_at``: call again at that time at the latest.

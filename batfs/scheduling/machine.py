@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -13,6 +12,7 @@ import numpy as np
 from batfs.errors import BatfsError
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Volume
 from batfs.protocol.messages import Resource
+from batfs.records import field, record
 from batfs.resource_sets import format_resources
 from batfs.scheduling.interface import JobPlacement, NodeSet
 from batfs.scheduling.nodes import SELECTIONS, UNDEMANDING, NodeOrder, Selection
@@ -85,7 +85,7 @@ NOTHING_HELD = Held()
 _PATTERNS = 512  # of transfers, whose counts are kept
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Booked(JobPlacement):
     """A placement with what it holds: node ids and the ledger's reservations."""
 

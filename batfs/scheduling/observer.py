@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume
+from batfs.records import record
 from batfs.storage.interface import StorageTable
 from batfs.workload.model import IoProfile, Job, Profile
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class JobRecord:
     """One job that is over, or was rejected (then ``plans`` and ``nodes`` are empty and ``reason`` is set).
 

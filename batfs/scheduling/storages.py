@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from batfs.errors import InputError, unknown
 from batfs.protocol.messages import Resource
+from batfs.records import replace
 from batfs.storage.interface import Storage, StorageTable
 from batfs.units import parse_bandwidth, parse_size
 

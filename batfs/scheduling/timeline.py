@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from batfs.records import record
 
 Shares: TypeAlias = tuple[tuple[int, int], ...]
 """(storage position, bytes), each storage at most once, ascending."""
@@ -69,7 +70,7 @@ def just_after(time: float) -> float:
     return time + epsilon
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     """``nodes`` (a bitset) are held in [start, node_end), ``shares`` of the storages in [start, end)."""
 

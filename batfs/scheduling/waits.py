@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from batfs.filesystems.interface import Hold
+from batfs.records import record
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Wait:
     hold: Hold
     since: float | None

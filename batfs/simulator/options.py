@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from batfs.records import field, record
 from batfs.simulator.submitters import ExternalEvent
 from batfs.simulator.work import Work
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobResult:
     """A finished or rejected job, as a row of ``jobs.csv``; times in seconds.
 
@@ -39,7 +39,7 @@ class JobResult:
         return self.state == "REJECTED"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Progress:
     """Where a run stands: simulated time (s), jobs ended, jobs in all (static ones), requests sent."""
 
@@ -49,7 +49,7 @@ class Progress:
     requests: int
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class SimulationOptions:
     """Batsim's switches, where results go, and who is told on the way.
 
@@ -83,7 +83,7 @@ class SimulationOptions:
     keep_io_profiles: bool = False
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class SimulationResult:
     """How a run ended. ``summary`` are the fields of ``schedule.csv``; ``files`` what was written.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batfs.errors import InputError
+from batfs.records import record
 from batfs.simulator.work import Demand, dense_demand
 from batfs.workload.model import (
     Composed,
@@ -113,7 +113,7 @@ def pfs_demand(profile: ParallelHomogeneousPfs, executors: int) -> Demand:
     )
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class IoTask:
     """The I/O that goes with a job's task: resource ids, and the profile they execute.
 

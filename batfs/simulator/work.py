@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.platform import Platform
+from batfs.records import record
 from batfs.simulator import gather
 from batfs.workload.model import IoProfile
 
@@ -24,7 +24,7 @@ NO_WEIGHTS: Floats = np.empty(0)
 _NO_FLOWS = (NOTHING, NOTHING, NO_WEIGHTS)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Work:
     """Rows (resource, weight), the latency to pay first (s), and the bound on the rate (1/s, 0 for none)."""
 
@@ -34,7 +34,7 @@ class Work:
     bound: float
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Demand:
     """A task before it meets hosts: ``flops`` float64[n] or None, and its matrix of bytes.
 

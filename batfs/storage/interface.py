@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.records import field, record
 from batfs.storage.table import Storage, StorageTable
 
 __all__ = [
@@ -33,7 +33,7 @@ IntArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpaceRequest:
     """``size`` bytes held from ``start`` to ``end`` (seconds; infinite when unknown).
 
@@ -50,7 +50,7 @@ class SpaceRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Share:
     """``size`` bytes on the storage ``index``."""
 

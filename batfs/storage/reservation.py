@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from batfs.errors import BatfsError
+from batfs.records import field, record
 from batfs.storage.interface import Share, Storage
 
 BOOKED, HELD, RELEASED = "booked", "held", "released"
@@ -26,7 +26,7 @@ class NoRoomError(LedgerError):
         )
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Reservation:
     """A line of the book. ``shares``: at most one per storage, in the order given. Read-only outside."""
 

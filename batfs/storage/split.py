@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from batfs.errors import InputError
+from batfs.records import replace
 from batfs.storage.interface import (
     AllocationPolicy,
     Choice,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batfs.errors import InputError
+from batfs.records import field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Storage:
     """One storage. ``group`` names what it shares with others (its server, its node).
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from batfs.errors import InputError, nearest
+from batfs.records import field, record
 from batfs.workload.fields import need_integer, need_number, need_object, need_string, wrong
 from batfs.workload.model import NO_EXTRA, Json, Profile
 
@@ -29,7 +29,7 @@ def _no_options() -> Mapping[str, Json]:
     return NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestedIo:
     """Whole bytes a job reads and writes on one file system; ``filesystem`` None: the configured one."""
 

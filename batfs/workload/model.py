@@ -12,11 +12,12 @@ it was read from, which is what Batsim forwards to its scheduler.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from batfs.records import record
 
 Json: TypeAlias = Any
 
@@ -24,15 +25,11 @@ Json: TypeAlias = Any
 NO_EXTRA: Mapping[str, Json] = {}
 
 
-def _no_extra() -> Mapping[str, Json]:
-    return NO_EXTRA
-
-
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class IoProfile:
     """Transfers and flops over a sorted set of resource ids, sparse inside.
 
@@ -61,16 +58,16 @@ def _plain(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Delay:
     """``delay``: sleep ``duration`` seconds (> 0), no resources used."""
 
     duration: float
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Parallel:
     """``parallel``: ``cpu`` float64[n] flops, ``com`` float64[n, n] bytes, row -> column.
 
@@ -80,74 +77,74 @@ class Parallel:
 
     cpu: FloatArray
     com: FloatArray
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
     integers: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParallelHomogeneous:
     """``parallel_homogeneous``: ``cpu`` flops per node, ``com`` bytes per ordered pair of distinct nodes."""
 
     cpu: float
     com: float
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParallelHomogeneousTotal:
     """``parallel_homogeneous_total``: cpu/n per node, com/n per ordered pair."""
 
     cpu: float
     com: float
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParallelHomogeneousPfs:
     """``parallel_homogeneous_pfs``: bytes read and written by each node from and to the storage ``label``."""
 
     bytes_to_read: float
     bytes_to_write: float
     label: str = "pfs"
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataStaging:
     """``data_staging``: ``size`` bytes from the storage labelled ``source`` to ``destination``."""
 
     size: float
     source: str
     destination: str
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Composed:
     """``composed``: the profiles named in ``sequence`` in order, the whole list ``repeat`` times."""
 
     sequence: tuple[str, ...]
     repeat: int = 1
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """``send``: FROM_JOB_MSG with ``message``, then sleep ``sleep_time`` seconds."""
 
     message: Json
     sleep_time: float = 1e-7
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recv:
     """``recv``: poll for a message matching ``regex``, then run ``success``, ``failure`` or ``timeout``."""
 
@@ -156,11 +153,11 @@ class Recv:
     failure: str = ""
     timeout: str = ""
     poll_time: float = 0.005
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UsageTrace:
     """``usage_trace``: ``m_usage u f`` actions; ``trace`` is a file that lists one trace file per rank.
 
@@ -169,16 +166,16 @@ class UsageTrace:
     """
 
     trace: str
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Smpi:
     """``smpi``: a replay of MPI traces. batfs carries it for Batsim's sake; its simulator refuses it."""
 
     trace: str
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
 
 
@@ -197,7 +194,7 @@ Profile: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """One job. ``id`` is Batsim's full id ``workload!name``; ``extra`` holds members Batsim doesn't know."""
 
@@ -206,7 +203,7 @@ class Job:
     requested_nodes: int
     profile: str
     walltime: float | None = None
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
 
     @property
     def workload(self) -> str:
@@ -217,7 +214,7 @@ class Job:
         return self.id.partition("!")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Workload:
     """A named set of jobs in submission order (submission time, then full id) and their profiles.
 
@@ -230,5 +227,5 @@ class Workload:
     jobs: Sequence[Job]
     profiles: Mapping[str, Profile]
     path: str = ""
-    extra: Mapping[str, Json] = field(default_factory=_no_extra)
+    extra: Mapping[str, Json] = NO_EXTRA
     removed_profiles: Sequence[str] = ()

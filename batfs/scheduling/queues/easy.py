@@ -7,18 +7,18 @@ predictability in scheduling the IBM SP2 with backfilling", IPPS 1998.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from math import inf
 
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
+from batfs.records import record
 from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.fcfs import start_in_order
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Shadow:
     """The reservation of the first job that has to wait, from ``time`` on.
 

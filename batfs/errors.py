@@ -6,7 +6,6 @@ The command line prints its text, without a traceback, and exits with 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from os import PathLike
 
@@ -61,6 +60,8 @@ class MissingExtraError(InputError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word closest in spelling to ``word``, or None when nothing is close."""
+    import difflib
+
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -3,20 +3,21 @@
 A registry finds a thing three ways: by the name it was registered under (``@POLICIES.register("random")``),
 as ``file.py:Name`` (a name in a Python file of the user's), or through an entry-point group that installed
 packages fill. Entry points are read only when a name isn't among the built-in ones, or when all are listed;
-one that fails to load gives a warning and is skipped.
+one that fails to load gives a warning and is skipped. The module of a built-in thing is imported when the
+thing is asked for.
 
 On a command line a thing and its options are one word: ``name:key=value,key=value`` (see :func:`parse_spec`).
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -68,11 +69,15 @@ def parse_spec(text: str, kind: str = "name") -> Spec:
 
 
 class Registry(Generic[T]):
-    """Named things of one ``kind`` ("allocation policy"); ``group`` is their entry-point group."""
+    """Named things of one ``kind`` ("allocation policy"); ``group`` is their entry-point group.
 
-    def __init__(self, kind: str, group: str) -> None:
+    ``built_in``: module -> names of the things that register themselves when it is imported.
+    """
+
+    def __init__(self, kind: str, group: str, built_in: Mapping[str, Sequence[str]] | None = None) -> None:
         self.kind = kind
         self.group = group
+        self._built_in = {name: module for module, names in (built_in or {}).items() for name in names}
         self._things: dict[str, T] = {}
         self._outside: dict[str, T] | None = None
 
@@ -80,7 +85,8 @@ class Registry(Generic[T]):
         """Decorator: the thing below is called ``name``. ValueError if that name is taken."""
 
         def keep(thing: T) -> T:
-            if name in self._things:
+            home = self._built_in.get(name)
+            if name in self._things or (home is not None and getattr(thing, "__module__", home) != home):
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             self._things[name] = thing
             return thing
@@ -92,6 +98,8 @@ class Registry(Generic[T]):
 
         InputError lists the known names, or says what is wrong with the file.
         """
+        if name in self._built_in and name not in self._things:
+            importlib.import_module(self._built_in[name])
         if name in self._things:
             return self._things[name]
         file, colon, attribute = name.rpartition(":")
@@ -106,7 +114,7 @@ class Registry(Generic[T]):
 
     def known(self) -> list[str]:
         """All names, built in and from entry points, sorted."""
-        return sorted({*self._things, *self._from_entry_points()})
+        return sorted({*self._built_in, *self._things, *self._from_entry_points()})
 
     def make(self, text: str, **given: Any) -> Any:
         """Call the thing ``text`` names with its options, converted to the types its signature states.
@@ -125,7 +133,7 @@ class Registry(Generic[T]):
 
             self._outside = {}
             for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
-                if point.name in self._things or point.name in self._outside:
+                if any(point.name in known for known in (self._built_in, self._things, self._outside)):
                     warnings.warn(
                         f"entry point {point.value!r}: a {self.kind} {point.name!r} exists already; skipped",
                         stacklevel=3,
@@ -149,6 +157,8 @@ def _from_file(file: Path, attribute: str, kind: str) -> Any:
     module_name = f"batfs_plugin_{file.stem}_{abs(hash(file.resolve())):x}"
     module = sys.modules.get(module_name)
     if module is None:
+        import importlib.util
+
         spec = importlib.util.spec_from_file_location(module_name, file)
         assert spec is not None
         assert spec.loader is not None
@@ -188,13 +198,15 @@ def convert_options(
     ``Literal`` and their ``| None`` forms are understood; ``**name: type`` takes any option. ``given``
     arguments are added where the signature has them. InputError for what is unknown, missing or wrong.
     """
-    target = thing.__init__ if inspect.isclass(thing) else thing
-    hints = typing.get_type_hints(target, include_extras=True)
     parameters = inspect.signature(thing).parameters
     named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     rest = next((n for n, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
     out: dict[str, Any] = {k: v for k, v in (given or {}).items() if k in named}
     options = [n for n in named if n not in out]
+    hints: Mapping[str, Any] = {}
+    if spec.options:
+        target = thing.__init__ if inspect.isclass(thing) else thing
+        hints = typing.get_type_hints(target, include_extras=True)
     for key, text in spec.options.items():
         if key not in options and rest is None:
             close = nearest(key, options)

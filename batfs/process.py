@@ -6,6 +6,7 @@ what can be left out of both is left out here.
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import gc
 import os
@@ -40,6 +41,30 @@ def end(code: int) -> NoReturn:
     except OSError:  # nobody reads any more: sys.exit would complain, too
         code = code or 1
     os._exit(code)
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal.
+
+    argparse makes a formatter for every flag that a parser is given, and left alone each would import shutil
+    to ask for the terminal's width.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        columns = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        columns = 0
+    if columns <= 0:
+        try:
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 0
+        except (ValueError, OSError):
+            columns = 0
+    return columns or 80
 
 
 def _watched() -> bool:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from batfs import __version__, process
 from batfs.errors import BatfsError, nearest
@@ -36,21 +34,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+if TYPE_CHECKING:
+
+    class Subcommand(Protocol):
+        HELP: str
+
+        def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+        def run(self, args: argparse.Namespace) -> int: ...
+
+
 # these leave nothing behind that wants an orderly end of the interpreter
 _QUICK = ("run", "sim")
-
-
-class Subcommand(Protocol):
-    HELP: str
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-    def run(self, args: argparse.Namespace) -> int: ...
 
 
 class Parser(argparse.ArgumentParser):
     """argparse with exit code 2 and a single line for a wrong flag."""
 
     def error(self, message: str) -> NoReturn:
+        import re
+
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
         if wrong is not None:  # quotes around the choices come and go with Python's version
             close = nearest(wrong[1], [word.strip(" '") for word in wrong[2].split(",")])
@@ -58,13 +60,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
-def _available() -> dict[str, tuple[str, str]]:
-    return {name: entry for name, entry in COMMANDS.items() if importlib.util.find_spec(entry[0])}
-
-
-def _usage(commands: dict[str, tuple[str, str]]) -> str:
-    width = max((len(name) for name in commands), default=0)
-    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in commands.items()]
+def _usage() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: batfs COMMAND [OPTION...]",
@@ -88,14 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     name = words[0] if words else ""
     entry = COMMANDS.get(name)
-    if entry is None or importlib.util.find_spec(entry[0]) is None:
+    if entry is None:
         return _no_command(name)
-    module = cast(Subcommand, importlib.import_module(entry[0]))
-    parser = Parser(
-        prog=f"batfs {name}",
-        description=module.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    module: Subcommand = importlib.import_module(entry[0])
+    parser = Parser(prog=f"batfs {name}", description=module.HELP, formatter_class=process.HelpFormatter)
     module.add_arguments(parser)
     try:
         return module.run(parser.parse_args(words[1:]))
@@ -120,14 +114,13 @@ def script() -> NoReturn:
 
 
 def _no_command(name: str) -> int:
-    commands = _available()
     if name in ("", "-h", "--help", "help"):
-        print(_usage(commands))
+        print(_usage())
         return 0 if name else 2
     if name in ("--version", "-V"):
         print(f"batfs {__version__}")
         return 0
-    close = nearest(name, commands)
+    close = nearest(name, COMMANDS)
     hint = f"; did you mean '{close}'?" if close else ""
     print(f"batfs: unknown command {name!r}{hint}\nTry 'batfs --help'.", file=sys.stderr)
     return 2

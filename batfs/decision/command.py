@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="A storage-aware scheduler for Batsim 4: reads io_reads, io_writes and io from job "
         "profiles, allocates storage under a policy, and gives Batsim the I/O of each job.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=process.HelpFormatter,
     )
     parser.add_argument(
         "-s",

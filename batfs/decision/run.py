@@ -147,7 +147,6 @@ def _process(
 def _few_collections() -> Iterator[None]:
     """Python's cycle collector walks everything that is alive; a run makes few cycles and lives long."""
     thresholds = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:

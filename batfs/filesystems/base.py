@@ -28,7 +28,11 @@ from batfs.filesystems.traffic import turns
 from batfs.plugins import Registry, parse_spec
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 
-MODELS: Registry[type[FileSystemModel]] = Registry("file-system model", "batfs.filesystem_models")
+MODELS: Registry[type[FileSystemModel]] = Registry(
+    "file-system model",
+    "batfs.filesystem_models",
+    {f"batfs.filesystems.{name}": (name,) for name in ("pfs", "dfs", "nvme_pool", "burst_buffer", "cache")},
+)
 
 Timing: TypeAlias = Literal["overlap", "phases"]
 Reserve: TypeAlias = Literal["both", "reads", "writes", "max"]

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems import models as _registered  # noqa: F401  (fills the registry)
 from batfs.filesystems.base import Model, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,

@@ -1,11 +1,20 @@
+import importlib
+import pkgutil
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import pytest
 
+from batfs import filesystems
 from batfs.errors import InputError
+from batfs.filesystems.base import MODELS
 from batfs.plugins import Registry, Size, parse_spec
+from batfs.scheduling import queues
+from batfs.scheduling.queues import QUEUE_POLICIES
+from batfs.storage import policies
+from batfs.storage.policies import POLICIES
 
 
 class Thing:
@@ -95,3 +104,23 @@ def test_a_name_is_registered_once() -> None:
 def test_spec_prints_as_written() -> None:
     assert str(parse_spec("lustre:threshold=0.17,priority=0.9")) == "lustre:threshold=0.17,priority=0.9"
     assert str(parse_spec("a/b.py:P:k=1")) == "a/b.py:P:k=1"
+
+
+@pytest.mark.parametrize(
+    "registry, package", [(POLICIES, policies), (QUEUE_POLICIES, queues), (MODELS, filesystems)]
+)
+def test_a_built_in_thing_is_imported_when_asked_for(registry: Any, package: ModuleType) -> None:
+    """The table of what is where lists every thing that registers itself, in its module."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(found.name)
+    at_home = {name for name, thing in registry._things.items() if thing.__module__.startswith("batfs.")}
+    assert at_home == set(registry._built_in)
+    for name, module in registry._built_in.items():
+        assert registry.get(name).__module__ == module
+
+
+def test_the_name_of_a_built_in_thing_is_taken() -> None:
+    things: Registry[object] = Registry("thing", "batfs.test_things", {"json": ("loads",)})
+    with pytest.raises(ValueError, match="registered twice"):
+        things.register("loads")(Thing)
+    assert things.known() == ["loads"]

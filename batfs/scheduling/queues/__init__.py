@@ -12,10 +12,18 @@ from batfs.errors import InputError
 from batfs.plugins import Registry
 from batfs.scheduling.interface import QueuePolicy
 
-QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry("queue policy", "batfs.queue_policies")
-
-# the built-in ones register themselves
-from batfs.scheduling.queues import conservative, easy, easy_storage, fcfs, filler, plan  # noqa: E402,F401
+QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry(
+    "queue policy",
+    "batfs.queue_policies",
+    {
+        "batfs.scheduling.queues.fcfs": ("fcfs",),
+        "batfs.scheduling.queues.filler": ("filler",),
+        "batfs.scheduling.queues.easy": ("easy",),
+        "batfs.scheduling.queues.easy_storage": ("easy_storage", "sjf_storage"),
+        "batfs.scheduling.queues.conservative": ("conservative",),
+        "batfs.scheduling.queues.plan": ("plan",),
+    },
+)
 
 
 def make_queue_policy(text: str) -> QueuePolicy:

@@ -10,20 +10,9 @@ from __future__ import annotations
 from typing import cast
 
 from batfs.storage.interface import AllocationPolicy
-from batfs.storage.policies import bandwidth, classic, composite, originals, sampled
 from batfs.storage.policies.base import POLICIES
 
-# importing these modules registers their policies
-__all__ = [
-    "POLICIES",
-    "bandwidth",
-    "classic",
-    "composite",
-    "known_policies",
-    "make_policy",
-    "originals",
-    "sampled",
-]
+__all__ = ["POLICIES", "known_policies", "make_policy"]
 
 
 def make_policy(text: str) -> AllocationPolicy:

@@ -20,7 +20,21 @@ from batfs.storage.interface import (
 )
 from batfs.storage.view import fitting
 
-POLICIES: Registry[type[AllocationPolicy]] = Registry("allocation policy", "batfs.allocation_policies")
+POLICIES: Registry[type[AllocationPolicy]] = Registry(
+    "allocation policy",
+    "batfs.allocation_policies",
+    {
+        "batfs.storage.policies.classic": (
+            *("random", "round_robin", "first_fit", "best_fit", "worst_fit", "worst_fit_percent"),
+        ),
+        "batfs.storage.policies.bandwidth": ("least_loaded", "locality", "max_bandwidth", "worst_case"),
+        "batfs.storage.policies.sampled": ("power_of_two", "lustre"),
+        "batfs.storage.policies.composite": ("striped", "weighted"),
+        "batfs.storage.policies.originals": (
+            *("storalloc_random", "storalloc_round_robin", "storalloc_worst_fit", "storalloc_worst_case"),
+        ),
+    },
+)
 
 
 def draw(rng: random.Random, n: int) -> int:

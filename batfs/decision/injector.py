@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from batfs.decision.files import make_files as default_make_files
 from batfs.errors import BatfsError, InputError
-from batfs.filesystems.interface import Hold, IoRequest
+from batfs.filesystems.interface import Hold, IoRequest, Placement
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import MERGED, WORKLOAD, needs_script
@@ -103,12 +103,12 @@ class Injector:
     def incoming(self, now: float, event: m.Event) -> m.Event | None:
         """The event as the other side shall see it; None if it is none of its business."""
         self.advance(now)
-        if isinstance(event, m.SimulationBegins):
-            return self._begins(event)
         if isinstance(event, m.JobSubmitted):
             return self._submitted(event)
         if isinstance(event, m.JobCompleted):
             return self._completed(now, event)
+        if isinstance(event, m.SimulationBegins):
+            return self._begins(event)
         if isinstance(event, m.JobKilled):
             theirs = [i for i in event.job_ids if not i.startswith(f"{WORKLOAD}!") and not self._several(i)]
             return replace(event, job_ids=theirs) if theirs else None
@@ -238,9 +238,10 @@ class Injector:
         if started.live is None or started.live.in_use:
             machine.use(booked.held.lines, -1)
         machine.end(booked.held.lines)
-        self.files.ended(job.id, success, now)
-        for key in self.files.released():
-            machine.drop(key)
+        if self.files.attending:
+            self.files.ended(job.id, success, now)
+            for key in self.files.released():
+                machine.drop(key)
         self._freed = True
         if not self._observed:
             return
@@ -303,14 +304,19 @@ class Injector:
         machine = self._machine
         assert machine is not None
         ids = tuple(sorted(decision.alloc))
+        placements: Sequence[Placement]
         start = machine.ledger.now
         end = start + waiting.walltime
         plans = self.files.plan(waiting.id, ids, waiting.volumes, start, end, machine.view, self._rng)
         if not isinstance(plans, Hold):
-            placements = [p for plan in plans for p in plan.placements]
+            if len(plans) == 1:
+                placements = plans[0].placements
+            else:
+                placements = [p for plan in plans for p in plan.placements]
             held = machine.book(waiting.id, placements, start, end)
             if not isinstance(held, Hold):
-                booked = Booked(waiting, machine.order.set_of(ids), start, plans, ids=ids, held=held)
+                # which nodes are free is the other side's affair
+                booked = Booked(waiting, 0, start, plans, ids=ids, held=held)
                 return self._start(now, decision, booked)
             plans = held
         return self._hold_back(now, decision, waiting, plans)
@@ -371,7 +377,8 @@ class Injector:
             return [decision]
         io_ids = profile.ids.tolist()
         started.transfers = machine.transfers_of(profile, io_ids)
-        started.io = format_resources(io_ids)
+        if self._observed:
+            started.io = format_resources(io_ids)
         machine.count_transfers(started.transfers, 1)
         io_job = m.IoJob(io_ids, f"batfs_io_{waiting.job.name}", profile)
         return [m.ExecuteJob(decision.timestamp, decision.job_id, decision.alloc, io_job=io_job)]
@@ -422,6 +429,8 @@ class Injector:
     def alive(self, decisions: Sequence[m.Decision]) -> list[m.Decision]:
         """The decisions without kills of activities that have ended: their end may stand in the same message,
         after the event that led to the kill, and Batsim aborts on such a kill."""
+        if not decisions or not any(isinstance(decision, m.KillJob) for decision in decisions):
+            return list(decisions)
         out: list[m.Decision] = []
         for decision in decisions:
             if isinstance(decision, m.KillJob):
@@ -441,6 +450,8 @@ class Injector:
         """After the last decision of a reply: jobs that waited for room, upkeep, the end of registration."""
         machine = self._machine
         if machine is None:
+            return []
+        if not (self._freed or self.events or self._registering or self._observed):
             return []
         out: list[m.Decision] = []
         if self._freed and self._held:

@@ -89,6 +89,11 @@ class ZmqLink:
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
 
+    @property
+    def context(self) -> zmq.Context[Any] | None:
+        """Where the socket lives, once it listens."""
+        return self._context
+
     def recv(self, blocking: bool = True) -> dict[str, Any]:
         """The next message, read."""
         return read_object(self.recv_text())

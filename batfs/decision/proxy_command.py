@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import subprocess
 import sys
 import time
@@ -141,9 +142,11 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         injector = Injector(settings, observer=recorder, say=say)
         proxy = RawProxy(injector)
         stack.enter_context(_child(child))
-        back = SchedulerLink(args.to)
-        stack.callback(back.close)
         front.bind()
+        back = SchedulerLink(args.to, context=front.context)
+        stack.callback(back.close)
+        # what is there now stays; Python's cycle collector need not walk it again and again
+        gc.freeze()
         try:
             while not proxy.over:
                 asked = proxy.request(front.recv_text())

@@ -18,11 +18,15 @@ class SchedulerGoneError(BatfsError):
 
 
 class SchedulerLink:
-    """A request socket that notices when the other side is gone."""
+    """A request socket that notices when the other side is gone. ``context``: another socket's, to share its
+    thread."""
 
-    def __init__(self, endpoint: str, *, patience: float = 10.0) -> None:
+    def __init__(
+        self, endpoint: str, *, patience: float = 10.0, context: zmq.Context[Any] | None = None
+    ) -> None:
         self.endpoint = endpoint
-        self._context: zmq.Context[Any] = zmq.Context()
+        self._own = context is None
+        self._context: zmq.Context[Any] = zmq.Context() if context is None else context
         self._socket = self._context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVTIMEO, _CHECK_EVERY)
@@ -65,4 +69,5 @@ class SchedulerLink:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-        self._context.term()
+        if self._own:
+            self._context.term()

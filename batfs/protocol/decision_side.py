@@ -171,15 +171,11 @@ def decision_to_json(decision: m.Decision) -> dict[str, Any]:
 
 def io_profile_to_json(profile: IoProfile) -> dict[str, Any]:
     """Batsim's ``parallel`` form. Whole volumes are written as integers, which Batsim doesn't round."""
-    n = len(profile.ids)
-    whole = bool(np.all(profile.volumes == np.floor(profile.volumes))) and bool(
-        np.all(profile.volumes < 2.0**63)
-    )
+    n, volumes, flops = len(profile.ids), profile.volumes, profile.flops
+    whole = not len(volumes) or (volumes.max() < 2.0**63 and not (volumes % 1.0).any())
     com = np.zeros(n * n, dtype=np.int64 if whole else np.float64)
-    com[profile.sources * n + profile.destinations] = profile.volumes
-    flops = profile.flops
-    cpu = np.zeros(n, dtype=np.int64) if flops is None else flops
-    return {"type": "parallel", "cpu": cpu, "com": com}
+    com[profile.sources * n + profile.destinations] = volumes
+    return {"type": "parallel", "cpu": [0] * n if flops is None else flops, "com": com}
 
 
 def _any_profile(profile: Profile | IoProfile) -> dict[str, Any]:

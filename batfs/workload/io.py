@@ -73,7 +73,14 @@ def _bytes(value: Json, place: str) -> int:
     return math.ceil(need_number(value, place))
 
 
+_PLAIN: Final = frozenset(("filesystem", "reads", "writes"))
+
+
 def _entry(entry: Json, place: str) -> RequestedIo:
+    if type(entry) is dict and _PLAIN.issuperset(entry):  # the common case, quickly
+        name, reads, writes = entry.get("filesystem"), entry.get("reads", 0), entry.get("writes", 0)
+        if type(name) is str and type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0:
+            return RequestedIo(name, reads, writes)
     obj = need_object(entry, place)
     for key in obj:
         if key not in _ENTRY:

@@ -127,6 +127,13 @@ class Injector:
         self._alive += 1
         return True
 
+    @property
+    def idle(self) -> bool:
+        """Whether :meth:`closing` has nothing to do."""
+        if self._freed or self.events or self._registering:
+            return False
+        return not self._observed or self._machine is None or not self._machine.has_changed
+
     def concerns(self, job_id: str) -> bool:
         """Whether an EXECUTE_JOB of this job may be changed: it has I/O."""
         return job_id in self._jobs
@@ -451,7 +458,7 @@ class Injector:
         machine = self._machine
         if machine is None:
             return []
-        if not (self._freed or self.events or self._registering or self._observed):
+        if self.idle:
             return []
         out: list[m.Decision] = []
         if self._freed and self._held:

@@ -106,6 +106,8 @@ class RawProxy:
         out: list[Any] = [decision_to_json(decision) for decision in injector.alive(injector.decisions)]
         injector.decisions = []
         changed = bool(out)
+        if text is not None and not changed and b'"type"' not in text and injector.idle:
+            return text  # no decisions, and nothing to add to them
         now = self._now
         raw: dict[str, Any] = {}
         if text is not None:

@@ -279,6 +279,11 @@ class Machine:
             self.transfers[position] += sign * count
             self._changed.add(position)
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether :meth:`changes` has something to tell."""
+        return bool(self._changed)
+
     def changes(self) -> list[StorageState]:
         """The storages that changed since the last call, as they are now."""
         if not self._changed:

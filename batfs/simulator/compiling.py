@@ -141,6 +141,9 @@ def objects() -> list[bytes]:
         "small_at": _at("int32"),
         "floats_at": _at("float64"),
     }
+    for name in ("countable", "take"):
+        original = getattr(gather, name)
+        space[name] = numba.njit(**options, inline="always")(FunctionType(original.__code__, space, name))
     space["gather"] = numba.njit(**options, inline="always")(
         FunctionType(gather.gather.__code__, space, "gather")
     )

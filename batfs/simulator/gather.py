@@ -31,6 +31,69 @@ NUMBERS = 4
 DONE, MISSING, SELF = 0, 1, 2
 
 
+EXACT = 9.0e15  # whole numbers up to here (just below 2 ** 53) are exact in a float64, and so are their sums
+
+
+def countable(
+    uniform: int,
+    flows: int,
+    each: float,
+    hosts: Any,
+    places: Any,
+    sources: Any,
+    destinations: Any,
+    volumes: Any,
+) -> bool:
+    """Whether the matrix's share of each link can be counted instead of summed.
+
+    So it is when all volumes are whole numbers (their sums are exact in any order), no flow joins two
+    executors of the matrix (whose bytes would come together), and no host has two executors.
+    """
+    if each != float(int(min(each, EXACT))) or places[uniform - 1] != uniform - 1:
+        return False
+    total = 2.0 * each * uniform * uniform
+    for flow in range(flows):
+        volume = volumes[flow]
+        total += 2.0 * volume
+        if total > EXACT or volume != float(int(volume)):
+            return False
+        if sources[flow] < uniform and destinations[flow] < uniform:
+            return False
+    if total > EXACT:
+        return False
+    rising = True
+    for i in range(1, uniform):
+        rising = rising and hosts[i] > hosts[i - 1]
+    return rising
+
+
+def take(
+    link: int,
+    times: int,
+    each: float,
+    epoch: int,
+    count: int,
+    first_link: int,
+    fatpipe: Any,
+    seen: Any,
+    place: Any,
+    resources: Any,
+    weights: Any,
+) -> int:
+    """``times`` flows of ``each`` bytes cross a link; returns how many rows there are then."""
+    if seen[link] != epoch:
+        seen[link] = epoch
+        place[link] = count
+        resources[count] = first_link + link
+        weights[count] = each if fatpipe[link] != 0 else each * times
+        return count + 1
+    if fatpipe[link] == 0:
+        weights[place[link]] += each * times
+    elif each > weights[place[link]]:
+        weights[place[link]] = each
+    return count
+
+
 def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
     """Fill the rows. ``integers``, ``small`` and ``floats`` turn addresses into buffers (int64, int32,
     float64).
@@ -67,6 +130,69 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
     uniform = p[UNIFORM]
     flows = p[FLOWS]
     each = x[VOLUME]
+    outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
+    if uniform > 2 and countable(uniform, flows, each, hosts, places, sources, destinations, volumes):
+        # all sums are exact, whatever their order: the matrix is counted, link by link
+        others = uniform - 1
+        for i in range(uniform):
+            host = hosts[i]
+            for k in range(p[OUT] + p[INTO] + p[BOTH]):
+                times = others
+                if k < p[OUT]:
+                    link = outs[host * p[OUT] + k]
+                elif k < p[OUT] + p[INTO]:
+                    link = intos[host * p[INTO] + k - p[OUT]]
+                else:
+                    link = boths[host * p[BOTH] + k - p[OUT] - p[INTO]]
+                    times = 2 * others
+                if link >= 0:
+                    count = take(
+                        link, times, each, epoch, count, first_link, fatpipe, seen, place, resources, weights
+                    )
+        # hosts of one kind stand together, so runs of equal kinds are few
+        begin = 0
+        while begin < uniform:
+            end = begin + 1
+            while end < uniform and kind[hosts[end]] == kind[hosts[begin]]:
+                end += 1
+            start = 0
+            while start < uniform:
+                stop = start + 1
+                while stop < uniform and kind[hosts[stop]] == kind[hosts[start]]:
+                    stop += 1
+                times = (end - begin) * (stop - start)
+                if start == begin:
+                    times -= end - begin
+                if times > 0:
+                    key = kind[hosts[begin]] * kinds + kind[hosts[start]]
+                    core = table[key]
+                    if core < 0:
+                        p[KEY] = key
+                        return MISSING
+                    paid = latencies[core]
+                    if paid > latency:
+                        latency = paid
+                    if paid * each > latency_volume:
+                        latency_volume = paid * each
+                    for k in range(lengths[core]):
+                        link = numbered[rows[core * width + k]]
+                        if link >= 0:
+                            count = take(
+                                link,
+                                times,
+                                each,
+                                epoch,
+                                count,
+                                first_link,
+                                fatpipe,
+                                seen,
+                                place,
+                                resources,
+                                weights,
+                            )
+                start = stop
+            begin = end
+        uniform = 0
     row_place = 0  # place in `places` of the next executor that is in the matrix
     flow = 0
     for i in range(p[HOSTS]):
@@ -119,13 +245,13 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
                 if k < total:
                     link = numbered[rows[core * width + k]]
                 elif k < total + own_out:
-                    link = integers(p[A_OUT])[src * own_out + k - total]
+                    link = outs[src * own_out + k - total]
                 elif k < total + own_out + own_into:
-                    link = integers(p[A_INTO])[dst * own_into + k - total - own_out]
+                    link = intos[dst * own_into + k - total - own_out]
                 elif k < total + own_out + own_into + own_both:
-                    link = integers(p[A_BOTH])[src * own_both + k - total - own_out - own_into]
+                    link = boths[src * own_both + k - total - own_out - own_into]
                 else:
-                    link = integers(p[A_BOTH])[dst * own_both + k - total - own_out - own_into - own_both]
+                    link = boths[dst * own_both + k - total - own_out - own_into - own_both]
                 if link < 0:
                     continue
                 if seen[link] != epoch:

@@ -1,0 +1,73 @@
+"""The compiled way from a task to its rows against the plain one, on the platforms at hand."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batfs.platform import load_platform, number_resources
+from batfs.simulator import compiled
+from batfs.simulator.work import Demand, Work, Workshop, merge
+from batfs.workload.model import IoProfile
+
+PLATFORMS = Path(__file__).parents[2] / "platforms"
+NAMES = ("taurus_storage.xml", "pfs_cluster.xml", "dfs_cluster.xml", "bb_cluster.xml")
+
+
+def as_dict(work: Work) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for resource, weight in zip(work.resources, work.weights, strict=True):
+        assert int(resource) not in found
+        found[int(resource)] = float(weight)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
+    kernels = compiled.load()
+    if kernels is None:
+        pytest.skip("the kernels can't be compiled here")
+    platform = load_platform(PLATFORMS / name)
+    machine = number_resources(platform)
+    host_of = np.array([r.host for r in machine.resources], np.int64)
+    plain, quick = Workshop(platform, 4194304.0), Workshop(platform, 4194304.0)
+    quick.compile(kernels.gather)
+    rng = random.Random(7)
+    storages = list(range(machine.nb_compute, machine.nb_compute + machine.nb_storage))
+    compared = 0
+    for _ in range(150):
+        size = min(rng.choice([1, 2, 3, 5, 16, 40]), machine.nb_compute)
+        nodes = np.array(sorted(rng.sample(range(machine.nb_compute), size)), np.int64)
+        chosen = sorted(rng.sample(storages, min(rng.choice([1, 2]), len(storages))))
+        ids = np.concatenate([nodes, np.array(chosen, np.int64)])
+        com = rng.choice([0.0, float(rng.randrange(1, 10**9)), rng.uniform(0.1, 1e6), 1e18])
+        cpu = rng.choice([0.0, 1e9])
+        pairs = {
+            (rng.randrange(len(ids)), rng.randrange(len(ids))): float(rng.randrange(1, 10**10))
+            for _ in range(rng.randrange(1, 12))
+        }
+        if rng.random() < 0.6:  # between nodes and storages only, as most file systems do
+            pairs = {(s, d): v for (s, d), v in pairs.items() if (s < size) != (d < size)}
+        flows = sorted((s, d, v) for (s, d), v in pairs.items() if s != d)
+        io = IoProfile(
+            ids,
+            np.array([s for s, _, _ in flows], np.int64),
+            np.array([d for _, d, _ in flows], np.int64),
+            np.array([v for _, _, v in flows]),
+        )
+        found = quick.homogeneous(cpu, com, nodes, ids, io, host_of)
+        assert found is not None
+        flops = np.full(size, cpu) if cpu > 0 else None
+        more = Demand(len(ids), None, 0.0, io.sources, io.destinations, io.volumes)
+        demand, together = merge(Demand(size, flops, com), nodes, more, ids)
+        expected = plain.work(demand, host_of[together])
+        assert as_dict(found) == pytest.approx(as_dict(expected), rel=1e-12)
+        exact = as_dict(expected)
+        if com.is_integer() and all(weight < 2**53 for weight in exact.values()):
+            assert as_dict(found) == exact
+            compared += 1
+        assert (found.latency, found.bound) == (expected.latency, pytest.approx(expected.bound, rel=1e-12))
+    assert compared > 30

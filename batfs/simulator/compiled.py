@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 import ctypes
 import os
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,41 +20,57 @@ from typing import Any, Final
 
 KERNEL: Final = "batfs_kernel_entry"
 GATHER: Final = "batfs_gather_entry"
+BUILTIN: Final = "batfs_kernel_builtin"
 _SOURCES: Final = ("kernels.py", "gather.py", "compiling.py")
 
 _loaded: dict[str, Any] = {}
 
 
-class Kernels:
-    """Compiled entry points on the memory of one engine."""
+class _Definition(ctypes.Structure):
+    """Python's PyMethodDef."""
 
-    def __init__(self, address: int, gather: int, keep: Any) -> None:
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+_ONE_ARGUMENT: Final = 0x0008  # METH_O
+
+
+class Kernels:
+    """Compiled entry points on the memory of one engine: ``call(8 * slot + what)``, ``gather(p, x)``.
+
+    ``builtin``: address of the entry point that Python can call by itself, without ``ctypes`` in between
+    (which takes a microsecond); 0 for none.
+    """
+
+    def __init__(self, address: int, gather: int, keep: Any, builtin: int = 0) -> None:
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
         self.gather = ctypes.CFUNCTYPE(integer, pointer, pointer)(gather)
-        self._gather_address = gather
         self._function = ctypes.CFUNCTYPE(integer, pointer, pointer, integer, integer)(address)
-        self._address = address
-        self._keep = keep  # the machine code lives as long as this
-        self.advance: Callable[[], int]
-        self.start: Callable[[int], int]
-        self.stop: Callable[[int], int]
-        self.solve: Callable[[], int]
-        self.start_and_advance: Callable[[int], int]
+        self._parts = (address, gather, keep, builtin)  # the machine code lives as long as `keep`
+        self._definition = _Definition(b"kernel", builtin, _ONE_ARGUMENT, None)
+        self.call: Callable[[int], int]
 
     def attach(self, floats: Any, integers: Any) -> None:
         """Work on these two blocks from now on (see ``engine.Engine``)."""
-        f = ctypes.c_void_p(floats.ctypes.data)
-        i = ctypes.c_void_p(integers.ctypes.data)
-        kernel = self._function
-        self.advance = lambda: kernel(f, i, 0, 0)
-        self.start = lambda slot: kernel(f, i, 1, slot)
-        self.stop = lambda slot: kernel(f, i, 2, slot)
-        self.solve = lambda: kernel(f, i, 3, 0)
-        self.start_and_advance = lambda slot: kernel(f, i, 4, slot)
+        addresses = (floats.ctypes.data, integers.ctypes.data)
+        if self._parts[3]:
+            make = ctypes.pythonapi.PyCFunction_NewEx
+            make.restype = ctypes.py_object
+            make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+            self.call = make(ctypes.addressof(self._definition), struct.pack("=qq", *addresses), None)
+        else:
+            kernel = self._function
+            f, i = map(ctypes.c_void_p, addresses)
+            self.call = lambda call: int(kernel(f, i, call & 7, call >> 3))
 
     def copy(self) -> Kernels:
         """The same code for another engine."""
-        return Kernels(self._address, self._gather_address, self._keep)
+        return Kernels(*self._parts)
 
 
 def at_hand() -> bool:
@@ -123,10 +140,12 @@ def _from_disk() -> Kernels | None:
 
 def _open(path: Path) -> Kernels:
     library = ctypes.CDLL(os.fspath(path))
-    kernel, gather = (ctypes.cast(library[symbol], ctypes.c_void_p).value for symbol in (KERNEL, GATHER))
-    if kernel is None or gather is None:
+    kernel, gather, builtin = (
+        ctypes.cast(library[symbol], ctypes.c_void_p).value for symbol in (KERNEL, GATHER, BUILTIN)
+    )
+    if kernel is None or gather is None or builtin is None:
         raise OSError(f"{path} lacks an entry point")
-    return Kernels(kernel, gather, library)
+    return Kernels(kernel, gather, library, builtin)
 
 
 def _make() -> Kernels:

@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from batfs.simulator import gather, kernels
-from batfs.simulator.compiled import GATHER, KERNEL
+from batfs.simulator.compiled import BUILTIN, GATHER, KERNEL
 
 _FUNCTIONS: Final = (
     *(
@@ -74,22 +74,31 @@ def _shift() -> Any:
 _ENTRY_SOURCE: Final = """
 def batfs_kernel(fp, ip, what, slot):
     state = state_of(fp, ip)
-    if what == 0:
+    if what == ADVANCE:
         return advance(state)
-    if what == 1 or what == 4:
+    if what == START or what == TRANSFER:
         prepare(state, slot)
         if state.latency[slot] > 0.0:
             state.kind[slot] = LATENT
         else:
             enable(state, slot)
-        if what == 4:
+        if what == TRANSFER:
             return advance(state)
-    elif what == 2:
+    elif what == STOP:
         disable(state, slot)
     else:
         solve_dirty(state)
         return state.info[FAILURE]
     return 0
+"""
+
+
+# the same as a built-in function of Python: its own object is the two addresses as bytes
+_BUILTIN_SOURCE: Final = """
+def batfs_builtin(own, argument):
+    addresses = integers_at(bytes_at(own))
+    call = number_of(argument)
+    return number(batfs_kernel(floats_at(addresses[0]), integers_at(addresses[1]), call & 7, call >> 3))
 """
 
 
@@ -135,12 +144,18 @@ def objects() -> list[bytes]:
     pointers = (types.CPointer(types.float64), types.CPointer(types.int64))
     signature = types.int64(*pointers, types.int64, types.int64)
     modules = [_entry(numba, signature, space["batfs_kernel"], KERNEL)]
-    space = {
-        **vars(gather),
-        "integers_at": _at("int64"),
-        "small_at": _at("int32"),
-        "floats_at": _at("float64"),
-    }
+    at = {"integers_at": _at("int64"), "small_at": _at("int32"), "floats_at": _at("float64")}
+    space |= at
+    space["batfs_kernel"] = numba.njit(**options)(space["batfs_kernel"])
+    for name, symbol in (
+        ("bytes_at", "PyBytes_AsString"),
+        ("number_of", "PyLong_AsLongLong"),
+        ("number", "PyLong_FromLongLong"),
+    ):
+        space[name] = types.ExternalFunction(symbol, types.int64(types.int64))
+    exec(_BUILTIN_SOURCE, space)  # noqa: S102 (our own text)
+    builtin = _entry(numba, types.int64(types.int64, types.int64), space["batfs_builtin"], BUILTIN)
+    space = {**vars(gather), **at}
     for name in ("countable", "take"):
         original = getattr(gather, name)
         space[name] = numba.njit(**options, inline="always")(FunctionType(original.__code__, space, name))
@@ -151,7 +166,7 @@ def objects() -> list[bytes]:
     signature = types.int64(types.CPointer(types.int64), types.CPointer(types.float64))
     modules.append(_entry(numba, signature, space["batfs_gather"], GATHER))
     machine = _machine()
-    return [machine.emit_object(module) for module in modules]
+    return [machine.emit_object(module) for module in (*modules, builtin)]
 
 
 def _entry(numba: Any, signature: Any, function: Any, symbol: str) -> Any:
@@ -186,8 +201,8 @@ def _machine() -> Any:
 
 
 def pack(codes: list[bytes]) -> bytes:
-    """The objects as one file, for :func:`link`."""
-    return struct.pack("<Q", len(codes[0])) + b"".join(codes)
+    """The objects as one file, for :func:`link` (but for what needs Python's symbols)."""
+    return struct.pack("<Q", len(codes[0])) + b"".join(codes[:2])
 
 
 def library(codes: list[bytes]) -> bytes | None:

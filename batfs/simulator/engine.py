@@ -163,7 +163,7 @@ class Engine:
         state.remains[slot] = 1.0 if count else 0.0
         state.rate[slot] = 0.0
         if self._compiled is not None:
-            self._compiled.start(slot)
+            self._compiled.call(8 * slot + kernels.START)
         else:
             self._start(slot)
         return slot
@@ -197,7 +197,7 @@ class Engine:
         state.latency[slot] = latency
         state.remains[slot] = 1.0 if state.count[slot] else 0.0
         if self._compiled is not None:
-            count = self._compiled.start_and_advance(slot)
+            count = self._compiled.call(8 * slot + kernels.TRANSFER)
         else:
             self._start(slot)
             count = wide.advance(state, self.wide)
@@ -211,7 +211,7 @@ class Engine:
         state = self.state
         if state.kind[slot] == kernels.ENABLED:
             if self._compiled is not None:
-                self._compiled.stop(slot)
+                self._compiled.call(8 * slot + kernels.STOP)
             else:
                 wide.disable(state, self.wide, slot)
         state.kind[slot] = kernels.FREE
@@ -235,7 +235,7 @@ class Engine:
         if count:
             self._early = 0
         elif self._compiled is not None:
-            count = self._compiled.advance()
+            count = self._compiled.call(kernels.ADVANCE)
         else:
             count = wide.advance(self.state, self.wide)
         if count < 0:

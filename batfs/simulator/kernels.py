@@ -43,6 +43,9 @@ STEPS = 7  # how many times the clock moved
 ROOM = 8  # room for slots, resources, rows (three places)
 INFO = 16
 
+# what the compiled kernel is called for; with a slot: 8 * slot + that
+ADVANCE, START, STOP, SOLVE, TRANSFER = range(5)
+
 ROUND_LIMIT = 20_000_000
 
 

@@ -40,7 +40,7 @@ def add(engine: Engine, variable: Variable, latency: float = 0.0) -> int:
 
 def rates(engine: Engine, slots: list[int]) -> list[float]:
     """Solve without moving the clock."""
-    kernels.solve_dirty(engine.state) if engine._compiled is None else engine._compiled.solve()
+    kernels.solve_dirty(engine.state) if engine._compiled is None else engine._compiled.call(kernels.SOLVE)
     assert engine.state.info[kernels.FAILURE] == 0
     return [engine.state.rate[slot] for slot in slots]
 

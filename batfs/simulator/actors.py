@@ -202,6 +202,9 @@ class Maestro:
         return Sleep(self, duration)
 
 
+# what the sender of a message does when it has arrived (0: anything)
+SLEEPS, ENDS = 1, 2
+
 # what waiting for a flow answers
 DONE, TIMED_OUT, CANCELLED = 0, 1, 2
 
@@ -216,6 +219,15 @@ class Sleep(Call):
         self.duration = duration
         self.actor: Actor | None = None
         self.slot = -1
+
+    @classmethod
+    def begun(cls, maestro: Maestro, duration: float, actor: Actor, slot: int) -> Sleep:
+        """The sleep of an actor whose timer runs already."""
+        sleep = cls(maestro, duration)
+        sleep.actor = actor
+        sleep.slot = slot
+        actor.blocked_on = sleep
+        return sleep
 
     def serve(self, actor: Actor, step: int) -> int:
         self.serve_all(actor)
@@ -367,16 +379,16 @@ class Timeout:
 class Comm(Call):
     """One message on its way: a rendez-vous of two actors, then a transfer of one byte.
 
-    As a call it sends: look up the mailbox, put the message there, wait until it has arrived. ``farewell``:
-    it is the last thing that its sender does.
+    As a call it sends: look up the mailbox, put the message there, wait until it has arrived. ``then``: what
+    its sender does next.
     """
 
-    __slots__ = ("carrier", "farewell", "host", "mailbox", "message", "waiters")
+    __slots__ = ("carrier", "host", "mailbox", "message", "then", "waiters")
 
-    def __init__(self, mailbox: Mailbox, message: Any, farewell: bool = False) -> None:
+    def __init__(self, mailbox: Mailbox, message: Any, then: int = 0) -> None:
         self.mailbox = mailbox
         self.message = message
-        self.farewell = farewell
+        self.then = then
         self.host = -1
         self.carrier = self  # the reader's own, when it was there first
         self.waiters: list[Actor] = []
@@ -402,10 +414,15 @@ class Comm(Call):
         if not mailbox.deliver(reader, actor.host):
             reader.waiters.append(actor)
             return
-        maestro.ready += reader.waiters
-        if self.farewell:
+        then = self.then
+        if then == ENDS:
+            maestro.ready += reader.waiters
             maestro.ended(actor)
+        elif then == SLEEPS:  # its timer is set before whatever the reader does next, so it may go first
+            maestro.ready.append(actor)
+            maestro.ready += reader.waiters
         else:
+            maestro.ready += reader.waiters
             maestro.ready.append(actor)
 
     def end(self) -> None:
@@ -470,13 +487,12 @@ class Mailbox:
         self.reader: Comm | None = None
         self.receive = Receive(self)  # the call of its one reader
 
-    def send(self, message: Any) -> Comm:
-        """The calls that send ``message``; they last until it has arrived."""
-        return Comm(self, message)
+    def send(self, message: Any, then: int = 0) -> Comm:
+        """The calls that send ``message``; they last until it has arrived.
 
-    def farewell(self, message: Any) -> Comm:
-        """:meth:`send` as the last thing that an actor does."""
-        return Comm(self, message, True)
+        ``then``: SLEEPS or ENDS when that is what the actor does next for sure.
+        """
+        return Comm(self, message, then)
 
     def post(self, comm: Comm, host: int) -> Comm:
         """A message is put; what carries it is ``comm``, or what its reader waits for already."""

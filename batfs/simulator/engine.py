@@ -41,6 +41,7 @@ class Engine:
         self._free_rows: dict[int, list[int]] = {}
         self._rows = 0  # rows handed out so far
         self._created = 0
+        self._pauses = -1  # the slot for pauses
         self._early = 0  # how many ends a transfer met, for `advance` to give
         self._sizes = {"slot": 0, "resource": len(capacities), "row": 0, "twice": 0}
         self.state: State
@@ -205,6 +206,36 @@ class Engine:
             return True
         self._early = count
         return False
+
+    def stamp(self) -> int:
+        """The place in the order of creation of something that is about to be created."""
+        self._created += 1
+        return self._created - 1
+
+    def pause(self, duration: float, stamp: int) -> int:
+        """Move the clock to the next end of anything, ``duration`` (> 0) from now at most.
+
+        -1: the time has passed and nothing else has ended. Otherwise :meth:`advance` gives what has, and the
+        slot that is returned holds the timer; its owner is to be set.
+        """
+        state = self.state
+        slot = self._pauses
+        if slot < 0:
+            slot = self._pauses = self._slot(None)
+            state.rate[slot] = 0.0
+            state.latency[slot] = 0.0
+        state.order[slot] = stamp
+        state.timer[slot] = duration
+        state.kind[slot] = kernels.TIMER
+        if self._compiled is not None:
+            count = self._compiled.call(kernels.ADVANCE)
+        else:
+            count = wide.advance(state, self.wide)
+        if count == 1 and state.finished[0] == slot:
+            return -1
+        self._early = count
+        self._pauses = -1
+        return slot
 
     def remove(self, slot: int) -> None:
         """Cancel an activity: it gives its resources back and never ends."""

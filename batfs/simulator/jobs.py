@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from batfs.errors import InputError
 from batfs.protocol.messages import IoJob
-from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script, Then
+from batfs.simulator.actors import CANCELLED, ENDS, TIMED_OUT, Actor, Flow, Script, Then
 from batfs.simulator.profiles import IoTask, is_parallel
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
 
@@ -119,7 +119,7 @@ def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
         job.state = KILLED
     finish(server, job)
     if notify and code != KILLED_CODE:
-        yield server.mailbox.farewell((server.on_job_completed, job))
+        yield server.mailbox.send((server.on_job_completed, job), ENDS)
 
 
 def finish(server: Server, job: SimJob) -> None:
@@ -287,4 +287,4 @@ def kill(server: Server, jobs: Sequence[SimJob]) -> Script:
             job.state = KILLED
             finish(server, job)
         killed.append(job)
-    yield server.mailbox.farewell((server.on_killed, (jobs, killed, progress)))
+    yield server.mailbox.send((server.on_killed, (jobs, killed, progress)), ENDS)

@@ -13,7 +13,7 @@ from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
 from batfs.simulator import jobs as states
-from batfs.simulator.actors import Comm, Script
+from batfs.simulator.actors import ENDS, Comm, Script, Sleep
 from batfs.simulator.jobs import SimJob
 
 if TYPE_CHECKING:
@@ -25,24 +25,28 @@ def converse(server: Server, request: m.Request) -> Script:
     yield from deliver(server, server.decide(request), 0)
 
 
-def deliver(server: Server, reply: m.Reply, first: int) -> Script:
+def deliver(server: Server, reply: m.Reply, first: int, message: Any = None) -> Script:
     """Send the decisions from number ``first`` on, and after them that the scheduler is ready.
 
-    ``first`` past that, the number of decisions plus one: all has been sent.
+    ``first`` past that, the number of decisions plus one: all has been sent. ``message``: the first of them,
+    read and waited for already.
     """
     clock = server.engine.state.clock
     send = server.mailbox.send
-    for i in range(first, len(reply.decisions)):
-        message = parse(server, reply, i)
-        ahead = reply.decisions[i].timestamp - clock[0]
-        if ahead > 0.0:
-            yield server.maestro.sleep(ahead)
+    decisions = reply.decisions
+    for i in range(first, len(decisions)):
+        if message is None:
+            message = parse(server, reply, i)
+            ahead = decisions[i].timestamp - clock[0]
+            if ahead > 0.0:
+                yield server.maestro.sleep(ahead)
         yield send(message)
-    if first <= len(reply.decisions):
-        ahead = reply.now - clock[0]
+        message = None
+    if first <= len(decisions):
+        ahead = reply.now - clock[0] if message is None else 0.0
         if ahead > 0.0:
             yield server.maestro.sleep(ahead)
-        yield server.mailbox.farewell((server.on_ready, None))
+        yield send((server.on_ready, None), ENDS)
 
 
 def exchange(server: Server) -> Comm | None:
@@ -50,21 +54,27 @@ def exchange(server: Server) -> Comm | None:
 
     Each message is sent, and handled, while the next decision is being read; a job that is to be executed
     starts. The order of all this is that of the actors' sub-rounds. None: the scheduler has been heard, or
-    ``to_create`` has who will go on. A message: the server waits for it (or has it already) together with the
-    actor that goes on, because something else ended, or has to be done, first.
+    an actor will go on after a while. A message: the server waits for it (or has it already) together with
+    the actor that goes on, because something else ended, or has to be done, first.
     """
     maestro, engine, mailbox = server.maestro, server.engine, server.mailbox
     clock = engine.state.clock
     reply = server.decide(server.request())
     decisions = reply.decisions
     count = len(decisions)
-    if (decisions[0].timestamp if count else reply.now) > clock[0]:
-        server.to_create = (deliver(server, reply, 0), server.master, None)
-        return None
     ready = (server.on_ready, None)
     message = parse(server, reply, 0) if count else ready
+    when = decisions[0].timestamp if count else reply.now
+    stamp = engine.stamp() if when > clock[0] else -1
     sent = 0
     while True:
+        if stamp >= 0:
+            ahead = when - clock[0]
+            slot = engine.pause(ahead, stamp)
+            if slot >= 0:
+                actor = maestro.enrol(deliver(server, reply, sent, message), server.master)
+                engine.owners[slot] = Sleep.begun(maestro, ahead, actor, slot)
+                return None
         sent += 1
         comm = Comm(mailbox, message)
         if not server.deliver(comm, server.master):
@@ -73,11 +83,12 @@ def exchange(server: Server) -> Comm | None:
         if sent > count:
             server.on_ready(None)
             return None
-        next_one = decisions[sent].timestamp if sent < count else reply.now
-        if next_one > clock[0] or not _goes_on(server, decisions[sent - 1]):
+        if not _goes_on(server, decisions[sent - 1]):
             maestro.ready += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
             return comm
         following = parse(server, reply, sent) if sent < count else ready
+        when = decisions[sent].timestamp if sent < count else reply.now
+        stamp = engine.stamp() if when > clock[0] else -1
         handler, argument = message
         handler(argument)
         if server.to_create is not None:

@@ -117,8 +117,6 @@ class Server(Tasks):
                     comm = exchange(self)
                     if comm is not None:
                         yield Waiting(comm)
-                    elif self.to_create is not None:
-                        yield create
 
     def _transfer(self, comm: Comm, host: int) -> None:
         first, count, latency, bound = self.message_rows(host)

@@ -10,7 +10,7 @@ import orjson
 
 from batfs.errors import InputError
 from batfs.resource_sets import parse_resources
-from batfs.simulator.actors import Script
+from batfs.simulator.actors import ENDS, SLEEPS, Script
 from batfs.workload.model import Job, Json
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _submit(server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, ki
     for timestamp, item in dated:
         if timestamp > date:
             if batch:
-                yield send((deliver, batch))
+                yield send((deliver, batch), SLEEPS)
                 batch = []
             # counted from `date`, though the send above took a while: Batsim's submissions lag by that much
             yield server.maestro.sleep(timestamp - date)
@@ -57,7 +57,7 @@ def _submit(server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, ki
         batch.append(item)
     if batch:
         yield send((deliver, batch))
-    yield server.mailbox.farewell((server.on_bye, kind))
+    yield server.mailbox.send((server.on_bye, kind), ENDS)
 
 
 def wait_until(server: Server, target: float) -> Script:
@@ -65,7 +65,7 @@ def wait_until(server: Server, target: float) -> Script:
     now = server.engine.now
     if target > now:
         yield server.maestro.sleep(max(target - now, NEAREST_CALL))
-    yield server.mailbox.farewell((server.on_waited, None))
+    yield server.mailbox.send((server.on_waited, None), ENDS)
 
 
 def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEvent]:

@@ -198,7 +198,7 @@ def convert_options(
     ``Literal`` and their ``| None`` forms are understood; ``**name: type`` takes any option. ``given``
     arguments are added where the signature has them. InputError for what is unknown, missing or wrong.
     """
-    parameters = inspect.signature(thing).parameters
+    parameters = _parameters(thing)
     named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     rest = next((n for n, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
     out: dict[str, Any] = {k: v for k, v in (given or {}).items() if k in named}
@@ -228,6 +228,12 @@ def convert_options(
             hint=f"write {spec.name}:{','.join(f'{n}=...' for n in missing)}",
         )
     return out
+
+
+def _parameters(thing: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    if all(getattr(thing, name, None) is getattr(object, name) for name in ("__init__", "__new__")):
+        return {}  # a class without a constructor: inspect parses a text to find that out
+    return inspect.signature(thing).parameters
 
 
 def _convert(text: str, hint: Any) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from batfs.errors import BatfsError, InputError
 from batfs.protocol.decision_side import ProtocolError
@@ -122,7 +121,7 @@ class ZmqLink:
         """Whether a connection has closed since this was asked last."""
         found = False
         while self._monitor.poll(0):
-            recv_monitor_message(self._monitor)
+            self._monitor.recv_multipart()  # it tells of nothing else
             found = True
         return found
 

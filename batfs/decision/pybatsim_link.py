@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from batsim.batsim import Batsim, BatsimScheduler
+from batfs.decision.pybatsim import Batsim, BatsimScheduler
 
 
 class Link(Protocol):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from batsim.batsim import BatsimScheduler
 from batsim.sched.scheduler import BaseBatsimScheduler
 
+from batfs.decision.pybatsim import BatsimScheduler
 from batfs.decision.pybatsim_link import LinkedBatsim
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.protocol import messages as m

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batsim.batsim import BatsimScheduler
-
 from batfs.decision.files import make_files
+from batfs.decision.pybatsim import BatsimScheduler
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import decision_to_json, job_from_json, request_from_json
 from batfs.scheduling.config import Settings, flags_layer

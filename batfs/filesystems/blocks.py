@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from batfs.filesystems.traffic import split_evenly
+import numpy as np
+
+from batfs.filesystems.picking import Picker, without
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 
@@ -31,14 +33,12 @@ class Bundle:
     written: bool = False
 
 
-#: Picks one of these disks for so many bytes; None when the policy finds none.
-Pick = Callable[[Sequence[Disk], int], Disk | None]
-
-
 class Layout:
-    """The disks of one file system by node and by rack."""
+    """The disks of one file system by node and by rack. ``positions``: where they stand in the view."""
 
-    def __init__(self, storages: Sequence[Resource], nodes: Sequence[Resource]) -> None:
+    def __init__(
+        self, storages: Sequence[Resource], positions: Sequence[int], nodes: Sequence[Resource]
+    ) -> None:
         by_name = {node.name: node for node in nodes}
         self.disks: dict[int, Disk] = {}
         for storage in storages:
@@ -52,15 +52,19 @@ class Layout:
         self.rack_of_node = {node.id: node.property("rack") or "" for node in nodes}
         for node, disks in self.of_node.items():
             self.rack_of_node[node] = self.rack_of_node.get(node) or disks[0].rack
+        self.position = dict(zip(self.disks, positions, strict=True))
+        self._disk_at = dict(zip(positions, self.disks.values(), strict=True))
+        racks: dict[str, list[int]] = {}
+        for position, disk in self._disk_at.items():
+            racks.setdefault(disk.rack, []).append(position)
+        self._in_rack = {rack: np.array(members, dtype=np.int64) for rack, members in racks.items()}
+        everywhere = np.array(positions, dtype=np.int64)
+        self._not_in_rack = {
+            rack: everywhere[~np.isin(everywhere, members)] for rack, members in self._in_rack.items()
+        }
 
     def place(
-        self,
-        size: int,
-        replication: int,
-        writer: int | None,
-        room: Mapping[int, int],
-        pick: Pick,
-        avoid: Iterable[int] = (),
+        self, size: int, replication: int, writer: int | None, picker: Picker, avoid: Sequence[int] = ()
     ) -> list[int] | None:
         """Disks for the copies of ``size`` bytes written by the node ``writer``, in pipeline order.
 
@@ -70,33 +74,49 @@ class Layout:
         copies when there are fewer disks than ``replication``.
         """
         out: list[Disk] = []
-        avoided = set(avoid)
         if writer is not None:
-            own = [d for d in self.of_node.get(writer, ()) if room[d.id] >= size and d.id not in avoided]
-            if own:
-                out.append(max(own, key=lambda disk: (room[disk.id], -disk.id)))
+            own = self.own_disk(writer, size, picker, avoid)
+            if own is not None:
+                out.append(own)
+        position = self.position
         for k in range(len(out), min(replication, len(self.disks))):
-            taken = {disk.id for disk in out}
-            fits = [
-                disk
-                for disk in self.disks.values()
-                if room[disk.id] >= size and disk.id not in taken and disk.id not in avoided
+            taken = [position[disk.id] for disk in out]
+            taken += [position[disk] for disk in avoid]
+            # what is on the nodes of the copies before it, too
+            near = [
+                position[other.id]
+                for disk in out
+                if disk.node is not None
+                for other in self.of_node[disk.node]
             ]
-            if not fits:
-                return None
-            used_nodes = {disk.node for disk in out if disk.node is not None}
-            wishes: list[list[Disk]] = []
-            elsewhere = [disk for disk in fits if disk.node is None or disk.node not in used_nodes]
+            among = picker.fitting(size)[:0]
             if k == 1:
-                wishes.append([disk for disk in elsewhere if disk.rack != out[0].rack])
+                rack = out[0].rack
+                among = picker.narrowed(size, self._not_in_rack[rack], (rack, False))
             elif k == 2:
-                wishes.append([disk for disk in elsewhere if disk.rack == out[1].rack])
-            wishes += [elsewhere, fits]
-            chosen = pick(next(wish for wish in wishes if wish), size)
+                rack = out[1].rack
+                among = picker.narrowed(size, self._in_rack[rack], (rack, True))
+            if len(among):
+                among = without(among, (*taken, *near))
+            if not len(among):
+                among = without(picker.fitting(size), (*taken, *near))
+            if not len(among):
+                among = without(picker.fitting(size), taken)
+            chosen = picker.pick(among, size)
             if chosen is None:
                 return None
-            out.append(chosen)
+            out.append(self._disk_at[chosen])
         return [disk.id for disk in out]
+
+    def own_disk(self, node: int, size: int, picker: Picker, avoid: Sequence[int] = ()) -> Disk | None:
+        """The disk of a node with most room, if that is enough."""
+        best: Disk | None = None
+        most = size - 1
+        for disk in self.of_node.get(node, ()):
+            room = picker.room(self.position[disk.id])
+            if room > most and disk.id not in avoid:
+                best, most = disk, room
+        return best
 
     def nearest(self, node: int, copies: Sequence[int]) -> int:
         """The copy read by ``node``: on itself, else in its rack, else the first."""
@@ -115,7 +135,9 @@ def bundles(size: int, block_size: int, most: int) -> list[int]:
     blocks = -(-size // block_size)
     if not blocks:
         return []
-    parts = [b * block_size for b in split_evenly(blocks, min(most, blocks)).tolist()]
+    count = min(most, blocks)
+    each, more = divmod(blocks, count)
+    parts = [(each + 1) * block_size] * more + [each * block_size] * (count - more)
     parts[-1] -= blocks * block_size - size
     return parts
 

@@ -5,26 +5,50 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import numpy as np
+
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
-from batfs.filesystems.blocks import Bundle, Disk, Layout, assign, bundles
+from batfs.filesystems.blocks import Bundle, Layout, assign, bundles
 from batfs.filesystems.interface import (
     Hold,
-    IntArray,
     IoPlan,
     IoRequest,
     Move,
     Outcome,
+    Pairs,
     Placement,
     Setup,
-    Transfer,
     Volume,
 )
 from batfs.filesystems.keeping import Keeper
-from batfs.filesystems.traffic import from_transfers, split_evenly
+from batfs.filesystems.picking import Picker
+from batfs.filesystems.traffic import split_evenly
 from batfs.plugins import Size
 from batfs.records import field, record
-from batfs.storage.interface import SpaceRequest, StorageView
+from batfs.storage.interface import StorageView
+
+
+class _Rows:
+    """Transfers, as columns."""
+
+    __slots__ = ("destinations", "sizes", "sources")
+
+    def __init__(self) -> None:
+        self.sources: list[int] = []
+        self.destinations: list[int] = []
+        self.sizes: list[int] = []
+
+    def add(self, source: int, destination: int, size: int) -> None:
+        self.sources.append(source)
+        self.destinations.append(destination)
+        self.sizes.append(size)
+
+    def traffic(self) -> Sequence[Pairs]:
+        if not self.sizes:
+            return ()
+        columns = (self.sources, self.destinations, self.sizes)
+        return [Pairs(*(np.array(column, dtype=np.int64) for column in columns))]
 
 
 @record(frozen=False)
@@ -34,16 +58,12 @@ class _Draft:
     request: IoRequest
     view: StorageView
     rng: random.Random
-    room: dict[int, int]
+    picker: Picker
     held: dict[tuple[int, str], int] = field(default_factory=dict)
-    reads: list[Transfer] = field(default_factory=list)
-    writes: list[Transfer] = field(default_factory=list)
-    internal: list[Transfer] = field(default_factory=list)
+    reads: _Rows = field(default_factory=_Rows)
+    writes: _Rows = field(default_factory=_Rows)
+    internal: _Rows = field(default_factory=_Rows)
     sets: dict[str, list[Bundle]] = field(default_factory=dict)
-
-    def hold(self, disk: int, size: int, key: str = "") -> None:
-        self.room[disk] -= size
-        self.held[disk, key] = self.held.get((disk, key), 0) + size
 
 
 class NoRoom(Exception):
@@ -93,7 +113,7 @@ class DistributedFileSystem(Model):
         self.locality = locality
         self.locality_spread = locality_spread
         self.pipelines = pipelines
-        self.layout = Layout(setup.storages, setup.nodes)
+        self.layout = Layout(setup.storages, setup.positions, setup.nodes)
         self.rereplicate = rereplicate
         self.balance = balance
         self.keeper = Keeper(self.name, self.layout, replication, upkeep)
@@ -102,10 +122,9 @@ class DistributedFileSystem(Model):
     # ---- planning -----------------------------------------------------------------------------------------
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
-        free = view.free(request.start, request.end)
-        draft = _Draft(request, view, rng, self._room(free))
+        draft = _Draft(request, view, rng, self._picker(request, view, rng))
         volume, nodes = request.volume, request.nodes
-        data_set = str(volume.options.get("data_set", ""))
+        data_set = str(volume.options.get("data_set", "")) if volume.options else ""
         read_parts = split_evenly(volume.reads, len(nodes)).tolist()
         write_parts = split_evenly(volume.writes, len(nodes)).tolist()
         try:
@@ -117,38 +136,38 @@ class DistributedFileSystem(Model):
                 self._write(draft, node, size, data_set)
         except NoRoom as short:
             return self._hold(draft, short.size)
-        local = sum(t.size for t in draft.reads if self.layout.disks[t.source].node == t.destination)
         plan = IoPlan(self.name, timing=self.timing_of(request))
         plan.placements = [
             Placement(disk, size, name) for (disk, name), size in sorted(draft.held.items()) if size
         ]
-        plan.reads = [from_transfers(draft.reads)] if draft.reads else ()
-        plan.writes = [from_transfers(draft.writes)] if draft.writes else ()
-        plan.internal = [from_transfers(draft.internal)] if draft.internal else ()
+        plan.reads = draft.reads.traffic()
+        plan.writes = draft.writes.traffic()
+        plan.internal = draft.internal.traffic()
         if volume.reads:
+            disks, read = self.layout.disks, draft.reads
+            ends = zip(read.sources, read.destinations, read.sizes, strict=True)
+            local = sum([size for disk, node, size in ends if disks[disk].node == node])
             plan.notes = {"locality": local / volume.reads}
         if draft.sets:
             plan.notes = {**plan.notes, "data_sets": draft.sets}
         return plan
 
-    def _room(self, free: IntArray) -> dict[int, int]:
-        """Bytes left on each disk; none on those that are away."""
-        dead = self.keeper.dead
-        return {s: -1 if s in dead else int(free[p]) for s, p in self.position.items()}
-
-    def _pick(self, draft: _Draft, among: Sequence[Disk], size: int) -> Disk | None:
-        """The policy's choice among disks that have the room."""
-        positions = sorted(self.position[disk.id] for disk in among)
-        request = draft.request
+    def _picker(self, request: IoRequest, view: StorageView, rng: random.Random) -> Picker:
+        room = view.free(request.start, request.end)[self.everywhere]
+        if self.keeper.dead:  # those that are away have none
+            room[[k for k, storage in enumerate(self.position) if storage in self.keeper.dead]] = -1
+        window = (request.start, request.end)
         near = self.near(request)
-        space = SpaceRequest(size, request.start, request.end, request.job_id, near, positions)
-        shares = self.policy.choose(draft.view, space, draft.rng)
-        return self.layout.disks[self.storage_at[shares[0].index]] if shares else None
+        return Picker(
+            self.policy, view, rng, self.everywhere, room, window=window, key=request.job_id, near=near
+        )
+
+    def _held(self, draft: _Draft, disk: int, size: int, key: str = "") -> None:
+        draft.picker.take(self.position[disk], size)
+        draft.held[disk, key] = draft.held.get((disk, key), 0) + size
 
     def _place(self, draft: _Draft, size: int, copies: int, writer: int | None) -> list[int]:
-        found = self.layout.place(
-            size, copies, writer, draft.room, lambda among, n: self._pick(draft, among, n)
-        )
+        found = self.layout.place(size, copies, writer, draft.picker)
         if found is None:
             raise NoRoom(size)
         return found
@@ -161,12 +180,12 @@ class DistributedFileSystem(Model):
             bundle = self._bundle(draft, data_set, part, copies, True) if data_set else None
             sender = node
             for k, disk in enumerate(copies):
-                (draft.internal if k else draft.writes).append(Transfer(sender, disk, part))
+                (draft.internal if k else draft.writes).add(sender, disk, part)
                 owner = self.layout.disks[disk].node
                 # a disk without a node passes the bytes on itself
                 sender = disk if owner is None else owner
                 if held:
-                    draft.hold(disk, part, self.keeper.key(data_set, bundle, disk) if bundle else "")
+                    self._held(draft, disk, part, self.keeper.key(data_set, bundle, disk) if bundle else "")
 
     def _read_own(self, draft: _Draft, sizes: Sequence[int]) -> None:
         """Input of the job's own: ``locality`` of its blocks lie on its nodes, the rest near them."""
@@ -180,33 +199,29 @@ class DistributedFileSystem(Model):
         local_blocks = split_evenly(round(target * sum(blocks)), len(nodes)).tolist()
         for node, size, count, near in zip(nodes, sizes, blocks, local_blocks, strict=True):
             local = size if near >= count else near * self.block_size
-            for part in bundles(local, self.block_size, self.pipelines):
-                self._read_part(draft, node, part, self._local(draft, node, part), held)
+            own = self.layout.of_node.get(node, ())
+            if len(own) == 1 and local and draft.picker.room(self.position[own[0].id]) >= local:
+                # there is one disk for all its bundles
+                self._read_part(draft, node, local, own[0].id, held)
+            else:
+                for part in bundles(local, self.block_size, self.pipelines):
+                    disk = self.layout.own_disk(node, part, draft.picker)
+                    self._read_part(draft, node, part, None if disk is None else disk.id, held)
             for part in bundles(size - local, self.block_size, self.pipelines):
                 self._read_part(draft, node, part, None, held)
-
-    def _local(self, draft: _Draft, node: int, size: int) -> int | None:
-        own = [d for d in self.layout.of_node.get(node, ()) if draft.room[d.id] >= size]
-        return max(own, key=lambda disk: (draft.room[disk.id], -disk.id)).id if own else None
 
     def _read_part(self, draft: _Draft, node: int, size: int, disk: int | None, held: bool) -> None:
         if disk is None:
             # copies lie by the placement rule anywhere but on the reader; it takes the nearest
             own = [d.id for d in self.layout.of_node.get(node, ())]
-            found = self.layout.place(
-                size,
-                self.replication,
-                None,
-                draft.room,
-                lambda among, n: self._pick(draft, among, n),
-                own if len(own) < len(self.layout.disks) else (),
-            )
+            avoid = own if len(own) < len(self.layout.disks) else ()
+            found = self.layout.place(size, self.replication, None, draft.picker, avoid)
             if found is None:
                 raise NoRoom(size)
             disk = self.layout.nearest(node, found)
-        draft.reads.append(Transfer(disk, node, size))
+        draft.reads.add(disk, node, size)
         if held:
-            draft.hold(disk, size)
+            self._held(draft, disk, size)
 
     def _read_data_set(self, draft: _Draft, name: str, quotas: Sequence[int]) -> None:
         wanted = sum(quotas)
@@ -220,10 +235,10 @@ class DistributedFileSystem(Model):
                 copies = self._place(draft, size, self.replication, None)
                 bundle = self._bundle(draft, name, size, copies, False)
                 for disk in copies:
-                    draft.hold(disk, size, self.keeper.key(name, bundle, disk))
+                    self._held(draft, disk, size, self.keeper.key(name, bundle, disk))
                 parts.append(bundle)
         for node, disk, size in assign(self.layout, parts, draft.request.nodes, quotas):
-            draft.reads.append(Transfer(disk, node, size))
+            draft.reads.add(disk, node, size)
 
     def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int], written: bool) -> Bundle:
         """A new part of the data set; the job that makes it gives it a name of its own."""
@@ -233,7 +248,7 @@ class DistributedFileSystem(Model):
 
     def _hold(self, draft: _Draft, size: int) -> Hold:
         """No single disk has ``size`` bytes left after what this job has taken already."""
-        roomiest = max(draft.room, key=lambda disk: (draft.room[disk], -disk))
+        roomiest = draft.picker.roomiest()
         needed = (
             self.held_bytes(draft.request.volume.reads, 0)
             + self.keeper.replication * draft.request.volume.writes
@@ -241,7 +256,8 @@ class DistributedFileSystem(Model):
         capacity = int(draft.view.capacities[self.everywhere].sum())
         largest = int(draft.view.capacities[self.everywhere].max())
         never = needed > capacity or size > largest
-        return Hold("StorageCapacity", (roomiest,), max(1, size - draft.room[roomiest]), never)
+        missing = max(1, size - draft.picker.room(roomiest))
+        return Hold("StorageCapacity", (self.storage_at[roomiest],), missing, never)
 
     # ---- data sets ----------------------------------------------------------------------------------------
 
@@ -260,11 +276,12 @@ class DistributedFileSystem(Model):
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
         if not self.keeper.sets:
             return ()
-        room = self._room(view.free(now, float("inf")))
+        asked = IoRequest("upkeep", (), Volume(self.name, 0, 0), now)
+        picker = self._picker(asked, view, rng)
+        room = {storage: picker.room(place) for storage, place in self.position.items()}
         moves: list[Move] = []
         if self.rereplicate:
-            asked = _Draft(IoRequest("upkeep", (), Volume(self.name, 0, 0), now), view, rng, room)
-            moves += self.keeper.replicate(room, lambda among, size: self._pick(asked, among, size))
+            moves += self.keeper.replicate(room, picker)
         if self.balance:
             capacity = {s: int(view.capacities[p]) for s, p in self.position.items()}
             busy = set(self._users.values())

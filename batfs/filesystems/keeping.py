@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from batfs.filesystems.blocks import Bundle, Layout, Pick
+from batfs.filesystems.blocks import Bundle, Layout
 from batfs.filesystems.interface import Move, Placement, Transfer
+from batfs.filesystems.picking import Picker
 from batfs.filesystems.traffic import from_transfers
 from batfs.records import field, record
 
@@ -116,7 +117,7 @@ class Keeper:
                     bundle.copies.remove(disk)
                     self._released.append(self.key(name, bundle, disk))
 
-    def replicate(self, room: dict[int, int], pick: Pick) -> list[Move]:
+    def replicate(self, room: dict[int, int], picker: Picker) -> list[Move]:
         """Copies for bundles that have too few, each from its first copy to a disk the placement rule
         finds."""
         moves: list[Move] = []
@@ -128,10 +129,11 @@ class Keeper:
                     return moves
                 if not alive or len(alive) + len(coming) >= self.replication:
                     continue
-                avoid = {*bundle.copies, *coming, *self.dead}
-                found = self.layout.place(bundle.size, 1, None, room, pick, avoid)
+                avoid = [*bundle.copies, *coming, *self.dead]
+                found = self.layout.place(bundle.size, 1, None, picker, avoid)
                 if found:
                     room[found[0]] -= bundle.size
+                    picker.take(self.layout.position[found[0]], bundle.size)
                     moves.append(self._move("replicate", name, bundle, alive[0], found[0], None))
         return moves
 

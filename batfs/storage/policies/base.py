@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from batfs.storage.interface import (
     StorageView,
 )
 from batfs.storage.view import fitting
+
+F = TypeVar("F", bound=Callable[..., object])
 
 POLICIES: Registry[type[AllocationPolicy]] = Registry(
     "allocation policy",
@@ -35,6 +38,13 @@ POLICIES: Registry[type[AllocationPolicy]] = Registry(
         ),
     },
 )
+
+
+def by_fit(function: F) -> F:
+    """Marks a ``pick`` that looks at nothing of the request but its window and ``near``, and a ``choose``
+    that does nothing but filter and pick: who knows what fits may then ask ``pick`` alone."""
+    function.by_fit = True  # type: ignore[attr-defined]
+    return function
 
 
 def draw(rng: random.Random, n: int) -> int:
@@ -63,6 +73,7 @@ class Policy(ABC):
     ) -> Sequence[int]:
         """The ``count`` best of ``among`` (at least ``count`` indices, ascending), best first."""
 
+    @by_fit
     def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
         size = request.size
         count = min(int(request.options.get("count", 1)), size) if request.options else 1
@@ -87,6 +98,7 @@ class ScoringPolicy(Policy):
     def tie_break(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray | None:
         return None
 
+    @by_fit
     def pick(
         self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
     ) -> Sequence[int]:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from batfs.storage.interface import FloatArray, IntArray, SpaceRequest, StorageView
-from batfs.storage.policies.base import POLICIES, Policy, ScoringPolicy, draw
+from batfs.storage.policies.base import POLICIES, Policy, ScoringPolicy, by_fit, draw
 
 
 @POLICIES.register("random")
@@ -22,6 +22,7 @@ class Random(Policy):
 
     name = "random"
 
+    @by_fit
     def pick(
         self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
     ) -> Sequence[int]:
@@ -46,6 +47,7 @@ class RoundRobin(Policy):
         self._last = -1  # place in the cycle of the last choice
         self._cycle: tuple[object, IntArray] = (None, np.zeros(0, dtype=np.int64))
 
+    @by_fit
     def pick(
         self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
     ) -> Sequence[int]:

@@ -33,6 +33,9 @@ class Bundle:
     written: bool = False
 
 
+_NOWHERE = np.zeros(0, dtype=np.int64)
+
+
 class Layout:
     """The disks of one file system by node and by rack. ``positions``: where they stand in the view."""
 
@@ -54,6 +57,11 @@ class Layout:
             self.rack_of_node[node] = self.rack_of_node.get(node) or disks[0].rack
         self.position = dict(zip(self.disks, positions, strict=True))
         self._disk_at = dict(zip(positions, self.disks.values(), strict=True))
+        self._of_node: dict[int | None, list[int]] = {
+            node: [self.position[disk.id] for disk in disks] for node, disks in self.of_node.items()
+        }
+        # no node has disks in two racks
+        self._racked = all(len({disk.rack for disk in disks}) == 1 for disks in self.of_node.values())
         racks: dict[str, list[int]] = {}
         for position, disk in self._disk_at.items():
             racks.setdefault(disk.rack, []).append(position)
@@ -78,34 +86,34 @@ class Layout:
             own = self.own_disk(writer, size, picker, avoid)
             if own is not None:
                 out.append(own)
-        position = self.position
+        position, place_of_node = self.position, self._of_node
+        away = [position[disk] for disk in avoid]
+        taken = list(away)
+        near = list(away)  # what is on the nodes of the copies before it, too
+        for disk in out:
+            taken.append(position[disk.id])
+            near += place_of_node.get(disk.node, ()) or (position[disk.id],)
         for k in range(len(out), min(replication, len(self.disks))):
-            taken = [position[disk.id] for disk in out]
-            taken += [position[disk] for disk in avoid]
-            # what is on the nodes of the copies before it, too
-            near = [
-                position[other.id]
-                for disk in out
-                if disk.node is not None
-                for other in self.of_node[disk.node]
-            ]
-            among = picker.fitting(size)[:0]
+            among = _NOWHERE
             if k == 1:
                 rack = out[0].rack
                 among = picker.narrowed(size, self._not_in_rack[rack], (rack, False))
+                if away or not self._racked:
+                    among = without(among, near)
             elif k == 2:
                 rack = out[1].rack
-                among = picker.narrowed(size, self._in_rack[rack], (rack, True))
-            if len(among):
-                among = without(among, (*taken, *near))
+                among = without(picker.narrowed(size, self._in_rack[rack], (rack, True)), near)
             if not len(among):
-                among = without(picker.fitting(size), (*taken, *near))
-            if not len(among):
-                among = without(picker.fitting(size), taken)
+                among = without(picker.fitting(size), near)
+                if not len(among):
+                    among = without(picker.fitting(size), taken)
             chosen = picker.pick(among, size)
             if chosen is None:
                 return None
-            out.append(self._disk_at[chosen])
+            disk = self._disk_at[chosen]
+            out.append(disk)
+            taken.append(chosen)
+            near += place_of_node.get(disk.node, ()) or (chosen,)
         return [disk.id for disk in out]
 
     def own_disk(self, node: int, size: int, picker: Picker, avoid: Sequence[int] = ()) -> Disk | None:

@@ -106,10 +106,12 @@ class Picker:
 
 def without(among: IntArray, positions: Iterable[int]) -> IntArray:
     """``among`` less a few positions."""
+    find = among.searchsorted
     for position in positions:
-        place = int(among.searchsorted(position))
+        place = find(position)
         if place < len(among) and among[place] == position:
             among = np.concatenate((among[:place], among[place + 1 :]))
+            find = among.searchsorted
     return among
 
 

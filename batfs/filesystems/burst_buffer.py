@@ -24,18 +24,20 @@ from batfs.filesystems.interface import (
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.traffic import joined, split_by, split_evenly
+from batfs.filesystems.picking import Picker
+from batfs.filesystems.traffic import joined, split_by, split_evenly, spread
 from batfs.records import record
-from batfs.storage.interface import SpaceRequest, StorageView
+from batfs.storage.interface import StorageView
 
 REASON = "BurstBufferResources"
 
 
 @record
 class _Part:
-    """What one node has on one buffer, in bytes; ``checkpoint`` for each one of them."""
+    """What some nodes have on one buffer, in bytes, all of them together and split evenly; ``checkpoint`` for
+    each one of them."""
 
-    node: int
+    nodes: Sequence[int]
     buffer: int
     reads: int
     writes: int
@@ -131,8 +133,8 @@ class BurstBuffer(Model):
             size = self.held_bytes(part.reads, part.writes) + part.checkpoint * self._copies(times)
             held[part.buffer] = held.get(part.buffer, 0) + size
         plan.placements = placements(held)
-        plan.reads = _traffic((p.buffer, p.node, p.reads) for p in parts)
-        plan.writes = _traffic((p.node, p.buffer, p.writes) for p in parts)
+        plan.reads = _traffic(parts, [p.reads for p in parts], reading=True)
+        plan.writes = _traffic(parts, [p.writes for p in parts], reading=False)
         if not self.setup.dynamic_jobs or not self.backing:
             return self._with_scratch_checkpoints(plan, parts, times)
         behind = self._stage(plan, request, parts, times, view, rng)
@@ -163,64 +165,64 @@ class BurstBuffer(Model):
             chosen = self.choose(sizes, request, view, rng, reason=REASON)
             if isinstance(chosen, Hold):
                 return chosen
-            pieces: list[tuple[int, list[int]]] = []  # (buffer, bytes of each column on it)
+            pieces: list[_Part] = []
             for b, shares in enumerate(chosen):
                 # a policy may split a stripe further
                 weights = [size for _, size in shares]
                 parts = [split_by(column[b], weights).tolist() for column in columns]
-                pieces += [(buffer, [part[s] for part in parts]) for s, (buffer, _) in enumerate(shares)]
-            return [
-                _Part(node, buffer, *(split_evenly(v, len(nodes)).tolist()[j] for v in values))
-                for j, node in enumerate(nodes)
-                for buffer, values in pieces
-            ]
+                pieces += [
+                    _Part(nodes, buffer, *(part[s] for part in parts)) for s, (buffer, _) in enumerate(shares)
+                ]
+            return pieces
         return self._place_by_node(request, checkpoint, times, view, rng)
 
     def _place_by_node(
         self, request: IoRequest, checkpoint: int, times: int, view: StorageView, rng: random.Random
     ) -> list[_Part] | Hold:
         volume, nodes = request.volume, request.nodes
-        free = view.free(request.start, request.end)
-        room = {s: int(free[p]) for s, p in self.position.items()}
+        picker = self._picker(request, view, rng)
         columns = [split_evenly(v, len(nodes)).tolist() for v in (volume.reads, volume.writes, checkpoint)]
         parts: list[_Part] = []
         for node, reads, writes, each in zip(nodes, *columns, strict=True):
             size = self.held_bytes(reads, writes) + each * times
-            buffer = self._buffer_for(node, size, room, request, view, rng)
+            buffer = self._buffer_for(node, size, picker, request, view, rng)
             if buffer is None:
-                return self._short(node, size, room, view)
-            room[buffer] -= size
-            parts.append(_Part(node, buffer, reads, writes, each))
+                return self._short(node, size, picker, view)
+            picker.take(self.position[buffer], size)
+            parts.append(_Part((node,), buffer, reads, writes, each))
         return parts
+
+    def _picker(self, request: IoRequest, view: StorageView, rng: random.Random) -> Picker:
+        room = view.free(request.start, request.end)[self.everywhere]
+        window = (request.start, request.end)
+        return Picker(self.policy, view, rng, self.everywhere, room, window=window, key=request.job_id)
 
     def _buffer_for(
         self,
         node: int,
         size: int,
-        room: Mapping[int, int],
+        picker: Picker,
         request: IoRequest,
         view: StorageView,
         rng: random.Random,
     ) -> int | None:
-        reachable = self._own.get(node, []) if self.local else list(room)
-        fits = [buffer for buffer in reachable if room[buffer] >= size]
-        if not fits:
-            return None
-        if self.local or len(fits) == 1:
-            return fits[0]
+        if self.local:
+            own = self._own.get(node, ())
+            return next((b for b in own if picker.room(self.position[b]) >= size), None)
+        fits = picker.fitting(size)
+        if len(fits) < 2:
+            return self.storage_at[int(fits[0])] if len(fits) else None
         if self.placement == "topology":
-            able = set(fits)
-            return next(buffer for buffer in self.nearest(node) if buffer in able)
-        positions = sorted(self.position[buffer] for buffer in fits)
+            return next(b for b in self.nearest(node) if picker.room(self.position[b]) >= size)
         near = [self.node_names[node]] if node in self.node_names else []
-        space = SpaceRequest(size, request.start, request.end, request.job_id, near, positions)
-        shares = self.policy.choose(view, space, rng)
-        return self.storage_at[shares[0].index] if shares else None
+        chosen = picker.pick(fits, size, near)
+        return None if chosen is None else self.storage_at[chosen]
 
-    def _short(self, node: int, size: int, room: Mapping[int, int], view: StorageView) -> Hold:
-        reachable = self._own.get(node, []) if self.local else list(room)
+    def _short(self, node: int, size: int, picker: Picker, view: StorageView) -> Hold:
+        reachable = self._own.get(node, []) if self.local else list(self.position)
         if not reachable:
             return Hold(REASON, (), size, never=True)
+        room = {b: picker.room(self.position[b]) for b in reachable}
         best = max(reachable, key=lambda b: (room[b], -b))
         never = size > max(int(view.capacities[self.position[b]]) for b in reachable)
         return Hold(REASON, (best,), size - room[best], never)
@@ -303,19 +305,24 @@ class BurstBuffer(Model):
 
 def _checkpoint_moves(parts: Sequence[_Part]) -> list[Move]:
     """One activity for each buffer: its nodes write at once."""
+    on: dict[int, list[_Part]] = {}
+    for part in parts:
+        on.setdefault(part.buffer, []).append(part)
     out: list[Move] = []
-    for buffer in sorted({part.buffer for part in parts}):
-        mine = [(part.node, buffer, part.checkpoint) for part in parts if part.buffer == buffer]
-        traffic = _traffic(mine)
+    for _, mine in sorted(on.items()):
+        traffic = _traffic(mine, [part.checkpoint for part in mine], reading=False)
         if traffic:
-            out.append(Move("checkpoint", traffic[0]))
+            out.append(Move("checkpoint", joined(traffic)))
     return out
 
 
-def _traffic(rows: Any) -> list[Traffic]:
-    """Transfers (source, destination, bytes) as one batch, or none if all are 0."""
-    moving = [row for row in rows if row[2]]
+def _traffic(parts: Sequence[_Part], sizes: Sequence[int], *, reading: bool) -> Sequence[Traffic]:
+    """So many bytes of each part between its nodes and its buffer; empty if nothing moves."""
+    if parts and len(parts[0].nodes) > 1:  # all nodes on every buffer
+        pieces = [(part.buffer, size) for part, size in zip(parts, sizes, strict=True)]
+        return spread(pieces, parts[0].nodes, reading=reading)
+    moving = [(part.nodes[0], part.buffer, s) for part, s in zip(parts, sizes, strict=True) if s]
     if not moving:
-        return []
-    columns = np.array(moving, dtype=np.int64)
-    return [Pairs(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())]
+        return ()
+    nodes, buffers, moved = (np.array(column, dtype=np.int64) for column in zip(*moving, strict=True))
+    return [Pairs(buffers, nodes, moved) if reading else Pairs(nodes, buffers, moved)]

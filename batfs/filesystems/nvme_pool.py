@@ -11,7 +11,7 @@ from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Outcome, Pairs, Setup, Transfer, Volume
 from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.traffic import from_transfers, split_by, split_evenly
+from batfs.filesystems.traffic import from_transfers, split_by, split_evenly, spread
 from batfs.plugins import Size
 from batfs.storage.interface import SpaceRequest, StorageView
 
@@ -59,27 +59,30 @@ class NvmePool(Model):
         reads = split_evenly(volume.reads, len(owners)).tolist()
         writes = split_evenly(volume.writes, len(owners)).tolist()
         held: dict[int, int] = {}
-        reading: list[Transfer] = []
-        writing: list[Transfer] = []
+        seen = TakenView(view, ())
+        reading: list[tuple[int, int, int]] = []  # owner, drive, bytes
+        writing: list[tuple[int, int, int]] = []
         count = 0
-        for owner, space, read, written in zip(owners, sizes, reads, writes, strict=True):
-            pieces = self._carve(space, held, request, view, rng)
+        for k, (space, read, written) in enumerate(zip(sizes, reads, writes, strict=True)):
+            pieces = self._carve(space, request, view if not held else seen, seen, rng)
             if pieces is None:
                 return self._no_room(space, held, request, view)
             count += len(pieces)
             weights = [piece for _, piece in pieces]
-            for (drive, piece), r, w in zip(
-                pieces, split_by(read, weights).tolist(), split_by(written, weights).tolist(), strict=True
-            ):
+            read_parts = split_by(read, weights).tolist()
+            written_parts = split_by(written, weights).tolist()
+            for (drive, piece), r, w in zip(pieces, read_parts, written_parts, strict=True):
                 held[drive] = held.get(drive, 0) + piece
-                shares = zip(owner, split_evenly(r, len(owner)), split_evenly(w, len(owner)), strict=True)
-                for node, node_reads, node_writes in shares:
-                    reading.append(Transfer(drive, node, int(node_reads)))
-                    writing.append(Transfer(node, drive, int(node_writes)))
+                reading.append((k, drive, r))
+                writing.append((k, drive, w))
         plan = IoPlan(self.name, timing=self.timing_of(request), notes={"namespaces": count})
         plan.placements = placements(held)
-        plan.reads = _moving(reading)
-        plan.writes = _moving(writing)
+        if len(owners) == 1:
+            plan.reads = spread([(drive, r) for _, drive, r in reading], nodes, reading=True)
+            plan.writes = spread([(drive, w) for _, drive, w in writing], nodes, reading=False)
+        else:
+            plan.reads = _moving([Transfer(drive, nodes[k], r) for k, drive, r in reading])
+            plan.writes = _moving([Transfer(nodes[k], drive, w) for k, drive, w in writing])
         return plan
 
     def _blocks(self, size: int) -> list[int]:
@@ -89,26 +92,21 @@ class NvmePool(Model):
         return [self.block_size] * whole + ([rest] if rest else [])
 
     def _carve(
-        self,
-        size: int,
-        held: dict[int, int],
-        request: IoRequest,
-        view: StorageView,
-        rng: random.Random,
+        self, size: int, request: IoRequest, view: StorageView, seen: TakenView, rng: random.Random
     ) -> list[tuple[int, int]] | None:
-        """(drive, bytes) of each namespace; None when one of them finds no room."""
+        """(drive, bytes) of each namespace; None when one of them finds no room. ``view`` is what the first
+        one sees, ``seen`` what the others see: these bytes are added to it."""
         pieces: list[tuple[int, int]] = []
         near = self.near(request)
-        taken = dict(held)
         for block in self._blocks(size):
             space = SpaceRequest(block, request.start, request.end, request.job_id, near, self.everywhere)
-            shares = self.policy.choose(self._seen(view, taken), space, rng)
+            shares = self.policy.choose(view, space, rng)
             if shares is None:
                 return None
             for share in shares:
-                drive = self.storage_at[share.index]
-                taken[drive] = taken.get(drive, 0) + share.size
-                pieces.append((drive, share.size))
+                seen.add(share.index, share.size)
+                pieces.append((self.storage_at[share.index], share.size))
+            view = seen
         return pieces
 
     def _no_room(self, size: int, held: dict[int, int], request: IoRequest, view: StorageView) -> Hold:

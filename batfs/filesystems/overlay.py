@@ -13,6 +13,18 @@ class TakenView:
     def __init__(self, view: StorageView, taken: Iterable[tuple[int, int]]) -> None:
         self._view = view
         self._taken = list(taken)
+        self._places = {index: place for place, (index, _) in reversed([*enumerate(self._taken)])}
+        self._free: tuple[float, float, IntArray] | None = None
+
+    def add(self, index: int, size: int) -> None:
+        """So many bytes more are taken on one storage, together with what is taken there."""
+        place = self._places.setdefault(index, len(self._taken))
+        if place < len(self._taken):
+            self._taken[place] = (index, self._taken[place][1] + size)
+        else:
+            self._taken.append((index, size))
+        if self._free is not None:
+            self._free[2][index] -= size
 
     @property
     def storages(self) -> StorageTable:
@@ -27,9 +39,12 @@ class TakenView:
         return self._view.capacities
 
     def free(self, start: float, end: float) -> IntArray:
+        if self._free is not None and self._free[:2] == (start, end):
+            return self._free[2]
         out = self._view.free(start, end).copy()
         for index, size in self._taken:
             out[index] -= size
+        self._free = (start, end, out)
         return out
 
     def overlaps(self, start: float, end: float) -> IntArray:

@@ -31,7 +31,7 @@ class Picker:
         *,
         window: tuple[float, float],
         key: str,
-        near: Sequence[str],
+        near: Sequence[str] = (),
     ) -> None:
         self._policy = policy
         self._view = view
@@ -87,11 +87,14 @@ class Picker:
             memory = self._kept[size] = {None: self._positions[np.array(self._room) >= size]}
         return memory
 
-    def pick(self, among: IntArray, size: int) -> int | None:
+    def pick(self, among: IntArray, size: int, near: Sequence[str] | None = None) -> int | None:
         """The policy's choice for ``size`` bytes among positions that all have the room; None if it finds
-        none."""
+        none. ``near``: hosts that will use them, if others than for the whole plan."""
         if not len(among):
             return None
+        if near is not None:
+            self._near = near
+            self._requests.clear()
         if self._best is not None:
             request = self._requests.get(size)
             if request is None:

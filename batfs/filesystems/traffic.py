@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from batfs.filesystems.interface import Even, IntArray, Pairs, Traffic, Transfer
+from batfs.filesystems.interface import Even, Grid, IntArray, Pairs, Traffic, Transfer
 
 
 def split_evenly(size: int, parts: int) -> IntArray:
@@ -84,6 +84,23 @@ def turns(amounts: Sequence[int], parts: int) -> list[int]:
         out.append(at)
         at = (at + amount % parts) % parts
     return out
+
+
+def spread(pieces: Sequence[tuple[int, int]], nodes: Sequence[int], *, reading: bool) -> list[Traffic]:
+    """Each piece (storage, bytes) split evenly over the ``nodes`` by itself, remainders to the first ones; a
+    storage may have several. Empty when nothing moves."""
+    moving = sorted([piece for piece in pieces if piece[1]], key=lambda piece: piece[0])
+    if not moving:
+        return []
+    ids = [storage for storage, _ in moving]
+    if len(set(ids)) == len(ids):
+        return [Even(ids, nodes, [size for _, size in moving], reading=reading)]
+    base, rest = np.divmod(np.array([size for _, size in moving], dtype=np.int64), len(nodes))
+    rows = base[:, None] + (np.arange(len(nodes)) < rest[:, None])
+    first = [k for k, storage in enumerate(ids) if not k or ids[k - 1] != storage]
+    sizes = np.add.reduceat(rows, first, axis=0)
+    distinct = [ids[k] for k in first]
+    return [Grid(distinct, nodes, sizes) if reading else Grid(nodes, distinct, sizes.T)]
 
 
 def joined(traffics: Sequence[Traffic]) -> Traffic:

@@ -11,6 +11,7 @@ from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Outcome, Pairs, Setup, Transfer, Volume
 from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.picking import Picker
 from batfs.filesystems.traffic import from_transfers, split_by, split_evenly, spread
 from batfs.plugins import Size
 from batfs.storage.interface import SpaceRequest, StorageView
@@ -60,17 +61,29 @@ class NvmePool(Model):
         writes = split_evenly(volume.writes, len(owners)).tolist()
         held: dict[int, int] = {}
         seen = TakenView(view, ())
+        room = view.free(request.start, request.end)[self.everywhere]
+        window = (request.start, request.end)
+        near = self.near(request)
+        picker = Picker(
+            self.policy, seen, rng, self.everywhere, room, window=window, key=request.job_id, near=near
+        )
         reading: list[tuple[int, int, int]] = []  # owner, drive, bytes
         writing: list[tuple[int, int, int]] = []
         count = 0
         for k, (space, read, written) in enumerate(zip(sizes, reads, writes, strict=True)):
-            pieces = self._carve(space, request, view if not held else seen, seen, rng)
+            if picker.quick:
+                pieces = self._carve_quickly(space, picker, seen)
+            else:
+                pieces = self._carve(space, request, view if not held else seen, seen, rng)
             if pieces is None:
                 return self._no_room(space, held, request, view)
             count += len(pieces)
-            weights = [piece for _, piece in pieces]
-            read_parts = split_by(read, weights).tolist()
-            written_parts = split_by(written, weights).tolist()
+            if len(pieces) == 1:
+                read_parts, written_parts = [read], [written]
+            else:
+                weights = [piece for _, piece in pieces]
+                read_parts = split_by(read, weights).tolist()
+                written_parts = split_by(written, weights).tolist()
             for (drive, piece), r, w in zip(pieces, read_parts, written_parts, strict=True):
                 held[drive] = held.get(drive, 0) + piece
                 reading.append((k, drive, r))
@@ -90,6 +103,18 @@ class NvmePool(Model):
             return [size]
         whole, rest = divmod(size, self.block_size)
         return [self.block_size] * whole + ([rest] if rest else [])
+
+    def _carve_quickly(self, size: int, picker: Picker, seen: TakenView) -> list[tuple[int, int]] | None:
+        """The same as :meth:`_carve` for policies of the usual shape."""
+        pieces: list[tuple[int, int]] = []
+        for block in self._blocks(size):
+            index = picker.pick(picker.fitting(block), block)
+            if index is None:
+                return None
+            picker.take(index, block)
+            seen.add(index, block)
+            pieces.append((self.storage_at[index], block))
+        return pieces
 
     def _carve(
         self, size: int, request: IoRequest, view: StorageView, seen: TakenView, rng: random.Random

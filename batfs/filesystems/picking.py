@@ -50,6 +50,11 @@ class Picker:
         self._requests: dict[int, SpaceRequest] = {}
         self._kept: dict[int, dict[object, IntArray]] = {}
 
+    @property
+    def quick(self) -> bool:
+        """Whether the policy is of the usual shape: then it never splits what it is asked for."""
+        return self._best is not None
+
     def room(self, position: int) -> int:
         """Bytes left on one storage."""
         return self._room[self._places[position]]

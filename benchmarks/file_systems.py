@@ -1,4 +1,4 @@
-"""What the file-system models cost: plans, profiles, reservations, the proxy.
+"""What the file-system models cost: plans, profiles, reservations. For the proxy see ``proxy.py``.
 
     python benchmarks/file_systems.py [--json out/file_systems.json]
 
@@ -8,13 +8,12 @@ Times are the best of several rounds of one process; figures to compare are the 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,21 @@ from batfs.storage.ledger import Ledger
 from batfs.storage.view import SystemView
 
 INFINITE = float("inf")
+
+#: (model, storages, whether each belongs to a node) of the large plans.
+LARGE = (
+    ("pfs", 100, False),
+    ("pfs:stripe_count=0", 100, False),
+    ("dfs:replication=1", 1000, True),
+    ("dfs", 1000, True),
+    ("dfs", 100, False),
+    ("burst_buffer", 100, False),
+    ("burst_buffer", 1000, True),
+    ("burst_buffer:per=job,stripes=100", 100, False),
+    ("nvme_pool", 100, False),
+    ("nvme_pool:per=node", 100, False),
+    ("nvme_pool:block_size=10GB", 100, False),
+)
 
 
 def best(action: Callable[[], Any], rounds: int, repeat: int = 3) -> float:
@@ -57,12 +71,17 @@ def machine(nodes: int, storages: int, spec: str, local: bool = False) -> Any:
     return systems, SystemView(Ledger(storage_table(systems.storages)))
 
 
-def planning(nodes: int, storages: int, job: int, spec: str, local: bool = False) -> Callable[[], Any]:
+def placing(nodes: int, storages: int, job: int, spec: str, local: bool = False) -> Callable[[], Any]:
     systems, view = machine(nodes, storages, spec, local)
     ids, volumes, rng = tuple(range(job)), (Volume("fs", 8 * 10**11, 10**11),), random.Random(1)
+    return partial(systems.plan, "w0!1", ids, volumes, 0.0, INFINITE, view, rng)
+
+
+def planning(nodes: int, storages: int, job: int, spec: str, local: bool = False) -> Callable[[], Any]:
+    place, ids = placing(nodes, storages, job, spec, local), tuple(range(job))
 
     def plan() -> Any:
-        plans = systems.plan("w0!1", ids, volumes, 0.0, INFINITE, view, rng)
+        plans = place()
         assert not isinstance(plans, Hold)
         return build_profile(plans, ids)
 
@@ -84,56 +103,11 @@ def reservations(live: int, storages: int = 1000) -> float:
     return best(exchange, 5000)
 
 
-def proxy(jobs: int) -> tuple[float, float]:
-    """(seconds of a whole run behind the injector, seconds of them in the injector itself): pybatsim's
-    schedFcfs on the gallery's machine, in one process."""
-    import logging
-
-    from batfs.decision.injector import Injector, WithFileSystems
-    from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
-    from batfs.platform import load_platform, number_resources
-    from batfs.report.gallery import EXHIBITS, directed, make_workload
-    from batfs.scheduling.config import Settings
-    from batfs.simulator import SimulationOptions, simulate
-    from batfs.workload import read_workload, write_workload
-
-    logging.disable(logging.CRITICAL)
-    file = Path("platforms/taurus_storage.xml")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "w.json"
-        write_workload(path, directed(make_workload(file, jobs, 1), EXHIBITS["pfs"]))
-        workload = read_workload(path, "w0")
-    platform = load_platform(file)
-    spent = 0.0
-
-    class Timed:
-        def __init__(self, inner: Any) -> None:
-            self.inner, self.seconds = inner, 0.0
-
-        def decide(self, request: Any) -> Any:
-            begin = time.perf_counter()
-            try:
-                return self.inner.decide(request)
-            finally:
-                self.seconds += time.perf_counter() - begin
-
-    inside = Timed(PybatsimProcess(load_pybatsim("schedFcfs")))
-    outside = Timed(WithFileSystems(inside, Injector(Settings())))
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        # pybatsim writes out_events.csv where it is started
-        begin = time.perf_counter()
-        simulate(platform, number_resources(platform), [workload], outside, SimulationOptions())
-        total = time.perf_counter() - begin
-    spent = outside.seconds - inside.seconds
-    return total, spent
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--jobs", type=int, default=300, help="of the run behind the proxy")
     args = parser.parse_args()
     rows: list[tuple[str, float, str]] = []
     big = planning(1000, 100, 1000, "pfs:stripe_count=0")
@@ -147,32 +121,24 @@ def main() -> int:
     plan_time = rows[-1][1]
     rows.append(("  its dense matrix, for comparison", dense, "s"))
     rows.append(("  dense / sparse", dense / plan_time, "x"))
-    for spec, local in (
-        ("dfs", True),
-        ("burst_buffer", False),
-        ("burst_buffer:per=job,stripes=4", False),
-        ("nvme_pool:block_size=200GB", False),
-    ):
-        rows.append((f"plan and profile, 16 nodes, {spec}", best(planning(64, 64, 16, spec, local), 30), "s"))
+    for spec, disks, local in LARGE:
+        where = "their own disks" if local else f"{disks} storages"
+        plan = placing(1000, disks, 1000, spec, local)
+        plans = plan()
+        name = f"1,000 nodes x {where}, {spec}"
+        rows.append((f"plan, {name}", best(plan, 3), "s"))
+        rows.append(("  its profile", best(partial(build_profile, plans), 3), "s"))
     few, many = reservations(100), reservations(10_000)
     rows += [
         ("release and reserve, 100 reservations alive", few, "s"),
         ("release and reserve, 10,000 reservations alive", many, "s"),
         ("  10,000 / 100", many / few, "x"),
     ]
-    sys.stderr = open("/dev/null", "w")  # noqa: SIM115  pybatsim prints every event
-    total, spent = proxy(args.jobs)
-    rows += [
-        (f"run of {args.jobs} jobs behind the proxy, schedFcfs", total, "s"),
-        ("  of which in the proxy", spent / total, "%"),
-    ]
     for name, value, unit in rows:
         shown = f"{value * 1e6:12.1f} us" if unit == "s" and value < 1e-3 else f"{value:12.4f} {unit}"
         if unit == "s" and 1e-3 <= value < 1:
             shown = f"{value * 1e3:12.2f} ms"
-        if unit == "%":
-            shown = f"{value * 100:12.2f} %"
-        print(f"{name:<55}{shown}")
+        print(f"{name:<68}{shown}")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Collection
+
 import numpy as np
 import pytest
 from fs_machines import Machine, node, storage
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
+from batfs.filesystems.blocks import Disk, Layout
+from batfs.filesystems.dfs import DistributedFileSystem
 from batfs.filesystems.interface import Hold, Volume
 from batfs.filesystems.pfs import stripe_layout
+from batfs.filesystems.picking import Picker
 from batfs.filesystems.profile import build_profile
+from batfs.storage.interface import SpaceRequest
+from batfs.storage.policies import make_policy
 from batfs.workload.model import ParallelHomogeneousTotal
 
 
@@ -277,3 +287,77 @@ def test_unknown_file_system_of_a_job() -> None:
     profile = ParallelHomogeneousTotal(1, 0, {"io": [{"filesystem": "lustr", "reads": 1}]})
     with pytest.raises(InputError, match=r"w0!7.*did you mean 'lustre'"):
         m.systems.volumes("w0!7", profile)
+
+
+def obvious_place(
+    layout: Layout,
+    size: int,
+    replication: int,
+    writer: int | None,
+    room: dict[int, int],
+    pick: Callable[[list[Disk]], Disk],
+    avoid: Collection[int],
+) -> list[int] | None:
+    """HDFS's rule as a sentence after the other: own node; another rack; the second's rack on another node;
+    anywhere."""
+    out: list[Disk] = []
+    if writer is not None:
+        own = [d for d in layout.of_node.get(writer, ()) if room[d.id] >= size and d.id not in avoid]
+        if own:
+            out.append(max(own, key=lambda disk: (room[disk.id], -disk.id)))
+    for k in range(len(out), min(replication, len(layout.disks))):
+        fits = [d for d in layout.disks.values() if room[d.id] >= size and d not in out and d.id not in avoid]
+        if not fits:
+            return None
+        nodes = {disk.node for disk in out if disk.node is not None}
+        elsewhere = [disk for disk in fits if disk.node is None or disk.node not in nodes]
+        wishes = [elsewhere, fits]
+        if k == 1:
+            wishes.insert(0, [disk for disk in elsewhere if disk.rack != out[0].rack])
+        elif k == 2:
+            wishes.insert(0, [disk for disk in elsewhere if disk.rack == out[1].rack])
+        out.append(pick(next(wish for wish in wishes if wish)))
+    return [disk.id for disk in out]
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
+    """Disks of nodes and of servers, in any racks, with room for some pieces only, under a policy that is
+    asked at once (round robin) and one that is not (power of two): the same copies as by the obvious way."""
+    draw = data.draw
+    nodes = [node(k, rack=draw(st.sampled_from(["", "a", "b"]))) for k in range(draw(st.integers(1, 5)))]
+    disks = []
+    for k in range(draw(st.integers(1, 9))):
+        owner = draw(st.sampled_from(["", *(n.name for n in nodes)]))
+        more = {"node": owner} if owner else {}
+        rack = draw(st.sampled_from(["", "a", "b", "c"]))
+        disks.append(storage(20 + k, "dfs", "1TB", **more, **({"rack": rack} if rack else {})))
+    spec = draw(st.sampled_from(["round_robin", "power_of_two", "worst_fit", "random"]))
+    m = Machine(nodes, disks, {"filesystem": "dfs", "policy": spec})
+    model = m.systems.models["dfs"]
+    assert isinstance(model, DistributedFileSystem)
+    layout = model.layout
+    room = {disk.id: draw(st.integers(-1, 6)) for disk in disks}
+    window = (0.0, float("inf"))
+    rngs = [random.Random(7), random.Random(7)]
+    policies = [make_policy(spec), make_policy(spec)]
+    everywhere = np.arange(len(disks))
+    start = np.array([room[disk.id] for disk in disks])
+    picker = Picker(policies[0], m.view, rngs[0], everywhere, start, window=window, key="j")
+
+    def pick(among: list[Disk]) -> Disk:
+        space = SpaceRequest(1, *window, "j", (), sorted(layout.position[disk.id] for disk in among))
+        shares = policies[1].choose(m.view, space, rngs[1])
+        assert shares is not None
+        return layout.disks[20 + shares[0].index]
+
+    for _ in range(6):
+        size, replication = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+        writer = draw(st.sampled_from([None, *range(len(nodes))]))
+        avoid = draw(st.lists(st.sampled_from([disk.id for disk in disks]), max_size=2))
+        expected = obvious_place(layout, size, replication, writer, room, pick, avoid)
+        assert layout.place(size, replication, writer, picker, avoid) == expected
+        for disk in expected or ():
+            room[disk] -= size
+            picker.take(layout.position[disk], size)

@@ -411,7 +411,9 @@ class Comm(Call):
             return
         mailbox.reader = None
         reader.message = self.message
-        if not mailbox.deliver(reader, actor.host):
+        slot = mailbox.deliver(actor.host)
+        if slot >= 0:
+            maestro.engine.owners[slot] = reader
             reader.waiters.append(actor)
             return
         then = self.then
@@ -471,14 +473,15 @@ class Mailbox:
     """The server's mailbox: messages wait their turn and travel one at a time (BATSIM.md E1).
 
     ``transfer(comm, host)`` starts a transfer from ``host`` in the engine, with ``comm`` as its owner;
-    ``deliver`` does so when nobody is awake, and tells whether the message has arrived already.
+    ``deliver(host)`` does so when nobody is awake: it answers -1 when the message has arrived already, else
+    the slot whose owner the message is to be.
     """
 
     def __init__(
         self,
         maestro: Maestro,
         transfer: Callable[[Comm, int], None],
-        deliver: Callable[[Comm, int], bool],
+        deliver: Callable[[int], int],
     ) -> None:
         self.maestro = maestro
         self.transfer = transfer

@@ -23,7 +23,8 @@ A_HOSTS, A_PLACES, A_SOURCES, A_DESTINATIONS, A_VOLUMES, A_FLOPS = 13, 14, 15, 1
 A_KIND, A_TABLE, A_ROWS, A_LENGTHS, A_NUMBERED, A_LATENCIES = 19, 20, 21, 22, 23, 24
 A_OUT, A_INTO, A_BOTH, A_FATPIPE, A_SPEEDS = 25, 26, 27, 28, 29
 A_SEEN, A_PLACE, A_RESOURCES, A_WEIGHTS = 30, 31, 32, 33
-PARAMETERS = 34
+DISTINCT = 34  # whether all executors are on different hosts, for sure
+PARAMETERS = 35
 # places in the numbers: the uniform volume in, the answers out
 VOLUME, LATENCY, LATENCY_VOLUME, BOUND = 0, 1, 2, 3
 NUMBERS = 4
@@ -38,7 +39,6 @@ def countable(
     uniform: int,
     flows: int,
     each: float,
-    hosts: Any,
     places: Any,
     sources: Any,
     destinations: Any,
@@ -46,8 +46,8 @@ def countable(
 ) -> bool:
     """Whether the matrix's share of each link can be counted instead of summed.
 
-    So it is when all volumes are whole numbers (their sums are exact in any order), no flow joins two
-    executors of the matrix (whose bytes would come together), and no host has two executors.
+    So it is when all volumes are whole numbers (their sums are exact in any order) and no flow joins two
+    executors of the matrix (whose bytes would come together). Each host must have one executor only.
     """
     if each != float(int(min(each, EXACT))) or places[uniform - 1] != uniform - 1:
         return False
@@ -59,12 +59,7 @@ def countable(
             return False
         if sources[flow] < uniform and destinations[flow] < uniform:
             return False
-    if total > EXACT:
-        return False
-    rising = True
-    for i in range(1, uniform):
-        rising = rising and hosts[i] > hosts[i - 1]
-    return rising
+    return total <= EXACT
 
 
 def take(
@@ -131,7 +126,11 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
     flows = p[FLOWS]
     each = x[VOLUME]
     outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
-    if uniform > 2 and countable(uniform, flows, each, hosts, places, sources, destinations, volumes):
+    if (
+        uniform > 2
+        and p[DISTINCT] != 0
+        and countable(uniform, flows, each, places, sources, destinations, volumes)
+    ):
         # all sums are exact, whatever their order: the matrix is counted, link by link
         others = uniform - 1
         for i in range(uniform):

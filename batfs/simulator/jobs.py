@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from batfs.errors import InputError
 from batfs.protocol.messages import IoJob
 from batfs.simulator.actors import CANCELLED, ENDS, TIMED_OUT, Actor, Flow, Script, Then
-from batfs.simulator.profiles import IoTask, is_parallel
+from batfs.simulator.profiles import PARALLEL_TYPES, IoTask
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ REJECTED: Final = "REJECTED"
 COMPLETE: Final = frozenset((SUCCESS, FAILED, WALLTIME, KILLED))
 STATES: Final = (NOT_SUBMITTED, SUBMITTED, RUNNING, SUCCESS, FAILED, WALLTIME, KILLED, REJECTED)
 
+AT_ONCE: Final = frozenset((IoProfile, *PARALLEL_TYPES))
 WALLTIME_REACHED: Final = -1
 KILLED_CODE: Final = -2
 NO_TIME: Final = 1e-5  # Batsim's runtime of a job that took no time
@@ -61,7 +62,7 @@ class SimJob:
         self.kill_requested = False
         self.actors: list[Actor] = []
         self.task: Task | None = None
-        self.inbox: deque[Json] = deque()
+        self.inbox: deque[Json] | None = None  # messages for it, once there are any
 
 
 class Task:
@@ -107,7 +108,10 @@ def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
     job.task = Task(job.job.profile, job.profile)
     server.machines.start(job, start)
     io = None if job.io is None else server.io_task(job)
-    code = yield from run_task(server, job, job.task, budget, io)
+    run = (
+        _run_parallel if type(job.profile) in AT_ONCE else run_task
+    )  # the usual case, without a step between
+    code = yield from run(server, job, job.task, budget, io)
     job.return_code = code
     if code == 0:
         job.state = SUCCESS
@@ -147,7 +151,7 @@ def run_task(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask
     profile = task.profile
     if isinstance(profile, Composed):
         return (yield from _run_composed(server, job, task, profile, budget, io))
-    if isinstance(profile, IoProfile) or is_parallel(profile):
+    if type(profile) in AT_ONCE:
         return (yield from _run_parallel(server, job, task, budget, io))
     if isinstance(profile, Delay):
         task.started, task.required = server.engine.now, profile.duration
@@ -172,7 +176,7 @@ def run_task(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask
 
 def computes_at_once(server: Server, job: SimJob, profile: Profile | IoProfile) -> bool:
     """Whether the first thing that a job does is a parallel task or a sleep."""
-    if isinstance(profile, IoProfile) or is_parallel(profile):
+    if type(profile) in AT_ONCE:
         return True
     if isinstance(profile, Composed) and profile.repeat > 0 and profile.sequence:
         first = server.workloads[job.workload].profiles.get(profile.sequence[0])
@@ -230,6 +234,8 @@ def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: I
 
 def _receive(server: Server, job: SimJob, task: Task, profile: Recv, budget: Budget) -> Script:
     chosen = ""
+    if job.inbox is None:
+        job.inbox = deque()
     if not job.inbox and profile.timeout:
         chosen = profile.timeout
     else:

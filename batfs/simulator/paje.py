@@ -55,20 +55,25 @@ class PajeTrace:
             lines.append(f"7 0.000000 machine_state m{i} {_IDLE}")
         self._write("\n".join(lines) + "\n")
 
-    def _set(self, alloc: Sequence[int], now: float, value: str) -> None:
+    def _set(self, alloc: Sequence[int], now: float, value: str, before: str) -> None:
         self._last = now
         containers = self._containers
+        first, end = alloc[0], alloc[-1] + 1
+        if end - first == len(alloc):
+            names = containers[first:end]
+        else:
+            names = [containers[i] for i in alloc]
         head = f"7 {now:.6f} machine_state "
-        self._write(head + f" {value}\n{head}".join([containers[i] for i in alloc]) + f" {value}\n")
+        tail = f" {value}\n"
+        self._write(f"{before}{head}{(tail + head).join(names)}{tail}")
 
     def job_started(self, job_id: str, alloc: Sequence[int], now: float) -> None:
         colour = _COLOURS[self._jobs % len(_COLOURS)]
         self._jobs += 1
-        self._write(f'4 j{job_id} machine_state "{job_id}" "{colour}"\n')
-        self._set(alloc, now, f"j{job_id}")
+        self._set(alloc, now, f"j{job_id}", f'4 j{job_id} machine_state "{job_id}" "{colour}"\n')
 
     def job_ended(self, alloc: Sequence[int], now: float) -> None:
-        self._set(alloc, now, _IDLE)
+        self._set(alloc, now, _IDLE, "")
 
     def job_killed(self, alloc: Sequence[int], now: float) -> None:
         """A walltime was reached, or a task was cancelled."""

@@ -52,11 +52,6 @@ TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
-def is_parallel(profile: object) -> bool:
-    """Whether the profile is executed as one parallel task."""
-    return isinstance(profile, PARALLEL_TYPES)
-
-
 def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
     """The demand of a ``parallel`` or homogeneous profile on that many executors.
 

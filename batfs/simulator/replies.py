@@ -76,8 +76,9 @@ def exchange(server: Server) -> Comm | None:
                 engine.owners[slot] = Sleep.begun(maestro, ahead, actor, slot)
                 return None
         sent += 1
-        comm = Comm(mailbox, message)
-        if not server.deliver(comm, server.master):
+        slot = server.deliver(server.master)
+        if slot >= 0:
+            engine.owners[slot] = comm = Comm(mailbox, message)
             comm.waiters += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
             return comm
         if sent > count:
@@ -85,7 +86,7 @@ def exchange(server: Server) -> Comm | None:
             return None
         if not _goes_on(server, decisions[sent - 1]):
             maestro.ready += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
-            return comm
+            return Comm(mailbox, message)
         following = parse(server, reply, sent) if sent < count else ready
         when = decisions[sent].timestamp if sent < count else reply.now
         stamp = engine.stamp() if when > clock[0] else -1

@@ -7,6 +7,7 @@ of a method of this class and its argument.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -237,7 +238,10 @@ class Server(Tasks):
         self.events.append(m.FromJobMessage(self.date(), sent[0].job.id, sent[1]))
 
     def on_to_job(self, sent: tuple[SimJob, Json]) -> None:
-        sent[0].inbox.append(sent[1])
+        job, message = sent
+        if job.inbox is None:
+            job.inbox = deque()
+        job.inbox.append(message)
 
     def on_waited(self, _: None) -> None:
         self.waiting -= 1

@@ -28,7 +28,6 @@ from batfs.workload.model import (
 
 if TYPE_CHECKING:
     from batfs.protocol import messages as m
-    from batfs.simulator.actors import Comm
     from batfs.simulator.engine import Engine
     from batfs.simulator.machines import Machines
     from batfs.simulator.options import SimulationOptions
@@ -101,21 +100,20 @@ class Tasks:
             found = self._message_rows[host] = (first, count, work.latency, work.bound)
         return found
 
-    def deliver(self, comm: Comm, host: int) -> bool:
-        """Send a message while nobody is awake. True: it has arrived, and nothing else ended before or then.
+    def deliver(self, host: int) -> int:
+        """Send a message while nobody is awake. -1: it has arrived, and nothing else ended before or then.
 
-        Otherwise it is on its way, with ``comm`` as the owner of the transfer.
+        Otherwise it is on its way; the slot of the transfer needs an owner.
         """
         found = self._message_slots.get(host)
         if found is None:
             first, count, latency, bound = self.message_rows(host)
             found = self._message_slots[host] = (self.engine.reserve(first, count, bound), latency)
-        slot = found[0]
-        if self.engine.transfer(slot, found[1]):
-            return True
-        self.engine.owners[slot] = comm
+        slot, latency = found
+        if self.engine.transfer(slot, latency):
+            return -1
         del self._message_slots[host]
-        return False
+        return slot
 
     # ---- profiles ----
 

@@ -215,11 +215,13 @@ class Gatherer:
         places: Indices,
         flows: tuple[Indices, Indices, Floats],
         gamma: float,
+        distinct: bool = False,
     ) -> Work | None:
         """The rows of a task on ``hosts``; None when the plain way must be taken (a flow to itself).
 
         ``places``: the executors between which ``uniform`` bytes flow; ``flows`` row by row, as in a Demand.
         ``flops``: of each executor, or a number for each of the first ``len(places)``, or None for none.
+        ``distinct``: the hosts are all different, for sure.
         """
         p = self.parameters
         sources, destinations, volumes = flows
@@ -228,7 +230,7 @@ class Gatherer:
             self._make_room(2 * size)
         if count > self._flow_room:
             self._make_flow_room(2 * count)
-        p[gather.HOSTS], p[gather.FLOWS] = size, count
+        p[gather.HOSTS], p[gather.FLOWS], p[gather.DISTINCT] = size, count, distinct
         self._hosts_in[:size] = hosts
         if count:
             self._sources_in[:count] = sources
@@ -328,7 +330,7 @@ class Workshop:
             return None
         flows = (io.sources, io.destinations, io.volumes)
         return gatherer.work(
-            host_of[io_ids], cpu if cpu > 0.0 else None, com, all_places(count), flows, self.gamma
+            host_of[io_ids], cpu if cpu > 0.0 else None, com, all_places(count), flows, self.gamma, True
         )
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:

@@ -22,6 +22,8 @@ def begin() -> None:
     as the process, and needs no looking through for cycles.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # argparse looks for translations of its words on the disk, which Python brings none of
+    setattr(argparse, "_", _as_it_is)  # noqa: B010 (a name it doesn't export)
     gc.set_threshold(200_000, 20, 100)
 
 
@@ -41,6 +43,10 @@ def end(code: int) -> NoReturn:
     except OSError:  # nobody reads any more: sys.exit would complain, too
         code = code or 1
     os._exit(code)
+
+
+def _as_it_is(words: str) -> str:
+    return words
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -118,11 +118,11 @@ class Consumer:
             if found is not None:
                 up, down = found[1], found[2]
                 own = {link for link in (*up, *down) if users[link] == 1}
-                if not any(self._fatpipe[link] for link in own):
+                if not any([self._fatpipe[link] for link in own]):  # noqa: C419 (few: quicker than a generator)
                     key = (id(point.zone), found[0], self._shape(up, own), self._shape(down, own))
-                    both[index] = tuple(link for link in up if link in own and link in down)
-                    out[index] = tuple(link for link in up if link in own and link not in down)
-                    into[index] = tuple(link for link in down if link in own and link not in up)
+                    both[index] = tuple([link for link in up if link in own and link in down])
+                    out[index] = tuple([link for link in up if link in own and link not in down])
+                    into[index] = tuple([link for link in down if link in own and link not in up])
             kind = kinds.setdefault(key, len(kinds))
             self._kind[index] = kind
             if kind == len(members):
@@ -143,7 +143,7 @@ class Consumer:
 
     def _shape(self, links: Sequence[int], own: set[int]) -> tuple[Hashable, ...]:
         """What makes two hosts' lists alike: latencies of their own links, identity of common ones."""
-        return tuple(("own", self._links[link].latency) if link in own else link for link in links)
+        return tuple([("own", self._links[link].latency) if link in own else link for link in links])
 
     def _survey(self) -> tuple[Counter[int], set[NetPoint]]:
         """How many hosts use each link as theirs (declared routes count as many), and special hosts.
@@ -170,7 +170,8 @@ class Consumer:
             for point in zone.members:
                 found = zone.ports(point)
                 if found is not None:
-                    users.update(set(found[1]) | set(found[2]))
+                    for link in {*found[1], *found[2]}:
+                        users[link] += 1
         return users, special
 
     # -- cores ----------------------------------------------------------------------------------------

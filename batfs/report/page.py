@@ -14,8 +14,9 @@ from batfs import __version__, files
 from batfs.report.comparisons import Compared, compare_groups
 from batfs.report.extras import require
 from batfs.report.figures import Figures, representatives
-from batfs.report.format import MISSING, between, number
+from batfs.report.format import MISSING, between, number, quantity
 from batfs.report.groups import Group
+from batfs.report.parts import moves_by_kind
 from batfs.report.payload import distribution_payload, pack, run_payload
 from batfs.report.run import Run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
@@ -92,6 +93,11 @@ def render(figures: Figures, *, title: str, baseline: str | None = None, notes: 
         about=[metric_named(name) for name in names],
         job_metrics=JOB_METRICS,
         provenance=_provenance(runs[0]),
+        steps=[
+            (runs[k].label, moves)
+            for k in shown_runs
+            if (moves := [_move(*row) for row in moves_by_kind(runs[k].steps)])
+        ],
         labels=_safe(json.dumps([group.label for group in groups])),
         distributions=pack(distribution_payload(groups)),
         details=[
@@ -102,6 +108,10 @@ def render(figures: Figures, *, title: str, baseline: str | None = None, notes: 
         scripts=[_asset(name) for name in SCRIPTS],
     )
     return page
+
+
+def _move(kind: str, count: int, mean: float, longest: float) -> tuple[str, str, str, str]:
+    return kind.replace("_", " "), number(count, 9), quantity(mean, "s"), quantity(longest, "s")
 
 
 def _asset(name: str) -> str:

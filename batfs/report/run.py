@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batfs.errors import BatfsError, InputError, nearest
 from batfs.report.extras import pd, require
+from batfs.report.parts import split_steps
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures
@@ -106,6 +107,7 @@ class Run:
     ``jobs``: a row per job in the order Batsim wrote them; ``io``: a row per job and file system;
     ``storage``:
     a row per change of a storage; the last two are empty tables for a run of Batsim's own without batfs.
+    ``steps``: the dynamic jobs that moved bytes for jobs and file systems, which are no jobs (see ``parts``).
     ``provenance`` holds versions, arguments, seed and input hashes, where written.
     """
 
@@ -117,8 +119,12 @@ class Run:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = ""
+    steps: pd.DataFrame = field(init=False)
     # what was costly to compute from these tables, by name
     memory: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.jobs, self.steps = split_steps(self.jobs)
 
     @cached_property
     def finished(self) -> pd.DataFrame:

@@ -65,12 +65,17 @@ class Model(ABC):
 
     #: Options a job may give in its ``io`` entry, beside ``timing``.
     job_options: Sequence[str] = ()
+    #: The file system behind this one, of a tier.
+    backing: str = ""
 
     def check(self, volume: Volume) -> None:
-        """InputError for an option this model doesn't have, or a ``timing`` that is none."""
+        """InputError for an option that neither this model nor the one behind it has, or a ``timing`` that is
+        none."""
+        known = ("timing", *self.job_options)
+        if self.backing:
+            known += tuple(n for n in self._options_behind() if n not in known)
         for key in volume.options:
-            if key != "timing" and key not in self.job_options:
-                known = ("timing", *self.job_options)
+            if key not in known:
                 raise unknown(f"I/O option of the file system {self.name!r}", key, known)
         if volume.options.get("timing", "overlap") not in ("overlap", "phases"):
             raise InputError(f"timing {volume.options['timing']!r} is neither 'overlap' nor 'phases'")
@@ -90,6 +95,9 @@ class Model(ABC):
     def attends(self) -> bool:
         """Whether ``started``, ``ended`` or ``released`` mean anything to this model; if not, they may not be
         called."""
+        behind = self.setup.models.get(self.backing)
+        if behind is not None and getattr(behind, "attends", True):
+            return True
         kind = type(self)
         return any(getattr(kind, n) is not getattr(Model, n) for n in ("started", "ended", "released"))
 
@@ -115,6 +123,39 @@ class Model(ABC):
         return ()
 
     # ---- help for it --------------------------------------------------------------------------------------
+
+    def _options_behind(self) -> Sequence[str]:
+        model = self.setup.models.get(self.backing)
+        return tuple(getattr(model, "job_options", ()))
+
+    def ask_behind(
+        self,
+        request: IoRequest,
+        volume: Volume,
+        view: StorageView,
+        rng: random.Random,
+        *,
+        nodes: Sequence[int] | None = None,
+        part: str = "",
+    ) -> tuple[IoRequest, Outcome]:
+        """(what is asked, the answer) of the file system behind this tier for a part of the job's bytes;
+        ``nodes``: storages in the place of the job's nodes, ``part``: a name for this part of the job."""
+        asked = IoRequest(
+            request.job_id,
+            request.nodes if nodes is None else nodes,
+            volume,
+            request.start,
+            request.end,
+            f"{request.part}/{part}" if request.part and part else request.part or part,
+        )
+        return asked, self.setup.models[self.backing].plan(asked, view, rng)
+
+    def options_behind(self, volume: Volume) -> Mapping[str, Any]:
+        """Those of a job's options that the file system behind this tier knows (a ``data_set``)."""
+        if not volume.options:
+            return volume.options
+        theirs = self._options_behind()
+        return {key: value for key, value in volume.options.items() if key in theirs}
 
     def timing_of(self, request: IoRequest) -> str:
         """``overlap`` or ``phases``: the job's own word, else the file system's; always overlap without

@@ -259,7 +259,6 @@ class BurstBuffer(Model):
     ) -> Hold | None:
         """Add the moves to and from the backing file system, and the bytes held there; a Hold if those
         don't fit. The backing model decides where they lie: to it a buffer is a node like any other."""
-        model = self.setup.models[self.backing]
         options = request.volume.options
         seen: StorageView = TakenView(view, self._taken(plan.placements))
         behind: list[Placement] = []
@@ -279,11 +278,15 @@ class BurstBuffer(Model):
                 if not size:
                     continue
                 reading = kind == "stage_in"
-                volume = Volume(self.backing, size if reading else 0, 0 if reading else size)
-                ask = IoRequest(request.job_id, (buffer,), volume, request.start, request.end)
-                outcome = model.plan(ask, seen, rng)
+                reads, writes = (size, 0) if reading else (0, size)
+                # a checkpoint belongs to the job, not to its data set
+                theirs = self.options_behind(request.volume) if kind != "drain" else {}
+                volume = Volume(self.backing, reads, writes, options=theirs)
+                name = f"{kind}.{buffer}"
+                asked, outcome = self.ask_behind(request, volume, seen, rng, nodes=(buffer,), part=name)
                 if isinstance(outcome, Hold):
                     return outcome
+                plan.behind = (*plan.behind, (asked, outcome))
                 behind += outcome.placements
                 seen = TakenView(seen, self._taken(outcome.placements))
                 moves[kind].append(Move(kind, joined([*outcome.reads, *outcome.writes, *outcome.internal])))

@@ -20,7 +20,6 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.lru import Cache
 from batfs.filesystems.traffic import joined, split_by
-from batfs.records import replace
 from batfs.storage.interface import StorageView
 from batfs.units import parse_size
 
@@ -71,6 +70,7 @@ class CacheTier(Model):
             sizes[storage.id] = parse_size(size)
         self.cache = Cache(sizes)
         self._adding: dict[str, str] = {}  # job -> the data set it adds bytes to
+        self._deleting: dict[str, str] = {}  # job -> the data set it deletes behind when it succeeds
 
     def check(self, volume: Volume) -> None:
         super().check(volume)
@@ -100,10 +100,10 @@ class CacheTier(Model):
         kept = volume.writes if self.write != "around" else 0
         room = self.cache.choose((miss if self.fill else 0) + kept, name) if name else None
         ahead = back and room is not None and bool(volume.writes)
-        behind = self._behind(request, miss, 0 if ahead else volume.writes, view, rng)
+        plan = IoPlan(self.name, timing=self.timing_of(request))
+        behind = self._behind(plan, request, miss, 0 if ahead else volume.writes, view, rng)
         if isinstance(behind, Hold):
             return behind
-        plan = IoPlan(self.name, timing=self.timing_of(request))
         plan.placements, plan.flops = behind.placements, behind.flops
         reads, writes, internal = list(behind.reads), list(behind.writes), list(behind.internal)
         if hit:
@@ -119,7 +119,7 @@ class CacheTier(Model):
                 (writes if ahead else internal).append(grid)
             added = dict(room)
             if ahead:
-                moved = self._write_back(request, room, volume.writes, view, rng)
+                moved = self._write_back(plan, request, room, volume.writes, view, rng)
                 if isinstance(moved, Hold):
                     return moved
                 plan.stage_out, placements = moved
@@ -129,15 +129,33 @@ class CacheTier(Model):
         return plan
 
     def _behind(
-        self, request: IoRequest, reads: int, writes: int, view: StorageView, rng: random.Random
+        self,
+        plan: IoPlan,
+        request: IoRequest,
+        reads: int,
+        writes: int,
+        view: StorageView,
+        rng: random.Random,
     ) -> IoPlan | Hold:
+        job = request.volume
+        options = self.options_behind(job)
+        volume = Volume(self.backing, reads, writes, job.files, job.pattern, options)
         if not reads and not writes:
-            return IoPlan(self.backing)
-        volume = replace(request.volume, filesystem=self.backing, reads=reads, writes=writes, options={})
-        return self.setup.models[self.backing].plan(replace(request, volume=volume), view, rng)
+            nothing = IoPlan(self.backing)
+            if options:  # it may still have to know of the job (one that deletes a data set)
+                asked = IoRequest(
+                    request.job_id, request.nodes, volume, request.start, request.end, request.part
+                )
+                plan.behind = ((asked, nothing),)
+            return nothing
+        asked, outcome = self.ask_behind(request, volume, view, rng)
+        if not isinstance(outcome, Hold):
+            plan.behind = ((asked, outcome),)
+        return outcome
 
     def _write_back(
         self,
+        plan: IoPlan,
         request: IoRequest,
         room: Mapping[int, int],
         size: int,
@@ -151,12 +169,13 @@ class CacheTier(Model):
         for storage, part in zip(ids, split_by(size, [room[s] for s in ids]).tolist(), strict=True):
             if not part:
                 continue
-            ask = IoRequest(
-                request.job_id, (storage,), Volume(self.backing, 0, part), request.start, request.end
+            volume = Volume(self.backing, 0, part, options=self.options_behind(request.volume))
+            asked, outcome = self.ask_behind(
+                request, volume, view, rng, nodes=(storage,), part=f"back.{storage}"
             )
-            outcome = self.setup.models[self.backing].plan(ask, view, rng)
             if isinstance(outcome, Hold):
                 return outcome
+            plan.behind = (*plan.behind, (asked, outcome))
             held += list(outcome.placements)
             moves.append(Move("stage_out", joined([*outcome.writes, *outcome.internal])))
         return moves, held
@@ -171,6 +190,8 @@ class CacheTier(Model):
         self.cache.misses += int(plan.notes.get("misses", 0))
         if not name:
             return
+        if request.volume.options.get("delete"):
+            self._deleting[request.job_id] = name
         added = plan.notes.get("added") or {}
         if added and self.cache.insert(name, added):
             self._adding[request.job_id] = name
@@ -183,6 +204,11 @@ class CacheTier(Model):
     def ended(self, job_id: str, success: bool, now: float) -> None:
         self.cache.leave(job_id)
         name = self._adding.pop(job_id, None)
+        deleted = self._deleting.pop(job_id, None)
+        if success and deleted:
+            gone = self.cache.find(deleted)
+            if gone is not None and not gone.fixed:
+                self.cache.evict(deleted)
         entry = self.cache.find(name) if name else None
         if not success and name and entry is not None and not entry.fixed:
             # what a job that failed has left here is not worth keeping

@@ -243,7 +243,9 @@ class DistributedFileSystem(Model):
     def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int], written: bool) -> Bundle:
         """A new part of the data set; the job that makes it gives it a name of its own."""
         added = draft.sets.setdefault(name, [])
-        added.append(Bundle(size, copies, f"{draft.request.job_id}.{len(added)}", written))
+        asked = draft.request
+        owner = f"{asked.job_id}/{asked.part}" if asked.part else asked.job_id
+        added.append(Bundle(size, copies, f"{owner}.{len(added)}", written))
         return added[-1]
 
     def _hold(self, draft: _Draft, size: int) -> Hold:

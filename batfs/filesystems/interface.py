@@ -69,13 +69,17 @@ class Volume:
 
 @record
 class IoRequest:
-    """One job on its nodes (ascending ids), and its window of time for the reservations (seconds)."""
+    """One job on its nodes (ascending ids), and its window of time for the reservations (seconds).
+
+    ``part``: which part of the job a tier asks for, when it asks several times for one job.
+    """
 
     job_id: str
     nodes: Sequence[int]
     volume: Volume
     start: float
     end: float = float("inf")
+    part: str = ""
 
 
 # ---- what is answered -------------------------------------------------------------------------------------
@@ -227,6 +231,9 @@ class IoPlan:
     checkpoints: Checkpoints | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What the model wants reported: ``locality`` reached, cache ``hits``."""
+    behind: Sequence[tuple[IoRequest, IoPlan]] = ()
+    """What models behind a tier were asked and answered, as far as it is part of this plan: they are told of
+    the job's start as this one's model is."""
 
     @property
     def needs_dynamic_jobs(self) -> bool:

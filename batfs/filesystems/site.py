@@ -172,7 +172,10 @@ class FileSystems:
         return tuple(plans)
 
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
-        """The plan's bytes are reserved and the job (or its stage-in) is on its way."""
+        """The plan's bytes are reserved and the job (or its stage-in) is on its way. Models behind a tier are
+        told first, of the parts of the plan that are theirs."""
+        for asked, answered in plan.behind:
+            self.started(asked, answered, now)
         self.models[plan.file_system].started(request, plan, now)
 
     def ended(self, job_id: str, success: bool, now: float) -> None:

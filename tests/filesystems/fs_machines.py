@@ -49,6 +49,7 @@ class Machine:
         )
         self.view = SystemView(self.ledger)
         self.rng = random.Random(1)
+        self.kept: dict[str, int] = {}  # for tests: bytes by key
 
     def plan(self, nodes: Sequence[int], *volumes: Volume, job: str = "w0!1") -> tuple[IoPlan, ...] | Hold:
         return self.systems.plan(job, nodes, volumes, 0.0, float("inf"), self.view, self.rng)

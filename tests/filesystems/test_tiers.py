@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fs_machines import Machine, node, storage
+from fs_tiny import job, simulate_tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
-from batfs.filesystems.interface import Hold, IoRequest, Volume
+from batfs.filesystems.dfs import DistributedFileSystem
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Volume
 from batfs.filesystems.lru import Cache
 from batfs.workload.model import Composed, ParallelHomogeneousTotal
 
@@ -256,3 +260,109 @@ def test_cache_never_holds_more_than_it_has(seed: int, storages: int) -> None:
         if rng.random() < 0.3:
             cache.leave(str(rng.randrange(5)))
         cache.check()
+
+
+def before_dfs(kind: str, dynamic: bool = True, **options: object) -> Machine:
+    """Two nodes with a disk each (20, 21: a DFS of two copies in blocks of 10 bytes); before it, under
+    ``kind``, two buffers of 200 bytes (10, 11)."""
+    nodes = [node(0), node(1)]
+    front = [storage(10, "fast", "200B"), storage(11, "fast", "200B")]
+    disks = [storage(20 + k, "disk", "1kB", node=f"n{k}") for k in range(2)]
+    behind = {"model": "dfs", "replication": 2, "block_size": 10}
+    table = {"fast": {"model": kind, "backing": "disk", **options}, "disk": behind}
+    return Machine(nodes, [*front, *disks], {"filesystems": table}, dynamic_jobs=dynamic)
+
+
+def go(m: Machine, job: str, volume: Volume, *, success: bool = True) -> IoPlan:
+    """One job as a scheduler would run it: planned, started, ended; kept bytes in its own book."""
+    plan = m.one((0, 1), volume, job=job)
+    keys = [p.key for p in plan.placements if p.key]
+    assert len(set(keys)) == len(keys)  # the books keep one reservation for each
+    m.kept |= {p.key: p.size for p in plan.placements if p.key}
+    m.systems.started(IoRequest(job, (0, 1), volume, 0.0), plan, 0.0)
+    m.systems.ended(job, success, 1.0)
+    for key in m.systems.released():
+        del m.kept[key]
+    return plan
+
+
+def bytes_of(m: Machine, name: str) -> int:
+    """Bytes of a data set of the DFS behind, once each; its books hold every copy."""
+    model = m.systems.models["disk"]
+    assert isinstance(model, DistributedFileSystem)
+    parts = model.keeper.parts(name)
+    assert sum(p.size * len(p.copies) for p in parts) == sum(
+        size for key, size in m.kept.items() if key.startswith(f"disk/{name}#")
+    )
+    return sum(part.size for part in parts)
+
+
+@pytest.mark.parametrize("mode", ["through", "back", "around"])
+def test_a_cache_before_a_dfs_keeps_its_data_sets(mode: str) -> None:
+    """A job writes 100 bytes of the set x through the cache (or back, in a stage-out for each buffer): they
+    are in the DFS behind, twice. Another reads 100: none needs to be made up, whether they are found in the
+    cache or behind. One that fails leaves nothing; one that deletes it leaves nothing at all."""
+    m = before_dfs("cache", write=mode)
+    x = {"data_set": "x"}
+    go(m, "w0!1", Volume("fast", 0, 100, options=x))
+    assert bytes_of(m, "x") == 100
+    plan = go(m, "w0!2", Volume("fast", 100, 0, options=x))
+    assert bytes_of(m, "x") == 100
+    found = {10, 11} if mode != "around" else {20, 21}
+    assert set(t.by_source(plan.reads)) <= found
+    go(m, "w0!3", Volume("fast", 0, 50, options={"data_set": "y"}), success=False)
+    assert bytes_of(m, "y") == 0
+    go(m, "w0!4", Volume("fast", 10, 0, options={**x, "delete": True}))
+    assert bytes_of(m, "x") == 0
+    assert not m.kept
+    assert m.systems.models["fast"].cache.find("x") is None  # type: ignore[attr-defined]
+
+
+def test_a_burst_buffer_before_a_dfs_stages_data_sets() -> None:
+    """What a job writes to the two buffers is staged out into the set x behind, from each buffer a part; the
+    next job's stage-in reads it there. Checkpoints are drained, but belong to no set."""
+    m = before_dfs("burst_buffer")
+    x = {"data_set": "x", "checkpoints": 2, "checkpoint_bytes": 20}
+    plan = go(m, "w0!1", Volume("fast", 0, 60, options=x))
+    assert plan.checkpoints is not None
+    assert bytes_of(m, "x") == 60
+    plan = go(m, "w0!2", Volume("fast", 60, 0, options={"data_set": "x"}))
+    assert [move.kind for move in plan.stage_in] == ["stage_in"] * 2
+    assert sum(t.size(move.traffic) for move in plan.stage_in) == 60
+    assert bytes_of(m, "x") == 60
+
+
+def test_options_that_no_tier_knows_are_refused() -> None:
+    model = before_dfs("burst_buffer").systems.models["fast"]
+    model.check(Volume("fast", 1, 0, options={"data_set": "x"}))
+    with pytest.raises(InputError, match=r"data_sat.*data_set"):
+        model.check(Volume("fast", 1, 0, options={"data_sat": "x"}))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("kind", ["cache", "burst_buffer"])
+def test_data_sets_behind_tiers_in_a_simulation(tmp_path: Path, kind: str, dynamic: bool) -> None:
+    """Jobs that write, read and delete a set through a tier before a DFS; the scheduler's books agree after
+    every message (``validate``), and every job succeeds."""
+    fast = {"read": "100MBps", "write": "100MBps"}
+    storages = {
+        "b0": {"filesystem": "bb", "size": "2GB", **fast},
+        "s0": {"filesystem": "disk", "size": "4GB", "node": "n0", **fast},
+        "s1": {"filesystem": "disk", "size": "4GB", "node": "n1", **fast},
+    }
+    table = {"bb": {"model": kind, "backing": "disk"}, "disk": {"model": "dfs", "replication": 2}}
+
+    def io(reads: int, writes: int, **options: Any) -> list[dict[str, Any]]:
+        return [
+            {"filesystem": "bb", "reads": reads, "writes": writes, "options": {"data_set": "x", **options}}
+        ]
+
+    jobs = [
+        job("1", 2, 1e9, io=io(0, 200 * 10**6)),
+        job("2", 1, 1e9, at=20, io=io(200 * 10**6, 0)),
+        job("3", 1, 1e9, at=40, io=io(100 * 10**6, 0, delete=True)),
+        job("4", 1, 1e9, at=60, io=io(100 * 10**6, 100 * 10**6)),
+    ]
+    ran = simulate_tiny(tmp_path, 2, storages, jobs, {"filesystems": table}, dynamic=dynamic)
+    mine = [result for name, result in ran.jobs.items() if name.startswith("w0!")]
+    assert [result.state for result in mine] == ["COMPLETED_SUCCESSFULLY"] * 4

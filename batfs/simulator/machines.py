@@ -52,17 +52,20 @@ class Machines:
             self.time_idle += spent
         self.since[i] = now
 
+    def _all_spent(self, alloc: Sequence[int], now: float) -> float:
+        """Seconds, over all these machines, since they last changed their state, which they do now."""
+        since = self.since
+        spent = len(alloc) * now - sum(map(since.__getitem__, alloc))
+        for i in alloc:
+            since[i] = now
+        return spent
+
     def start(self, job: SimJob, now: float) -> None:
         """The job's machines start to compute."""
         alloc = job.alloc
         busy = self.busy
         if busy.isdisjoint(alloc) and not self.unavailable:
-            since = self.since
-            spent = 0.0
-            for i in alloc:
-                spent += now - since[i]
-                since[i] = now
-            self.time_idle += spent
+            self.time_idle += self._all_spent(alloc, now)
             busy.update(alloc)
             self.idle -= len(alloc)
             self.computing += len(alloc)
@@ -84,12 +87,7 @@ class Machines:
         alloc = job.alloc
         busy = self.busy
         if not self.extra and not self.unavailable:
-            since = self.since
-            spent = 0.0
-            for i in alloc:
-                spent += now - since[i]
-                since[i] = now
-            self.time_computing += spent
+            self.time_computing += self._all_spent(alloc, now)
             busy.difference_update(alloc)
             self.idle += len(alloc)
             self.computing -= len(alloc)

@@ -26,6 +26,7 @@ JOBS_HEADER: Final = (
     "consumed_energy,metadata\n"
 )
 STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
+PIECES: Final = 256  # that many at once
 VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
 
 
@@ -36,10 +37,10 @@ class Outputs:
         self.on_job = options.on_job
         self.totals = Totals()
         self.jobs_done = 0
-        self._open: list[tuple[TextIO, Path]] = []
+        self._open: list[tuple[Lines, Path]] = []
         self.paths: list[Path] = []
-        self._jobs: TextIO | None = None
-        self._states: TextIO | None = None
+        self._jobs: Lines | None = None
+        self._states: Lines | None = None
         self._trace: PajeTrace | None = None
         self._schedule: Path | None = None
         if options.outputs is None:
@@ -52,10 +53,10 @@ class Outputs:
             self._states = self._file(prefix, "_machine_states.csv")
             self._states.write(STATES_HEADER)
         if options.schedule_trace:
-            self._trace = PajeTrace(self._file(prefix, "_schedule.trace"), names)
+            self._trace = PajeTrace(self._file(prefix, "_schedule.trace").write, names)
         self._schedule = prefix.with_name(prefix.name + "_schedule.csv")
 
-    def _file(self, prefix: Path, suffix: str) -> TextIO:
+    def _file(self, prefix: Path, suffix: str) -> Lines:
         path = prefix.with_name(prefix.name + suffix)
         try:
             stream = open(  # noqa: SIM115
@@ -63,8 +64,9 @@ class Outputs:
             )
         except OSError as error:
             raise InputError(f"cannot write: {error.strerror}", file=path) from error
-        self._open.append((stream, path))
-        return stream
+        lines = Lines(stream)
+        self._open.append((lines, path))
+        return lines
 
     # ---- what happens ----
 
@@ -159,6 +161,26 @@ def _field(value: float | int | str) -> str:
     if isinstance(value, float):
         return "-nan" if value != value else f"{value:.6f}"
     return str(value)
+
+
+class Lines:
+    """Text on its way to a file: pieces are kept until there are some, and written at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._pieces: list[str] = []
+
+    def write(self, text: str) -> None:
+        pieces = self._pieces
+        pieces.append(text)
+        if len(pieces) == PIECES:
+            self._stream.write("".join(pieces))
+            pieces.clear()
+
+    def close(self) -> None:
+        self._stream.write("".join(self._pieces))
+        self._pieces.clear()
+        self._stream.close()
 
 
 class Totals:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TextIO
+from collections.abc import Callable, Sequence
+from typing import Final
 
 # the events used, with Batsim's numbers
 _EVENTS: Final = (
@@ -33,8 +33,8 @@ _IDLE: Final = "w"
 class PajeTrace:
     """Writes one container per machine and one state per job."""
 
-    def __init__(self, stream: TextIO, machines: Sequence[str]) -> None:
-        self._write = stream.write
+    def __init__(self, write: Callable[[str], None], machines: Sequence[str]) -> None:
+        self._write = write
         self._containers = [f"m{i}" for i in range(len(machines))]
         self._jobs = 0
         self._last = 0.0

@@ -60,6 +60,7 @@ class Server(Tasks):
         self.to_forget: list[SimJob] = []
         self.scheduler_ready = False
         self.requests = 0
+        self._now = self._date = 0.0
         self.ending = False
         self.ended = False
         self.submitters = {"job": 0, "event": 0}
@@ -128,7 +129,10 @@ class Server(Tasks):
     def date(self) -> float:
         """The clock as Batsim prints it, with 6 decimals."""
         now: float = self.engine.state.clock[0]
-        return round(now, 6)
+        if now != self._now:
+            self._now = now
+            self._date = round(now, 6)
+        return self._date
 
     def _begin(self) -> None:
         from batfs.simulator.beginning import simulation_begins

@@ -390,7 +390,7 @@ class Comm(Call):
         self.message = message
         self.then = then
         self.host = -1
-        self.carrier = self  # the reader's own, when it was there first
+        self.carrier: Comm | None = None  # itself, or the reader's own when that was there first
         self.waiters: list[Actor] = []
 
     def serve(self, actor: Actor, step: int) -> int:
@@ -399,7 +399,9 @@ class Comm(Call):
         if step == 1:
             self.carrier = self.mailbox.post(self, actor.host)
             return 2
-        self.carrier.waiters.append(actor)
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
+        carrier.waiters.append(actor)
         return 0
 
     def serve_all(self, actor: Actor) -> None:

@@ -40,6 +40,7 @@ class BatsimError(BatfsError):
 class _Row(NamedTuple):
     """A row of Batsim's jobs file, as :class:`~batfs.decision.tally.EndedJob`."""
 
+    job_id: str
     workload: str
     submission_time: float
     requested_nodes: int
@@ -76,7 +77,7 @@ def run_with_batsim(
     loaded = load(experiment, config)
     log = Path(f"{prefix}_batsim.log")
     aside = f"{prefix}{PARTIAL}"
-    jobs = JobTally()
+    jobs = JobTally(steps=experiment.dynamic_jobs)
     clock = AloneClock(loaded.platform, loaded.machine)
     with ExitStack() as stack:
         recorder = (
@@ -257,6 +258,7 @@ def _rows(path: Path) -> Iterator[_Row]:
         for row in csv.DictReader(stream):
             rejected = row["final_state"] == "REJECTED"
             yield _Row(
+                row["job_id"],
                 row["workload_name"],
                 float(row["submission_time"]),
                 int(row["requested_number_of_resources"]),

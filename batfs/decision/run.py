@@ -62,7 +62,7 @@ def run(
         check_writable(Path(prefix).parent)
     loaded = load(experiment, config)
     events = [read_events(path, forward_unknown=False) for path in experiment.events]
-    jobs = JobTally()
+    jobs = JobTally(steps=experiment.dynamic_jobs)
     clock = AloneClock(loaded.platform, loaded.machine)
 
     def job_ended(job: JobResult) -> None:

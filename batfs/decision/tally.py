@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from math import fsum
+from math import fsum, inf
 from typing import Any, Protocol
 
+from batfs.filesystems.lifecycle import SUCCESS
+from batfs.filesystems.script import WORKLOAD
 from batfs.records import field, record
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.storage.interface import StorageTable
@@ -18,6 +20,8 @@ SLOWDOWN_THRESHOLD = 10.0
 class EndedJob(Protocol):
     """What is used of the simulator's ``JobResult``."""
 
+    @property
+    def job_id(self) -> str: ...
     @property
     def workload(self) -> str: ...
     @property
@@ -52,34 +56,93 @@ class FileSystemTally:
     reserved: int = 0
 
 
-class JobTally:
-    """Counts and times of the jobs, from what the simulator reports."""
+@record(frozen=False)
+class _InSteps:
+    """A job that may have steps: its own row, and from when to when its steps held its nodes."""
 
-    def __init__(self) -> None:
+    job: EndedJob | None = None
+    begin: float = inf
+    end: float = -inf
+    computed: bool = False
+    failed: tuple[float, str] | None = None  # end and state of the first step that failed
+
+
+class JobTally:
+    """Counts and times of the jobs, from what the simulator reports.
+
+    With ``steps`` (dynamic jobs are on) a job lasts from its first step to the last that held its nodes, and
+    one that ran in parts counts as what became of these: its own row is a rejection. The dynamic jobs
+    themselves never count. Jobs are then kept until :meth:`summary`.
+    """
+
+    def __init__(self, *, steps: bool = False) -> None:
         self.states: dict[str, int] = {}
         self.waiting = array("d")
         self.turnaround = array("d")
         self.slowdown = array("d")
         self.makespan = 0.0
         self.node_seconds = 0.0
+        self._steps = steps
+        self._jobs: dict[str, _InSteps] = {}
 
     def add(self, job: EndedJob) -> None:
-        """One job that ended or was rejected. Dynamic jobs of the file systems' own don't count."""
-        if job.workload == "batfs":
+        """One job that ended or was rejected."""
+        if not self._steps:
+            if job.workload != WORKLOAD:
+                self._count(job, job.state, job.start, job.runtime, job.rejected)
             return
-        self.states[job.state] = self.states.get(job.state, 0) + 1
-        if job.rejected:
+        name = job.job_id.rpartition("!")[2]
+        if job.workload != WORKLOAD:
+            self._known(f"{job.workload}.{name}").job = job
             return
-        waited = job.start - job.submission_time
-        stay = waited + job.runtime
+        # <workload>.<job>.<number>.<kind>
+        step, _, kind = name.rpartition(".")
+        if job.rejected or kind in ("stage_out", "drain"):
+            return
+        mine = self._known(step.rpartition(".")[0])
+        end = job.start + job.runtime
+        mine.begin, mine.end = min(mine.begin, job.start), max(mine.end, end)
+        mine.computed = mine.computed or kind == "compute"
+        if job.state != SUCCESS and (mine.failed is None or end < mine.failed[0]):
+            mine.failed = (end, job.state)
+
+    def _known(self, key: str) -> _InSteps:
+        found = self._jobs.get(key)
+        if found is None:
+            found = self._jobs[key] = _InSteps()
+        return found
+
+    def _fold(self) -> None:
+        """Count the jobs that were kept."""
+        for mine in self._jobs.values():
+            job = mine.job
+            if job is None:  # a move of a file system's own
+                continue
+            if mine.end == -inf or (job.rejected and not mine.computed):
+                self._count(job, job.state, job.start, job.runtime, job.rejected)
+            elif job.rejected:
+                state = SUCCESS if mine.failed is None else mine.failed[1]
+                self._count(job, state, mine.begin, mine.end - mine.begin, False)
+            else:
+                begin, end = min(mine.begin, job.start), max(mine.end, job.start + job.runtime)
+                self._count(job, job.state, begin, end - begin, False)
+        self._jobs.clear()
+
+    def _count(self, job: EndedJob, state: str, start: float, runtime: float, rejected: bool) -> None:
+        self.states[state] = self.states.get(state, 0) + 1
+        if rejected:
+            return
+        waited = start - job.submission_time
+        stay = waited + runtime
         self.waiting.append(waited)
         self.turnaround.append(stay)
-        self.slowdown.append(max(1.0, stay / max(job.runtime, SLOWDOWN_THRESHOLD)))
-        self.makespan = max(self.makespan, job.start + job.runtime)
-        self.node_seconds += job.runtime * job.requested_nodes
+        self.slowdown.append(max(1.0, stay / max(runtime, SLOWDOWN_THRESHOLD)))
+        self.makespan = max(self.makespan, start + runtime)
+        self.node_seconds += runtime * job.requested_nodes
 
     def summary(self, nodes: int) -> dict[str, Any]:
         """``utilisation``: node-seconds of jobs over nodes x makespan."""
+        self._fold()
         area = nodes * self.makespan
         return {
             "jobs": sum(self.states.values()),

@@ -22,9 +22,11 @@ GB = 10**9
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, JobResult]]:
+def everything(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Run, dict[str, JobResult], dict[str, Any]]:
     """Four jobs, far apart, on the buffers ``bb`` before ``lustre``: without I/O, staged, in phases, cut by 2
-    checkpoints. And what the simulator said of every job and step."""
+    checkpoints. Then what the simulator said of every job and step, and the run's own summary."""
     folder = tmp_path_factory.mktemp("steps")
 
     def io(**options: Any) -> list[dict[str, Any]]:
@@ -43,13 +45,18 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Job
     workload.write_text(json.dumps({"nb_res": 2, "jobs": jobs, "profiles": profiles}))
     table = {"bb": {"model": "burst_buffer", "backing": "lustre"}}
     seen: dict[str, JobResult] = {}
-    run(
+    result = run(
         Experiment(PLATFORM, [workload], dynamic_jobs=True),
         Settings(flags=Layer("", {"filesystems": table})),
         folder / "x",
         on_job=lambda job: seen.update({job.job_id: job}),
     )
-    return read_run(f"{folder}/x_"), seen
+    return read_run(f"{folder}/x_"), seen, result.summary
+
+
+@pytest.fixture
+def staged(everything: tuple[Run, dict[str, JobResult], Any]) -> tuple[Run, dict[str, JobResult]]:
+    return everything[:2]
 
 
 def test_only_what_users_submitted_is_a_job(staged: tuple[Run, dict[str, JobResult]]) -> None:
@@ -94,3 +101,16 @@ def test_steps_by_kind_in_the_report(staged: tuple[Run, dict[str, JobResult]], t
     page = write_report([run_], tmp_path / "r.html").read_text()
     assert "Steps beside the jobs" in page
     assert "stage in" in page
+
+
+def test_the_summary_of_the_run_says_the_same(
+    everything: tuple[Run, dict[str, JobResult], dict[str, Any]],
+) -> None:
+    run_, _, summary = everything
+    assert summary["jobs"] == 4
+    assert summary["states"] == {"COMPLETED_SUCCESSFULLY": 4}
+    figures = summarize(run_)
+    assert summary["makespan"] == pytest.approx(figures["makespan"], abs=1e-5)
+    for name in ("waiting_time", "turnaround_time", "bounded_slowdown"):
+        assert summary[name]["mean"] == pytest.approx(figures[f"mean_{name}"], abs=1e-5)
+        assert summary[name]["max"] == pytest.approx(figures[f"max_{name}"], abs=1e-5)

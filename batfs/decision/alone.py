@@ -51,9 +51,9 @@ class AloneClock:
             kernels = compiled.load()
             if kernels is not None:
                 self._workshop.compile(kernels.gather)
-        if isinstance(profile, ParallelHomogeneous):
+        if isinstance(profile, ParallelHomogeneous) and np.array_equal(io.ids[: len(nodes)], nodes):
             cpu, com = float(profile.cpu), float(profile.com)
-            found = self._workshop.homogeneous(cpu, com, nodes, io.ids, io, self._host_of)
+            found = self._workshop.homogeneous(cpu, com, len(nodes), self._host_of[io.ids], io)
             if found is not None:
                 return found
         demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)

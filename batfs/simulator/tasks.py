@@ -281,20 +281,23 @@ class Tasks:
                 self._works.clear()
             self._works[key] = (profile, work)
             return work
-        alloc, executors = self._executors(job)
         if (
             type(profile) in (ParallelHomogeneous, ParallelHomogeneousTotal)
             and type(io.profile) is IoProfile
-            and executors is alloc
+            and job.mapping is None
             and len(io.profile.ids) == len(io.ids)
-            and not self._storages_compute(alloc)
+            and job.alloc[-1] < self.machine.nb_compute
+            and job.io is not None
+            and tuple(job.io.alloc[: len(job.alloc)]) == job.alloc
         ):
+            nodes = len(job.alloc)
             cpu, com = float(profile.cpu), float(profile.com)
             if type(profile) is ParallelHomogeneousTotal:
-                cpu, com = cpu / len(alloc), com / len(alloc)
-            usual = self.workshop.homogeneous(cpu, com, alloc, io.ids, io.profile, self.host_of)
+                cpu, com = cpu / nodes, com / nodes
+            usual = self.workshop.homogeneous(cpu, com, nodes, self.host_of[io.ids], io.profile)
             if usual is not None:
                 return usual
+        alloc, executors = self._executors(job)
         demand = self._demand(job, task, len(executors))
         more = io.demand()
         if (more.flops is None or not more.flops.any()) and not self._storages_compute(alloc):

@@ -316,21 +316,15 @@ class Workshop:
         flows = (sources, destinations, volumes)
         return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma)
 
-    def homogeneous(
-        self, cpu: float, com: float, nodes: Indices, io_ids: Indices, io: IoProfile, host_of: Indices
-    ) -> Work | None:
-        """:meth:`merged` for the commonest task: a homogeneous job, its nodes first among its I/O's ids."""
+    def homogeneous(self, cpu: float, com: float, nodes: int, hosts: Indices, io: IoProfile) -> Work | None:
+        """:meth:`merged` for the commonest task: a homogeneous job on ``nodes`` nodes, which come first among
+        those of its I/O; ``hosts`` int64[n], all different, are the I/O's."""
         gatherer = self._gatherer
-        count = len(nodes)
-        if gatherer is None or len(io_ids) < max(count, 2):
-            return None
-        if io.flops is not None and io.flops.any():
-            return None
-        if io_ids[:count].tobytes() != nodes.tobytes():
+        if gatherer is None or len(hosts) < 2 or (io.flops is not None and io.flops.any()):
             return None
         flows = (io.sources, io.destinations, io.volumes)
         return gatherer.work(
-            host_of[io_ids], cpu if cpu > 0.0 else None, com, all_places(count), flows, self.gamma, True
+            hosts, cpu if cpu > 0.0 else None, com, all_places(nodes), flows, self.gamma, distinct=True
         )
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:

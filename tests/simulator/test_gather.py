@@ -58,7 +58,7 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
             np.array([d for _, d, _ in flows], np.int64),
             np.array([v for _, _, v in flows]),
         )
-        found = quick.homogeneous(cpu, com, nodes, ids, io, host_of)
+        found = quick.homogeneous(cpu, com, size, host_of[ids], io)
         assert found is not None
         flops = np.full(size, cpu) if cpu > 0 else None
         more = Demand(len(ids), None, 0.0, io.sources, io.destinations, io.volumes)

@@ -229,10 +229,10 @@ class Timeline:
         return self._bytes.times[1:]
 
     def earliest_nodes(
-        self, count: int, duration: float, after: float, among: int = -1
+        self, count: int, duration: float, after: float, among: int = -1, until: float = math.inf
     ) -> tuple[float, int] | None:
-        """The first t >= ``after`` at which ``count`` nodes (of ``among``) are free for ``duration``, and all
-        that are; None if there is no such time."""
+        """The first t >= ``after``, none after ``until``, at which ``count`` nodes (of ``among``) are free
+        for ``duration``, and all that are; None if there is no such time."""
         times, values = self._nodes.times, self._nodes.values
         i = bisect_right(times, after) - 1
         t = after
@@ -250,7 +250,7 @@ class Timeline:
             i += 1  # only a step that frees nodes can be a better start than the one before it
             while i < len(times) and not values[i] & ~values[i - 1]:
                 i += 1
-            if i == len(times):
+            if i == len(times) or times[i] > until:
                 return None
             t = times[i]
 

@@ -6,6 +6,7 @@ promised. Bytes are asked of the view at the time in question: its books know wh
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from math import inf
 
@@ -23,8 +24,12 @@ class Agenda:
 
     def __init__(self) -> None:
         self.timeline = Timeline(0)
+        self.freed: list[tuple[float, float]] | None = None
+        """When something is free that was held in the last pass, [from, to); None: perhaps at any time."""
         self._running: dict[str, Stay] = {}
         self._trial: list[Stay] = []
+        self._ends: list[float] = []
+        self._nodes: NodeSet = 0
 
     def begin(self, view: QueueView) -> None:
         """Take over what has changed since the last pass."""
@@ -32,19 +37,26 @@ class Agenda:
         if nodes > self.timeline.nodes:  # the first pass, or machines came
             self.timeline = Timeline(nodes)
             self._running = {}
-        running = view.running
+        running, freed = view.running, []
         for job_id in [job_id for job_id in self._running if job_id not in running]:
-            self.timeline.release(self._running.pop(job_id))
+            gone = self._running.pop(job_id)
+            self.timeline.release(gone)
+            freed.append((view.now, max(gone.end, view.now + OVERTIME)))
         for job_id, job in running.items():
             known = self._running.get(job_id)
             if known is not None:
                 if known.nodes == job.nodes and known.end > view.now:
                     continue
                 self.timeline.release(known)
+                freed.append((view.now, max(known.end, view.now + OVERTIME)))
             end = job.expected_end if job.expected_end > view.now else view.now + OVERTIME
             stay = Stay(job.start, end, end, job.nodes)
             self.timeline.hold(stay)
             self._running[job_id] = stay
+        # machines that come back, or bytes that no running job held
+        self.freed = freed if freed and view.all_nodes == self._nodes else None
+        self._nodes = view.all_nodes
+        self._ends = sorted(stay.end for stay in self._running.values() if stay.end < inf)
 
     def finish(self) -> None:
         """Forget what the pass has tried."""
@@ -57,17 +69,22 @@ class Agenda:
         stay = Stay(placement.start, placement.end, placement.end, placement.nodes)
         self.timeline.hold(stay)
         self._trial.append(stay)
+        if stay.end < inf:
+            insort(self._ends, stay.end)
         return stay
 
     def remove(self, stay: Stay) -> None:
         """Take back what :meth:`add` held."""
         self._trial.remove(stay)
         self.timeline.release(stay)
+        if stay.end < inf:
+            del self._ends[bisect_left(self._ends, stay.end)]
 
-    def ends(self, now: float) -> list[float]:
-        """``now`` and the times after it at which something is expected to be given back, ascending."""
-        stays = [*self._running.values(), *self._trial]
-        return sorted({now, *(stay.end for stay in stays if now < stay.end < inf)})
+    def ends(self, now: float, until: float = inf) -> list[float]:
+        """``now`` and the times after it, up to ``until``, at which something is expected to be given back,
+        ascending."""
+        ends = self._ends
+        return [now, *ends[bisect_right(ends, now) : bisect_right(ends, until)]]
 
     def first_stay(
         self, view: QueueView, job: WaitingJob, after: Iterable[float], until: float = inf
@@ -80,7 +97,7 @@ class Agenda:
         for base in after:
             if base <= tried:
                 continue
-            found = self.timeline.earliest_nodes(job.nodes, job.walltime, base, view.all_nodes)
+            found = self.timeline.earliest_nodes(job.nodes, job.walltime, base, view.all_nodes, until)
             if found is None or found[0] == inf or found[0] > until:
                 return None
             tried, free = found

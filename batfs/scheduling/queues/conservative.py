@@ -6,6 +6,7 @@ scheduling the IBM SP2 with backfilling", IEEE TPDS 12(6), 2001.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from batfs.errors import InputError
@@ -71,23 +72,51 @@ class Conservative:
                 placed = view.again(promise, start)
                 if not isinstance(placed, Hold):
                     kept[job_id] = (placed, self._agenda.add(placed))
+            if job_id not in kept and self._agenda.freed is not None:
+                self._agenda.freed.append((promise.start, promise.end))
         return kept
 
     def _move_forward(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> None:
+        """A promise was the earliest possible when it was made, so it can only move to a stay that meets
+        something freed since: by jobs that ended, or by promises moved before it."""
+        agenda = self._agenda
+        freed = None if agenda.freed is None else list(agenda.freed)
         for job_id, (placed, stay) in list(kept.items()):
             if placed.start <= view.now:
                 continue
-            self._agenda.remove(stay)
-            view.undo(placed)
-            after = [t for t in self._agenda.ends(view.now) if t <= placed.start]
-            moved = self._agenda.first_stay(view, placed.job, after, until=placed.start)
+            spans = _spans(freed, placed, view.now)
+            if not spans:
+                continue
+            agenda.remove(stay)
+            moved = self._earlier(view, placed, spans)
             if moved is None:
-                again = view.again(placed, placed.start)
-                if isinstance(again, Hold):  # can't be: it was there a moment ago
-                    del kept[job_id]
-                    continue
-                moved = again
-            kept[job_id] = (moved, self._agenda.add(moved))
+                kept[job_id] = (placed, agenda.add(placed))
+                continue
+            if freed is not None and moved.start < placed.start:
+                freed.append((placed.start, placed.end))
+            kept[job_id] = (moved, agenda.add(moved))
+
+    def _earlier(
+        self, view: QueueView, placed: JobPlacement, spans: Sequence[tuple[float, float]]
+    ) -> JobPlacement | None:
+        """The placement moved to an earlier start in one of ``spans``, or made again; None if it stays."""
+        agenda, job = self._agenda, placed.job
+        undone = False
+        for since, until in spans:
+            # nodes alone are quickly asked for
+            if agenda.timeline.earliest_nodes(job.nodes, job.walltime, since, view.all_nodes, until) is None:
+                continue
+            if not undone:
+                view.undo(placed)
+                undone = True
+            moved = agenda.first_stay(view, job, agenda.ends(since, until), until=until)
+            if moved is not None:
+                return moved
+        if not undone:
+            return None
+        again = view.again(placed, placed.start)
+        assert not isinstance(again, Hold), "it was there a moment ago"
+        return again
 
     def _admit(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> None:
         """Promises for those without: new jobs, and those whose promise could not be kept."""
@@ -101,3 +130,22 @@ class Conservative:
             placed = self._agenda.first_stay(view, job, self._agenda.ends(view.now))
             if placed is not None and placed.start < inf:
                 kept[job.id] = (placed, self._agenda.add(placed))
+
+
+def _spans(
+    freed: Sequence[tuple[float, float]] | None, placed: JobPlacement, now: float
+) -> list[tuple[float, float]]:
+    """When ``placed`` would have to start, before its time, to meet any of ``freed`` (None: at any time);
+    ascending, apart from each other."""
+    if freed is None:
+        return [(now, placed.start)]
+    walltime = placed.job.walltime
+    found: list[tuple[float, float]] = []
+    for begin, end in sorted((max(now, a - walltime), min(b, placed.start)) for a, b in freed):
+        if begin >= end:
+            continue
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return found

@@ -22,10 +22,10 @@ class Annealer:
         self._rng = rng
         self._words: NDArray[np.uint32] = np.empty(0, np.uint32)
 
-    def search(self, orders: NDArray[np.int64], problem: Problem, fixed: int = 0) -> NDArray[np.int64]:
-        """The best order found from ``orders`` int64[k, q]; the first ``fixed`` places stay as they are."""
+    def search(self, orders: NDArray[np.int64], problem: Problem) -> NDArray[np.int64]:
+        """The best order found from ``orders`` int64[k, q]."""
         while True:
-            best, used = plan_kernel.anneal(orders, self._words, *problem.arguments, fixed)
+            best, used = plan_kernel.anneal(orders, self._words, *problem.arguments)
             if used >= 0:
                 self._words = self._words[used:]
                 return best
@@ -56,16 +56,17 @@ class Problem:
         self._given = (jobs, machine, timeline, np.array(bases), work, self.starts)
         self.arguments = (*self._given, aims)
         self.nodes = np.zeros((size, timeline[1].shape[1]), np.uint64)
+        self.held = np.zeros((size, timeline[3].shape[1]), np.int64)
 
     def best_of(self, orders: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first of the best of ``orders``."""
         best: NDArray[np.int64] = orders[plan_kernel.best_of(orders, *self.arguments)[0]]
         return best
 
-    def plan(self, order: NDArray[np.int64], buffers: NDArray[np.int64]) -> bool:
-        """Fill ``starts``, ``nodes`` and ``buffers`` (see ``plan_kernel.make_plan``); False if a job has no
+    def plan(self, order: NDArray[np.int64]) -> bool:
+        """Fill ``starts``, ``nodes`` and ``held`` (see ``plan_kernel.make_plan``); False if a job has no
         place."""
-        return plan_kernel.make_plan(order, *self._given, self.nodes, buffers)
+        return plan_kernel.make_plan(order, *self._given, self.nodes, self.held)
 
     def nodes_of(self, job: int) -> int:
         """The bitset of the nodes of one planned job."""

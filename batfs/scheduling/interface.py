@@ -164,6 +164,11 @@ class QueueView(Protocol):
         ...
 
     @property
+    def storage_positions(self) -> Mapping[int, int]:
+        """Where each storage, by its resource id, stands in ``storage.storages``."""
+        ...
+
+    @property
     def rng(self) -> random.Random: ...
 
     @property

@@ -31,11 +31,11 @@ Jobs: TypeAlias = tuple[Ints, F, Ints, Ints]
 
 Bytes per node go to burst buffers near the nodes, bytes of each storage where they say: see Machine.
 """
-Aims: TypeAlias = tuple[F, F, float]
-"""Submission time and weight of each job, and alpha."""
+Aims: TypeAlias = tuple[F, float]
+"""Submission time of each job, and alpha."""
 Machine: TypeAlias = tuple[int, Ints, bool, bool]
 """Nodes per chassis (0: jobs ask for bytes of each storage), the chassis' preferences int64[c, m], whether
-the timeline is closed, whether burst buffers are filled tightly (see ``kopanski.layout``)."""
+the timeline is closed, whether a node's bytes may be split (see ``kopanski.layout``)."""
 Work: TypeAlias = tuple[F, U, F, Ints, F]
 """Room for the timeline's arrays with two more steps a job, and for the times searched from."""
 
@@ -49,55 +49,58 @@ _ONE = np.uint64(1)
 
 @njit(cache=True)
 def _place(
-    found: U, share: int, per_chassis: int, preferences: Ints, room: Ints, taken: Ints, buffers: Ints
+    found: U,
+    count: int,
+    share: int,
+    per_chassis: int,
+    preferences: Ints,
+    split: bool,
+    room: Ints,
+    taken: Ints,
 ) -> bool:
-    """As Layout.buffers_of: bytes of each storage into ``taken``; the buffer of the k-th node into
-    ``buffers[k]`` if it has room for it. False if a node finds none."""
+    """As Layout.pieces_of: the bytes of each storage into ``taken``; False if there is no room."""
     taken[:] = 0
-    node = 0
-    record = buffers.shape[0] > 0
+    left = count
     for chassis in range(preferences.shape[0]):
-        count = 0
+        if left == 0:
+            break
+        here = 0
         first = chassis * per_chassis
         for k in range(first, first + per_chassis):
             if found[k >> 6] & (_ONE << np.uint64(k & 63)) != _ZERO:
-                count += 1
-        if count == 0:
+                here += 1
+        if here == 0:
             continue
         for p in range(preferences.shape[1]):
             s = preferences[chassis, p]
-            while count > 0 and room[s] >= share:
+            while here > 0 and room[s] >= share:
                 room[s] -= share
                 taken[s] += share
-                count -= 1
-                if record:
-                    buffers[node] = s
-                node += 1
-            if count == 0:
+                here -= 1
+                left -= 1
+            if here == 0:
                 break
-        if count > 0:
-            return False
+        if here > 0:  # nor is there room in one piece for a node after this one
+            return split and _spread(left, share, room, taken)
     return True
 
 
 @njit(cache=True)
-def _fill(count: int, share: int, room: Ints, taken: Ints, buffers: Ints) -> bool:
-    """As Layout.buffers_of where that is tight."""
-    taken[:] = 0
-    node = 0
-    while node < count:
-        fullest = -1
-        for s in range(room.shape[0]):
-            if room[s] >= share and (fullest < 0 or room[s] < room[fullest]):
-                fullest = s
-        if fullest < 0:
-            return False
-        while node < count and room[fullest] >= share:
-            room[fullest] -= share
-            taken[fullest] += share
-            if buffers.shape[0] > 0:
-                buffers[node] = fullest
-            node += 1
+def _spread(count: int, share: int, room: Ints, taken: Ints) -> bool:
+    """Split the shares of ``count`` nodes."""
+    total = 0
+    for s in range(room.shape[0]):
+        total += room[s]
+    if total < count * share:
+        return False
+    for _ in range(count):
+        left = share
+        while left > 0:
+            s = int(np.argmax(room))
+            size = min(left, room[s])
+            room[s] -= size
+            taken[s] += size
+            left -= size
     return True
 
 
@@ -121,14 +124,14 @@ def make_plan(
     work: Work,
     starts: F,
     nodes: U,
-    buffers: Ints,
+    held: Ints,
 ) -> bool:
     """As annealing.make_plan: the start of each job of ``order`` into ``starts`` (by job, not by place).
 
-    ``nodes`` uint64[q, w] and ``buffers`` int64[q, n] take where each job goes unless their length is 0.
+    ``nodes`` uint64[q, w] and ``held`` int64[q, m] take where each job goes unless their length is 0.
     """
     counts, walltimes, shares, needs = jobs
-    per_chassis, preferences, closed, tight = machine
+    per_chassis, preferences, closed, split = machine
     node_times, node_free, byte_times, byte_free = timeline
     ntimes, nfree, btimes, bfree, after = work
     nsize, bsize = node_times.shape[0], byte_times.shape[0]
@@ -141,7 +144,6 @@ def make_plan(
     found = np.empty(node_free.shape[1], np.uint64)
     room = np.empty(byte_free.shape[1], np.int64)
     taken = np.empty(byte_free.shape[1], np.int64)
-    unrecorded = np.empty(0, np.int64)
     for q in order:
         count, walltime, share = counts[q], walltimes[q], shares[q]
         tried = -np.inf
@@ -156,12 +158,8 @@ def make_plan(
             least_room(btimes, bfree, bsize, tried, tried + walltime, room)
             if per_chassis == 0:
                 placed = _take(needs[q], room, taken)
-            elif tight:
-                row = buffers[q] if buffers.shape[0] > 0 else unrecorded
-                placed = _fill(count, share, room, taken, row)
             else:
-                row = buffers[q] if buffers.shape[0] > 0 else unrecorded
-                placed = _place(found, share, per_chassis, preferences, room, taken, row)
+                placed = _place(found, count, share, per_chassis, preferences, split, room, taken)
             if placed:
                 break
         if not placed:
@@ -171,6 +169,8 @@ def make_plan(
         node_end = just_after(end) if closed else end
         if nodes.shape[0] > 0:
             nodes[q] = found
+        if held.shape[0] > 0:
+            held[q] = taken
         i, nsize = cut_nodes(ntimes, nfree, nsize, tried)
         j, nsize = cut_nodes(ntimes, nfree, nsize, node_end)
         for k in range(i, j):
@@ -201,14 +201,14 @@ def _score(
     starts: F,
     aims: Aims,
 ) -> float:
-    submissions, weights, alpha = aims
+    submissions, alpha = aims
     no_nodes = np.empty((0, 0), np.uint64)
-    no_buffers = np.empty((0, 0), np.int64)
-    if not make_plan(order, jobs, machine, timeline, bases, work, starts, no_nodes, no_buffers):
+    nothing_held = np.empty((0, 0), np.int64)
+    if not make_plan(order, jobs, machine, timeline, bases, work, starts, no_nodes, nothing_held):
         return np.inf
     total = 0.0
     for q in order:
-        total += weights[q] * (starts[q] - submissions[q]) ** alpha
+        total += (starts[q] - submissions[q]) ** alpha
     return float(np.rint(total))
 
 
@@ -257,12 +257,8 @@ def anneal(
     work: Work,
     starts: F,
     aims: Aims,
-    fixed: int,
 ) -> tuple[Ints, int]:
-    """As annealing.anneal: (best order, 32-bit words used); -1 words if ``words`` were too few.
-
-    The first ``fixed`` places of an order are left as they are.
-    """
+    """As annealing.anneal: (best order, 32-bit words used); -1 words if ``words`` were too few."""
     first, best_score, worst = best_of(orders, jobs, machine, timeline, bases, work, starts, aims)
     best = orders[first].copy()
     if best_score == worst:
@@ -270,7 +266,7 @@ def anneal(
     order = best.copy()
     last = best_score
     temperature = worst - best_score
-    size = order.shape[0] - fixed
+    size = order.shape[0]
     used = 0
     for _ in range(ROUNDS):
         for _ in range(TRIALS):
@@ -278,8 +274,6 @@ def anneal(
                 return best, -1
             i, used = _below(size, words, used)
             j, used = _below(size, words, used)
-            i += fixed
-            j += fixed
             order[i], order[j] = order[j], order[i]
             new = _score(order, jobs, machine, timeline, bases, work, starts, aims)
             if new < best_score:

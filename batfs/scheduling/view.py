@@ -33,6 +33,7 @@ class PassView:
         self.running = running
         self.rng = rng
         self.storage = machine.view
+        self.storage_positions = machine.position
         self.picky = machine.picky
         self.now = 0.0
         self.arrived: Sequence[WaitingJob] = ()

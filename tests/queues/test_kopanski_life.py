@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from batfs.errors import InputError
@@ -143,3 +145,40 @@ def test_a_profile_without_bb_is_refused():
     event = m.JobSubmitted(1.0, Job("w0!1", 1.0, 1, "p", 60.0), ParallelHomogeneous(1.0, 0.0))
     with pytest.raises(InputError, match="bb = None"):
         process.decide(m.Request(1.0, [event]))
+
+
+def test_a_split_share_is_staged_piece_by_piece_and_saved_at_once():
+    process = KopanskiProcess(POLICIES["fcfs"], replace(LAYOUT, split=True))
+    process.decide(m.Request(0.0, [begins()]))
+    # 300 bytes are left on the first burst buffer, 99 on the second
+    process.decide(m.Request(1.0, [submitted(1, 1, 700)]))
+    process.decide(m.Request(1.0, [submitted(2, 1, 901)]))
+    now = 2.0
+    decisions = process.decide(m.Request(now, [submitted(3, 1, 350)])).decisions
+    profiles = [d.profile for d in decisions if isinstance(d, m.RegisterProfile)]
+    assert [profile.size for profile in profiles] == [300, 50]
+    executed = [d for d in decisions if isinstance(d, m.ExecuteJob)]
+    assert [d.storage_mapping for d in executed] == [{"pfs": 6, "buffer": 4}, {"pfs": 6, "buffer": 5}]
+    running, _ = process._sub_jobs["sub!3_stage-in_0_0"]
+    assert running.pieces_of_nodes() == [[(4, 300), (5, 50)]]
+    process._launch(running, Launch(Step.CHECKPOINT, 0, 10.0), now)
+    registered, _, execute = process._decisions[-3:]
+    assert execute.alloc == [2, 4, 5]
+    assert registered.profile.com.tolist() == [[0, 150, 25], [0, 0, 0], [0, 0, 0]]
+
+
+def test_pieces_are_awaited_where_there_are_more_of_them_than_nodes():
+    life = Life(job(nodes=1, hours=2.0), 0.0, pieces=2)
+    life.begin()
+    assert life.reported(Step.STAGE_IN, True, 1.0) == ()
+    assert [launch.step for launch in life.reported(Step.STAGE_IN, True, 2.0)] == [Step.COMPUTE]
+    assert [launch.step for launch in life.reported(Step.COMPUTE, True, 3.0)] == [Step.CHECKPOINT]
+    # one sub-job a node, whatever its pieces
+    after = life.reported(Step.CHECKPOINT, True, 4.0)
+    assert [launch.step for launch in after] == [Step.COMPUTE, Step.DRAIN]
+    assert [launch.step for launch in life.reported(Step.COMPUTE, True, 5.0)] == [Step.STAGE_OUT]
+    for step in (Step.STAGE_OUT, Step.STAGE_OUT, Step.DRAIN):
+        life.reported(step, True, 6.0)
+        assert not life.over
+    life.reported(Step.DRAIN, True, 6.0)
+    assert life.over

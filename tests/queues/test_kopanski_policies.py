@@ -62,9 +62,9 @@ class Replay:
     def placement(self, key: str, layout: Layout) -> Placement:
         row = self.recorded[key]
         nodes = sum(1 << layout.node_hosts.index(int(host)) for host in row["compute_node_numbers"].split())
-        return Placement(
-            nodes, tuple(layout.buffer_hosts.index(int(b)) for b in row["bb_node_numbers"].split())
-        )
+        share = self.jobs[key].share
+        buffers = [layout.buffer_hosts.index(int(host)) for host in row["bb_node_numbers"].split()]
+        return Placement(nodes, tuple((k, buffer, share) for k, buffer in enumerate(buffers)))
 
     def run(self, policy: Pass) -> tuple[int, int, ClusterState]:
         """(instants at which other jobs were started, jobs put on other nodes or buffers, final state)."""
@@ -87,9 +87,9 @@ class Replay:
             for key in sorted(self.starts.get(now, ())):
                 recorded = self.placement(key, layout)
                 got = decided.get(key)
-                other_places += got is not None and (got.nodes, got.buffers) != (
+                other_places += got is not None and (got.nodes, got.pieces) != (
                     recorded.nodes,
-                    recorded.buffers,
+                    recorded.pieces,
                 )
                 state.start(self.jobs[key], now, recorded)
             state.waiting.sort(key=lambda job: (job.submission_time, job.id))
@@ -141,19 +141,23 @@ def test_a_node_tries_its_chassis_then_its_group_then_the_others_by_the_text_of_
     assert (layout.nb_nodes, layout.nb_buffers) == (96, 12)
 
 
-def test_buffers_are_given_node_by_node_and_never_split():
+def test_buffers_are_given_node_by_node_and_not_split():
     layout = Layout(capacity=10)
     free = [10] * 12
-    assert layout.buffers_of(0b11111, 4, free) == [0, 0, 1, 1, 2]
-    assert layout.buffers_of(0b1, 11, [10] * 12) is None
-    assert layout.shares([0, 0, 1, 1, 2], 4) == ((0, 8), (1, 8), (2, 4))
+    pieces = layout.pieces_of(0b11111, 4, free)
+    assert pieces == ((0, 0, 4), (1, 0, 4), (2, 1, 4), (3, 1, 4), (4, 2, 4))
+    assert layout.pieces_of(0b1, 11, [10] * 12) is None
+    assert layout.shares(pieces) == ((0, 8), (1, 8), (2, 4))
 
 
-def test_tight_buffers_are_filled_before_others_are_opened():
-    layout = Layout(capacity=10, tight=True)
-    free = [10, 7, 10, 3, *[10] * 8]
-    assert layout.buffers_of(0b11111, 3, free) == [3, 1, 1, 0, 0]
-    assert layout.buffers_of(0b1, 11, [10] * 12) is None
+def test_bytes_are_split_where_there_is_no_room_in_one_piece():
+    layout = Layout(capacity=10, split=True)
+    free = [5, 1, 3, 3, *[0] * 8]
+    # the first node still finds one with room; the second takes the roomiest, the first of two equals
+    assert layout.pieces_of(0b11, 4, free) == ((0, 0, 4), (1, 2, 3), (1, 3, 1))
+    assert free == [1, 1, 0, 2, *[0] * 8]
+    assert layout.pieces_of(0b1, 5, free) is None
+    assert free == [1, 1, 0, 2, *[0] * 8]
 
 
 def test_admission():
@@ -202,15 +206,16 @@ def busy_state(sizes: list[tuple[int, int, int, int]], now: float, layout: Layou
 @pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
 @given(jobs, st.sampled_from([1, 2, 3]), st.integers(0, 3), st.booleans())
-def test_the_compiled_search_finds_the_same_plan(sizes, alpha, seed, tight):
+def test_the_compiled_search_finds_the_same_plan(sizes, alpha, seed, split):
     now = 50.0
-    state = busy_state(sizes, now, replace(SMALL, tight=tight))
+    layout = replace(SMALL, split=split)
+    state = busy_state(sizes, now, layout)
     if not state.waiting:
         return
     readable = annealing.best_plan(alpha, random.Random(seed))(state, now, state.waiting.copy())
     quick = compiled.best_plan(alpha, random.Random(seed))(state, now, state.waiting.copy())
-    assert [(j.id, h, p.nodes, p.buffers) for j, h, p in readable] == [
-        (j.id, h, p.nodes, p.buffers) for j, h, p in quick
+    assert [(j.id, h, p.nodes, layout.shares(p.pieces)) for j, h, p in readable] == [
+        (j.id, h, p.nodes, layout.shares(p.pieces)) for j, h, p in quick
     ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
-from batfs.scheduling.queues import make_queue_policy
+from batfs.scheduling.queues import conservative, make_queue_policy
 
 _path = Path(__file__).parents[1] / "scheduling" / "driving.py"
 _spec = importlib.util.spec_from_file_location("queues_driving", _path)
@@ -74,14 +74,30 @@ def test_every_job_runs_within_capacity(queue, shapes, selection):
 
 @pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["plan:alpha=1", "plan:alpha=2", "plan:alpha=3,depth=4"]), shapes)
-def test_every_job_of_a_plan_runs_within_capacity(queue, shapes):
-    check(shapes, run(queue, shapes))
+@given(
+    st.sampled_from(["plan:alpha=1", "plan:alpha=3,depth=4", "plan_io", "plan_io:patience=0.003,trials=20"]),
+    shapes,
+    st.sampled_from(["lowest", "block"]),
+)
+def test_every_job_of_a_plan_runs_within_capacity(queue, shapes, selection):
+    check(shapes, run(queue, shapes, selection=selection))
+
+
+@pytest.mark.slow  # compiles
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["plan_io:patience=0", "plan_io:patience=0.003"]), shapes)
+def test_the_promise_to_who_has_no_patience_left_is_kept(queue, shapes):
+    shapes = [(at, nodes, walltime, min(share, 1.0), size) for at, nodes, walltime, share, size in shapes]
+    keeps_promises(queue, shapes)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["easy_storage", "sjf_storage"]), shapes)
 def test_the_heads_promise_is_kept(queue, shapes):
+    keeps_promises(queue, shapes)
+
+
+def keeps_promises(queue, shapes):
     """Run times never exceed walltimes here, so what backfilled jobs take may not move a promise back."""
     promised: dict[str, float] = {}
 
@@ -117,6 +133,21 @@ def test_conservative_promises_never_move_back(shapes):
     check(shapes, result)
     for job_id, start in promised.items():
         assert result.starts[job_id] <= start
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes)
+def test_promises_move_forward_as_if_everything_were_searched(shapes):
+    """What can't have become possible is not searched: it makes no difference."""
+    quick = run("conservative", shapes)
+
+    def everything(freed, placed, now):
+        return [(now, placed.start)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conservative, "_spans", everything)
+        thorough = run("conservative", shapes)
+    assert quick.starts == thorough.starts
 
 
 def starts(queue, shapes):
@@ -172,9 +203,18 @@ def test_a_job_without_walltime_promises_nothing():
         ("conservative:depth=-1", "depth"),
         ("plan:alpha=0", "alpha"),
         ("plan:depth=-2", "depth"),
+        ("plan_io:alpha=0", "alpha"),
+        ("plan_io:patience=-1", "patience"),
         ("fillr", "did you mean 'filler'"),
     ],
 )
 def test_wrong_options_are_refused(queue, says):
     with pytest.raises(InputError, match=says):
         make_queue_policy(queue)
+
+
+@pytest.mark.slow  # compiles
+def test_bytes_that_no_storage_has_in_one_piece_hold_nobody_up():
+    # 100 and 60: with 70 and 50 taken there are 40 bytes, but no 35 in one piece; the last job goes on
+    shapes = [(0, 1, 10, 1.0, 70), (0, 1, 10, 1.0, 50), (1, 1, 5, 1.0, 35), (2, 1, 5, 1.0, 20)]
+    assert starts("plan_io", shapes) == [0.0, 0.0, 10.0, 2.0]

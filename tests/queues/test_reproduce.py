@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from batfs.campaign.reproduce import compare, kopanski, references, sources
+from batfs.campaign.reproduce import compare, estimate, kopanski, references, sources
 from batfs.cli.main import main
 from batfs.errors import InputError
+from batfs.scheduling.kopanski.state import BufferedJob
+from batfs.workload.model import Job, ParallelHomogeneous, Workload
 
 SHARED = Path(__file__).parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the files in ../shared")
@@ -106,7 +108,7 @@ def test_parts_stand_for_all_sixteen():
 
 
 def outcome(**changes):
-    job = kopanski.JobOutcome("1", 100.0, 700.0, 1300.0, 1, 0, 900.0, False, 3, (1,), (0,))
+    job = kopanski.JobOutcome("1", 100.0, 700.0, 1300.0, 1, 0, 900.0, False, 3, (1,), ((0,),))
     return replace(job, **changes)
 
 
@@ -135,3 +137,64 @@ def test_policies_are_compared_in_pairs_over_enough_workloads():
     assert found[0].difference.high < 0
     assert compare.pairs(rows[:6]) == []
     assert len(compare.pair_table(found)) == 4
+
+
+@needs_shared
+def test_a_policy_is_estimated_without_a_simulator(files):
+    source = files.workload("part-0", 1)
+    cut = replace(source.workload, jobs=source.workload.jobs[:150])
+    done = estimate.estimate(cut, "fcfs-bb")
+    path = SHARED / "reference" / "kopanski" / "part-0-fcfs-bb.csv"
+    recorded = references.recorded_starts(path)
+    last = cut.jobs[-1].submission_time
+    early = [job for job in done.outcomes if recorded[job.job_id] <= last]
+    assert len(early) > 100
+    # contention changes some lives, and with them some starts
+    assert sum(abs(recorded[job.job_id] - job.start) < 60.0 for job in early) > 0.9 * len(early)
+    endless = estimate.estimate(cut, "sjf-bb+split+endless").figures()
+    assert endless.mean_waiting_time <= done.figures().mean_waiting_time
+    assert endless.jobs == 150
+
+
+def test_an_estimated_life_by_hand():
+    # two nodes, 10 GB each: staging 4 s each way; two hours of work in two phases; one checkpoint of 5 GB a
+    # node, both on one burst buffer: 8 s
+    job = BufferedJob("w0!1", 0.0, 2, 1e5, 7.2e12, 0.0, 10**10)
+    assert estimate.life_time(job) == pytest.approx(4 + 7200 + 8 + 4)
+    assert estimate.stay(replace(job, walltime=100.0)) == 100.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("plan-3+known", "of use to plan-io only"),
+        ("plan-io+split", "unknown policy"),
+        ("fcfs+endles", "unknown"),
+    ],
+)
+def test_unknown_endings_are_refused(policy, says):
+    with pytest.raises(InputError, match=says):
+        estimate.check(policy)
+
+
+@needs_shared
+@pytest.mark.slow
+def test_plan_io_splits_bytes_in_the_simulator(site):
+    """Twelve jobs leave 15 GB on each burst buffer; the next one's 30 GB go to two of them at once."""
+    shares = [25 * 10**9] * 12 + [30 * 10**9]
+    jobs = [Job(f"w0!{k}", 1.0 + k, 1, str(k), 1e5) for k in range(13)]
+    profiles = {
+        str(k): ParallelHomogeneous(7.2e12 + 1e11 * k, 0.0, {"bb": share}) for k, share in enumerate(shares)
+    }
+    done = kopanski.run_policy(site, Workload("w0", 96, jobs, profiles), "plan-io")
+    last = done.outcomes[-1]
+    assert [len(own) for job in done.outcomes for own in job.buffers] == [1] * 12 + [2]
+    # two stage-ins, computing, a checkpoint to both, computing, two drains, two stage-outs
+    assert (last.waiting_time, last.timed_out, last.sub_jobs) == (0.0, False, 2 + 1 + 1 + 1 + 2 + 2)
+    # 30 GB behind a link of 5 GB/s that others use too; a checkpoint of 15 GB leaves the node at 1.25 GB/s
+    work = 7200.0 + 1200.0
+    assert work + 6.0 + 12.0 + 6.0 < last.finish - last.start < work + 100.0
+    [line] = [line for line in kopanski.csv_lines(done.outcomes) if line.startswith("12,")]
+    assert "+" in line.rpartition(",")[2]
+    whole = kopanski.run_policy(site, Workload("w0", 96, jobs, profiles), "plan-2")
+    assert max(job.waiting_time for job in whole.outcomes) > 7200.0

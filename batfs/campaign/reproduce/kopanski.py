@@ -32,16 +32,17 @@ SLOWDOWN_THRESHOLD = 600.0
 
 PLANS = {"plan-1": 1.0, "plan-2": 2.0, "plan-3": 3.0}
 PAPER_POLICIES = (*POLICIES, *PLANS)
-OURS = "plan-tight"
-PATIENCE = 96 * 3600.0
+OURS = "plan-io"
 POLICY_NAMES = (*PAPER_POLICIES, OURS)
+SPLIT = "+split"
+"""Behind a published policy's name: the same policy, with bytes split over burst buffers at need."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
     """A job that ran. ``start`` and ``finish``: the first start and last end of its sub-jobs (s).
 
-    ``nodes`` and ``buffers`` are host numbers, the k-th burst buffer serving the k-th node.
+    ``nodes`` and ``buffers`` are host numbers; of ``buffers``, the k-th are those that serve the k-th node.
     """
 
     job_id: str
@@ -54,7 +55,7 @@ class JobOutcome:
     timed_out: bool
     sub_jobs: int
     nodes: tuple[int, ...]
-    buffers: tuple[int, ...]
+    buffers: tuple[tuple[int, ...], ...]
 
     @property
     def waiting_time(self) -> float:
@@ -121,23 +122,29 @@ def figures(outcomes: Sequence[JobOutcome], rejected: int = 0) -> Figures:
 
 def check_policy(policy: str) -> None:
     """InputError for an unknown policy."""
-    if policy not in POLICY_NAMES:
+    if policy not in POLICY_NAMES and policy.removesuffix(SPLIT) not in PAPER_POLICIES:
         raise unknown("policy", policy, POLICY_NAMES)
+
+
+def make_layout(policy: str, layout: Layout | None = None) -> Layout:
+    """The machine as ``policy`` uses it: with bytes split or not."""
+    return replace(layout or Layout(), split=policy == OURS or policy.endswith(SPLIT))
 
 
 def make_pass(policy: str, seed: int = SEED) -> Pass:
     """The queue policy called ``policy``; InputError for an unknown one."""
+    check_policy(policy)
+    policy = policy.removesuffix(SPLIT)
     if policy in POLICIES:
         return POLICIES[policy]
     if policy in PLANS:
         from batfs.scheduling.kopanski import compiled
 
         return plan(compiled.best_plan(PLANS[policy], random.Random(seed)))
-    if policy == OURS:
-        from batfs.scheduling.kopanski import compiled
+    from batfs.scheduling.amounts import Aims, PlanSearch
+    from batfs.scheduling.kopanski.plan_io import plan_io
 
-        return plan(compiled.best_plan(2.0, random.Random(seed), remember=True, patience=PATIENCE))
-    raise unknown("policy", policy, POLICY_NAMES)
+    return plan_io(PlanSearch(random.Random(seed), Aims()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ def run_policy(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Simulate ``workload`` under ``policy``. InputError if a job is not of the experiment's form."""
-    process = KopanskiProcess(make_pass(policy, seed), replace(site.layout, tight=policy == OURS))
+    process = KopanskiProcess(make_pass(policy, seed), make_layout(policy, site.layout))
     spans: dict[str, tuple[float, float]] = {}
 
     def keep(job: JobResult) -> None:
@@ -188,6 +195,9 @@ def run_policy(
 def _outcome(layout: Layout, record: JobRecord, spans: dict[str, tuple[float, float]]) -> JobOutcome:
     job = record.job
     own = [spans[sub_job] for sub_job in record.sub_jobs]
+    buffers: list[list[int]] = [[] for _ in range(job.nodes)]
+    for k, buffer, _ in record.placement.pieces:
+        buffers[k].append(layout.buffer_hosts[buffer])
     return JobOutcome(
         job_id=job.id.partition("!")[2],
         submission_time=job.submission_time,
@@ -199,7 +209,7 @@ def _outcome(layout: Layout, record: JobRecord, spans: dict[str, tuple[float, fl
         timed_out=record.failed,
         sub_jobs=len(own),
         nodes=tuple(layout.node_hosts[k] for k in node_numbers(record.placement.nodes)),
-        buffers=tuple(layout.buffer_hosts[b] for b in record.placement.buffers),
+        buffers=tuple(map(tuple, buffers)),
     )
 
 
@@ -210,12 +220,13 @@ CSV_HEADER = (
 
 
 def csv_lines(outcomes: Iterable[JobOutcome]) -> Iterable[str]:
-    """One line per job, with the columns of :data:`CSV_HEADER`."""
+    """One line per job, with the columns of :data:`CSV_HEADER`; "9+18" for a node with bytes on both."""
     yield CSV_HEADER
     for job in outcomes:
         state = "COMPLETED_WALLTIME_REACHED" if job.timed_out else "COMPLETED_SUCCESSFULLY"
+        buffers = " ".join("+".join(map(str, own)) for own in job.buffers)
         yield (
             f"{job.job_id},{job.submission_time:g},{job.start:.6f},{job.finish:.6f},{job.requested_nodes},"
             f"{job.share},{job.walltime:g},{state},{job.waiting_time:.6f},{job.finish - job.start:.6f},"
-            f"{job.sub_jobs},{' '.join(map(str, job.nodes))},{' '.join(map(str, job.buffers))}"
+            f"{job.sub_jobs},{' '.join(map(str, job.nodes))},{buffers}"
         )

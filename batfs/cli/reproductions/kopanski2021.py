@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 HELP = """plan-based scheduling with shared burst buffers (J. Kopanski and K. Rzadca, Euro-Par 2021)
 
-Eight queue policies on a Dragonfly with burst buffers, a year of the KTH SP2's jobs; and plan-tight, a policy
+Eight queue policies on a Dragonfly with burst buffers, a year of the KTH SP2's jobs; and plan-io, a policy
 of our own. Mean waiting time and mean bounded slowdown come out beside the paper's (the full log) or beside
 runs of the authors' own artifact (k1000, part-0), with the differences. Examples:
 
   batfs reproduce kopanski2021                                   the first 1000 jobs, the paper's policies
   batfs reproduce kopanski2021 --workload part-0 --policies fcfs-bb,plan-2
-  batfs reproduce kopanski2021 --workload parts --policies plan-2,plan-tight    paired intervals
+  batfs reproduce kopanski2021 --workload parts --policies plan-2,plan-io    paired intervals
   batfs reproduce kopanski2021 --workload full -o out/kopanski    28,453 jobs, a CSV for each policy
   batfs reproduce kopanski2021 --data DIR --workload part-7       with your files (part-7.json)
+
+Behind a published policy's name, +split lets it split a node's bytes over burst buffers, as plan-io may. With
+--estimate lives are estimated instead of simulated, which is quick; +endless then stands for burst buffers
+without end, plan-io+known for run times known in advance:
+
+  batfs reproduce kopanski2021 --estimate --workload parts --policies plan-2,plan-2+split,plan-io
 """
 
 
@@ -50,17 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="write a CSV of each run's jobs here"
     )
+    parser.add_argument(
+        "--estimate", action="store_true", help="without a simulator: jobs take as long as if alone"
+    )
     parser.add_argument("--json", action="store_true", help="the table as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    from batfs.campaign.reproduce import compare, kopanski, sources
+    from batfs.campaign.reproduce import compare, estimate, kopanski, sources
     from batfs.files import check_writable, write_text
     from batfs.simulator.progress import ProgressLine
 
     policies = kopanski.PAPER_POLICIES if args.policies is None else _words(args.policies)
+    check = estimate.check if args.estimate else kopanski.check_policy
     for policy in policies:
-        kopanski.check_policy(policy)
+        check(policy)
     files = sources.Files(args.data)
     names = sources.expand(args.workload or ["k1000"])
     site = kopanski.load_site(args.platform or files.need(kopanski.PLATFORM))
@@ -76,9 +86,12 @@ def run(args: argparse.Namespace) -> int:
         for policy in policies:
             line = ProgressLine(sys.stderr.isatty())
             try:
-                done = kopanski.run_policy(
-                    site, source.workload, policy, label=source.label, on_progress=line.show
-                )
+                if args.estimate:
+                    done = estimate.estimate(source.workload, policy, label=source.label)
+                else:
+                    done = kopanski.run_policy(
+                        site, source.workload, policy, label=source.label, on_progress=line.show
+                    )
             except InputError as error:
                 raise error.at(file=source.workload.path or None) from None
             finally:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 from batfs.scheduling.timeline import Shares, node_numbers
+
+Pieces: TypeAlias = tuple[tuple[int, int, int], ...]
+"""(position in the job's nodes, burst buffer, bytes): one a node, or several where a node's bytes are split;
+nodes ascending."""
 
 
 @dataclass(frozen=True)
@@ -13,8 +18,8 @@ class Layout:
     """``groups`` x ``chassis`` x ``routers`` x ``nodes`` hosts, numbered in that order.
 
     The first host of each chassis is a burst buffer of ``capacity`` bytes, the others compute. Compute nodes
-    and burst buffers are both counted from 0 in the order of their host numbers. ``tight``: a node's bytes go
-    to the fullest burst buffer with room, wherever it is, instead of the nearest.
+    and burst buffers are both counted from 0 in the order of their host numbers. ``split``: a node's bytes
+    may be split over several burst buffers where no single one has room for them.
     """
 
     groups: int = 3
@@ -22,7 +27,7 @@ class Layout:
     routers: int = 3
     nodes: int = 3
     capacity: int = 40_000_000_000
-    tight: bool = False
+    split: bool = False
 
     @property
     def hosts_per_chassis(self) -> int:
@@ -59,36 +64,36 @@ class Layout:
             orders.append((own, *(b for b in group if b != own), *(b for b in by_text if b not in group)))
         return tuple(orders)
 
-    def buffers_of(self, nodes: int, share: int, free: list[int]) -> list[int] | None:
-        """The burst buffer of each node of the bitset ``nodes``, ascending: one per node for all of its
-        ``share`` bytes, the first in its order with room. None if a node finds none. Changes ``free``."""
-        if self.tight:
-            return self._fullest(nodes.bit_count(), share, free)
+    def pieces_of(self, nodes: int, share: int, free: list[int]) -> Pieces | None:
+        """Burst buffers for ``share`` bytes of each node of the bitset ``nodes``, node by node: all in the
+        first of its chassis' order with room for them, else, if that is allowed, over as few as possible
+        (the roomiest first; the lowest number of equals). None if there is no room. Changes ``free``."""
+        count = nodes.bit_count()
+        if self.split and sum(free) < count * share:
+            return None
         per_chassis = self.hosts_per_chassis - 1
-        chosen = []
-        for node in node_numbers(nodes):
+        pieces = []
+        for k, node in enumerate(node_numbers(nodes)):
             for buffer in self.preferences[node // per_chassis]:
                 if free[buffer] >= share:
                     free[buffer] -= share
-                    chosen.append(buffer)
+                    pieces.append((k, buffer, share))
                     break
             else:
-                return None
-        return chosen
+                if not self.split:
+                    return None
+                left = share
+                while left:
+                    buffer = free.index(max(free))
+                    size = min(left, free[buffer])
+                    free[buffer] -= size
+                    left -= size
+                    pieces.append((k, buffer, size))
+        return tuple(pieces)
 
-    def _fullest(self, count: int, share: int, free: list[int]) -> list[int] | None:
-        chosen: list[int] = []
-        while len(chosen) < count:
-            # the lowest number of equally full ones
-            fitting = [(room, buffer) for buffer, room in enumerate(free) if room >= share]
-            if not fitting:
-                return None
-            buffer = min(fitting)[1]
-            while len(chosen) < count and free[buffer] >= share:
-                free[buffer] -= share
-                chosen.append(buffer)
-        return chosen
-
-    def shares(self, buffers: list[int], share: int) -> Shares:
-        """What a job with these burst buffers holds on each."""
-        return tuple((b, share * buffers.count(b)) for b in sorted(set(buffers)))
+    def shares(self, pieces: Pieces) -> Shares:
+        """What a job with these pieces holds on each burst buffer."""
+        held: dict[int, int] = {}
+        for _, buffer, size in pieces:
+            held[buffer] = held.get(buffer, 0) + size
+        return tuple(sorted(held.items()))

@@ -29,7 +29,8 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Sub-jobs to send: one on all nodes for COMPUTE, else one per node. ``walltime`` None: unlimited."""
+    """Sub-jobs to send: one on all nodes for COMPUTE, one per node for CHECKPOINT, else one per piece
+    (usually as many). ``walltime`` None: unlimited."""
 
     step: Step
     number: int
@@ -42,10 +43,12 @@ def compute_phases(cpu: float) -> int:
 
 
 class Life:
-    """One started job. ``over`` when it has ended, ``failed`` when its walltime cut it short."""
+    """One started job, its bytes in ``pieces`` pieces (None: one a node). ``over`` when it has ended,
+    ``failed`` when its walltime cut it short."""
 
-    def __init__(self, job: BufferedJob, now: float) -> None:
+    def __init__(self, job: BufferedJob, now: float, pieces: int | None = None) -> None:
         self.job = job
+        self.pieces = job.nodes if pieces is None else pieces
         self.phases = compute_phases(job.cpu)
         self.computed = 0
         self.over = False
@@ -58,7 +61,7 @@ class Life:
         self._cut = False
 
     def begin(self) -> list[Launch]:
-        self._pending = self.job.nodes
+        self._pending = self.pieces
         return [Launch(Step.STAGE_IN, 0, self.job.walltime)]
 
     def reported(self, step: Step, success: bool, now: float) -> Sequence[Launch]:
@@ -90,14 +93,15 @@ class Life:
             return ()
         if step is Step.COMPUTE:
             self.computed += 1
-            self._pending = self.job.nodes
-            self._step = Step.STAGE_OUT if self.computed == self.phases else Step.CHECKPOINT
+            last = self.computed == self.phases
+            self._step = Step.STAGE_OUT if last else Step.CHECKPOINT
+            self._pending = self.pieces if last else self.job.nodes
             return [Launch(self._step, self.computed - 1, self._left)]
         self._step = Step.COMPUTE
         self._pending = 1
         launches = [Launch(Step.COMPUTE, self.computed, self._left)]
         if step is Step.CHECKPOINT:
-            self._draining += self.job.nodes
+            self._draining += self.pieces
             launches.append(Launch(Step.DRAIN, self.computed - 1, None))
         return launches
 

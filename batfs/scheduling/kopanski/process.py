@@ -8,8 +8,9 @@ and the parallel file system as storages.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -57,7 +58,15 @@ class _Running:
     life: Life
     record: JobRecord
     nodes: list[int]
-    buffers: list[int]
+    pieces: list[tuple[int, int, int]]
+    """(compute node, burst buffer, bytes); resources by Batsim's ids."""
+
+    def pieces_of_nodes(self) -> list[list[tuple[int, int]]]:
+        """Of each of ``nodes``, its (burst buffer, bytes), ascending."""
+        of_node: dict[int, list[tuple[int, int]]] = {node: [] for node in self.nodes}
+        for node, buffer, size in self.pieces:
+            of_node[node].append((buffer, size))
+        return [sorted(of_node[node]) for node in self.nodes]
 
 
 class KopanskiProcess:
@@ -150,43 +159,42 @@ class KopanskiProcess:
             record = JobRecord(job, placement, now)
             self.records[job.id] = record
             nodes = [self._resources[self.layout.node_hosts[k]] for k in node_numbers(placement.nodes)]
-            buffers = [self._resources[self.layout.buffer_hosts[b]] for b in placement.buffers]
-            running = _Running(Life(job, now), record, nodes, buffers)
+            hosts = self.layout.buffer_hosts
+            pieces = [(nodes[k], self._resources[hosts[b]], size) for k, b, size in placement.pieces]
+            running = _Running(Life(job, now, len(pieces)), record, nodes, pieces)
             self._decisions.append(RejectJob(now, job.id))
             for launch in running.life.begin():
                 self._launch(running, launch, now)
         self.state.started.clear()
 
     def _launch(self, running: _Running, launch: Launch, now: float) -> None:
-        job = running.life.job
-        name = f"{job.id.partition('!')[2]}_{launch.step.value}_{launch.number}"
-        profile = self._profile_of(running.life, launch.step)
-        self._decisions.append(RegisterProfile(now, SUB_JOBS, name, profile))
-        if launch.step is Step.COMPUTE:
-            self._send(running, launch, now, name, name, sorted(running.nodes), None)
-            return
-        for k, (node, buffer) in enumerate(zip(running.nodes, running.buffers, strict=True)):
-            if launch.step is Step.CHECKPOINT:
-                # storages have higher ids than compute nodes: the order of the profile's two hosts
-                self._send(running, launch, now, f"{name}_{k}", name, [node, buffer], None)
-            else:
-                mapping = {"pfs": self._pfs, "buffer": buffer}
-                self._send(running, launch, now, f"{name}_{k}", name, [buffer], mapping)
+        job, step = running.life.job, launch.step
+        name = f"{job.id.partition('!')[2]}_{step.value}_{launch.number}"
+        known: dict[object, str] = {}
 
-    def _profile_of(self, life: Life, step: Step) -> Profile:
-        job = life.job
-        match step:
-            case Step.COMPUTE:
-                return ParallelHomogeneous(job.cpu / life.phases, job.com)
-            case Step.STAGE_IN:
-                return DataStaging(job.share, "pfs", "buffer")
-            case Step.STAGE_OUT:
-                return DataStaging(job.share, "buffer", "pfs")
-            case Step.CHECKPOINT:
-                size = float(job.share // 2)
-                return Parallel(np.zeros(2), np.array([[0.0, size], [0.0, 0.0]]))
-            case Step.DRAIN:
-                return DataStaging(job.share // 2, "buffer", "pfs")
+        def register(what: object, profile: Callable[[], Profile]) -> str:
+            """The name of a profile for ``what``, registered once a launch; the first has its own."""
+            if what not in known:
+                known[what] = f"{name}_p{len(known)}" if known else name
+                self._decisions.append(RegisterProfile(now, SUB_JOBS, known[what], profile()))
+            return known[what]
+
+        if step is Step.COMPUTE:
+            flops = job.cpu / running.life.phases
+            profile = register("compute", lambda: ParallelHomogeneous(flops, job.com))
+            self._send(running, launch, now, name, profile, sorted(running.nodes), None)
+        elif step is Step.CHECKPOINT:
+            for k, (node, kept) in enumerate(zip(running.nodes, running.pieces_of_nodes(), strict=True)):
+                # storages have higher ids than compute nodes: the order of the profile's hosts
+                sizes = tuple(size // 2 for _, size in kept)
+                profile = register(sizes, partial(_checkpoint, sizes))
+                alloc = [node, *(buffer for buffer, _ in kept)]
+                self._send(running, launch, now, f"{name}_{k}", profile, alloc, None)
+        else:
+            for k, (_, buffer, size) in enumerate(running.pieces):
+                profile = register(size, partial(_staging, step, size))
+                mapping = {"pfs": self._pfs, "buffer": buffer}
+                self._send(running, launch, now, f"{name}_{k}", profile, [buffer], mapping)
 
     def _send(
         self,
@@ -204,6 +212,24 @@ class KopanskiProcess:
         job = Job(full_id, now, len(alloc), profile, launch.walltime)
         self._decisions.append(RegisterJob(now, job))
         self._decisions.append(ExecuteJob(now, full_id, alloc, storage_mapping=mapping))
+
+
+def _staging(step: Step, size: int) -> Profile:
+    """One transfer between the file system and a burst buffer for ``size`` bytes held there."""
+    match step:
+        case Step.STAGE_IN:
+            return DataStaging(size, "pfs", "buffer")
+        case Step.STAGE_OUT:
+            return DataStaging(size, "buffer", "pfs")
+        case _:  # a drain
+            return DataStaging(size // 2, "buffer", "pfs")
+
+
+def _checkpoint(sizes: Sequence[int]) -> Profile:
+    """From a node to its burst buffers at once, which the bytes reach in proportion."""
+    com = np.zeros((len(sizes) + 1, len(sizes) + 1))
+    com[0, 1:] = sizes
+    return Parallel(np.zeros(len(sizes) + 1), com)
 
 
 def buffered_job(job: Job, profile: Profile) -> BufferedJob:

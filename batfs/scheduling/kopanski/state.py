@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from batfs.scheduling.kopanski.layout import Layout
+from batfs.scheduling.kopanski.layout import Layout, Pieces
 from batfs.scheduling.timeline import Hold, Shares, Timeline, first_nodes
 
 
@@ -25,10 +25,10 @@ class BufferedJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """Where a job runs: ``nodes`` (bitset) and the burst buffer of each of them, ascending."""
+    """Where a job runs: ``nodes`` (bitset) and the burst buffers their bytes are on."""
 
     nodes: int
-    buffers: tuple[int, ...]
+    pieces: Pieces
 
 
 class ClusterState:
@@ -62,15 +62,15 @@ class ClusterState:
             return None
         chosen = first_nodes(free, job.nodes)
         room = self.timeline.free_bytes(now, now + job.walltime)
-        buffers = self.layout.buffers_of(chosen, job.share, room)
-        if buffers is None:
+        pieces = self.layout.pieces_of(chosen, job.share, room)
+        if pieces is None:
             self.buffer_misses += 1
             return None
-        return Placement(chosen, tuple(buffers))
+        return Placement(chosen, pieces)
 
     def start(self, job: BufferedJob, now: float, placement: Placement) -> None:
         """Start a job: its nodes are taken until :meth:`end`, its bytes until then or its walltime."""
-        shares = self.layout.shares(list(placement.buffers), job.share)
+        shares = self.layout.shares(placement.pieces)
         hold = self.timeline.make(now, job.walltime, placement.nodes, shares)
         self.timeline.hold(hold)
         self.running[job.id] = hold
@@ -96,19 +96,20 @@ class ClusterState:
 
     def stay(self, job: BufferedJob, bases: Iterable[float]) -> tuple[Hold, Placement]:
         """The earliest stay of the job, searched from each of ``bases`` (ascending) in turn."""
-        found: list[int] = []
+        found: Pieces = ()
 
         def place(nodes: int, free: list[int]) -> Shares | None:
-            buffers = self.layout.buffers_of(nodes, job.share, free)
-            if buffers is None:
+            nonlocal found
+            pieces = self.layout.pieces_of(nodes, job.share, free)
+            if pieces is None:
                 return None
-            found[:] = buffers
-            return self.layout.shares(buffers, job.share)
+            found = pieces
+            return self.layout.shares(pieces)
 
         fit = self.timeline.earliest_fit(job.nodes, job.walltime, bases, place)
         assert fit is not None, "an admitted job fits once everything has ended"
         start, nodes, shares = fit
-        return self.timeline.make(start, job.walltime, nodes, shares), Placement(nodes, tuple(found))
+        return self.timeline.make(start, job.walltime, nodes, shares), Placement(nodes, found)
 
     def bases(self, now: float) -> list[float]:
         """Now and the end of every running job's use of burst buffers, ascending. An end may have passed."""

@@ -7,7 +7,7 @@ J. Kopanski and K. Rzadca, Euro-Par 2021, for storage in it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import OVERTIME, Agenda
+from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline
 
@@ -56,7 +57,7 @@ class Plan:
         self.depth = depth
         self._agenda = Agenda()
         self._annealer: Annealer | None = None
-        self._sizes: dict[str, dict[str, int]] = {}
+        self._footprints = Footprints()
 
     def schedule(self, view: QueueView) -> Pass:
         waiting = list(islice(view.queue, self.depth or None))
@@ -72,18 +73,8 @@ class Plan:
         finally:
             self._agenda.finish()
         for placement in starts:
-            self._sizes.pop(placement.job.id, None)
+            self._footprints.forget(placement.job.id)
         return Pass(starts)
-
-    # ---- what a plan aims at ------------------------------------------------------------------------------
-
-    def weights(self, view: QueueView, waiting: Sequence[WaitingJob]) -> list[float]:
-        """How much each job's term counts in the score."""
-        return [1.0] * len(waiting)
-
-    def urgent(self, view: QueueView, waiting: Sequence[WaitingJob]) -> list[WaitingJob]:
-        """Jobs that come first in every plan, in this order."""
-        return []
 
     # ---- the search ---------------------------------------------------------------------------------------
 
@@ -93,37 +84,31 @@ class Plan:
         for job in waiting:
             if job.nodes > view.free_nodes.bit_count():
                 continue
-            if fits and (not job.volumes or job.id in self._sizes):
+            if fits and job in self._footprints:
                 continue
             placed = view.place(job)
             if isinstance(placed, Hold):
                 continue
             fits = True
-            if job.volumes:
-                self._sizes[job.id] = _bytes_by_file_system(placed)
+            self._footprints.measure(view, placed)
             view.undo(placed)
         return fits
 
-    def _starts(self, view: QueueView, waiting: list[WaitingJob]) -> list[JobPlacement]:
-        urgent = self.urgent(view, waiting)
-        first = {job.id for job in urgent}
-        queue = [*urgent, *(job for job in waiting if job.id not in first)]
+    def _starts(self, view: QueueView, queue: list[WaitingJob]) -> list[JobPlacement]:
         problem = self._problem(view, queue)
-        rest = list(range(len(urgent), len(queue)))
-        prefix = list(range(len(urgent)))
-        if len(rest) <= EXHAUSTIVE:
-            orders = np.array([[*prefix, *order] for order in permutations(rest)], np.int64)
-            best = problem.best_of(orders)
+        places = range(len(queue))
+        if len(queue) <= EXHAUSTIVE:
+            best = problem.best_of(np.array(list(permutations(places)), np.int64))
         else:
-            keys = _sort_keys([self._needs(job) for job in queue], queue)
-            orders = np.array([[*prefix, *sorted(rest, key=key)] for key in keys], np.int64)
+            keys = _sort_keys([self._footprints.sizes(job) for job in queue], queue)
+            orders = np.array([sorted(places, key=key) for key in keys], np.int64)
             if self._annealer is None:
                 from batfs.scheduling.annealing import Annealer
 
                 self._annealer = Annealer(random.Random(view.rng.getrandbits(64)))
-            best = self._annealer.search(orders, problem, len(urgent))
+            best = self._annealer.search(orders, problem)
         starts: list[JobPlacement] = []
-        if not problem.plan(best, np.empty((0, 0), np.int64)):
+        if not problem.plan(best):
             return starts
         for k in best.tolist():
             if problem.starts[k] <= view.now:
@@ -150,13 +135,13 @@ class Plan:
             ends.add(min(end, last))
             shares = tuple(
                 (position[name], size)
-                for name, size in sorted(_bytes_by_file_system(running.placement).items())
+                for name, size in sorted(bytes_by_file_system(running.placement.plans).items())
                 if name in position
             )
             room.hold(Stay(view.now, min(end, last), last, 0, shares))
         needs = np.zeros((len(queue), max(1, len(names))), np.int64)
         for k, job in enumerate(queue):
-            for name, size in self._needs(job).items():
+            for name, size in self._footprints.sizes(job).items():
                 if name in position:
                     needs[k, position[name]] = min(size, capacities[position[name]])
         node_times, node_free, _, _ = self._agenda.timeline.arrays()
@@ -170,23 +155,16 @@ class Plan:
         nothing = np.zeros(len(queue), np.int64)
         return Problem(
             (counts, walltimes, nothing, needs),
-            (submitted, np.array(self.weights(view, queue)), self.alpha),
+            (submitted, self.alpha),
             (0, np.empty((0, 0), np.int64), False, False),
             (np.minimum(node_times, last), node_free & ~unavailable, byte_times, byte_free),
             sorted(ends),
         )
 
-    def _needs(self, job: WaitingJob) -> dict[str, int]:
-        known = self._sizes.get(job.id)
-        if known is not None:
-            return known
-        sizes: dict[str, int] = {}
-        for volume in job.volumes:
-            sizes[volume.filesystem] = sizes.get(volume.filesystem, 0) + volume.reads + volume.writes
-        return sizes
 
-
-def _sort_keys(needs: Sequence[dict[str, int]], queue: Sequence[WaitingJob]) -> list[Callable[[int], float]]:
+def _sort_keys(
+    needs: Sequence[Mapping[str, int]], queue: Sequence[WaitingJob]
+) -> list[Callable[[int], float]]:
     """The nine orders annealing begins with, over positions in the queue."""
     sizes = [sum(need.values()) for need in needs]
     return [
@@ -200,11 +178,3 @@ def _sort_keys(needs: Sequence[dict[str, int]], queue: Sequence[WaitingJob]) -> 
         lambda k: queue[k].walltime,
         lambda k: -queue[k].walltime,
     ]
-
-
-def _bytes_by_file_system(placed: JobPlacement) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for plan in placed.plans:
-        held = sum(placement.size for placement in plan.placements)
-        sizes[plan.file_system] = sizes.get(plan.file_system, 0) + held
-    return sizes

@@ -1,0 +1,190 @@
+"""Our own: plans of nodes and bytes as amounts, staging included, with a limit to everybody's patience.
+
+``docs/background/kopanski.md`` argues and measures it on the experiment of Kopanski & Rzadca (Euro-Par 2021).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import islice
+from math import inf, nextafter
+from typing import TYPE_CHECKING
+
+from batfs.errors import InputError
+from batfs.filesystems.interface import Hold
+from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
+from batfs.scheduling.queues import QUEUE_POLICIES
+from batfs.scheduling.queues.agenda import Agenda
+from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
+from batfs.scheduling.queues.plan import FOREVER
+
+if TYPE_CHECKING:  # compiled code: imported when the first plan is made
+    from batfs.scheduling.amounts import PlanSearch
+
+HOUR = 3600.0
+REPLANS = 3
+"""How often a pass plans again without the jobs that a plan started and that then found no room."""
+
+
+@QUEUE_POLICIES.register("plan_io")
+class PlanIo:
+    """Search the order of the waiting jobs whose plan has the least sum of
+    (600 s / stay)^``beta`` x (start - submission)^``alpha``, and start what it starts now. A plan counts free
+    nodes and, by file system, free bytes, not which: it is never kept from a good order by holes that the
+    allocation can fill when the time comes. A stay is the walltime plus the staging expected at the
+    bandwidths of the storages involved, shared with the transfers active on them.
+
+    Annealing begins with sorted orders and with the last plan, ``trials`` swaps and moves. The job that has
+    waited longest is promised nodes and storages, as by ``easy_storage``, once that is longer than
+    ``patience`` hours: no job starves while walltimes hold. ``depth`` bounds how many jobs, from the head of
+    the queue, are planned (0: all).
+    """
+
+    name = "plan_io"
+
+    def __init__(
+        self,
+        alpha: float = 2.0,
+        beta: float = 0.5,
+        patience: float = 96.0,
+        trials: int = 400,
+        depth: int = 200,
+    ) -> None:
+        for key, value, least in (
+            ("beta", beta, 0),
+            ("patience", patience, 0),
+            ("trials", trials, 0),
+            ("depth", depth, 0),
+        ):
+            if value < least:
+                raise InputError(
+                    f"{key} of the queue policy {self.name!r} is {value:g}; expected {least} or more"
+                )
+        if alpha <= 0:
+            raise InputError(
+                f"alpha of the queue policy {self.name!r} is {alpha:g}; expected more than 0 (1, 2, 3)"
+            )
+        self.alpha, self.beta, self.patience = alpha, beta, patience * HOUR
+        self.trials, self.depth = trials, depth
+        self._agenda = Agenda()
+        self._footprints = Footprints()
+        self._search: PlanSearch | None = None
+        self._promised: tuple[str, float] | None = None
+
+    def schedule(self, view: QueueView) -> Pass:
+        self._agenda.begin(view)
+        try:
+            starts, promise = self._impatient(view)
+            self._promised = None if promise is None else (promise.job.id, promise.start)
+            started = {placed.job.id for placed in starts}
+            if promise is not None:
+                started.add(promise.job.id)
+            rest = [job for job in islice(view.queue, self.depth or None) if job.id not in started]
+            starts += self._planned(view, rest, starts, promise)
+        finally:
+            self._agenda.finish()
+        for placed in starts:
+            self._footprints.forget(placed.job.id)
+        return Pass(starts)
+
+    def _impatient(self, view: QueueView) -> tuple[list[JobPlacement], JobPlacement | None]:
+        """Start the jobs that have lost their patience, oldest first; the promise to the first of them that
+        can't start, held on the view."""
+        starts: list[JobPlacement] = []
+        for job in view.queue:
+            if view.now - job.submission_time <= self.patience:
+                break
+            placed = self._agenda.first_stay(view, job, self._agenda.ends(view.now))
+            if placed is None:  # nothing is foreseen for it: jobs without walltime
+                continue
+            self._agenda.add(placed)
+            if placed.start > view.now:
+                return starts, placed
+            starts.append(placed)
+        return starts, None
+
+    def _planned(
+        self,
+        view: QueueView,
+        waiting: list[WaitingJob],
+        started: Sequence[JobPlacement],
+        promise: JobPlacement | None,
+    ) -> list[JobPlacement]:
+        """Start what the best plan starts now; plan again without jobs for which there was no room after
+        all (fragments too small for the allocation policy)."""
+        starts: list[JobPlacement] = []
+        for _ in range(REPLANS):
+            if not waiting or not self._fits_now(view, waiting):
+                break
+            stuck = set()
+            for job in self._best(view, waiting, [*started, *starts], promise):
+                late = promise is not None and view.now + job.walltime > promise.start
+                placed = view.place(job, avoid=promise.nodes if promise is not None and late else 0)
+                if isinstance(placed, Hold):
+                    stuck.add(job.id)
+                else:
+                    starts.append(placed)
+            if not stuck:
+                break
+            gone = stuck | {placed.job.id for placed in starts}
+            waiting = [job for job in waiting if job.id not in gone]
+        return starts
+
+    def _fits_now(self, view: QueueView, waiting: Sequence[WaitingJob]) -> bool:
+        """Whether any job could start now; on the way, what each would take."""
+        fits = False
+        for job in waiting:
+            if job.nodes > view.free_nodes.bit_count() or (fits and job in self._footprints):
+                continue
+            placed = view.place(job)
+            if not isinstance(placed, Hold):
+                fits = True
+                self._footprints.measure(view, placed)
+                view.undo(placed)
+        return fits
+
+    def _best(
+        self,
+        view: QueueView,
+        waiting: Sequence[WaitingJob],
+        started: Sequence[JobPlacement],
+        promise: JobPlacement | None,
+    ) -> list[WaitingJob]:
+        from batfs.scheduling.amounts import OVERTIME, Aims, PlanSearch, Want
+
+        if self._search is None:
+            aims = Aims(self.alpha, self.beta, inf, self.trials)
+            self._search = PlanSearch(random.Random(view.rng.getrandbits(64)), aims)
+        now, never = view.now, view.now + FOREVER
+        names = sorted({storage.filesystem for storage in view.storage.storages})
+        capacity = dict.fromkeys(names, 0)
+        free = dict.fromkeys(names, 0)
+        # the promise is held on the view, but only from its start on
+        room = view.storage.free(now, nextafter(now, inf)).tolist()
+        for storage, here in zip(view.storage.storages, room, strict=True):
+            capacity[storage.filesystem] += storage.capacity
+            free[storage.filesystem] += here
+
+        def amounts(placed: JobPlacement, nodes: int) -> tuple[int, ...]:
+            sizes = bytes_by_file_system(placed.plans, kept=False)
+            return (nodes, *(sizes.get(name, 0) for name in names))
+
+        releases = []
+        for running in view.running.values():
+            end = running.expected_end if running.expected_end > now else now + OVERTIME
+            nodes = (running.nodes & view.all_nodes).bit_count()
+            releases.append((min(end, never), amounts(running.placement, nodes)))
+        releases += [(min(placed.end, never), amounts(placed, placed.job.nodes)) for placed in started]
+        if promise is not None:
+            held = amounts(promise, promise.job.nodes)
+            releases.append((promise.start, tuple(-amount for amount in held)))
+            releases.append((min(promise.end, never), held))
+        wants = []
+        for job in waiting:
+            sizes = self._footprints.sizes(job)
+            stay = min(job.walltime + self._footprints.staging(job), FOREVER)
+            own = tuple(min(sizes.get(name, 0), capacity[name]) for name in names)
+            wants.append(Want(job.id, job.submission_time, stay, (job.nodes, *own)))
+        idle = (view.free_nodes.bit_count(), *(free[name] for name in names))
+        return [waiting[k] for k in self._search.starting(now, wants, idle, releases)]

@@ -78,6 +78,8 @@ class AloneClock:
 
     def _time(self, work: Work) -> float:
         rate = math.inf if work.bound <= 0.0 else work.bound
-        if len(work.weights):
+        if work.reach >= 0.0:
+            rate = min(rate, work.reach)
+        elif len(work.weights):
             rate = min(rate, float((self._capacity[work.resources] / np.asarray(work.weights)).min()))
         return work.latency + (1.0 / rate if rate > 0.0 else math.inf)

@@ -24,10 +24,11 @@ A_KIND, A_TABLE, A_ROWS, A_LENGTHS, A_NUMBERED, A_LATENCIES = 19, 20, 21, 22, 23
 A_OUT, A_INTO, A_BOTH, A_FATPIPE, A_SPEEDS = 25, 26, 27, 28, 29
 A_SEEN, A_PLACE, A_RESOURCES, A_WEIGHTS = 30, 31, 32, 33
 DISTINCT = 34  # whether all executors are on different hosts, for sure
-PARAMETERS = 35
+A_CAPACITIES = 35
+PARAMETERS = 36
 # places in the numbers: the uniform volume in, the answers out
-VOLUME, LATENCY, LATENCY_VOLUME, BOUND = 0, 1, 2, 3
-NUMBERS = 4
+VOLUME, LATENCY, LATENCY_VOLUME, BOUND, REACH = 0, 1, 2, 3, 4
+NUMBERS = 5
 
 DONE, MISSING, SELF = 0, 1, 2
 
@@ -265,6 +266,13 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
                     weights[place[link]] = volume
         if in_matrix:
             row_place += 1
+    capacities = floats(p[A_CAPACITIES])
+    reach = -1.0
+    for row in range(count):
+        limit = capacities[resources[row]] / weights[row]
+        if reach < 0.0 or limit < reach:
+            reach = limit
+    x[REACH] = reach
     p[COUNT] = count
     x[LATENCY] = latency
     x[LATENCY_VOLUME] = latency_volume

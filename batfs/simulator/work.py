@@ -26,12 +26,16 @@ _NO_FLOWS = (NOTHING, NOTHING, NO_WEIGHTS)
 
 @record(frozen=False)
 class Work:
-    """Rows (resource, weight), the latency to pay first (s), and the bound on the rate (1/s, 0 for none)."""
+    """Rows (resource, weight), the latency to pay first (s), and the bound on the rate (1/s, 0 for none).
+
+    ``reach``: the least of capacity / weight over the rows (1/s), below 0 where nobody has worked it out.
+    """
 
     resources: Indices | Sequence[int]
     weights: Floats | Sequence[float]
     latency: float
     bound: float
+    reach: float = -1.0
 
 
 @record(frozen=False)
@@ -133,6 +137,9 @@ class Gatherer:
         links = workshop.platform.links
         self._hosts = workshop.hosts
         self._speeds = workshop.speeds
+        self._capacities = np.array(
+            [host.cores * host.speed for host in workshop.platform.hosts] + [link.bandwidth for link in links]
+        )
         self._fatpipe = np.array([link.fatpipe for link in links], np.int64)
         self._seen = np.zeros(len(links), np.int64)
         self._place = np.zeros(len(links), np.int64)
@@ -150,6 +157,7 @@ class Gatherer:
         p[gather.RESOURCES] = self._hosts
         p[gather.A_FATPIPE] = self._fatpipe.ctypes.data
         p[gather.A_SPEEDS] = self._speeds.ctypes.data
+        p[gather.A_CAPACITIES] = self._capacities.ctypes.data
         p[gather.A_SEEN] = self._seen.ctypes.data
         p[gather.A_PLACE] = self._place.ctypes.data
         self._tables: Any = None
@@ -266,7 +274,8 @@ class Gatherer:
         if latency_volume > 0.0:
             window = gamma / (2.0 * latency_volume)
             bound = window if bound <= 0.0 else min(bound, window)
-        return Work(self._resources[:count].copy(), self._weights[:count].copy(), x[gather.LATENCY], bound)
+        resources, weights = self._resources[:count].copy(), self._weights[:count].copy()
+        return Work(resources, weights, x[gather.LATENCY], bound, x[gather.REACH])
 
 
 class Workshop:

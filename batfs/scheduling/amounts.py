@@ -47,8 +47,8 @@ class Aims:
     """
 
     alpha: float = 2.0
-    beta: float = 0.5
-    patience: float = 96 * 3600.0
+    beta: float = 0.0
+    patience: float = 110 * 3600.0
     trials: int = 400
 
 

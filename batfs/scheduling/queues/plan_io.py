@@ -46,8 +46,8 @@ class PlanIo:
     def __init__(
         self,
         alpha: float = 2.0,
-        beta: float = 0.5,
-        patience: float = 96.0,
+        beta: float = 0.0,
+        patience: float = 110.0,
         trials: int = 400,
         depth: int = 200,
     ) -> None:

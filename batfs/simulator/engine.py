@@ -81,6 +81,7 @@ class Engine:
         self.arrays = arrays
         self.blocks = tuple(blocks)
         self._sizes = sizes
+        # nobody else may keep these buffers: they are others from here on
         self.state = State(**{name: memoryview(arrays[name].data) for name in State._fields})
         self.wide = wide.Arrays(**{name: arrays[name] for name in wide.Arrays._fields})
         self.owners.extend([None] * (slots - len(self.owners)))
@@ -218,12 +219,12 @@ class Engine:
         -1: the time has passed and nothing else has ended. Otherwise :meth:`advance` gives what has, and the
         slot that is returned holds the timer; its owner is to be set.
         """
-        state = self.state
         slot = self._pauses
         if slot < 0:
             slot = self._pauses = self._slot(None)
-            state.rate[slot] = 0.0
-            state.latency[slot] = 0.0
+            self.state.rate[slot] = 0.0
+            self.state.latency[slot] = 0.0
+        state = self.state
         state.order[slot] = stamp
         state.timer[slot] = duration
         state.kind[slot] = kernels.TIMER

@@ -101,8 +101,7 @@ class Task:
 
 def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
     """The job's own actor, from its start to the server's receipt of its completion."""
-    clock = server.engine.state.clock
-    job.start = start = clock[0]
+    job.start = start = server.engine.now
     walltime = job.job.walltime
     budget = Budget(-1.0 if walltime is None else walltime)
     job.task = Task(job.job.profile, job.profile)

@@ -31,19 +31,18 @@ def deliver(server: Server, reply: m.Reply, first: int, message: Any = None) -> 
     ``first`` past that, the number of decisions plus one: all has been sent. ``message``: the first of them,
     read and waited for already.
     """
-    clock = server.engine.state.clock
-    send = server.mailbox.send
+    engine, send = server.engine, server.mailbox.send
     decisions = reply.decisions
     for i in range(first, len(decisions)):
         if message is None:
             message = parse(server, reply, i)
-            ahead = decisions[i].timestamp - clock[0]
+            ahead = decisions[i].timestamp - engine.now
             if ahead > 0.0:
                 yield server.maestro.sleep(ahead)
         yield send(message)
         message = None
     if first <= len(decisions):
-        ahead = reply.now - clock[0] if message is None else 0.0
+        ahead = reply.now - engine.now if message is None else 0.0
         if ahead > 0.0:
             yield server.maestro.sleep(ahead)
         yield send((server.on_ready, None), ENDS)
@@ -58,18 +57,17 @@ def exchange(server: Server) -> Comm | None:
     the actor that goes on, because something else ended, or has to be done, first.
     """
     maestro, engine, mailbox = server.maestro, server.engine, server.mailbox
-    clock = engine.state.clock
     reply = server.decide(server.request())
     decisions = reply.decisions
     count = len(decisions)
     ready = (server.on_ready, None)
     message = parse(server, reply, 0) if count else ready
     when = decisions[0].timestamp if count else reply.now
-    stamp = engine.stamp() if when > clock[0] else -1
+    stamp = engine.stamp() if when > engine.now else -1
     sent = 0
     while True:
         if stamp >= 0:
-            ahead = when - clock[0]
+            ahead = when - engine.now
             slot = engine.pause(ahead, stamp)
             if slot >= 0:
                 actor = maestro.enrol(deliver(server, reply, sent, message), server.master)
@@ -89,7 +87,7 @@ def exchange(server: Server) -> Comm | None:
             return Comm(mailbox, message)
         following = parse(server, reply, sent) if sent < count else ready
         when = decisions[sent].timestamp if sent < count else reply.now
-        stamp = engine.stamp() if when > clock[0] else -1
+        stamp = engine.stamp() if when > engine.now else -1
         handler, argument = message
         handler(argument)
         if server.to_create is not None:

@@ -42,9 +42,8 @@ def submit_events(server: Server, events: Sequence[ExternalEvent]) -> Script:
 
 def _submit(server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, kind: str) -> Script:
     send = server.mailbox.send
-    clock = server.engine.state.clock
     yield send((server.on_hello, kind))
-    date = clock[0]
+    date = server.engine.now
     batch: list[Any] = []
     for timestamp, item in dated:
         if timestamp > date:

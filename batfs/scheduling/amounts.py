@@ -46,7 +46,7 @@ class Aims:
     a search.
     """
 
-    alpha: float = 2.0
+    alpha: float = 1.5
     beta: float = 0.0
     patience: float = 110 * 3600.0
     trials: int = 400

@@ -45,7 +45,7 @@ class PlanIo:
 
     def __init__(
         self,
-        alpha: float = 2.0,
+        alpha: float = 1.5,
         beta: float = 0.0,
         patience: float = 110.0,
         trials: int = 400,
@@ -63,7 +63,7 @@ class PlanIo:
                 )
         if alpha <= 0:
             raise InputError(
-                f"alpha of the queue policy {self.name!r} is {alpha:g}; expected more than 0 (1, 2, 3)"
+                f"alpha of the queue policy {self.name!r} is {alpha:g}; expected more than 0 (1, 1.5, 2)"
             )
         self.alpha, self.beta, self.patience = alpha, beta, patience * HOUR
         self.trials, self.depth = trials, depth

@@ -421,6 +421,8 @@ class Comm(Call):
         then = self.then
         if then == ENDS:
             maestro.ready += reader.waiters
+            # not left to Python's own clearing up, which would swallow a KeyboardInterrupt raised meanwhile
+            actor.script.close()
             maestro.ended(actor)
         elif then == SLEEPS:  # its timer is set before whatever the reader does next, so it may go first
             maestro.ready.append(actor)

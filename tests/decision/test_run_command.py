@@ -263,9 +263,12 @@ def test_stopped_in_the_middle(number: signal.Signals, inputs: Path) -> None:
         str(inputs / "w.json"),
     ]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # a suite that a shell has put in the background ignores SIGINT, and so would its children
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*command, "-e", str(inputs / "out/x")], stderr=subprocess.PIPE, text=True, env=env
     )
+    signal.signal(signal.SIGINT, before)
     until = time.monotonic() + 60
     partial = inputs / "out/x_jobs.csv.partial"
     while not partial.exists() or not partial.stat().st_size:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from batfs.errors import InputError
 from batfs.protocol.messages import IoJob
-from batfs.simulator.actors import CANCELLED, ENDS, TIMED_OUT, Actor, Flow, Script, Then
+from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script, Then
+from batfs.simulator.mailbox import ENDS
 from batfs.simulator.profiles import PARALLEL_TYPES, IoTask
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
 

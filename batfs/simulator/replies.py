@@ -13,8 +13,9 @@ from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
 from batfs.simulator import jobs as states
-from batfs.simulator.actors import ENDS, Comm, Script, Sleep
+from batfs.simulator.actors import Script, Sleep
 from batfs.simulator.jobs import SimJob
+from batfs.simulator.mailbox import ENDS, Comm
 
 if TYPE_CHECKING:
     from batfs.simulator.server import Server

@@ -16,9 +16,10 @@ from batfs.protocol import messages as m
 from batfs.resource_sets import format_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
-from batfs.simulator.actors import Actor, Comm, Flow, Maestro, Mailbox, Script, Sleep, Then, Waiting
+from batfs.simulator.actors import Actor, Flow, Maestro, Script, Sleep, Then
 from batfs.simulator.jobs import SimJob
 from batfs.simulator.machines import Machines
+from batfs.simulator.mailbox import Comm, Mailbox, Waiting
 from batfs.simulator.replies import converse, exchange
 from batfs.simulator.tasks import Tasks
 from batfs.workload.model import Job, Json

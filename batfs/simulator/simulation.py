@@ -92,15 +92,12 @@ class _Run:
 
     def run(self) -> SimulationResult:
         begin = time.perf_counter()
-        collecting = gc.isenabled()
         # records form no cycles to speak of; the collector would walk a million jobs again and again
         gc.freeze()
         try:
             deadlock = self._loop()
         finally:
             gc.unfreeze()
-            if collecting:
-                gc.enable()
         machines = self.server.machines
         summary = self.outputs.totals.summary(machines, self.deciding, time.perf_counter() - begin)
         self.outputs.finish(summary)

@@ -13,27 +13,12 @@ from typing import Any
 import orjson
 import zmq
 
+from batfs.decision.peers import SimulatorGoneError, giving_up, read_object
 from batfs.errors import BatfsError, InputError
-from batfs.protocol.decision_side import ProtocolError
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:28000"
 
 _CHECK_EVERY = 200  # milliseconds
-
-
-class SimulatorGoneError(BatfsError):
-    """Batsim went away before the simulation was over."""
-
-
-def read_object(text: bytes) -> dict[str, Any]:
-    """A simulator's message. ProtocolError when it is no JSON object."""
-    try:
-        message = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise ProtocolError(f"the simulator sent {type(message).__name__}, not an object")
-    return message
 
 
 class ZmqLink:
@@ -88,11 +73,6 @@ class ZmqLink:
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
 
-    @property
-    def context(self) -> zmq.Context[Any] | None:
-        """Where the socket lives, once it listens."""
-        return self._context
-
     def recv(self, blocking: bool = True) -> dict[str, Any]:
         """The next message, read."""
         return read_object(self.recv_text())
@@ -108,9 +88,7 @@ class ZmqLink:
                 if self._check is not None:
                     self._check()
                 if self._disconnected() and self._begun and not self._socket.poll(0):
-                    raise SimulatorGoneError(
-                        "Batsim went away in mid-simulation (its connection closed)"
-                    ) from None
+                    raise SimulatorGoneError from None
         if not self._begun:
             # connections before the first message are nobody's (a port scan)
             self._disconnected()
@@ -135,7 +113,7 @@ class ZmqLink:
     def give_up(self, why: str) -> None:
         """Answer a pending request with something that ends Batsim: it would wait for ever otherwise."""
         if self._owes:
-            self._socket.send(orjson.dumps({"error": f"the decision process gave up: {why}"}))
+            self._socket.send(giving_up(why))
             self._owes = False
 
     def close(self) -> None:

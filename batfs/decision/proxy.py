@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from batfs.decision.injector import Injector
-from batfs.decision.link import read_object
+from batfs.decision.peers import read_object
 from batfs.errors import BatfsError, InputError
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import (

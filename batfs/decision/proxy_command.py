@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from batfs import __version__
+from batfs import __version__, process
 from batfs.decision.options import add_scheduler_arguments, settings_from
+from batfs.decision.signals import termination_raises
 from batfs.errors import BatfsError, InputError
+from batfs.scheduling.config import Settings
 
 EPILOG = """\
 examples:
@@ -43,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="batfs-proxy",
         description="File systems and storage allocation for schedulers that know nothing of them.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=process.HelpFormatter,
     )
     parser.add_argument(
         "-s",
@@ -82,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         own, child = words[:cut], words[cut + 1 :]
     args = make_parser().parse_args(own)
     try:
-        return _serve(args, words, child)
+        with termination_raises():
+            return _serve(args, words, child)
     except BatfsError as error:
         print(f"batfs-proxy: {error}", file=sys.stderr)
         return error.exit_code
@@ -115,6 +118,14 @@ def _child(command: Sequence[str]) -> Iterator[None]:
                 process.wait()
 
 
+def _prepare(settings: Settings) -> None:
+    """What the first message will need, while Batsim is still to come."""
+    from batfs.filesystems import burst_buffer, dfs, nvme_pool, pfs  # noqa: F401 (the models)
+    from batfs.storage.policies import make_policy
+
+    make_policy(settings.configuration().policy)
+
+
 def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str]) -> int:
     settings = settings_from(args)
     if args.export:
@@ -124,17 +135,16 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
 
     # imported late: --help and wrong flags answer at once
     from batfs.decision.injector import Injector
-    from batfs.decision.link import ZmqLink
     from batfs.decision.provenance import write_provenance
     from batfs.decision.proxy import RawProxy
     from batfs.decision.records import Recorder
-    from batfs.decision.scheduler_link import SchedulerLink
+    from batfs.decision.wire import scheduler_side, simulator_side
 
     def say(sentence: str) -> None:
         if not args.quiet:
             print(f"batfs-proxy: {sentence}", file=sys.stderr, flush=True)
 
-    front = ZmqLink(args.socket_endpoint, say)
+    front = simulator_side(args.socket_endpoint, say)
     started = time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(front.close)
@@ -143,8 +153,9 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         proxy = RawProxy(injector)
         stack.enter_context(_child(child))
         front.bind()
-        back = SchedulerLink(args.to, context=front.context)
+        back = scheduler_side(args.to)
         stack.callback(back.close)
+        _prepare(settings)
         # what is there now stays; Python's cycle collector need not walk it again and again
         gc.freeze()
         try:
@@ -172,5 +183,11 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
     return 0
 
 
+def script() -> NoReturn:
+    """The program ``batfs-proxy``: :func:`main` as a process of its own."""
+    process.begin()
+    process.end(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

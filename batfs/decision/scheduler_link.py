@@ -8,25 +8,18 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from batfs.errors import BatfsError, InputError
+from batfs.decision.peers import SchedulerGoneError
+from batfs.errors import InputError
 
 _CHECK_EVERY = 200  # milliseconds
 
 
-class SchedulerGoneError(BatfsError):
-    """The decision process behind the proxy went away."""
-
-
 class SchedulerLink:
-    """A request socket that notices when the other side is gone. ``context``: another socket's, to share its
-    thread."""
+    """A request socket that notices when the other side is gone."""
 
-    def __init__(
-        self, endpoint: str, *, patience: float = 10.0, context: zmq.Context[Any] | None = None
-    ) -> None:
+    def __init__(self, endpoint: str, *, patience: float = 10.0) -> None:
         self.endpoint = endpoint
-        self._own = context is None
-        self._context: zmq.Context[Any] = zmq.Context() if context is None else context
+        self._context: zmq.Context[Any] = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVTIMEO, _CHECK_EVERY)
@@ -69,5 +62,4 @@ class SchedulerLink:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-        if self._own:
-            self._context.term()
+        self._context.term()

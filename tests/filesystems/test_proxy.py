@@ -273,7 +273,8 @@ def test_over_sockets_with_pybatsims_launcher(tmp_path: Path) -> None:
 
 def test_says_so_when_no_scheduler_answers(tmp_path: Path) -> None:
     """A scheduler that ends at once: the proxy says so and ends with 1, and so does the simulator."""
-    from batfs.decision.scheduler_link import SchedulerGoneError, SchedulerLink
+    from batfs.decision.peers import SchedulerGoneError
+    from batfs.decision.scheduler_link import SchedulerLink
 
     link = SchedulerLink(f"tcp://127.0.0.1:{free_port()}", patience=0.2)
     begin = time.monotonic()

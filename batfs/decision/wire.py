@@ -1,0 +1,272 @@
+"""The proxy's two connections on plain sockets.
+
+A program between two others is woken up twice per exchange at least. With libzmq, whose sockets live in a
+thread of their own that is woken up for every read and every write, it is six times, which costs several
+times what the proxy itself does. Here the thread that works waits in the kernel, and knows at once when the
+other side has gone. Endpoints that are no addresses (names of network interfaces, say) are left to libzmq.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from batfs.decision.peers import SchedulerGoneError, SimulatorGoneError, giving_up
+from batfs.decision.zmtp import Conversation
+from batfs.errors import BatfsError
+from batfs.protocol.decision_side import ProtocolError
+
+if TYPE_CHECKING:
+    from batfs.decision.link import ZmqLink
+    from batfs.decision.scheduler_link import SchedulerLink
+
+Address: TypeAlias = tuple[socket.AddressFamily, tuple[str, int] | str]
+
+_AT_ONCE = 1 << 16  # bytes
+_RETRY = 0.02  # seconds
+
+
+def address_of(endpoint: str) -> Address | None:
+    """A socket's family and address for ``tcp://HOST:PORT`` (``*``: any) or ``ipc://FILE``; None for the
+    others."""
+    if endpoint.startswith("ipc://"):
+        path = endpoint[6:]
+        return None if path in ("", "*") or path.startswith("@") else (socket.AF_UNIX, path)
+    host, colon, port = endpoint.removeprefix("tcp://").rpartition(":")
+    if not endpoint.startswith("tcp://") or not colon or not (port.isdecimal() or port == "*"):
+        return None
+    if host == "*":
+        host = "0.0.0.0"
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), 0 if port == "*" else int(port), type=socket.SOCK_STREAM)
+    except (OSError, OverflowError):
+        return None
+    found.sort(key=lambda one: one[0] != socket.AF_INET)  # as libzmq, unless there is no such address
+    return found[0][0], (str(found[0][4][0]), int(found[0][4][1]))
+
+
+class Connection:
+    """One socket of stream kind and what is said on it."""
+
+    def __init__(self, stream: socket.socket, kind: bytes) -> None:
+        self.stream = stream
+        self.talk = Conversation(kind)
+        if stream.family != socket.AF_UNIX:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+                if hasattr(socket, name):
+                    stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is due."""
+        if self.talk.due:
+            due, self.talk.due = self.talk.due, b""
+            self.stream.sendall(due)
+
+    def step(self) -> bytes | None:
+        """Read what is there, or wait for something; the message that it completes. EOFError when the other
+        side has closed, OSError when it was cut."""
+        data = self.stream.recv(_AT_ONCE)
+        if not data:
+            raise EOFError
+        text = self.talk.receive(data)
+        if self.talk.due:
+            self.flush()
+        return text
+
+    def recv(self) -> bytes:
+        """The next message."""
+        while True:
+            text = self.step()
+            if text is not None:
+                return text
+
+    def send(self, text: bytes) -> None:
+        self.stream.sendall(self.talk.message(text))
+
+    def close(self) -> None:
+        """What was sent is delivered."""
+        with contextlib.suppress(OSError):
+            self.stream.shutdown(socket.SHUT_WR)
+        self.stream.close()
+
+
+class SimulatorWire:
+    """Batsim's side: has what the proxy uses of :class:`~batfs.decision.link.ZmqLink`."""
+
+    def __init__(self, endpoint: str, address: Address, say: Callable[[str], None] | None = None) -> None:
+        self.endpoint = endpoint
+        self._family, self._address = address
+        self._say = say
+        self._listener: socket.socket | None = None
+        self._connection: Connection | None = None
+        self._owes = False
+
+    def bind(self) -> None:
+        """Listen. BatfsError when the endpoint is in use."""
+        listener = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            if isinstance(self._address, str):
+                if Path(self._address).is_socket():  # of a process that ended
+                    Path(self._address).unlink()
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(self._address)
+            listener.listen()
+        except OSError as error:
+            listener.close()
+            raise BatfsError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
+        listener.setblocking(False)
+        self._listener = listener
+        if not isinstance(self._address, str):
+            host, port = listener.getsockname()[:2]
+            self.endpoint = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        if self._say is not None:
+            self._say(f"listening on {self.endpoint}")
+
+    def recv_text(self) -> bytes:
+        """The next message; waits for it as long as it takes. SimulatorGoneError when the connection that
+        sent the earlier ones has closed."""
+        if self._connection is None:
+            text = self._first()
+        else:
+            try:
+                text = self._connection.recv()
+            except (EOFError, OSError):
+                raise SimulatorGoneError from None
+        self._owes = True
+        return text
+
+    def _first(self) -> bytes:
+        """The first message of the first connection that sends one: the others are nobody's (a port scan)."""
+        listener = self._listener
+        assert listener is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            waiting: dict[socket.socket, Connection] = {}
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is listener:
+                        with contextlib.suppress(OSError):
+                            stream, _ = listener.accept()
+                            stream.setblocking(False)
+                            waiting[stream] = Connection(stream, b"REP")
+                            selector.register(stream, selectors.EVENT_READ)
+                        continue
+                    stream = key.fileobj  # type: ignore[assignment]
+                    try:
+                        text = waiting[stream].step()
+                    except BlockingIOError:
+                        continue
+                    except (EOFError, OSError, ProtocolError):
+                        selector.unregister(stream)
+                        waiting.pop(stream).close()
+                        continue
+                    if text is not None:
+                        self._connection = waiting.pop(stream)
+                        stream.setblocking(True)
+                        for other in waiting.values():
+                            other.close()
+                        self._stop_listening()
+                        return text
+
+    def send_text(self, text: bytes) -> None:
+        assert self._connection is not None
+        with contextlib.suppress(OSError):  # it has gone: that is said when it is waited for
+            self._connection.send(text)
+        self._owes = False
+
+    def give_up(self, why: str) -> None:
+        """Answer a pending request with something that ends Batsim: it would wait for ever otherwise."""
+        if self._owes:
+            self.send_text(giving_up(why))
+
+    def close(self) -> None:
+        self._stop_listening()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            if isinstance(self._address, str):
+                Path(self._address).unlink(missing_ok=True)
+
+
+class SchedulerWire:
+    """The decision process's side: has what the proxy uses of
+    :class:`~batfs.decision.scheduler_link.SchedulerLink`."""
+
+    def __init__(self, endpoint: str, address: Address, *, patience: float = 10.0) -> None:
+        self.endpoint = endpoint
+        self._family, self._address = address
+        self._patience = patience
+        self._connection: Connection | None = None
+
+    def ask(self, text: bytes) -> bytes:
+        """Send a message and wait for the answer as long as the other side lives. SchedulerGoneError when it
+        never came within the patience (seconds), or went away."""
+        if self._connection is None:
+            self._connection = self._connect()
+        connection = self._connection
+        try:
+            connection.send(text)
+            return connection.recv()
+        except (EOFError, OSError):
+            raise SchedulerGoneError(f"the scheduler at {self.endpoint} went away") from None
+
+    def _connect(self) -> Connection:
+        """A connection whose other side has introduced itself, as soon as there is one."""
+        deadline = time.monotonic() + self._patience
+        while (left := deadline - time.monotonic()) > 0:
+            stream = socket.socket(self._family, socket.SOCK_STREAM)
+            stream.settimeout(left)
+            try:
+                stream.connect(self._address)
+                connection = Connection(stream, b"REQ")
+                while not connection.talk.ready:
+                    connection.step()
+            except (EOFError, OSError):
+                stream.close()
+                time.sleep(min(_RETRY, left))
+                continue
+            except ProtocolError as error:
+                stream.close()
+                raise SchedulerGoneError(f"what answers at {self.endpoint} is {error}") from None
+            stream.settimeout(None)
+            return connection
+        raise SchedulerGoneError(f"no scheduler answers at {self.endpoint}")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def simulator_side(endpoint: str, say: Callable[[str], None] | None = None) -> SimulatorWire | ZmqLink:
+    """What listens for Batsim at ``endpoint``."""
+    address = address_of(endpoint)
+    if address is not None:
+        return SimulatorWire(endpoint, address, say)
+    from batfs.decision.link import ZmqLink
+
+    return ZmqLink(endpoint, say)
+
+
+def scheduler_side(endpoint: str) -> SchedulerWire | SchedulerLink:
+    """What asks the scheduler at ``endpoint``. InputError when that is no endpoint."""
+    address = None if "*" in endpoint else address_of(endpoint)
+    if address is not None:
+        return SchedulerWire(endpoint, address)
+    from batfs.decision.scheduler_link import SchedulerLink
+
+    return SchedulerLink(endpoint)

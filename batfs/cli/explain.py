@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         raise error.at(file=args.platform) from None
     files = make_on(config, compute, storages, args.enable_dynamic_jobs, platform)
-    job, profile = _job(args)
+    job, profile, profiles = _job(args)
     nodes = None if args.on is None else parse_resources(args.on)
-    found = explain(platform, machine, files, job, profile, nodes, seed=config.seed)
+    found = explain(platform, machine, files, job, profile, nodes, seed=config.seed, profiles=profiles)
     if args.json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
@@ -71,31 +71,35 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found.hold is None else 1
 
 
-def _job(args: argparse.Namespace) -> tuple[Any, Any]:
+def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """The job, its profile, and the profiles of its workload."""
     from batfs.units import parse_size
     from batfs.workload import read_workload, requested_io
     from batfs.workload.model import Job, ParallelHomogeneous
+    from batfs.workload.phases import with_io
 
     if args.workload is None:
         if args.reads is None and args.writes is None:
             raise InputError("which job?", hint="give a workload (-w) and --job, or --reads and --writes")
         reads, writes = (0 if size is None else parse_size(size) for size in (args.reads, args.writes))
         made = Job("w0!asked", 0.0, args.nodes or 1, "asked")
-        return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes})
+        return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes}), {}
     workload = read_workload(args.workload)
     if args.job is None:
         for job in workload.jobs:
-            if requested_io(workload.profiles[job.profile]):
-                return job, workload.profiles[job.profile]
+            profile = workload.profiles[job.profile]
+            if any(requested_io(part) for _, part, _ in with_io(profile, workload.profiles)):
+                return job, profile, workload.profiles
         raise InputError("no job of this workload asks for I/O", file=args.workload)
     for job in workload.jobs:
         if args.job in (job.id, job.name):
-            return job, workload.profiles[job.profile]
+            return job, workload.profiles[job.profile], workload.profiles
     raise unknown("job", args.job, (job.name for job in workload.jobs[:20]), file=args.workload)
 
 
 def show(found: Any, *, everything: bool) -> None:
     """Print an explanation for a person."""
+    from batfs.filesystems.composed import phase_of
     from batfs.filesystems.traffic import by_destination, by_source, total
     from batfs.resource_sets import format_resources
     from batfs.units import format_bandwidth, format_size
@@ -111,8 +115,9 @@ def show(found: Any, *, everything: bool) -> None:
     if found.hold is not None:
         print(f"  can't start: {found.hold.sentence(found.names)}")
         return
-    for plan in found.plans:
-        print(f"\nfile system {plan.file_system}")
+    for volume, plan in zip(found.volumes, found.plans, strict=True):
+        phase, _ = phase_of(volume)
+        print(f"\nfile system {plan.file_system}" + (f", for the phase {phase!r}" if phase else ""))
         held: dict[int, int] = {}
         for p in plan.placements:
             held[p.storage] = held.get(p.storage, 0) + p.size
@@ -131,7 +136,8 @@ def show(found: Any, *, everything: bool) -> None:
             if isinstance(value, str | int | float | list):
                 print(f"  {key}: {value}")
     for part in found.parts:
-        print(f"\n{part.when}: {format_size(part.bytes)} in {len(part.flows)} transfers")
+        often = f", {part.times} times" if part.times > 1 else ""
+        print(f"\n{part.when}{often}: {format_size(part.bytes)} in {len(part.flows)} transfers")
         rows = [("from", "to", "bytes", "for", "links crossed")]
         for flow in part.flows[:limit]:
             rows.append(

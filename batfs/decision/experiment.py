@@ -15,8 +15,9 @@ from batfs.scheduling.nodes import SELECTIONS
 from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.storages import storage_table, with_overrides
 from batfs.storage.policies import make_policy
-from batfs.workload import read_workload, requested_io
-from batfs.workload.model import Workload
+from batfs.workload import RequestedIo, read_workload, requested_io
+from batfs.workload.model import Composed, Workload
+from batfs.workload.phases import with_io
 
 if TYPE_CHECKING:
     from batfs.filesystems.site import FileSystems
@@ -131,29 +132,32 @@ def check_io(workload: Workload, known: Iterable[str], defaults: tuple[str, str]
             continue
         seen.add(job.profile)
         profile = workload.profiles[job.profile]
-        if not profile.extra:
+        if type(profile) is not Composed and not profile.extra:
             continue
-        place = f"profiles.{job.profile}"
         try:
-            requested = requested_io(profile, place)
-            for part in requested:
-                if not names:
-                    raise InputError("asks for I/O, but the platform has no storage", place=place)
-                if part.filesystem is None:
-                    used.update(defaults)
-                    continue
-                name = part.filesystem
-                if name not in names:
-                    close = nearest(name, names)
-                    raise InputError(
-                        f"unknown file system {name!r}; the platform has: {', '.join(sorted(names))}",
-                        place=place,
-                        hint=f"did you mean {close!r}?" if close else None,
-                    )
-                used.add(name)
+            for child, one, _ in with_io(profile, workload.profiles):
+                place = f"profiles.{child or job.profile}"
+                for part in requested_io(one, place):
+                    used |= _used(part, names, defaults, place)
         except InputError as error:
             raise error.at(file=workload.path) from None
     return used
+
+
+def _used(part: RequestedIo, names: Sequence[str], defaults: tuple[str, str], place: str) -> set[str]:
+    """The file systems of one entry, which must be among ``names``."""
+    if not names:
+        raise InputError("asks for I/O, but the platform has no storage", place=place)
+    if part.filesystem is None:
+        return set(defaults)
+    if part.filesystem not in names:
+        close = nearest(part.filesystem, names)
+        raise InputError(
+            f"unknown file system {part.filesystem!r}; the platform has: {', '.join(sorted(names))}",
+            place=place,
+            hint=f"did you mean {close!r}?" if close else None,
+        )
+    return {part.filesystem}
 
 
 def _check_routes(

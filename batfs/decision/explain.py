@@ -13,20 +13,21 @@ use gives each b / k, which is how the fair-bottleneck solver shares a link that
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.interface import Hold, IoPlan, Traffic
+from batfs.filesystems.composed import Phased, Phases, phase_of, write_phases
+from batfs.filesystems.interface import Hold, IoPlan, PhaseVolume, Traffic, Volume
 from batfs.filesystems.profile import merge
 from batfs.filesystems.site import FileSystems
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.platform import Machine, Platform
 from batfs.scheduling.machine import Machine as Books
-from batfs.workload.model import IoProfile, Job, Profile
+from batfs.workload.model import Composed, IoProfile, Job, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Flow:
 
 @dataclass(slots=True)
 class Part:
-    """What moves at the same time: ``when`` is ``stage in``, ``during the job``, ``stage out``..."""
+    """What moves at the same time: ``when`` is ``stage in``, ``during the job``, ``stage out``...; all of it
+    is for one of ``times``: how often the phase of a composed job runs."""
 
     when: str
     bytes: int
@@ -71,6 +73,7 @@ class Part:
     latency: float
     gamma_bound: float
     copies: int
+    times: int = 1
 
     @property
     def bottleneck(self) -> Crossed | None:
@@ -102,6 +105,7 @@ class Explanation:
     job: str
     nodes: tuple[int, ...]
     names: dict[int, str]
+    volumes: tuple[Volume, ...] = ()
     plans: tuple[IoPlan, ...] = ()
     hold: Hold | None = None
     parts: list[Part] = field(default_factory=list)
@@ -117,17 +121,19 @@ class Explanation:
             "file_systems": [
                 {
                     "file_system": plan.file_system,
+                    **({"phase": volume.phase, "times": volume.times} if _of_a_phase(volume) else {}),
                     "placements": [{"storage": p.storage, "bytes": p.size} for p in plan.placements],
                     "read_by_storage": {str(k): v for k, v in by_source(plan.reads).items()},
                     "written_by_storage": {str(k): v for k, v in by_destination(plan.writes).items()},
                     "internal_bytes": total(plan.internal),
                     "notes": {k: v for k, v in plan.notes.items() if isinstance(v, str | int | float | list)},
                 }
-                for plan in self.plans
+                for volume, plan in zip(self.volumes, self.plans, strict=True)
             ],
             "parts": [
                 {
                     "when": part.when,
+                    "times": part.times,
                     "bytes": part.bytes,
                     "ideal_seconds_alone": part.alone,
                     "ideal_seconds_shared": part.shared,
@@ -165,16 +171,28 @@ def explain(
     nodes: Sequence[int] | None,
     *,
     seed: int = 0,
+    profiles: Mapping[str, Profile] | None = None,
 ) -> Explanation:
     """Plan ``job`` on ``nodes`` (the lowest free ids if None) of the empty machine and follow its bytes.
 
-    InputError when the nodes don't suit the job. ``seed`` is that of the one random generator.
+    InputError when the nodes don't suit the job. ``seed`` is that of the one random generator; ``profiles``
+    are those of the workload, which a composed profile is made of.
     """
     compute = [r.id for r in machine.compute if r.id not in files.own_nodes]
     chosen = _nodes(job, compute, nodes)
     names = {r.id: r.name for r in machine.resources}
     found = Explanation(job.id, chosen, names)
-    volumes = files.volumes(job.id, profile)
+    if isinstance(profile, Composed):
+        said = found.notes
+        phases = Phases(
+            files,
+            {job.workload: profiles or {}},
+            lambda _, sentence: said.append(sentence),
+            dynamic_jobs=files.dynamic_jobs,
+        )
+        profile, volumes = phases.read(job, profile)
+    else:
+        volumes = files.volumes(job.id, profile)
     if not volumes:
         found.notes.append("the job asks for no I/O")
         return found
@@ -184,19 +202,23 @@ def explain(
     if isinstance(plans, Hold):
         found.hold = plans
         return found
-    found.plans = plans
+    found.volumes, found.plans = volumes, plans
     problem = files.cannot(profile)
     if problem:
         found.notes.append(f"{problem}; nothing is moved for it")
+    elif isinstance(profile, Phased) and not profile.whole:
+        steps = write_phases(job, profile, chosen, volumes, plans, books.position)
+        found.notes.append(f"its phases bring I/O: it runs in {len(steps)} steps, as dynamic jobs")
     found.notes += files.announcements()
     others = _others(job, files, volumes, plans, compute, chosen, books, rng)
     host_of = {r.id: r.host for r in machine.resources}
-    for when, traffics in _parts(plans):
+    for (when, times), traffics in _parts(volumes, plans).items():
         profile_of = merge([t for _, t in traffics])
         if profile_of is None:
             continue
-        beside = [merge([t for w, ts in _parts(other) if w == when for _, t in ts]) for other in others]
-        found.parts.append(_part(platform, host_of, when, traffics, profile_of, beside))
+        theirs = [_parts(volumes, other).get((when, times), ()) for other in others]
+        beside = [merge([t for _, t in ts]) for ts in theirs]
+        found.parts.append(_part(platform, host_of, when, times, traffics, profile_of, beside))
     return found
 
 
@@ -242,34 +264,49 @@ def _others(
         mine = other
 
 
-def _parts(plans: Sequence[IoPlan]) -> list[tuple[str, list[tuple[str, Traffic]]]]:
-    """What moves at the same time, in the order of the job's life."""
-    parts: dict[str, list[tuple[str, Traffic]]] = {}
+_Parts: TypeAlias = dict[tuple[str, int], list[tuple[str, Traffic]]]
 
-    def add(when: str, kind: str, traffics: Sequence[Traffic]) -> None:
+
+def _of_a_phase(volume: Volume) -> TypeGuard[PhaseVolume]:
+    return isinstance(volume, PhaseVolume)
+
+
+def _parts(volumes: Sequence[Volume], plans: Sequence[IoPlan]) -> _Parts:
+    """What moves at the same time, in the order of the job's life: (when, how often) -> what."""
+    parts: _Parts = {}
+
+    def add(when: str, kind: str, traffics: Sequence[Traffic], times: int = 1) -> None:
         if traffics:
-            parts.setdefault(when, []).extend((kind, traffic) for traffic in traffics)
+            parts.setdefault((when, times), []).extend((kind, traffic) for traffic in traffics)
 
     for plan in plans:
         add("stage in, before the job", "stage_in", [move.traffic for move in plan.stage_in])
-    for plan in plans:
+    for volume, plan in zip(volumes, plans, strict=True):
+        phase, times = phase_of(volume)
         phases = plan.timing == "phases"
-        add("read phase" if phases else "during the job", "read", plan.reads)
-        add("write phase" if phases else "during the job", "write", plan.writes)
-        add("write phase" if phases and plan.writes else "during the job", "internal", plan.internal)
+        whose = f"the phase {phase!r}" if phase else "the job"
+        of = f" of {whose}" if phase else ""
+        during = f"during {whose}"
+        add(f"read phase{of}" if phases else during, "read", plan.reads, times)
+        add(f"write phase{of}" if phases else during, "write", plan.writes, times)
+        when = f"write phase{of}" if phases and plan.writes else during
+        add(when, "internal", plan.internal, times)
         if plan.checkpoints is not None:
-            add("each checkpoint", "checkpoint", [move.traffic for move in plan.checkpoints.writes])
-            add("each drain, beside the job", "drain", [move.traffic for move in plan.checkpoints.drains])
-        add("beside the job", "background", [move.traffic for move in plan.background])
+            checkpoints = plan.checkpoints
+            add(f"each checkpoint{of}", "checkpoint", [move.traffic for move in checkpoints.writes], times)
+            drains = [move.traffic for move in checkpoints.drains]
+            add(f"each drain, beside {whose}", "drain", drains, times)
+        add(f"beside {whose}", "background", [move.traffic for move in plan.background], times)
     for plan in plans:
         add("stage out, after the job", "stage_out", [move.traffic for move in plan.stage_out])
-    return list(parts.items())
+    return parts
 
 
 def _part(
     platform: Platform,
     host_of: dict[int, int],
     when: str,
+    times: int,
     traffics: Sequence[tuple[str, Traffic]],
     profile: IoProfile,
     beside: Sequence[IoProfile | None],
@@ -295,6 +332,7 @@ def _part(
         float(used.latency),
         bound,
         len(beside),
+        times,
     )
 
 

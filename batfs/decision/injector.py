@@ -16,11 +16,12 @@ Where the two could disagree:
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batfs.decision.files import make_files as default_make_files
 from batfs.errors import BatfsError, InputError
+from batfs.filesystems.composed import Phases
 from batfs.filesystems.interface import Hold, IoRequest, Placement
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.profile import build_profile
@@ -34,6 +35,7 @@ from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.storages import with_overrides
+from batfs.workload.model import Composed, Profile
 
 # Batsim aborts on a call whose time has passed when it handles the message.
 _SOON = 0.1
@@ -82,7 +84,7 @@ class Injector:
         self._jobs: dict[str, WaitingJob] = {}
         self._started: dict[str, _Started] = {}
         self._held: dict[str, _Held] = {}
-        self._profiles: dict[str, object] = {}
+        self._profiles: dict[str, Mapping[str, Profile]] = {}
         self._calls: list[float] = []
         self._their_calls: list[float] = []
         self._told: set[str] = set()
@@ -157,6 +159,7 @@ class Injector:
         machine = self._machine = Machine(event.compute_resources, storages)
         self._lives = Lives(machine, self.files, self._rng)
         self._profiles = dict(event.profiles)
+        self._phases = Phases(self.files, self._profiles, self._tell_once, dynamic_jobs=self._dynamic)
         self._observer.begins(machine.ledger.storages, machine.storage_ids)
         for sentence in self.files.announcements():
             self._say(sentence)
@@ -177,13 +180,16 @@ class Injector:
         profile = event.profile
         if profile is None:
             try:
-                profile = self._profiles[job.workload][job.profile]  # type: ignore[index]
+                profile = self._profiles[job.workload][job.profile]
             except KeyError:
                 raise InputError(
                     f"the simulator submitted {job.id} without its profile {job.profile!r}",
                     hint="start Batsim with --forward-profiles-on-submission",
                 ) from None
-        volumes = self.files.volumes(job.id, profile)
+        if type(profile) is Composed:
+            profile, volumes = self._phases.read(job, profile)
+        else:
+            volumes = self.files.volumes(job.id, profile)
         if volumes:
             self._jobs[job.id] = WaitingJob(job, profile, volumes, self._alive)
             problem = self.files.cannot(profile)

@@ -94,9 +94,12 @@ class RawProxy:
         return None if seen is None else _changed(event, seen)
 
     def _passes_by(self, data: Mapping[str, Any]) -> bool:
-        """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read."""
+        """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read. (What a
+        composed one runs is not in the message.)"""
         profile = data.get("profile")
         if profile is None or "job" not in data or not {"io", "io_reads", "io_writes"}.isdisjoint(profile):
+            return False
+        if profile.get("type") == "composed":
             return False
         return self.injector.passes_by(data["job"]["id"])
 

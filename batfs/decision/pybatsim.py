@@ -23,9 +23,9 @@ _here = "redis" in sys.modules
 if not _here:
     sys.modules["redis"] = _Later("redis")
 try:
-    from batsim.batsim import Batsim, BatsimScheduler
+    from batsim.batsim import Batsim, BatsimScheduler, Job
 finally:
     if not _here:
         del sys.modules["redis"]
 
-__all__ = ["Batsim", "BatsimScheduler"]
+__all__ = ["Batsim", "BatsimScheduler", "Job"]

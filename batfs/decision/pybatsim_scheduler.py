@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batfs.decision.files import make_files
-from batfs.decision.pybatsim import BatsimScheduler
+from batfs.decision.pybatsim import BatsimScheduler, Job
+from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import decision_to_json, job_from_json, request_from_json
 from batfs.scheduling.config import Settings, flags_layer
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
 from batfs.workload import parse_profile
-from batfs.workload.model import Profile
 
 
 class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
@@ -41,7 +41,6 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
         self.core = Scheduler(settings, make_files, observer=observer, say=say or _to_stderr)
         self._events: list[m.Event] = []
         self._over: list[str] = []
-        self._profiles: dict[tuple[str, str], Profile] = {}
 
     def use_files(self, files: Any) -> None:
         """File systems that were made already."""
@@ -65,7 +64,7 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
             "allow_storage_sharing": bs.allow_storage_sharing,
             "config": bs.batconf,
             "workloads": bs.workloads,
-            "profiles": {},  # each job's comes with its submission
+            "profiles": bs.profiles,  # read when they are looked at: the phases of composed ones
         }
         raw = {
             "now": bs.time(),
@@ -74,6 +73,8 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
         self._events.extend(request_from_json(raw).events)
 
     def onJobSubmission(self, job: Any) -> None:
+        if job.workload == WORKLOAD:
+            return  # a dynamic job of ours, acknowledged without its profile
         described = job_from_json(job.json_dict)
         profile = parse_profile(job.profile_dict, f"{described.workload}: profiles.{described.profile}")
         self._events.append(m.JobSubmitted(self.bs.time(), described, profile))
@@ -130,12 +131,21 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
         self._events.append(m.Notification(self.bs.time(), kind, {**data, "type": kind}))
 
     def _count(self, decision: m.Decision) -> None:
-        """pybatsim's launcher judges a run by these."""
+        """pybatsim's launcher judges a run by these; and it must know dynamic jobs before they end."""
+        bs = self.bs
         if isinstance(decision, m.ExecuteJob):
-            self.bs.nb_jobs_scheduled += 1
+            bs.nb_jobs_scheduled += 1
         elif isinstance(decision, m.RejectJob):
-            self.bs.nb_jobs_rejected += 1
+            bs.nb_jobs_rejected += 1
             self._over.append(decision.job_id)
+        elif isinstance(decision, m.RegisterJob) and not bs.ack_of_dynamic_jobs:
+            job = decision.job
+            bs.nb_jobs_submitted += 1
+            bs.nb_jobs_submitted_from_scheduler += 1
+            walltime = -1 if job.walltime is None else job.walltime
+            known = Job(job.id, job.submission_time, walltime, job.requested_nodes, job.profile, {})
+            known.job_state = Job.State.SUBMITTED
+            bs.jobs[job.id] = known
 
 
 class _Profile(dict[str, Any]):

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from batfs.files import writing
-from batfs.filesystems.interface import Even, Grid, IoPlan, Move, Traffic
+from batfs.filesystems.composed import phase_of
+from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.storage.interface import StorageTable
@@ -156,9 +157,13 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
         row = _plain_row(record, head, tail)
         if row is not None:
             return [row]
+    phased = any(type(volume) is PhaseVolume for volume in record.volumes)
     if not record.plans:
         names = [volume.filesystem for volume in record.volumes] or [""]
+        names = list(dict.fromkeys(names)) if phased else names
         return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name in names]
+    if phased:
+        return [f"{head},{row},{tail}" for row in phase_rows(record)]
     rows: list[str] = []
     for volume, plan in zip(record.volumes, record.plans, strict=True):
         held = {p.storage for p in plan.placements}
@@ -180,7 +185,7 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
 def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
     """The commonest case, quickly: one file system, one storage, nothing moved but the job's own bytes."""
     [plan], [volume] = record.plans, record.volumes
-    if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs:
+    if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs or type(volume) is not Volume:
         return None
     storage = plan.placements[0].storage
     for traffics in (plan.reads, plan.writes):
@@ -191,6 +196,36 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
     writes = f"{storage}:{volume.writes}" if volume.writes else ""
     moved = f"{volume.reads},{volume.writes},{reads},{writes},0,0"
     return f"{head},{field(plan.file_system)},{storage},{moved},{tail}"
+
+
+def phase_rows(record: JobRecord) -> list[str]:
+    """A composed job whose phases have I/O: a row per file system, over all phases and all their executions.
+    Staging is done once."""
+    of: dict[str, list[tuple[int, Volume, IoPlan]]] = {}
+    for volume, plan in zip(record.volumes, record.plans, strict=True):
+        of.setdefault(plan.file_system, []).append((phase_of(volume)[1], volume, plan))
+    rows: list[str] = []
+    for name, parts in of.items():
+        held = {p.storage for _, _, plan in parts for p in plan.placements}
+        reads: dict[int, int] = {}
+        writes: dict[int, int] = {}
+        internal = staged = 0
+        for times, volume, plan in parts if record.moved else ():
+            for sums, found in (
+                (reads, by_storage(plan.reads, 0, volume.reads)),
+                (writes, by_storage(plan.writes, 1, volume.writes)),
+            ):
+                for storage, size in found.items():
+                    sums[storage] = sums.get(storage, 0) + times * size
+            internal += times * total(plan.internal)
+            staged += staged_bytes(plan, times)
+        moved = (
+            f"{sum(reads.values())},{sum(writes.values())},{_pairs(dict(sorted(reads.items())))},"
+            f"{_pairs(dict(sorted(writes.items())))},{internal},{staged}"
+        )
+        storages = " ".join([str(i) for i in sorted(held | reads.keys() | writes.keys())])
+        rows.append(f"{field(name)},{storages},{moved}")
+    return rows
 
 
 def by_storage(traffics: Sequence[Traffic], end: int, whole: int) -> dict[int, int]:
@@ -209,12 +244,14 @@ def by_storage(traffics: Sequence[Traffic], end: int, whole: int) -> dict[int, i
     return by_source(traffics) if end == 0 else by_destination(traffics)
 
 
-def staged_bytes(plan: IoPlan) -> int:
-    """Bytes of stage-ins, stage-outs and drains, all checkpoints included."""
-    moves: list[Move] = [*plan.stage_in, *plan.stage_out, *plan.background]
+def staged_bytes(plan: IoPlan, times: int = 1) -> int:
+    """Bytes of stage-ins, stage-outs and drains, all checkpoints included; ``times``: how often the phase
+    runs that the plan is for, which is staged once."""
+    moves: list[Move] = [*plan.stage_in, *plan.stage_out]
     staged = total([move.traffic for move in moves]) if moves else 0
+    staged += times * total([move.traffic for move in plan.background]) if plan.background else 0
     if plan.checkpoints is not None:
-        staged += plan.checkpoints.times * total([move.traffic for move in plan.checkpoints.drains])
+        staged += times * plan.checkpoints.times * total([move.traffic for move in plan.checkpoints.drains])
     return staged
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
+from batfs.filesystems.composed import phase_of
+from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import WORKLOAD
 from batfs.records import field, record
@@ -206,12 +208,17 @@ class StorageTally(Observer):
 
     def job_over(self, record: JobRecord) -> None:
         if record.plans:
+            seen: set[str] = set()
             for volume in record.volumes:
                 tally = self.filesystems[volume.filesystem]
-                tally.jobs += 1
+                _, times = phase_of(volume)
                 if record.moved:
-                    tally.read_bytes += volume.reads
-                    tally.written_bytes += volume.writes
+                    tally.read_bytes += times * volume.reads
+                    tally.written_bytes += times * volume.writes
+                if volume.filesystem in seen and isinstance(volume, PhaseVolume):
+                    continue  # the phases are one job
+                seen.add(volume.filesystem)
+                tally.jobs += 1
                 if record.storage_waiting_time > 0:
                     tally.jobs_that_waited += 1
                     tally.waiting_time += record.storage_waiting_time

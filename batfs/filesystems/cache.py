@@ -69,8 +69,8 @@ class CacheTier(Model):
                 raise InputError(f"storage {storage.name!r} of the cache {self.name!r} has no size")
             sizes[storage.id] = parse_size(size)
         self.cache = Cache(sizes)
-        self._adding: dict[str, str] = {}  # job -> the data set it adds bytes to
-        self._deleting: dict[str, str] = {}  # job -> the data set it deletes behind when it succeeds
+        self._adding: dict[str, list[str]] = {}  # job -> the data sets it adds bytes to
+        self._deleting: dict[str, list[str]] = {}  # job -> those it deletes behind when it succeeds
 
     def check(self, volume: Volume) -> None:
         super().check(volume)
@@ -191,10 +191,10 @@ class CacheTier(Model):
         if not name:
             return
         if request.volume.options.get("delete"):
-            self._deleting[request.job_id] = name
+            self._deleting.setdefault(request.job_id, []).append(name)
         added = plan.notes.get("added") or {}
         if added and self.cache.insert(name, added):
-            self._adding[request.job_id] = name
+            self._adding.setdefault(request.job_id, []).append(name)
         entry = self.cache.find(name)
         if entry is not None:
             self.cache.touch(name)
@@ -203,13 +203,10 @@ class CacheTier(Model):
 
     def ended(self, job_id: str, success: bool, now: float) -> None:
         self.cache.leave(job_id)
-        name = self._adding.pop(job_id, None)
-        deleted = self._deleting.pop(job_id, None)
-        if success and deleted:
-            gone = self.cache.find(deleted)
-            if gone is not None and not gone.fixed:
-                self.cache.evict(deleted)
-        entry = self.cache.find(name) if name else None
-        if not success and name and entry is not None and not entry.fixed:
-            # what a job that failed has left here is not worth keeping
-            self.cache.evict(name)
+        added = dict.fromkeys(self._adding.pop(job_id, ()))
+        deleted = dict.fromkeys(self._deleting.pop(job_id, ()))
+        # what a job that failed has left here is not worth keeping
+        for name in deleted if success else added:
+            entry = self.cache.find(name)
+            if entry is not None and not entry.fixed:
+                self.cache.evict(name)

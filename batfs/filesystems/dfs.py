@@ -117,7 +117,7 @@ class DistributedFileSystem(Model):
         self.rereplicate = rereplicate
         self.balance = balance
         self.keeper = Keeper(self.name, self.layout, replication, upkeep)
-        self._users: dict[str, str] = {}  # job -> the data set it uses
+        self._users: dict[str, list[str]] = {}  # job -> the data sets it uses
 
     # ---- planning -----------------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class DistributedFileSystem(Model):
         options = request.volume.options
         name = str(options.get("data_set", ""))
         if name:
-            self._users[request.job_id] = name
+            self._users.setdefault(request.job_id, []).append(name)
             delete = name if options.get("delete") else ""
             self.keeper.started(request.job_id, plan.notes.get("data_sets", {}), delete)
 
@@ -286,7 +286,7 @@ class DistributedFileSystem(Model):
             moves += self.keeper.replicate(room, picker)
         if self.balance:
             capacity = {s: int(view.capacities[p]) for s, p in self.position.items()}
-            busy = set(self._users.values())
+            busy = {name for names in self._users.values() for name in names}
             moves += self.keeper.balance(room, capacity, self.balance, busy.__contains__)
         return moves
 

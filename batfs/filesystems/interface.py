@@ -68,10 +68,20 @@ class Volume:
 
 
 @record
+class PhaseVolume(Volume):
+    """What a phase of a composed job asks of one file system: ``phase`` is the name of its profile. The
+    ``reads`` and ``writes`` are those of one execution, of which there are ``times``: they touch the same
+    bytes again, so the space is held once and the traffic counts each time."""
+
+    phase: str = ""
+    times: int = 1
+
+
+@record
 class IoRequest:
     """One job on its nodes (ascending ids), and its window of time for the reservations (seconds).
 
-    ``part``: which part of the job a tier asks for, when it asks several times for one job.
+    ``part``: for which part of the job: a phase of a composed one; or a tier's, when it asks several times.
     """
 
     job_id: str

@@ -46,7 +46,7 @@ class Keeper:
         self._pending: dict[str, _Pending] = {}
         self._released: list[str] = []
         self._writing: dict[str, list[tuple[str, Bundle]]] = {}  # job -> what it adds
-        self._deleting: dict[str, str] = {}  # job -> the set it deletes when it succeeds
+        self._deleting: dict[str, list[str]] = {}  # job -> the sets it deletes when it succeeds
 
     def key(self, name: str, bundle: Bundle, disk: int) -> str:
         """Under what name the books keep one copy."""
@@ -79,18 +79,20 @@ class Keeper:
             written = [(name, bundle) for bundle in parts if bundle.written]
             self._writing.setdefault(job_id, []).extend(written)
         if delete:
-            self._deleting[job_id] = delete
+            self._deleting.setdefault(job_id, []).append(delete)
 
     def ended(self, job_id: str, success: bool) -> None:
         """What a failed job has written is dropped, half written as it is."""
         written = self._writing.pop(job_id, [])
-        delete = self._deleting.pop(job_id, "")
+        deleted = dict.fromkeys(self._deleting.pop(job_id, ()))
         if not success:
             for name, bundle in written:
+                if name in self.sets:  # nobody has deleted it meanwhile
+                    self._drop(name, bundle)
+            return
+        for name in deleted:
+            for bundle in list(self.sets[name].parts) if name in self.sets else ():
                 self._drop(name, bundle)
-        elif delete:
-            for bundle in list(self.sets[delete].parts) if delete in self.sets else ():
-                self._drop(delete, bundle)
 
     def _drop(self, name: str, bundle: Bundle) -> None:
         parts = self.sets[name].parts

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from batfs.filesystems.interface import IoPlan
+from batfs.filesystems.composed import Phased, write_phases
+from batfs.filesystems.interface import IoPlan, Volume
 from batfs.filesystems.script import Activity, Step, launch, write_script
 from batfs.protocol import messages as m
 from batfs.records import record
@@ -41,15 +42,17 @@ class _Live:
     activity: Activity
     start: float
     detached: bool
+    until: int  # the step it has to end with, by its place in the script
 
 
 class Life:
     """``result`` is the final state in Batsim's words once ``over`` (success unless a step failed).
 
-    ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints), whoever drives
-    the life rejects the original, as Kopanski's artifact does; one that ends before the job was sent rejects
-    it by itself. The walltime counts from the first step after
-    staging in; ``deadline`` says when it is over, once that is known.
+    ``volumes``: those that the plans are for, one by one; only a composed profile with phases needs them.
+    ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints or phases),
+    whoever drives the life rejects the original, as Kopanski's artifact does; one that ends before the job
+    was sent rejects it by itself. The walltime counts from the first step after staging in; ``deadline`` says
+    when it is over, once that is known.
     """
 
     def __init__(
@@ -59,10 +62,15 @@ class Life:
         nodes: Sequence[int],
         plans: Sequence[IoPlan],
         storages: Collection[int],
+        volumes: Sequence[Volume] = (),
     ) -> None:
         self.job = job
         self.nodes = tuple(nodes)
-        self.steps: list[Step] = write_script(job, profile, nodes, plans, storages)
+        self.steps: list[Step] = (
+            write_phases(job, profile, nodes, volumes, plans, storages)
+            if isinstance(profile, Phased)
+            else write_script(job, profile, nodes, plans, storages)
+        )
         self.executed = any(a.is_job for step in self.steps for a in step.activities)
         self.state = "waiting"
         self.result = SUCCESS
@@ -120,7 +128,10 @@ class Life:
         return [m.KillJob(now, live)]
 
     def _waiting(self) -> bool:
-        return any(not other.detached for other in self.live.values())
+        """Whether something has to end before the next step (or, once stopped, the end)."""
+        return any(
+            not other.detached and (self._stopped or other.until < self._next) for other in self.live.values()
+        )
 
     def _advance(self, now: float) -> list[m.Decision]:
         """Start steps until one has something to wait for."""
@@ -136,14 +147,18 @@ class Life:
                 if self._next < len(self.steps) and self.steps[self._next].state == "running":
                     out.append(m.CallMeLater(now, self.deadline))
             for activity in step.activities:
-                out += self._launch(activity, now, detached=False)
+                out += self._launch(activity, now)
+            for activity, steps in step.spanning:
+                out += self._launch(activity, now, steps=steps)
             for activity in step.detached:
                 out += self._launch(activity, now, detached=True)
         if not self._waiting():
             out += self._settle(now)
         return out
 
-    def _launch(self, activity: Activity, now: float, *, detached: bool) -> list[m.Decision]:
+    def _launch(
+        self, activity: Activity, now: float, *, detached: bool = False, steps: int = 0
+    ) -> list[m.Decision]:
         walltime: float | None = None
         if activity.limited and self.deadline is not None:
             # Batsim refuses a walltime of 0
@@ -152,7 +167,7 @@ class Life:
         self._count += 1
         self._sent = self._sent or activity.is_job
         job_id, decisions = launch(activity, self.job, name, self.nodes, now, walltime)
-        self.live[job_id] = _Live(activity, now, detached)
+        self.live[job_id] = _Live(activity, now, detached, self._next - 1 + steps)
         return decisions
 
     def _settle(self, now: float) -> list[m.Decision]:

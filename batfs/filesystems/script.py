@@ -21,6 +21,7 @@ from batfs.filesystems.profile import build_profile, merge
 from batfs.protocol import messages as m
 from batfs.records import field, record, replace
 from batfs.workload.model import (
+    NO_EXTRA,
     Delay,
     IoProfile,
     Job,
@@ -63,12 +64,14 @@ class Activity:
 @record(frozen=False)
 class Step:
     """Activities that start together; the next step starts when all have ended. ``detached`` ones start with
-    them and nobody waits for them but the bytes. ``state`` is the job's state meanwhile."""
+    them and nobody waits for them but the bytes. ``spanning`` ones start with them and have to end with this
+    step or so many steps later. ``state`` is the job's state meanwhile."""
 
     state: str
     activities: list[Activity]
     detached: list[Activity] = field(default_factory=list)
     holds_nodes: bool = True
+    spanning: Sequence[tuple[Activity, int]] = ()
 
 
 def needs_script(profile: Profile | None, plans: Sequence[IoPlan]) -> bool:
@@ -87,28 +90,62 @@ def write_script(
     parallel task, with that I/O beside it as an activity of its own if not. With checkpoints it is cut into
     parts (see :func:`cut`), which are dynamic jobs; the original is then never executed.
     """
-    steps: list[Step] = []
-    stage_in = [_move(move, storages) for plan in plans for move in plan.stage_in]
-    if stage_in:
-        steps.append(Step("staging in", stage_in))
+    body = write_body(job, profile, nodes, plans, storages, whole=True)
+    return [*staging_in(plans, storages), *body, *staging_out(plans, storages)]
+
+
+def staging_in(plans: Sequence[IoPlan], storages: Collection[int]) -> list[Step]:
+    """The step before the job, if anything is staged in."""
+    moves = [_move(move, storages) for plan in plans for move in plan.stage_in]
+    return [Step("staging in", moves)] if moves else []
+
+
+def staging_out(plans: Sequence[IoPlan], storages: Collection[int]) -> list[Step]:
+    """The step after the job, if anything is staged out."""
+    moves = [_move(move, storages, limited=False) for plan in plans for move in plan.stage_out]
+    return [Step("staging out", moves, holds_nodes=False)] if moves else []
+
+
+def write_body(
+    job: Job,
+    profile: Profile,
+    nodes: Sequence[int],
+    plans: Sequence[IoPlan],
+    storages: Collection[int],
+    *,
+    whole: bool,
+) -> list[Step]:
+    """One computation with its I/O, staging apart. ``whole``: it is all that the job computes, so the job
+    itself is executed; else it is a part of it, a dynamic job."""
+    before, after = phases_around(plans, storages)
+    return [*before, *_computation(job, profile, nodes, plans, storages, whole), *after]
+
+
+def phases_around(plans: Sequence[IoPlan], storages: Collection[int]) -> tuple[list[Step], list[Step]]:
+    """(the read phase, the write phase) of those plans that have phases."""
     phased = [plan for plan in plans if plan.timing == PHASES]
-    overlapping = [plan for plan in plans if plan.timing != PHASES]
     # forwarding and replication go with the direction that causes them; where a plan has both, they are
     # run with the writes
-    before = merge([t for p in phased for t in (*p.reads, *(() if p.writes else p.internal))])
+    work: dict[int, float] = {}
+    for plan in phased:
+        for resource, amount in plan.flops.items():
+            work[resource] = work.get(resource, 0.0) + amount
+    before = merge([t for p in phased for t in (*p.reads, *(() if p.writes else p.internal))], work)
     after = merge([t for p in phased for t in (*p.writes, *(p.internal if p.writes else ()))])
-    work = {k: v for p in phased for k, v in p.flops.items()}
-    if work:
-        before = merge([t for p in phased for t in (*p.reads, *(() if p.writes else p.internal))], work)
-    if before is not None:
-        steps.append(Step("running", [_beside("read", before, storages)]))
-    steps += _computation(job, profile, nodes, plans, overlapping, storages)
-    if after is not None:
-        steps.append(Step("running", [_beside("write", after, storages)]))
-    stage_out = [_move(move, storages, limited=False) for plan in plans for move in plan.stage_out]
-    if stage_out:
-        steps.append(Step("staging out", stage_out, holds_nodes=False))
-    return steps
+    return (
+        [] if before is None else [Step("running", [beside("read", before, storages)])],
+        [] if after is None else [Step("running", [beside("write", after, storages)])],
+    )
+
+
+def overlapped(plans: Sequence[IoPlan]) -> IoProfile | None:
+    """What moves while the computation runs."""
+    return build_profile([plan for plan in plans if plan.timing != PHASES])
+
+
+def in_background(plans: Sequence[IoPlan], storages: Collection[int]) -> list[Activity]:
+    """What starts with the computation and nobody waits for."""
+    return [_move(move, storages, limited=False) for plan in plans for move in plan.background]
 
 
 def _computation(
@@ -116,26 +153,27 @@ def _computation(
     profile: Profile,
     nodes: Sequence[int],
     plans: Sequence[IoPlan],
-    overlapping: Sequence[IoPlan],
     storages: Collection[int],
+    whole: bool,
 ) -> list[Step]:
-    io = build_profile(overlapping)
-    background = [_move(move, storages, limited=False) for plan in plans for move in plan.background]
+    io = overlapped(plans)
+    background = in_background(plans, storages)
     times = max((plan.checkpoints.times for plan in plans if plan.checkpoints is not None), default=0)
     if not times:
-        itself = [Activity("job")]
+        itself = Activity("job") if whole else Activity("compute", tuple(nodes), bare(profile))
+        activities = [itself]
         if io is not None and isinstance(profile, MERGED):
-            itself[0].io = io
+            itself.io = io
         elif io is not None:
-            itself.append(_beside("io", io, storages))
-        return [Step("running", itself, background)]
+            activities.append(beside("io", io, storages))
+        return [Step("running", activities, background)]
     steps: list[Step] = []
     for k, part in enumerate(cut(profile, times + 1, job)):
         steps.append(Step("running", [Activity("compute", tuple(nodes), part)]))
         if not k:
             steps[0].detached = background
             if io is not None:
-                steps[0].activities.append(_beside("io", io, storages))
+                steps[0].activities.append(beside("io", io, storages))
         if k < times:
             due = [p.checkpoints for p in plans if p.checkpoints is not None and k < p.checkpoints.times]
             steps.append(
@@ -147,6 +185,11 @@ def _computation(
             ]
             steps.append(Step("running", [], drains))
     return steps
+
+
+def bare(profile: Profile) -> Profile:
+    """Without what batfs has read in it: what a part of a job is sent as."""
+    return replace(profile, extra=NO_EXTRA) if profile.extra else profile
 
 
 def cut(profile: Profile, parts: int, job: Job) -> list[Profile]:
@@ -174,16 +217,16 @@ def _move(move: Move, storages: Collection[int], *, limited: bool = True) -> Act
     merged = merge([move.traffic])
     if merged is None:
         raise InputError(f"a {move.kind} that moves nothing")
-    return _beside(move.kind, merged, storages, limited=limited)
+    return beside(move.kind, merged, storages, limited=limited)
 
 
 def move_activity(move: Move, storages: Collection[int]) -> Activity | None:
     """A move outside any job (upkeep) as an activity; None if it moves nothing."""
     merged = merge([move.traffic])
-    return None if merged is None else _beside(move.kind, merged, storages, limited=False)
+    return None if merged is None else beside(move.kind, merged, storages, limited=False)
 
 
-def _beside(kind: str, io: IoProfile, storages: Collection[int], *, limited: bool = True) -> Activity:
+def beside(kind: str, io: IoProfile, storages: Collection[int], *, limited: bool = True) -> Activity:
     """Traffic as an activity of its own."""
     ids = io.ids.tolist()
     ours = [i for i in ids if i in storages]

@@ -21,6 +21,7 @@ from batfs.filesystems.interface import (
     IoPlan,
     IoRequest,
     Move,
+    PhaseVolume,
     Setup,
     Topology,
     Volume,
@@ -160,9 +161,11 @@ class FileSystems:
             return outcome if isinstance(outcome, Hold) else (outcome,)
         plans: list[IoPlan] = []
         seen = view
-        for volume in volumes:
+        for k, volume in enumerate(volumes):
             model = self.models[volume.filesystem]
-            outcome = model.plan(IoRequest(job_id, nodes, volume, start, end), seen, rng)
+            # the bytes of each phase are its own
+            part = f"{volume.phase}.{k}" if isinstance(volume, PhaseVolume) else ""
+            outcome = model.plan(IoRequest(job_id, nodes, volume, start, end, part), seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
             plans.append(outcome)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from batfs.errors import InputError
+from batfs.filesystems.composed import Phases
 from batfs.filesystems.interface import Hold, IoRequest
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.profile import build_profile
@@ -35,7 +36,7 @@ from batfs.scheduling.view import NODES, PassView
 from batfs.scheduling.waits import StorageWaits
 from batfs.storage.ledger import Reservation
 from batfs.storage.topology import PlatformNetwork
-from batfs.workload.model import IoProfile
+from batfs.workload.model import Composed, IoProfile
 
 # Batsim aborts when the time asked for has passed on its clock by the time it handles the message, and every
 # decision before it in the reply delays that by the latency of a message.
@@ -177,6 +178,7 @@ class Scheduler:
         self._profiles = dict(event.profiles)
         self._view = PassView(self.machine, self.files, self.queue, self.running, self.rng, self._held_back)
         self._lives = Lives(self.machine, self.files, self.rng)
+        self._phases = Phases(self.files, self._profiles, self._tell_once, dynamic_jobs=self._dynamic)
         self._observer.begins(self.machine.ledger.storages, self.machine.storage_ids)
         for sentence in self.files.announcements():
             self._say(sentence)
@@ -194,7 +196,10 @@ class Scheduler:
                     f"the simulator submitted {job.id} without its profile {job.profile!r}",
                     hint="start Batsim with --forward-profiles-on-submission",
                 ) from None
-        volumes = self.files.volumes(job.id, profile)
+        if type(profile) is Composed:
+            profile, volumes = self._phases.read(job, profile)
+        else:
+            volumes = self.files.volumes(job.id, profile)
         waiting = WaitingJob(job, profile, volumes, self.counts["submitted"])
         self.counts["submitted"] += 1
         machine = self.machine

@@ -31,13 +31,13 @@ class LiveJob:
         self._lines = booked.held.lines
         job = booked.job
         machine = lives.machine
-        self.life = Life(job.job, job.profile, booked.ids, booked.plans, machine.position)
+        self.life = Life(job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes)
         self.in_use = False
         self.resources = sorted(
             {
                 resource
-                for step in self.life.steps
-                for activity in (*step.activities, *step.detached)
+                for step in {id(step): step for step in self.life.steps}.values()
+                for activity in (*step.activities, *step.detached, *(a for a, _ in step.spanning))
                 for profile in profiles_of(activity)
                 for resource in profile.ids.tolist()
             }

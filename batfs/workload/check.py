@@ -27,6 +27,7 @@ from batfs.workload.model import (
     Workload,
 )
 from batfs.workload.nominal import NominalTimes
+from batfs.workload.phases import UNSENT, below, with_io
 
 SEVERITIES = ("error", "warning", "note")
 _CSV_TROUBLE = frozenset(',"\n\r')
@@ -106,6 +107,7 @@ def _first_without(jobs: object) -> str:
 
 def _check_profiles(workload: Workload, machine: MachineFacts | None) -> Iterator[Finding]:
     inside = {c for p in workload.profiles.values() if isinstance(p, Composed) for c in p.sequence}
+    jobs = {job.profile for job in workload.jobs}
     for name, profile in workload.profiles.items():
         place = member_place("profiles", name)
         try:
@@ -113,7 +115,10 @@ def _check_profiles(workload: Workload, machine: MachineFacts | None) -> Iterato
         except InputError as error:
             yield Finding("error", error.place or place, error.problem)
             continue
-        yield from _ignored_io(profile, place, bool(parts), name in inside)
+        by_itself = name in jobs or name not in inside
+        yield from _ignored_io(profile, place, bool(parts), by_itself)
+        if by_itself and isinstance(profile, Composed):
+            yield from _phases(profile, place, workload.profiles)
         for part in parts:
             if machine is None:
                 continue
@@ -129,20 +134,28 @@ def _check_profiles(workload: Workload, machine: MachineFacts | None) -> Iterato
         yield Finding("note", member_place("profiles", name), "no job uses it: Batsim drops it when it loads")
 
 
-def _ignored_io(profile: Profile, place: str, has_io: bool, inside: bool) -> Iterator[Finding]:
+def _phases(profile: Composed, place: str, profiles: Mapping[str, Profile]) -> Iterator[Finding]:
+    if not any(name for name, _, _ in with_io(profile, profiles)):
+        return
+    text = "its phases have I/O: each moves in its turn with dynamic jobs, and not at all without"
+    yield Finding("note", place, text)
+    unsent = [child for child in below(profile, profiles).values() if isinstance(child, UNSENT)]
+    if unsent:
+        kind = type(unsent[0]).__name__.lower()
+        text = f"has a phase that is a {kind}: the I/O of its phases moves beside the whole job"
+        yield Finding("note", place, text)
+
+
+def _ignored_io(profile: Profile, place: str, has_io: bool, by_itself: bool) -> Iterator[Finding]:
     if isinstance(profile, Smpi):
         yield Finding("error", place, "batfs doesn't simulate SMPI: use Batsim")
     if isinstance(profile, ParallelHomogeneousPfs):
         text = "parallel_homogeneous_pfs moves its bytes by itself: allocation policies don't see them"
         yield Finding("note", place, text)
-    if has_io and isinstance(profile, (Delay, Send, Recv, Smpi, UsageTrace)):
+    if has_io and by_itself and isinstance(profile, (Delay, Send, Recv, Smpi, UsageTrace)):
         kind = type(profile).__name__.lower()
         yield Finding(
             "warning", place, f"has I/O, but Batsim ignores an additional I/O job on a {kind} profile"
-        )
-    if has_io and inside:
-        yield Finding(
-            "note", place, "has I/O inside a composed profile: it is done in its turn with dynamic jobs"
         )
     if any(value > _MOST_EXACT for value in profile.extra.values() if type(value) is int):
         yield Finding("warning", place, "a whole number above 2**53, which doubles can't hold exactly")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from batfs.workload.model import Job, ParallelHomogeneousTotal, Workload
+from batfs.workload.model import Composed, Job, ParallelHomogeneousTotal, Profile, Workload
 from batfs.workload.synth import FileSystemShare, SynthOptions, synthesize
 
 GB: Final = 10**9
@@ -49,4 +49,23 @@ def _io_example(name: str) -> Workload:
     return Workload(name, 2, [job], {"io_example": profile})
 
 
-PRESETS: Final[Mapping[str, Callable[[str], Workload]]] = {"io": _io, "io_example": _io_example}
+def _io_composed(name: str) -> Workload:
+    """One job on two nodes in phases: it loads 8e8 bytes from the central storage, then three times solves a
+    step and saves 2e8 bytes to its nodes' own disks."""
+    phases: dict[str, Profile] = {
+        "load": ParallelHomogeneousTotal(
+            1_000_000_000, 0, {"io": [{"filesystem": "nfs", "reads": 800_000_000}]}
+        ),
+        "solve": ParallelHomogeneousTotal(10_000_000_000, 10_000_000),
+        "save": ParallelHomogeneousTotal(0, 0, {"io": [{"filesystem": "disk", "writes": 200_000_000}]}),
+        "steps": Composed(("solve", "save"), 3),
+        "phased": Composed(("load", "steps")),
+    }
+    return Workload(name, 2, [Job(f"{name}!job1", 0, 2, "phased", 3600)], phases)
+
+
+PRESETS: Final[Mapping[str, Callable[[str], Workload]]] = {
+    "io": _io,
+    "io_composed": _io_composed,
+    "io_example": _io_example,
+}

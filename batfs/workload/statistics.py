@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from batfs.workload.io import requested_io
 from batfs.workload.model import Workload
 from batfs.workload.nominal import NominalTimes
+from batfs.workload.phases import io_over_phases
 
 QUANTILES: Final = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -132,7 +132,10 @@ def statistics(workload: Workload, speed: float = 1e9) -> Statistics:
     uses: dict[str, FileSystemUse] = {}
     hours = [0] * 24
     clock = workload.extra.get("clock", 0)  # seconds after midnight of time 0
-    io = {name: requested_io(profile, f"profiles.{name}") for name, profile in workload.profiles.items()}
+    io = {
+        name: io_over_phases(profile, workload.profiles, f"profiles.{name}")
+        for name, profile in workload.profiles.items()
+    }
     for job in workload.jobs:
         sizes.append(job.requested_nodes)
         runtimes.append(nominal.seconds(job.profile, job.requested_nodes))

@@ -19,6 +19,7 @@ from batfs.platform import load_platform, number_resources
 from batfs.protocol import messages as m
 from batfs.scheduling.config import Layer, Settings
 from batfs.scheduling.core import Scheduler
+from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.simulator import JobResult, SimulationOptions, simulate
 from batfs.workload import read_workload
 
@@ -90,21 +91,54 @@ def write_inputs(
             {
                 "nb_res": nodes,
                 "jobs": [j["job"] for j in jobs],
-                "profiles": {j["job"]["profile"]: j["profile"] for j in jobs},
+                "profiles": {
+                    **{j["job"]["profile"]: j["profile"] for j in jobs},
+                    **{name: child for j in jobs for name, child in j.get("children", {}).items()},
+                },
             }
         )
     )
     return platform, workload
 
 
-class Ran:
-    """What happened: results by full job id (dynamic jobs too), what was said, the scheduler."""
+def composed(
+    name: str, seq: Sequence[str], children: Mapping[str, Any], nodes: int = 1, **more: Any
+) -> dict[str, Any]:
+    """A job of the composed profile ``seq`` (``repeat``, ``ret`` in ``more``) and the profiles below it."""
+    own = {key: more.pop(key) for key in ("repeat", "ret") if key in more}
+    made = job(name, nodes, profile={"type": "composed", "seq": seq, **own}, **more)
+    return {**made, "children": children}
+
+
+def work(seconds: float, **more: Any) -> dict[str, Any]:
+    """A profile: so many seconds on each node of 1 Gf."""
+    return {"type": "parallel_homogeneous", "cpu": seconds * 1e9, "com": 0, **more}
+
+
+def sleep(seconds: float, **more: Any) -> dict[str, Any]:
+    """A profile: a delay."""
+    return {"type": "delay", "delay": seconds, **more}
+
+
+class Ran(Observer):
+    """What happened: results by full job id (dynamic jobs too), what was said and sent; with ``watched``
+    also the records of jobs and the most bytes reserved at once."""
 
     def __init__(self) -> None:
+        self.records: list[JobRecord] = []
+        self.reserved: dict[int, int] = {}
+        self.peak = 0
         self.jobs: dict[str, JobResult] = {}
         self.said: list[str] = []
         self.sent: list[m.Decision] = []
         self.result: Any = None
+
+    def job_over(self, record: JobRecord) -> None:
+        self.records.append(record)
+
+    def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
+        self.reserved |= {state.position: state.reserved_bytes for state in states}
+        self.peak = max(self.peak, sum(self.reserved.values()))
 
     def times(self, name: str) -> tuple[float, float]:
         found = self.jobs[name if "!" in name else f"w0!{name}"]
@@ -120,6 +154,11 @@ class Ran:
             k.partition("!")[2]: (v.start, v.end) for k, v in self.jobs.items() if k.startswith("batfs!")
         }
         return dict(sorted(found.items()))
+
+
+def watched() -> Callable[[Settings, Any, Ran], m.DecisionProcess]:
+    """For ``process``: batfs's scheduler, with what it records."""
+    return lambda settings, make, ran: Scheduler(settings, make, say=ran.said.append, observer=ran)
 
 
 class Watch:
@@ -168,4 +207,7 @@ def simulate_tiny(
     return ran
 
 
-__all__ = ["Ran", "job", "platform_xml", "simulate_tiny", "write_inputs"]
+__all__ = [
+    *("Ran", "composed", "job", "platform_xml", "simulate_tiny", "sleep", "watched", "work"),
+    "write_inputs",
+]

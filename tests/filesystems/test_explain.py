@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from fs_tiny import job, simulate_tiny, write_inputs
+from fs_tiny import composed, job, simulate_tiny, write_inputs
 
 from batfs.cli.main import main
 
@@ -53,6 +53,32 @@ def test_ideal_time_is_the_simulated_one(tmp_path: Path, capsys: pytest.CaptureF
         )
         (part,) = found["parts"]  # type: ignore[misc]
         assert part["ideal_seconds_alone"] == pytest.approx(ran.duration("1"), abs=1e-5)
+
+
+def test_a_composed_job_by_its_phases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The phases with I/O, how often they run, and the ideal time of one execution; under ``phases`` the
+    simulated times of their reads and writes; without dynamic jobs that nothing moves."""
+    children = {
+        "load": {"type": "delay", "delay": 1, "io_reads": 400 * MB},
+        "steps": {"type": "composed", "seq": ["save"], "repeat": 3},
+        "save": {"type": "parallel_homogeneous", "cpu": 1e9, "com": 0, "io_writes": 100 * MB},
+    }
+    one = composed("1", ["load", "steps"], children, 2)
+    config = {"filesystem": "pfs:timing=phases"}
+    ran = simulate_tiny(tmp_path, 4, STORAGES, [one], config, dynamic=True)
+    files = ("-p", str(tmp_path / "platform.xml"), "-w", str(tmp_path / "workload.json"))
+    found = explained(capsys, *files, "--filesystem", config["filesystem"], "--enable-dynamic-jobs")
+    assert [(p["when"], p["times"], p["bytes"]) for p in found["parts"]] == [  # type: ignore[attr-defined]
+        ("read phase of the phase 'load'", 1, 400 * MB),
+        ("write phase of the phase 'save'", 3, 100 * MB),
+    ]
+    kinds = ran.kinds()
+    for part, step in zip(found["parts"], ("w0.1.0.read", "w0.1.3.write"), strict=True):  # type: ignore[call-overload]
+        start, end = kinds[step]
+        assert part["ideal_seconds_alone"] == pytest.approx(end - start, abs=1e-5)
+    assert f"it runs in {len(kinds)} steps" in found["notes"][0]  # type: ignore[index]
+    (note,) = explained(capsys, *files)["notes"]  # type: ignore[misc]
+    assert "needs dynamic jobs" in note
 
 
 def test_text_for_a_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from batfs.workload.synth import SynthOptions, parse_share, requested_time, synt
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("preset", ["io", "io_example"])
+@pytest.mark.parametrize("preset", ["io", "io_composed", "io_example"])
 def test_the_workloads_that_come_with_batfs_are_the_generators(preset: str, tmp_path: Path) -> None:
     made = tmp_path / f"{preset}.json"
     assert main(["workload", "synth", "--preset", preset, "-o", str(made)]) == 0

@@ -136,7 +136,7 @@ def test_check_finds_each_trap() -> None:
         ("warning", "profiles.big", "'lustr'"),
         ("note", "profiles.pfs", "allocation policies"),
         ("error", "profiles.mpi", "SMPI"),
-        ("note", "profiles.part", "inside a composed"),
+        ("note", "profiles.whole", "its phases have I/O: each moves in its turn"),
         ("note", "profiles.huge", "no job uses it"),
         ("note", "job 2", "without walltime"),
     ):

@@ -13,7 +13,8 @@ from batfs.errors import InputError
 from batfs.units import format_size, parse_size
 from batfs.workload.batsim import workload_lines, write_workload
 from batfs.workload.check import MachineFacts
-from batfs.workload.model import Workload
+from batfs.workload.model import Composed, Workload
+from batfs.workload.phases import io_over_phases
 
 T = TypeVar("T")
 Show: TypeAlias = Callable[[float], str]
@@ -105,7 +106,13 @@ def summary(workload: Workload) -> str:
     """One line: how many jobs over what time, and their bytes."""
     reads = writes = 0.0
     for job in workload.jobs:
-        extra = workload.profiles[job.profile].extra
+        profile = workload.profiles[job.profile]
+        if isinstance(profile, Composed):
+            parts = io_over_phases(profile, workload.profiles)
+            reads += sum(part.reads for part in parts)
+            writes += sum(part.writes for part in parts)
+            continue
+        extra = profile.extra
         reads += extra.get("io_reads", 0)
         writes += extra.get("io_writes", 0)
     days = (

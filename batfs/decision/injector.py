@@ -381,7 +381,7 @@ class Injector:
                 self.files.started(IoRequest(waiting.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = decision.mapping is not None or decision.storage_mapping is not None
         if self._dynamic and (mapped or needs_script(waiting.profile, booked.plans)):
-            return self._start_life(now, decision, started)
+            return self._start_life(now, decision if mapped else None, started)
         machine.use(booked.held.lines, 1)
         if waiting.io_ignored or not self._mergeable(waiting, mapped):
             return [decision]
@@ -405,16 +405,13 @@ class Injector:
             )
         return not mapped and isinstance(waiting.profile, MERGED)
 
-    def _start_life(self, now: float, decision: m.ExecuteJob, started: _Started) -> list[m.Decision]:
+    def _start_life(self, now: float, mapped: m.ExecuteJob | None, started: _Started) -> list[m.Decision]:
         self.counts["staged"] += 1
-        self._in_steps.add(decision.job_id)
-        live = started.live = self._lives.begin(started.booked)
+        self._in_steps.add(started.booked.job.id)
+        live = started.live = self._lives.begin(started.booked, mapped)
         started.io = format_resources(live.resources)
         out = live.begin(now)
         self._follow(now, live)
-        for k, own in enumerate(out):
-            if isinstance(own, m.ExecuteJob) and own.job_id == decision.job_id and own.io_job is None:
-                out[k] = replace(decision, timestamp=now)
         return out
 
     def _kill(self, now: float, decision: m.KillJob) -> list[m.Decision]:

@@ -145,13 +145,15 @@ def write_phases(
     volumes: Sequence[Volume],
     plans: Sequence[IoPlan],
     storages: Collection[int],
+    *,
+    merging: bool = True,
 ) -> list[Step]:
     """The steps of such a job's life; ``volumes`` go with ``plans`` one by one. Staging is done once for the
     whole job: the phases find their input where it was, however often they run."""
     if profile.whole:
         inner = [_executed_whole(volumes, plans, storages)]
     else:
-        inner = _Writer(job, profile, nodes, volumes, plans, storages).steps()
+        inner = _Writer(job, profile, nodes, volumes, plans, storages, merging).steps()
     return [*staging_in(plans, storages), *inner, *staging_out(plans, storages)]
 
 
@@ -179,8 +181,10 @@ class _Writer:
         volumes: Sequence[Volume],
         plans: Sequence[IoPlan],
         storages: Collection[int],
+        merging: bool,
     ) -> None:
         self._job = job
+        self._merging = merging
         self._profile = profile
         self._nodes = nodes
         self._storages = storages
@@ -219,7 +223,9 @@ class _Writer:
         if steps is None:
             profile = self._profile.below[name]
             plans = self._plans.get(name, ())
-            steps = write_body(self._job, profile, self._nodes, plans, self._storages, whole=False)
+            steps = write_body(
+                self._job, profile, self._nodes, plans, self._storages, whole=False, merging=self._merging
+            )
             self._written[name] = steps
             if profile.ret:
                 self._stops.add(name)

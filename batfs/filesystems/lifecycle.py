@@ -49,6 +49,7 @@ class Life:
     """``result`` is the final state in Batsim's words once ``over`` (success unless a step failed).
 
     ``volumes``: those that the plans are for, one by one; only a composed profile with phases needs them.
+    ``mapped``: how the job was to be executed, if with a mapping.
     ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints or phases),
     whoever drives the life rejects the original, as Kopanski's artifact does; one that ends before the job
     was sent rejects it by itself. The walltime counts from the first step after staging in; ``deadline`` says
@@ -63,13 +64,15 @@ class Life:
         plans: Sequence[IoPlan],
         storages: Collection[int],
         volumes: Sequence[Volume] = (),
+        mapped: m.ExecuteJob | None = None,
     ) -> None:
         self.job = job
         self.nodes = tuple(nodes)
+        self._mapped = mapped
         self.steps: list[Step] = (
-            write_phases(job, profile, nodes, volumes, plans, storages)
+            write_phases(job, profile, nodes, volumes, plans, storages, merging=mapped is None)
             if isinstance(profile, Phased)
-            else write_script(job, profile, nodes, plans, storages)
+            else write_script(job, profile, nodes, plans, storages, merging=mapped is None)
         )
         self.executed = any(a.is_job for step in self.steps for a in step.activities)
         self.state = "waiting"
@@ -166,7 +169,7 @@ class Life:
         name = f"{self.job.workload}.{self.job.name}.{self._count}.{activity.kind}"
         self._count += 1
         self._sent = self._sent or activity.is_job
-        job_id, decisions = launch(activity, self.job, name, self.nodes, now, walltime)
+        job_id, decisions = launch(activity, self.job, name, self.nodes, now, walltime, self._mapped)
         self.live[job_id] = _Live(activity, now, detached, self._next - 1 + steps)
         return decisions
 

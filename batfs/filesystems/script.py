@@ -82,15 +82,22 @@ def needs_script(profile: Profile | None, plans: Sequence[IoPlan]) -> bool:
 
 
 def write_script(
-    job: Job, profile: Profile, nodes: Sequence[int], plans: Sequence[IoPlan], storages: Collection[int]
+    job: Job,
+    profile: Profile,
+    nodes: Sequence[int],
+    plans: Sequence[IoPlan],
+    storages: Collection[int],
+    *,
+    merging: bool = True,
 ) -> list[Step]:
-    """The steps of a job's life. ``storages``: every storage id of the machine.
+    """The steps of a job's life. ``storages``: every storage id of the machine; ``merging``: whether I/O may
+    be merged into the job (not if it has a mapping, which Batsim can't combine with I/O).
 
     Without checkpoints the job itself runs, whole: merged with its overlapping I/O if its profile is one
     parallel task, with that I/O beside it as an activity of its own if not. With checkpoints it is cut into
     parts (see :func:`cut`), which are dynamic jobs; the original is then never executed.
     """
-    body = write_body(job, profile, nodes, plans, storages, whole=True)
+    body = write_body(job, profile, nodes, plans, storages, whole=True, merging=merging)
     return [*staging_in(plans, storages), *body, *staging_out(plans, storages)]
 
 
@@ -114,11 +121,13 @@ def write_body(
     storages: Collection[int],
     *,
     whole: bool,
+    merging: bool,
 ) -> list[Step]:
     """One computation with its I/O, staging apart. ``whole``: it is all that the job computes, so the job
     itself is executed; else it is a part of it, a dynamic job."""
     before, after = phases_around(plans, storages)
-    return [*before, *_computation(job, profile, nodes, plans, storages, whole), *after]
+    inner = _computation(job, profile, nodes, plans, storages, whole, merging)
+    return [*before, *inner, *after]
 
 
 def phases_around(plans: Sequence[IoPlan], storages: Collection[int]) -> tuple[list[Step], list[Step]]:
@@ -155,6 +164,7 @@ def _computation(
     plans: Sequence[IoPlan],
     storages: Collection[int],
     whole: bool,
+    merging: bool,
 ) -> list[Step]:
     io = overlapped(plans)
     background = in_background(plans, storages)
@@ -162,7 +172,7 @@ def _computation(
     if not times:
         itself = Activity("job") if whole else Activity("compute", tuple(nodes), bare(profile))
         activities = [itself]
-        if io is not None and isinstance(profile, MERGED):
+        if io is not None and merging and isinstance(profile, MERGED):
             itself.io = io
         elif io is not None:
             activities.append(beside("io", io, storages))
@@ -239,20 +249,32 @@ EMPTY = Parallel(np.zeros(1), np.zeros((1, 1)))
 
 
 def launch(
-    activity: Activity, job: Job | None, name: str, nodes: Sequence[int], now: float, walltime: float | None
+    activity: Activity,
+    job: Job | None,
+    name: str,
+    nodes: Sequence[int],
+    now: float,
+    walltime: float | None,
+    mapped: m.ExecuteJob | None = None,
 ) -> tuple[str, list[m.Decision]]:
-    """(id of what will complete, the decisions that start it). ``name`` is unique in the run."""
+    """(id of what will complete, the decisions that start it). ``name`` is unique in the run; ``mapped``: how
+    the job was to be executed, if with a mapping, which goes for every part of what it computes."""
     if activity.is_job:
         assert job is not None
+        if mapped is not None and activity.io is None:
+            return job.id, [replace(mapped, timestamp=now)]
         return job.id, [m.ExecuteJob(now, job.id, nodes, io_job=_io(activity.io, f"batfs_io_{job.name}"))]
     assert activity.profile is not None
     alloc = activity.alloc or tuple(nodes)
     job_id = f"{WORKLOAD}!{name}"
-    dynamic = Job(job_id, now, len(alloc), name, walltime)
+    execute = m.ExecuteJob(now, job_id, alloc, io_job=_io(activity.io, f"{name}.io"))
+    size = len(alloc)
+    if mapped is not None and activity.kind == "compute" and job is not None:
+        execute, size = replace(mapped, timestamp=now, job_id=job_id), job.requested_nodes
     return job_id, [
         m.RegisterProfile(now, WORKLOAD, name, activity.profile),
-        m.RegisterJob(now, dynamic),
-        m.ExecuteJob(now, job_id, alloc, io_job=_io(activity.io, f"{name}.io")),
+        m.RegisterJob(now, Job(job_id, now, size, name, walltime)),
+        execute,
     ]
 
 

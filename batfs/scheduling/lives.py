@@ -26,12 +26,14 @@ class LiveJob:
     ``resources``: every resource its I/O touches.
     """
 
-    def __init__(self, lives: Lives, booked: Booked) -> None:
+    def __init__(self, lives: Lives, booked: Booked, mapped: m.ExecuteJob | None) -> None:
         self._lives = lives
         self._lines = booked.held.lines
         job = booked.job
         machine = lives.machine
-        self.life = Life(job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes)
+        self.life = Life(
+            job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes, mapped
+        )
         self.in_use = False
         self.resources = sorted(
             {
@@ -96,8 +98,9 @@ class Lives:
     def busy(self) -> bool:
         return bool(self.owners or self._moves)
 
-    def begin(self, booked: Booked) -> LiveJob:
-        return LiveJob(self, booked)
+    def begin(self, booked: Booked, mapped: m.ExecuteJob | None = None) -> LiveJob:
+        """``mapped``: how the job was to be executed, if with a mapping."""
+        return LiveJob(self, booked, mapped)
 
     @property
     def held(self) -> dict[str, list[Reservation]]:

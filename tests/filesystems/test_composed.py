@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from fs_tiny import Ran, composed, simulate_tiny, sleep, watched, work
+from fs_tiny import job as job_of
 
+from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.records import io_rows
+from batfs.protocol import messages as m
 
 MB = 10**6
 PFS = {"s0": {"filesystem": "lustre", "read": "100MBps", "write": "50MBps"}}
@@ -255,3 +258,39 @@ def test_staging_is_once_and_checkpoints_are_each_time(tmp_path: Path) -> None:
     [one] = [text.split(",") for record in ran.records for text in io_rows(record)]
     # read twice, staged once, drained twice
     assert (one[4], one[5], one[9]) == (f"{800 * MB}", "2", f"{800 * MB}")
+
+
+class Mapping:
+    """A scheduler behind the proxy that runs every job of four executors on two nodes."""
+
+    def decide(self, request: m.Request) -> m.Reply:
+        jobs = [event.job for event in request.events if isinstance(event, m.JobSubmitted)]
+        mapping = {k: k // 2 for k in range(4)}
+        return m.Reply(request.now, [m.ExecuteJob(request.now, j.id, (0, 1), mapping) for j in jobs])
+
+
+@pytest.mark.parametrize("phased", [True, False])
+def test_a_mapping_goes_for_every_phase(tmp_path: Path, phased: bool) -> None:
+    """Two executors on a node take twice the time: 2 x 1 s. Batsim can't combine a mapping with I/O, so the
+    300 MB move beside it (3 s), for each phase as for a job that isn't composed."""
+    one = job_of("1", 4, 1e9, io_reads=300 * MB)
+    if phased:
+        one = composed("1", ["load", "work"], {"load": work(1, io_reads=300 * MB), "work": work(1)}, 4)
+
+    def behind(settings: Any, files: Any, ran: Ran) -> m.DecisionProcess:
+        return WithFileSystems(Mapping(), Injector(settings, make_files=files, say=ran.said.append))
+
+    ran = simulate_tiny(tmp_path, 4, PFS, [one], dynamic=True, process=behind)
+    sent = [d for d in ran.sent if isinstance(d, m.ExecuteJob)]
+    assert all((d.mapping is None) == (d.io_job is not None) for d in sent)
+    if phased:
+        assert steps(ran) == [
+            ("compute", near(0), near(2)),
+            ("io", near(0), near(3)),
+            ("compute", near(3), near(5)),
+        ]
+        assert len([d for d in sent if d.mapping is not None]) == 2
+    else:
+        assert ran.times("1") == (near(0), near(2))
+        assert steps(ran) == [("io", near(0), near(3))]
+    assert ran.said == []

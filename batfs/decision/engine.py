@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batfs.decision.alone import AloneClock
-from batfs.decision.experiment import PYBATSIM, Experiment, load, split_pybatsim
+from batfs.decision.experiment import Experiment, load
+from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batfs.decision.options import PYBATSIM
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.protocol.messages import Resource
@@ -21,8 +22,6 @@ from batfs.workload.phases import with_io
 
 if TYPE_CHECKING:
     from batfs.filesystems.site import FileSystems
-
-PYBATSIM = "pybatsim:"
 
 
 @record
@@ -184,17 +183,3 @@ def _check_routes(
                     file=experiment.platform,
                     hint="add a <route> between them",
                 )
-
-
-def split_pybatsim(queue: str) -> tuple[str, dict[str, object]]:
-    """``pybatsim:schedFcfs`` or ``pybatsim:file.py:{"option": 1}`` as (name or file, options)."""
-    name, brace, options = queue.removeprefix(PYBATSIM).partition(":{")
-    if not brace:
-        return name, {}
-    import orjson
-
-    try:
-        values = orjson.loads("{" + options)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"the options of {queue!r} are malformed JSON: {error.msg}") from None
-    return name, dict(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from batfs.errors import InputError
 from batfs.scheduling.config import (
     Configuration,
     Settings,
@@ -13,6 +14,9 @@ from batfs.scheduling.config import (
 )
 
 _DEFAULT = Configuration()
+
+#: What a queue policy begins with that is a pybatsim scheduler.
+PYBATSIM = "pybatsim:"
 
 
 def add_scheduler_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,3 +85,17 @@ def settings_from(args: argparse.Namespace) -> Settings:
         **parse_filesystem_flags(args.filesystem or ()),
     }
     return Settings(file=file, flags=flags_layer(flags))
+
+
+def split_pybatsim(queue: str) -> tuple[str, dict[str, object]]:
+    """``pybatsim:schedFcfs`` or ``pybatsim:file.py:{"option": 1}`` as (name or file, options)."""
+    name, brace, options = queue.removeprefix(PYBATSIM).partition(":{")
+    if not brace:
+        return name, {}
+    import orjson
+
+    try:
+        values = orjson.loads("{" + options)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"the options of {queue!r} are malformed JSON: {error.msg}") from None
+    return name, dict(values)

@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from batfs import __version__, process
-from batfs.decision.options import add_scheduler_arguments, settings_from
+from batfs.decision.options import PYBATSIM, add_scheduler_arguments, settings_from, split_pybatsim
 from batfs.decision.signals import termination_raises
 from batfs.errors import BatfsError, InputError
 from batfs.scheduling.config import Settings
@@ -24,14 +24,27 @@ examples:
       starts pybatsim's own FCFS behind the proxy and listens for Batsim:
   batsim -p platforms/taurus_storage.xml -w workloads/io.json -e out/io
 
+  batfs-proxy --queue pybatsim:schedFcfs
+      the same within the proxy's own process, which takes the least time (file.py for one of yours)
+
   batfs-proxy --to tcp://127.0.0.1:28001 --policy worst_fit -e out/io
       a scheduler that runs already; also write out/io_io_jobs.csv, ...
 
 The scheduler needs to know nothing of storage: every EXECUTE_JOB of a job with I/O leaves the proxy with an
-additional_io_job, and with dynamic jobs on (--enable-dynamic-jobs) with its staging. --queue and --node-*
-have no meaning here: those decisions are the scheduler's.
+additional_io_job, and with dynamic jobs on (--enable-dynamic-jobs) with its staging. Other queue policies
+than pybatsim:... and --node-* have no meaning here: those decisions are the scheduler's.
 Exit code: 0 when the simulation was completed, 1 when one of the two sides went away, 2 for wrong settings.
 """
+
+
+_SCHEDULER = "tcp://127.0.0.1:28001"
+
+
+class Asked(Protocol):
+    """A scheduler that answers messages as they are on the wire."""
+
+    def ask(self, text: bytes) -> bytes: ...
+    def close(self) -> None: ...
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,8 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         "-t",
         "--to",
         metavar="ENDPOINT",
-        default="tcp://127.0.0.1:28001",
-        help="where the scheduler listens (default: %(default)s)",
+        help=f"where the scheduler listens (default: {_SCHEDULER})",
     )
     parser.add_argument("-e", "--export", metavar="PREFIX", help="write PREFIX_io_jobs.csv and the like")
     parser.add_argument(
@@ -82,7 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--" in words:
         cut = words.index("--")
         own, child = words[:cut], words[cut + 1 :]
-    args = make_parser().parse_args(own)
+    parser = make_parser()
+    args = parser.parse_args(own)
+    if str(args.queue).startswith(PYBATSIM) and (child or args.to):
+        parser.error(f"--queue {args.queue} is a scheduler already: leave out --to and the command after --")
     try:
         with termination_raises():
             return _serve(args, words, child)
@@ -118,6 +133,18 @@ def _child(command: Sequence[str]) -> Iterator[None]:
                 process.wait()
 
 
+def _scheduler(args: argparse.Namespace) -> Asked:
+    """The scheduler: somewhere else, or (``--queue pybatsim:...``) in this process."""
+    if not str(args.queue).startswith(PYBATSIM):
+        from batfs.decision.wire import scheduler_side
+
+        return scheduler_side(args.to or _SCHEDULER)
+    from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
+
+    name, options = split_pybatsim(args.queue)
+    return PybatsimProcess(load_pybatsim(name, options, args.export))
+
+
 def _prepare(settings: Settings) -> None:
     """What the first message will need, while Batsim is still to come."""
     from batfs.filesystems import burst_buffer, dfs, nvme_pool, pfs  # noqa: F401 (the models)
@@ -138,7 +165,7 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
     from batfs.decision.provenance import write_provenance
     from batfs.decision.proxy import RawProxy
     from batfs.decision.records import Recorder
-    from batfs.decision.wire import scheduler_side, simulator_side
+    from batfs.decision.wire import simulator_side
 
     def say(sentence: str) -> None:
         if not args.quiet:
@@ -153,7 +180,7 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         proxy = RawProxy(injector)
         stack.enter_context(_child(child))
         front.bind()
-        back = scheduler_side(args.to)
+        back = _scheduler(args)
         stack.callback(back.close)
         _prepare(settings)
         # what is there now stays; Python's cycle collector need not walk it again and again

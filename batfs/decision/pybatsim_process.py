@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from batsim.sched.scheduler import BaseBatsimScheduler
 
+from batfs.decision.peers import read_object
 from batfs.decision.pybatsim import BatsimScheduler
 from batfs.decision.pybatsim_link import LinkedBatsim
 from batfs.errors import BatfsError, InputError, unknown
@@ -55,7 +56,8 @@ class ForeignError(BatfsError):
 class PybatsimProcess:
     """Any pybatsim scheduler as a :class:`~batfs.protocol.messages.DecisionProcess`, without a socket.
 
-    Messages take the form they have on the wire, so that decisions are those the scheduler would take there.
+    Messages take the form they have on the wire, so that decisions are those the scheduler would take there;
+    :meth:`ask` is for those who have them in that form.
     """
 
     def __init__(self, scheduler: BatsimScheduler) -> None:
@@ -65,8 +67,13 @@ class PybatsimProcess:
         self._batsim: LinkedBatsim | None = None
 
     def decide(self, request: m.Request) -> m.Reply:
-        message = orjson.loads(encode_request(request))
-        if request.now == 0 and self._never_at_zero and len(request.events):
+        return decode_reply(self.ask(encode_request(request)))
+
+    def ask(self, text: bytes) -> bytes:
+        """The answer to a message of Batsim's."""
+        message = read_object(text)
+        now = message["now"]
+        if now == 0 and self._never_at_zero and message["events"]:
             message["now"] = _EARLIEST
         self._link.inbox = message
         try:
@@ -79,11 +86,13 @@ class PybatsimProcess:
         except Exception as error:  # whatever a foreign scheduler does
             frame = traceback.extract_tb(error.__traceback__)[-1]
             raise ForeignError(
-                f"the pybatsim scheduler failed at t={request.now:.6f} in {Path(frame.filename).name}, line "
+                f"the pybatsim scheduler failed at t={now:.6f} in {Path(frame.filename).name}, line "
                 f"{frame.lineno}: {type(error).__name__}: {error}"
             ) from error
-        text = orjson.dumps(self._link.outbox, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
-        return decode_reply(text)
+        return orjson.dumps(self._link.outbox, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
+
+    def close(self) -> None:
+        """There is no connection to close."""
 
 
 def load_pybatsim(

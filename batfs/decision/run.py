@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from batfs.decision.alone import AloneClock
-from batfs.decision.experiment import PYBATSIM, Experiment, Loaded, load, split_pybatsim
+from batfs.decision.experiment import Experiment, Loaded, load
+from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally

@@ -224,9 +224,10 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def test_over_sockets_with_pybatsims_launcher(tmp_path: Path) -> None:
-    """batfs sim, batfs-proxy and pybatsim's launcher with schedFcfs as three processes: the times of a run in
-    one process, and an io_jobs.csv."""
+@pytest.mark.parametrize("processes", [2, 3])
+def test_over_sockets_with_pybatsims_launcher(tmp_path: Path, processes: int) -> None:
+    """batfs sim, batfs-proxy and pybatsim's launcher with schedFcfs as three processes, or the scheduler
+    within the proxy: the times of a run in one process, and an io_jobs.csv."""
     jobs = mixed_jobs(12, 5, 3)
     expected = simulate_tiny(tmp_path, 3, PFS, jobs, process=behind_proxy("schedFcfs"))
     platform, workload = write_inputs(tmp_path, 3, PFS, jobs, control="1ms")
@@ -234,10 +235,13 @@ def test_over_sockets_with_pybatsims_launcher(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     python = [sys.executable, "-m"]
     launcher = str(Path(sys.executable).parent / "pybatsim")
+    scheduler = ["--queue", "pybatsim:schedFcfs"]
+    if processes == 3:
+        scheduler = ["--to", back, "--", launcher, "schedFcfs", "-s", back]
     proxy = subprocess.Popen(
         [
-            *(*python, "batfs.decision.proxy_command", "-s", front, "--to", back),
-            *("-e", str(tmp_path / "proxied"), "--", launcher, "schedFcfs", "-s", back),
+            *(*python, "batfs.decision.proxy_command", "-s", front, "-e", str(tmp_path / "proxied")),
+            *scheduler,
         ],
         env=environment,
         cwd=tmp_path,
@@ -269,6 +273,29 @@ def test_over_sockets_with_pybatsims_launcher(tmp_path: Path) -> None:
         assert float(row["finish_time"]) == pytest.approx(result.end, abs=1e-5)
     io = (tmp_path / "proxied_io_jobs.csv").read_text().splitlines()
     assert len(io) == 1 + sum(bool(j["profile"]["io_reads"] or j["profile"]["io_writes"]) for j in jobs)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--queue", "pybatsim:schedFcfs", "--to", "tcp://127.0.0.1:1"], "leave out --to"),
+        (["--queue", "pybatsim:schedFcfs", "--", "pybatsim", "schedFcfs"], "leave out --to"),
+        (["--queue", "pybatsim:schedFcsf"], "did you mean 'schedFcfs'?"),
+        (["--queue", "pybatsim:schedFcfs:{"], "malformed JSON"),
+        (["--policy", "wurst_fit"], "worst_fit"),
+    ],
+)
+def test_wrong_words_end_with_2_before_batsim_comes(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from batfs.decision.proxy_command import main
+
+    try:
+        code: Any = main(["-s", "tcp://127.0.0.1:*", *words])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_says_so_when_no_scheduler_answers(tmp_path: Path) -> None:

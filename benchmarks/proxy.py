@@ -9,14 +9,20 @@ and batfs's own take the same decisions (checked: every job must start and end a
     S+p    the same behind the proxy                    B+io   batfs's own scheduler, the same I/O
     S+p+io behind the proxy, jobs with I/O
 
-within one process (the injector around pybatsim's classes) and over sockets (three processes). Compared is
-processor time, all processes together and without their starts (a run of two jobs is taken off), as the
-machine may be shared; the variants take turns and of each the best round counts.
+within one process (the injector around pybatsim's classes) and over sockets: simulator, proxy and scheduler
+are three processes. There also
+
+    S+h    the scheduler within the proxy's process (batfs-proxy --queue pybatsim:...)
+    S+h+io the same, jobs with I/O                      Sq     S that doesn't log each message
+
+Compared is processor time, all processes together and without their starts (a run of two jobs is taken off),
+as the machine may be shared, and over sockets the time on the clock, from the start of the simulator to its
+end, likewise. The variants take turns and of each the best round counts.
 
 - *passing through*: (S+p) / S - 1.
 - *I/O by the proxy*: (S+p+io) - (S+p); *by batfs's own*: (B+io) - B. Both plan, book and simulate it.
 - *the proxy's own*: what S+p+io takes beyond S and beyond the same I/O without a proxy, over S+p+io.
-- *in the proxy* (sockets): processor time of the process itself, over all of S+p+io;
+- *in the proxy* (sockets): processor time of the process itself, over all of S+p+io, and per job;
   (in-process): time inside the injector, of which planning: plans, their bookings and profiles.
 """
 
@@ -42,6 +48,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLATFORM = ROOT / "platforms" / "taurus_storage.xml"
 PAIRS = {"schedFcfs": "fcfs", "schedEasySjfBackfill": "easy"}
 VARIANTS = ("S", "S+p", "S+p+io", "B", "B+io")
+HOSTED = ("Sq", "S+h", "S+h+io")
 INSIDE, PLANNING = "in the proxy", "  of which planning"
 
 
@@ -160,21 +167,26 @@ def _endpoint() -> str:
 
 
 def over_sockets(theirs: str, path: Path, variant: str, folder: Path) -> dict[str, float]:
-    """Processor seconds of all processes, and of the proxy's."""
+    """Processor seconds of all processes and of each, and seconds on the clock."""
     front, back = _endpoint(), _endpoint()
     python = [sys.executable, "-m"]
     sim = [*python, "batfs", "sim", "-p", str(PLATFORM), "-w", str(path), "-e", str(folder / "sim"), "-q"]
     commands = {"simulator": [*sim, "-s", front]}
-    if variant.startswith("B"):
+    if "+h" in variant:
+        own = ["batfs.decision.proxy_command", "-s", front, "-q", "--queue", f"pybatsim:{theirs}"]
+        commands["scheduler"] = [*python, *own]
+    elif variant.startswith("B"):
         own = ["batfs.decision.command", "-s", front, "-q", "--queue", PAIRS[theirs]]
         commands["scheduler"] = [*python, *own]
     else:
         to = back if "+p" in variant else front
         commands["scheduler"] = [str(Path(sys.executable).parent / "pybatsim"), theirs, "-s", to]
+        if variant == "Sq":
+            commands["scheduler"] += ["-v", "warning"]
         if "+p" in variant:
             commands["proxy"] = [*python, "batfs.decision.proxy_command", "-s", front, "--to", back, "-q"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-    # the simulator last: it doesn't wait for long
+    # the simulator last, as it is what a user waits for
     running = {
         name: subprocess.Popen(
             command,
@@ -186,16 +198,16 @@ def over_sockets(theirs: str, path: Path, variant: str, folder: Path) -> dict[st
         for name, command in reversed(commands.items())
     }
     spent: dict[str, float] = {}
-    for name, process in running.items():
+    begin = time.monotonic()
+    clock = 0.0
+    for name, process in reversed(running.items()):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"{variant}, {name}: {(folder / f'{name}.log').read_text()[-2000:]}")
+        clock = clock or time.monotonic() - begin
         spent[name] = usage.ru_utime + usage.ru_stime
-    out = {"all": sum(spent.values())}
-    if "proxy" in spent:
-        out[INSIDE] = spent["proxy"]
-    return out
+    return {"all": sum(spent.values()), "clock": clock, **spent}
 
 
 # ---- all of it ---------------------------------------------------------------------------------------------
@@ -205,10 +217,31 @@ def least(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {key: min(one[key] for one in rounds) for key in rounds[0]}
 
 
+def socket_rows(best: dict[str, dict[str, float]], jobs: int) -> list[tuple[str, float, str]]:
+    """What only three processes show."""
+    s, own = best["S"]["all"], best["B+io"]["all"] - best["B"]["all"]
+    proxied = ("S+p", "S+p+io", "S+h", "S+h+io")
+    rows = [(f"{variant}: beyond S", best[variant]["all"] - s, "s") for variant in proxied]
+    io = best["S+h+io"]["all"]
+    rows.append(("within the proxy's process: (S+h) / S - 1", best["S+h"]["all"] / s - 1, "%"))
+    rows.append(("within it, its own: beyond S and that I/O / S+h+io", (io - s - own) / io, "%"))
+    quiet = best["Sq"]["all"]
+    rows.append(("the same beyond Sq (no log of messages)", (io - quiet - own) / io, "%"))
+    inside = best["S+p+io"]["proxy"]
+    rows.append((f"{INSIDE} / S+p+io", inside / best["S+p+io"]["all"], "%"))
+    rows += [(f"{variant} on the clock", times["clock"], "s") for variant, times in best.items()]
+    clock = best["S"]["clock"]
+    rows += [(f"({v}) / S - 1 on the clock", best[v]["clock"] / clock - 1, "%") for v in proxied]
+    rows.append(("a job in S", s / jobs, "ms"))
+    rows.append(("a job in S+p, in the proxy", best["S+p"]["proxy"] / jobs, "ms"))
+    rows.append(("a job in S+p+io, in the proxy", inside / jobs, "ms"))
+    return rows
+
+
 def rows_of(best: dict[str, dict[str, float]], extra: dict[str, float]) -> list[tuple[str, float, str]]:
     """(what, value, unit) from the best of each variant; ``extra``: what is known of S+p+io's inside."""
     s, p, io, b, b_io = (best[variant]["all"] for variant in VARIANTS)
-    rows = [(variant, best[variant]["all"], "s") for variant in VARIANTS]
+    rows = [(variant, times["all"], "s") for variant, times in best.items()]
     rows += [
         ("passing through: (S+p) / S - 1", p / s - 1, "%"),
         ("I/O by the proxy: ((S+p+io) - (S+p)) / S+p+io", (io - p) / io, "%"),
@@ -226,12 +259,13 @@ def measure(theirs: str, jobs: int, rounds: int, folder: Path, sockets: bool) ->
         for with_io in (False, True):
             path = paths[count, with_io] = folder / f"{count}-{with_io}.json"
             path.write_text(json.dumps(workload(count, 40 * 10**9 if with_io else 0)))
-    found: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
-    starts: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+    variants = VARIANTS + HOSTED if sockets else VARIANTS
+    found: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
+    starts: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
     split: list[dict[str, float]] = []
     for turn in range(rounds + 1):  # the first one warms up
         results = {}
-        for variant in VARIANTS:
+        for variant in variants:
             with_io = variant.endswith("io")
             if sockets:
                 if turn:
@@ -245,12 +279,13 @@ def measure(theirs: str, jobs: int, rounds: int, folder: Path, sockets: bool) ->
             check_same(results)
             if turn:
                 split.append(in_process(theirs, paths[jobs, True], "S+p+io", split=True)[0])
-    best = {variant: least(found[variant]) for variant in VARIANTS}
-    if sockets:
-        for variant in VARIANTS:
-            start = least(starts[variant])
-            best[variant] = {key: value - start[key] for key, value in best[variant].items()}
-    return rows_of(best, best["S+p+io"] if sockets else least(split))
+    best = {variant: least(found[variant]) for variant in variants}
+    if not sockets:
+        return rows_of(best, least(split))
+    for variant in variants:
+        start = least(starts[variant])
+        best[variant] = {key: value - start[key] for key, value in best[variant].items()}
+    return rows_of(best, {}) + socket_rows(best, jobs - 2)
 
 
 def check_same(results: dict[str, Any]) -> None:
@@ -270,6 +305,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=sorted(PAIRS), help="one scheduler")
     parser.add_argument("--no-sockets", action="store_true")
+    parser.add_argument("--only-sockets", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -277,11 +313,15 @@ def main() -> int:
     record = []
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         for theirs in [args.only] if args.only else PAIRS:
-            for sockets in (False,) if args.no_sockets else (False, True):
+            for sockets in (False, True):
+                if args.no_sockets if sockets else args.only_sockets:
+                    continue
                 where = "over sockets" if sockets else "in one process"
                 print(f"\n{theirs}, {args.jobs} jobs, {where}")
                 for what, value, unit in measure(theirs, args.jobs, args.rounds, Path(name), sockets):
-                    shown = f"{value * 100:8.2f} %" if unit == "%" else f"{value:8.3f} s"
+                    shown = (
+                        f"{value * {'%': 100, 'ms': 1000, 's': 1}[unit]:8.{2 if unit == '%' else 3}f} {unit}"
+                    )
                     print(f"  {what:<56}{shown}", flush=True)
                     row = {"scheduler": theirs, "where": where, "what": what.strip()}
                     record.append({**row, "value": value, "unit": unit})

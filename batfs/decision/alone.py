@@ -19,8 +19,9 @@ from batfs.platform import Machine, Platform
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.observer import JobRecord
 from batfs.simulator import compiled
-from batfs.simulator.profiles import demand_of
+from batfs.simulator.profiles import demand_of, of_each
 from batfs.simulator.work import Work, Workshop, merge
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import (
     IntArray,
     IoProfile,
@@ -50,10 +51,15 @@ class AloneClock:
         if (self._asked == 1 and compiled.at_hand()) or (self._asked == MANY_TASKS and compiled.available()):
             kernels = compiled.load()
             if kernels is not None:
-                self._workshop.compile(kernels.gather)
-        if isinstance(profile, ParallelHomogeneous) and np.array_equal(io.ids[: len(nodes)], nodes):
-            cpu, com = float(profile.cpu), float(profile.com)
-            found = self._workshop.homogeneous(cpu, com, len(nodes), self._host_of[io.ids], io)
+                self._workshop.compile(kernels)
+        if (
+            isinstance(io, EvenProfile)
+            and not isinstance(profile, Parallel)
+            and list(io.nodes) == nodes.tolist()
+        ):
+            cpu, com = of_each(profile, len(nodes))
+            storages = self._host_of[list(io.storages)].tolist()
+            found = self._workshop.even(cpu, com, self._host_of[nodes], storages, io)
             if found is not None:
                 return found
         demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)

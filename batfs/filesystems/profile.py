@@ -4,26 +4,23 @@
 that something moves from or to. It stays sparse; ``IoProfile.dense()`` makes Batsim's matrix at the socket.
 
 Three ways lead to the same result. The common one (every node exchanges bytes with the same few storages,
-whose ids all come after the nodes') fills a pattern of positions that depends on the two counts only and is
-kept for the next job; grids in any order of ids are put together row by row. The general one sorts.
+whose ids all come after the nodes') keeps the amounts as they are (``EvenProfile``); grids in any order of
+ids are put together row by row. The general one sorts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
 
 from batfs.filesystems.interface import Even, Grid, IntArray, IoPlan, Pairs, Traffic
 from batfs.filesystems.traffic import pairs
+from batfs.workload.even import EvenProfile, pattern
 from batfs.workload.model import FloatArray, IoProfile
 
-Pattern: TypeAlias = tuple[IntArray, IntArray]
-
-# Patterns larger than this are cheap to make compared with what they hold.
-_KEPT = 100_000
+# Bytes between a storage and all nodes, each node's part of which a float64 counts one by one.
+_LARGEST = 1 << 52
 
 
 def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -> IoProfile | None:
@@ -65,55 +62,29 @@ def _even(traffics: Sequence[Traffic]) -> IoProfile | None:
     first = traffics[0]
     if type(first) is not Even:
         return None
-    reads, writes = (first, None) if first.reading else (None, first)
     nodes, storages = first.nodes, first.storages
-    if len(traffics) == 2:
-        second = traffics[1]
-        if type(second) is not Even or second.reading == first.reading:
+    if not nodes or not storages or nodes[-1] >= storages[0]:
+        return None
+    n = len(nodes)
+    for amount in first.amounts:
+        if not n <= amount < _LARGEST:
             return None
-        if second.nodes is not nodes or tuple(second.storages) != tuple(storages):
+    amounts = (first.amounts, first.starts)
+    if len(traffics) == 1:
+        written, read = (None, amounts) if first.reading else (amounts, None)
+        return EvenProfile(nodes, storages, written, read)
+    second = traffics[1]
+    if type(second) is not Even or second.reading == first.reading or second.nodes is not nodes:
+        return None
+    if second.storages is not storages and tuple(second.storages) != tuple(storages):
+        return None
+    for amount in second.amounts:
+        if not n <= amount < _LARGEST:
             return None
-        reads, writes = (first, second) if first.reading else (second, first)
-    n, m = len(nodes), len(storages)
-    if not n or not m or nodes[-1] >= storages[0]:
-        return None
-    half = n * m
-    volumes = np.empty(half * len(traffics))
-    if writes is not None and not _fill(volumes, 0, 1, m, writes, n):
-        return None
-    if reads is not None and not _fill(volumes, len(volumes) - half, n, 1, reads, n):
-        return None
-    make = _pattern if half <= _KEPT else _pattern.__wrapped__
-    sources, destinations = make(n, m, writes is not None, reads is not None)
-    low = nodes[0]
-    if nodes[-1] - low == n - 1:
-        ids = np.arange(low, low + n + m)
-    else:
-        ids = np.empty(n + m, dtype=np.int64)
-        ids[:n] = nodes
-    if m == 1:
-        ids[n] = storages[0]
-    else:
-        ids[n:] = storages
-    return IoProfile(ids, sources, destinations, volumes)
-
-
-def _fill(volumes: FloatArray, at: int, along: int, step: int, even: Even, n: int) -> bool:
-    """Bytes of each pair, from ``at`` on: storages ``along`` places from each other, nodes ``step``. False if
-    some pair has none, or more than a float counts."""
-    for amount, start in zip(even.amounts, even.starts, strict=True):
-        base, rest = divmod(amount, n)
-        if not 0 < base < 1 << 52:
-            return False
-        row = volumes[at : at + n * step : step]
-        row[:] = base
-        if rest:
-            end = start + rest
-            row[start:end] = base + 1
-            if end > n:
-                row[: end - n] = base + 1
-        at += along
-    return True
+    others = (second.amounts, second.starts)
+    if first.reading:
+        return EvenProfile(nodes, storages, others, amounts)
+    return EvenProfile(nodes, storages, amounts, others)
 
 
 def _two_sided(traffics: Sequence[Traffic]) -> IoProfile | None:
@@ -152,28 +123,11 @@ def _two_sided(traffics: Sequence[Traffic]) -> IoProfile | None:
     if not volumes.all():
         return None
     n, m = len(low), len(high)
-    make = _pattern if n * m <= _KEPT else _pattern.__wrapped__
-    sources, destinations = make(n, m, writes is not None, reads is not None)
+    sources, destinations = pattern(n, m, writes is not None, reads is not None)
     ids = np.empty(n + m, dtype=np.int64)
     ids[:n] = low
     ids[n:] = high
     return IoProfile(ids, sources, destinations, volumes)
-
-
-@lru_cache(maxsize=512)
-def _pattern(n: int, m: int, writes: bool, reads: bool) -> Pattern:
-    low, high = np.arange(n), np.arange(n, n + m)
-    rows, columns = [], []
-    if writes:
-        rows.append(np.repeat(low, m))
-        columns.append(np.tile(high, n))
-    if reads:
-        rows.append(np.repeat(high, n))
-        columns.append(np.tile(low, m))
-    sources, destinations = np.concatenate(rows), np.concatenate(columns)
-    # shared between profiles
-    sources.flags.writeable = destinations.flags.writeable = False
-    return sources, destinations
 
 
 def _general(traffics: Sequence[Traffic], flops: Mapping[int, float]) -> IoProfile | None:

@@ -49,11 +49,11 @@ def _rounded(values: FloatArray) -> FloatArray:
 def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
     """The profile as Batsim has it after it came in a message; InputError where the rounding spoils it."""
     if isinstance(profile, IoProfile):
-        volumes = profile.volumes  # whole numbers, by contract
-        flops = None if profile.flops is None else _rounded(profile.flops)
-        if volumes is profile.volumes and flops is profile.flops:
+        # its volumes are whole numbers, by contract
+        if profile.flops is None:
             return profile
-        return replace(profile, volumes=volumes, flops=flops)
+        flops = _rounded(profile.flops)
+        return profile if flops is profile.flops else replace(profile, flops=flops)
     if isinstance(profile, Parallel):
         cpu, com = _rounded(profile.cpu), _rounded(profile.com.ravel())
         if cpu is profile.cpu and com.base is profile.com:

@@ -395,7 +395,7 @@ class Scheduler:
         if booked.plans and not job.io_ignored:
             profile = running.io = build_profile(booked.plans, booked.ids)
             if profile is not None:
-                running.io_ids = profile.ids.tolist()
+                running.io_ids = profile.resources()
                 io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
                 running.transfers = machine.transfers_of(profile, running.io_ids)
                 machine.count_transfers(running.transfers, 1)

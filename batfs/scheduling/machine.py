@@ -21,6 +21,7 @@ from batfs.scheduling.storages import storage_table
 from batfs.storage.interface import Share, StorageView
 from batfs.storage.ledger import Ledger, NoRoomError, Reservation
 from batfs.storage.view import SystemView
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import IntArray, IoProfile, Profile
 
 
@@ -245,6 +246,13 @@ class Machine:
 
     def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
         """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
+        if type(profile) is EvenProfile and profile.storages[0] in self.position:
+            count = len(profile.nodes)
+            if profile.written is not None and profile.read is not None:
+                count *= 2
+            if len(profile.storages) == 1:
+                return ((self.position[profile.storages[0]], count),)
+            return [(self.position[storage], count) for storage in profile.storages]
         if ids[-1] in self.position and (len(ids) < 2 or ids[-2] not in self.position):
             return ((self.position[ids[-1]], len(profile.sources)),)  # one storage: everything is its
         counts = self._ends(profile)

@@ -21,6 +21,7 @@ from typing import Any, Final
 KERNEL: Final = "batfs_kernel_entry"
 GATHER: Final = "batfs_gather_entry"
 BUILTIN: Final = "batfs_kernel_builtin"
+GATHER_BUILTIN: Final = "batfs_gather_builtin"
 _SOURCES: Final = ("kernels.py", "gather.py", "compiling.py")
 
 _loaded: dict[str, Any] = {}
@@ -41,36 +42,55 @@ _ONE_ARGUMENT: Final = 0x0008  # METH_O
 
 
 class Kernels:
-    """Compiled entry points on the memory of one engine: ``call(8 * slot + what)``, ``gather(p, x)``.
+    """Compiled entry points on the memory of one engine: ``call(8 * slot + what)``.
 
-    ``builtin``: address of the entry point that Python can call by itself, without ``ctypes`` in between
-    (which takes a microsecond); 0 for none.
+    ``builtins``: addresses of the entry points that Python can call by itself, without ``ctypes`` in between
+    (which takes a microsecond); None for none.
     """
 
-    def __init__(self, address: int, gather: int, keep: Any, builtin: int = 0) -> None:
+    def __init__(self, address: int, gather: int, keep: Any, builtins: tuple[int, int] | None = None) -> None:
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
-        self.gather = ctypes.CFUNCTYPE(integer, pointer, pointer)(gather)
+        self._gather = ctypes.CFUNCTYPE(integer, pointer, pointer)(gather)
         self._function = ctypes.CFUNCTYPE(integer, pointer, pointer, integer, integer)(address)
-        self._parts = (address, gather, keep, builtin)  # the machine code lives as long as `keep`
-        self._definition = _Definition(b"kernel", builtin, _ONE_ARGUMENT, None)
+        self._parts = (address, gather, keep, builtins)  # the machine code lives as long as `keep`
+        kernel, gathering = builtins or (0, 0)
+        self._definitions = (
+            _Definition(b"kernel", kernel, _ONE_ARGUMENT, None),
+            _Definition(b"gather", gathering, _ONE_ARGUMENT, None),
+        )
         self.call: Callable[[int], int]
 
     def attach(self, floats: Any, integers: Any) -> None:
         """Work on these two blocks from now on (see ``engine.Engine``)."""
         addresses = (floats.ctypes.data, integers.ctypes.data)
-        if self._parts[3]:
-            make = ctypes.pythonapi.PyCFunction_NewEx
-            make.restype = ctypes.py_object
-            make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-            self.call = make(ctypes.addressof(self._definition), struct.pack("=qq", *addresses), None)
+        if self._parts[3] is not None:
+            self.call = _builtin(self._definitions[0], addresses)
         else:
             kernel = self._function
             f, i = map(ctypes.c_void_p, addresses)
             self.call = lambda call: int(kernel(f, i, call & 7, call >> 3))
 
+    def gatherer(self, parameters: Any, numbers: Any) -> Callable[[int], int]:
+        """The kernel of ``gather`` on these two buffers, which must live as long; it ignores its argument."""
+        addresses = (parameters.ctypes.data, numbers.ctypes.data)
+        if self._parts[3] is not None:
+            return _builtin(self._definitions[1], addresses)
+        gather = self._gather
+        p, x = map(ctypes.c_void_p, addresses)
+        return lambda _: int(gather(p, x))
+
     def copy(self) -> Kernels:
         """The same code for another engine."""
         return Kernels(*self._parts)
+
+
+def _builtin(definition: _Definition, addresses: tuple[int, int]) -> Callable[[int], int]:
+    """A built-in function of one argument whose own object is the two addresses as bytes."""
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype = ctypes.py_object
+    make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    function: Callable[[int], int] = make(ctypes.addressof(definition), struct.pack("=qq", *addresses), None)
+    return function
 
 
 def at_hand() -> bool:
@@ -140,12 +160,13 @@ def _from_disk() -> Kernels | None:
 
 def _open(path: Path) -> Kernels:
     library = ctypes.CDLL(os.fspath(path))
-    kernel, gather, builtin = (
-        ctypes.cast(library[symbol], ctypes.c_void_p).value for symbol in (KERNEL, GATHER, BUILTIN)
+    kernel, gather, builtin, gathering = (
+        ctypes.cast(library[symbol], ctypes.c_void_p).value
+        for symbol in (KERNEL, GATHER, BUILTIN, GATHER_BUILTIN)
     )
-    if kernel is None or gather is None or builtin is None:
+    if kernel is None or gather is None or builtin is None or gathering is None:
         raise OSError(f"{path} lacks an entry point")
-    return Kernels(kernel, gather, library, builtin)
+    return Kernels(kernel, gather, library, (builtin, gathering))
 
 
 def _make() -> Kernels:

@@ -16,10 +16,12 @@ from types import FunctionType
 from typing import Any, Final
 
 from batfs.simulator import gather, kernels
-from batfs.simulator.compiled import BUILTIN, GATHER, KERNEL
+from batfs.simulator.compiled import BUILTIN, GATHER, GATHER_BUILTIN, KERNEL
 
 _FUNCTIONS: Final = (
     *(
+        "again",
+        "others",
         "prepare",
         "share_row",
         "unshare_row",
@@ -77,13 +79,15 @@ def batfs_kernel(fp, ip, what, slot):
     if what == ADVANCE:
         return advance(state)
     if what == START or what == TRANSFER:
+        if what == TRANSFER:
+            again(state, slot)
         prepare(state, slot)
         if state.latency[slot] > 0.0:
             state.kind[slot] = LATENT
         else:
             enable(state, slot)
         if what == TRANSFER:
-            return advance(state)
+            return others(state, slot, advance(state))
     elif what == STOP:
         disable(state, slot)
     else:
@@ -106,6 +110,11 @@ _GATHER_SOURCE: Final = """
 def batfs_gather(p, x):
     return gather(p, x, integers_at, small_at, floats_at)
 """
+_GATHER_BUILTIN_SOURCE: Final = """
+def batfs_gather_builtin(own, argument):
+    addresses = integers_at(bytes_at(own))
+    return number(batfs_gather(integers_at(addresses[0]), floats_at(addresses[1])))
+"""
 
 
 def _at(kind: str) -> Any:
@@ -127,7 +136,7 @@ def _at(kind: str) -> Any:
 
 
 def objects() -> list[bytes]:
-    """Object code of the entry points (takes numba, and some seconds)."""
+    """Object code of the entry points (takes numba, and some seconds); the last two need Python's symbols."""
     import numba as untyped
     from numba import types as untyped_types
 
@@ -155,8 +164,9 @@ def objects() -> list[bytes]:
         space[name] = types.ExternalFunction(symbol, types.int64(types.int64))
     exec(_BUILTIN_SOURCE, space)  # noqa: S102 (our own text)
     builtin = _entry(numba, types.int64(types.int64, types.int64), space["batfs_builtin"], BUILTIN)
-    space = {**vars(gather), **at}
-    for name in ("countable", "take"):
+    outside = {name: space[name] for name in ("bytes_at", "number")}
+    space = {**vars(gather), **at, **outside}
+    for name in ("countable", "take", "spread"):
         original = getattr(gather, name)
         space[name] = numba.njit(**options, inline="always")(FunctionType(original.__code__, space, name))
     space["gather"] = numba.njit(**options, inline="always")(
@@ -165,8 +175,12 @@ def objects() -> list[bytes]:
     exec(_GATHER_SOURCE, space)  # noqa: S102 (our own text)
     signature = types.int64(types.CPointer(types.int64), types.CPointer(types.float64))
     modules.append(_entry(numba, signature, space["batfs_gather"], GATHER))
+    space["batfs_gather"] = numba.njit(**options)(space["batfs_gather"])
+    exec(_GATHER_BUILTIN_SOURCE, space)  # noqa: S102 (our own text)
+    signature = types.int64(types.int64, types.int64)
+    modules += [builtin, _entry(numba, signature, space["batfs_gather_builtin"], GATHER_BUILTIN)]
     machine = _machine()
-    return [machine.emit_object(module) for module in (*modules, builtin)]
+    return [machine.emit_object(module) for module in modules]
 
 
 def _entry(numba: Any, signature: Any, function: Any, symbol: str) -> Any:

@@ -40,7 +40,6 @@ class Engine:
         self._free: list[int] = []
         self._free_rows: dict[int, list[int]] = {}
         self._rows = 0  # rows handed out so far
-        self._created = 0
         self._pauses = -1  # the slot for pauses
         self._early = 0  # how many ends a transfer met, for `advance` to give
         self._sizes = {"slot": 0, "resource": len(capacities), "row": 0, "twice": 0}
@@ -99,8 +98,10 @@ class Engine:
                 self._allocate(2 * slot, self._sizes["row"])
             self.state.info[kernels.SLOTS] = slot + 1
         self.owners[slot] = owner
-        self.state.order[slot] = self._created
-        self._created += 1
+        state = self.state
+        created = state.info[kernels.CREATED]
+        state.order[slot] = created
+        state.info[kernels.CREATED] = created + 1
         return slot
 
     def rows(self, count: int) -> int:
@@ -178,40 +179,39 @@ class Engine:
         else:
             wide.enable(state, self.wide, slot)
 
-    def reserve(self, first: int, count: int, bound: float) -> int:
+    def reserve(self, first: int, count: int, latency: float, bound: float) -> int:
         """A slot for a flow that :meth:`transfer` starts again and again."""
         slot = self._slot(None)
         state = self.state
         state.first[slot] = first
         state.count[slot] = count
         state.bound[slot] = bound
+        state.fresh[slot] = latency
         return slot
 
-    def transfer(self, slot: int, latency: float) -> bool:
+    def transfer(self, slot: int) -> bool:
         """Start the flow of a reserved slot and move the clock to the next end of anything.
 
         True: that is the flow's own end, and nothing else's. False: :meth:`advance` gives what has ended, and
         the slot is no longer reserved: its owner is to be set.
         """
-        state = self.state
-        state.order[slot] = self._created
-        self._created += 1
-        state.latency[slot] = latency
-        state.remains[slot] = 1.0 if state.count[slot] else 0.0
         if self._compiled is not None:
             count = self._compiled.call(8 * slot + kernels.TRANSFER)
         else:
+            kernels.again(self.state, slot)
             self._start(slot)
-            count = wide.advance(state, self.wide)
-        if count == 1 and state.finished[0] == slot:
+            count = kernels.others(self.state, slot, wide.advance(self.state, self.wide))
+        if not count:
             return True
         self._early = count
         return False
 
     def stamp(self) -> int:
         """The place in the order of creation of something that is about to be created."""
-        self._created += 1
-        return self._created - 1
+        info = self.state.info
+        created: int = info[kernels.CREATED]
+        info[kernels.CREATED] = created + 1
+        return created
 
     def pause(self, duration: float, stamp: int) -> int:
         """Move the clock to the next end of anything, ``duration`` (> 0) from now at most.

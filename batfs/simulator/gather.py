@@ -25,10 +25,15 @@ A_OUT, A_INTO, A_BOTH, A_FATPIPE, A_SPEEDS = 25, 26, 27, 28, 29
 A_SEEN, A_PLACE, A_RESOURCES, A_WEIGHTS = 30, 31, 32, 33
 DISTINCT = 34  # whether all executors are on different hosts, for sure
 A_CAPACITIES = 35
-PARAMETERS = 36
-# places in the numbers: the uniform volume in, the answers out
-VOLUME, LATENCY, LATENCY_VOLUME, BOUND, REACH = 0, 1, 2, 3, 4
-NUMBERS = 5
+# even I/O: on how many storages (they come last; 0: the flows are given), whether written and read
+STORAGES, WRITTEN, READ, A_AMOUNTS = 36, 37, 38, 39
+PARAMETERS = 40
+# places in the numbers: the uniform volume in, the answers out, the flops of each executor in the matrix
+VOLUME, LATENCY, LATENCY_VOLUME, BOUND, REACH, FLOPS = 0, 1, 2, 3, 4, 5
+NUMBERS = 6
+
+# what WITH_FLOPS says: none, those of the buffer, the same for each in the matrix
+NO_FLOPS, EACH_ITS_OWN, ALL_THE_SAME = 0, 1, 2
 
 DONE, MISSING, SELF = 0, 1, 2
 
@@ -90,6 +95,42 @@ def take(
     return count
 
 
+def spread(p: Any, amounts: Any, sources: Any, destinations: Any, volumes: Any) -> int:
+    """The flows of even I/O, row by row; returns how many. ``amounts``: (bytes of each node, how many nodes
+    have one more, the first of these) of each storage, what is written before what is read."""
+    storages = p[STORAGES]
+    nodes = p[HOSTS] - storages
+    flow = 0
+    if p[WRITTEN] != 0:
+        for i in range(nodes):
+            for k in range(storages):
+                place = i - amounts[3 * k + 2]
+                if place < 0:
+                    place += nodes
+                volume = amounts[3 * k]
+                if place < amounts[3 * k + 1]:
+                    volume += 1
+                sources[flow] = i
+                destinations[flow] = nodes + k
+                volumes[flow] = volume
+                flow += 1
+    first = 3 * storages if p[WRITTEN] != 0 else 0
+    if p[READ] != 0:
+        for k in range(storages):
+            for i in range(nodes):
+                place = i - amounts[first + 3 * k + 2]
+                if place < 0:
+                    place += nodes
+                volume = amounts[first + 3 * k]
+                if place < amounts[first + 3 * k + 1]:
+                    volume += 1
+                sources[flow] = nodes + k
+                destinations[flow] = i
+                volumes[flow] = volume
+                flow += 1
+    return flow
+
+
 def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
     """Fill the rows. ``integers``, ``small`` and ``floats`` turn addresses into buffers (int64, int32,
     float64).
@@ -110,9 +151,10 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
     epoch = p[EPOCH]
     count = 0
     bound = 0.0
-    if p[WITH_FLOPS] != 0:
-        for i in range(p[HOSTS]):
-            work = flops[i]
+    if p[WITH_FLOPS] != NO_FLOPS:
+        computing = p[UNIFORM] if p[WITH_FLOPS] == ALL_THE_SAME else p[HOSTS]
+        for i in range(computing):
+            work = x[FLOPS] if p[WITH_FLOPS] == ALL_THE_SAME else flops[i]
             if work > 0.0:
                 host = hosts[i]
                 resources[count] = host
@@ -123,9 +165,11 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
                     bound = limit
     latency = 0.0
     latency_volume = 0.0
-    uniform = p[UNIFORM]
-    flows = p[FLOWS]
     each = x[VOLUME]
+    uniform = p[UNIFORM] if each > 0.0 else 0
+    if p[STORAGES] > 0:
+        p[FLOWS] = spread(p, integers(p[A_AMOUNTS]), sources, destinations, volumes)
+    flows = p[FLOWS]
     outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
     if (
         uniform > 2

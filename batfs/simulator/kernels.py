@@ -41,6 +41,7 @@ CULPRIT = 5  # the FATPIPE resource of that loop
 SOLVES = 6  # how many components were solved
 STEPS = 7  # how many times the clock moved
 ROOM = 8  # room for slots, resources, rows (three places)
+CREATED = 11  # how many slots were ever taken: the next place in the order of creation
 INFO = 16
 
 # what the compiled kernel is called for; with a slot: 8 * slot + that
@@ -63,6 +64,7 @@ class State(NamedTuple):
     rate: Any  # f8, fraction of the task per second
     timer: Any  # f8, infinity for none
     latency: Any  # f8, 0 for none (or paid)
+    fresh: Any  # f8, the latency of a flow that starts again and again
     bound: Any  # f8, <= 0 for none
     increment: Any  # f8, the solver's last increment
     order: Any  # i8, creation order
@@ -102,7 +104,7 @@ class State(NamedTuple):
 
 
 FLOATS = {
-    "slot": ("remains", "rate", "timer", "latency", "bound", "increment"),
+    "slot": ("remains", "rate", "timer", "latency", "fresh", "bound", "increment"),
     "resource": ("capacity", "left", "share"),
     "row": ("weight", "group_capacity", "group_weight", "group_left"),
 }
@@ -114,6 +116,21 @@ INTEGERS = {
     "resource": ("fatpipe", "top", "rows", "living", "met", "listed"),
     "row": ("resource", "owner", "below", "above", "after", "before", "group", "group_private"),
 }
+
+
+def again(state: State, slot: int) -> None:
+    """A reserved slot's flow is about to start once more."""
+    state.order[slot] = state.info[CREATED]
+    state.info[CREATED] += 1
+    state.latency[slot] = state.fresh[slot]
+    state.remains[slot] = 1.0 if state.count[slot] > 0 else 0.0
+
+
+def others(state: State, slot: int, count: int) -> int:
+    """What :func:`advance` returned, or 0 where the slot is all that has ended."""
+    if count == 1 and state.finished[0] == slot:
+        return 0
+    return count
 
 
 def prepare(state: State, slot: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from batfs.errors import InputError
 from batfs.records import record
 from batfs.simulator.work import Demand, dense_demand
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import (
     Composed,
     DataStaging,
@@ -38,6 +39,7 @@ PARALLEL_TYPES: Final = (
 )
 TYPE_NAMES: Final[Mapping[type, str]] = {
     IoProfile: "parallel",
+    EvenProfile: "parallel",
     Parallel: "parallel",
     ParallelHomogeneous: "parallel_homogeneous",
     ParallelHomogeneousTotal: "parallel_homogeneous_total",
@@ -52,18 +54,22 @@ TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
+def of_each(profile: ParallelHomogeneous | ParallelHomogeneousTotal, executors: int) -> tuple[float, float]:
+    """Flops of each executor, and bytes between each ordered pair of them."""
+    if type(profile) is ParallelHomogeneousTotal:
+        return profile.cpu / executors, profile.com / executors
+    return float(profile.cpu), float(profile.com)
+
+
 def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
     """The demand of a ``parallel`` or homogeneous profile on that many executors.
 
     A homogeneous profile with 0 flops has no flops at all (None), one with ``com`` 0 no matrix.
     InputError when a ``parallel`` profile is for another number of executors.
     """
-    if isinstance(profile, ParallelHomogeneous):
-        flops = np.full(executors, float(profile.cpu)) if profile.cpu > 0 else None
-        return Demand(executors, flops, float(profile.com))
-    if isinstance(profile, ParallelHomogeneousTotal):
-        flops = np.full(executors, profile.cpu / executors) if profile.cpu > 0 else None
-        return Demand(executors, flops, profile.com / executors)
+    if isinstance(profile, (ParallelHomogeneous, ParallelHomogeneousTotal)):
+        cpu, com = of_each(profile, executors)
+        return Demand(executors, np.full(executors, cpu) if profile.cpu > 0 else None, com)
     size = len(profile.ids) if isinstance(profile, IoProfile) else len(profile.cpu)  # type: ignore[union-attr]
     if size != executors:
         raise InputError(f"a parallel profile for {size} nodes can't be executed on {executors}")
@@ -116,9 +122,13 @@ class IoTask:
     """
 
     name: str
-    ids: Indices
+    alloc: Sequence[int]
     profile: Profile | IoProfile
     profiles: Mapping[str, Profile]
+
+    @property
+    def ids(self) -> Indices:
+        return np.asarray(self.alloc, np.int64)
 
     def children(self, job: object, name: str, composed: Composed) -> list[IoTask | None]:
         """Child i of the I/O goes with child i of the job, in every repetition (BATSIM.md D)."""
@@ -143,7 +153,7 @@ class IoTask:
                     "which is not a "
                     "profile of the workload file"
                 )
-            found.append(IoTask(child, self.ids, self.profiles[child], self.profiles))
+            found.append(IoTask(child, self.alloc, self.profiles[child], self.profiles))
         return found
 
     def demand(self) -> Demand:
@@ -167,4 +177,4 @@ class IoTask:
                 f"additional_io_job: the profile {self.name!r} is of type {kind!r}, expected parallel, "
                 "parallel_homogeneous or parallel_homogeneous_total"
             )
-        return demand_of(self.profile, len(self.ids))
+        return demand_of(self.profile, len(self.alloc))

@@ -163,7 +163,7 @@ class _Run:
         kernels = compiled.load()
         if kernels is not None:
             self.engine.use(kernels)
-            self.server.workshop.compile(kernels.gather)
+            self.server.workshop.compile(kernels)
 
     def _report(self) -> None:
         """Tell the caller now and then how far the run is."""

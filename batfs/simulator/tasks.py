@@ -12,8 +12,9 @@ from batfs.errors import InputError, nearest
 from batfs.platform import Machine
 from batfs.resource_sets import format_resources
 from batfs.simulator.jobs import SimJob, Task
-from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
+from batfs.simulator.profiles import IoTask, demand_of, of_each, pfs_demand
 from batfs.simulator.work import Demand, Work, Workshop, merge
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import (
     Composed,
     DataStaging,
@@ -78,7 +79,7 @@ class Tasks:
         }
         self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
         self._message_rows: dict[int, tuple[int, int, float, float]] = {}
-        self._message_slots: dict[int, tuple[int, float]] = {}
+        self._message_slots: dict[int, int] = {}
 
     # ---- messages ----
 
@@ -105,12 +106,10 @@ class Tasks:
 
         Otherwise it is on its way; the slot of the transfer needs an owner.
         """
-        found = self._message_slots.get(host)
-        if found is None:
-            first, count, latency, bound = self.message_rows(host)
-            found = self._message_slots[host] = (self.engine.reserve(first, count, bound), latency)
-        slot, latency = found
-        if self.engine.transfer(slot, latency):
+        slot = self._message_slots.get(host)
+        if slot is None:
+            slot = self._message_slots[host] = self.engine.reserve(*self.message_rows(host))
+        if self.engine.transfer(slot):
             return -1
         del self._message_slots[host]
         return slot
@@ -254,7 +253,7 @@ class Tasks:
         workload = self.workloads[job.workload]
         profile = workload.get(io.profile_name)  # an inline one was registered under its name
         assert profile is not None
-        return IoTask(io.profile_name, np.asarray(io.alloc, np.int64), profile, workload.profiles)
+        return IoTask(io.profile_name, io.alloc, profile, workload.profiles)
 
     def work_of(self, job: SimJob, task: Task, io: IoTask | None) -> Work:
         """The work of one parallel task of a job."""
@@ -282,19 +281,12 @@ class Tasks:
             self._works[key] = (profile, work)
             return work
         if (
-            type(profile) in (ParallelHomogeneous, ParallelHomogeneousTotal)
-            and type(io.profile) is IoProfile
+            type(io.profile) is EvenProfile
+            and type(profile) in (ParallelHomogeneous, ParallelHomogeneousTotal)
             and job.mapping is None
-            and len(io.profile.ids) == len(io.ids)
-            and job.alloc[-1] < self.machine.nb_compute
-            and job.io is not None
-            and tuple(job.io.alloc[: len(job.alloc)]) == job.alloc
+            and io.alloc is io.profile.resources()
         ):
-            nodes = len(job.alloc)
-            cpu, com = float(profile.cpu), float(profile.com)
-            if type(profile) is ParallelHomogeneousTotal:
-                cpu, com = cpu / nodes, com / nodes
-            usual = self.workshop.homogeneous(cpu, com, nodes, self.host_of[io.ids], io.profile)
+            usual = self._even_work(job.alloc, profile, io.profile)
             if usual is not None:
                 return usual
         alloc, executors = self._executors(job)
@@ -307,6 +299,28 @@ class Tasks:
         demand, ids = merge(demand, executors, more, io.ids)
         self._check_flops(job, demand, ids)
         return self.workshop.work(demand, self.host_of[ids])
+
+    def _even_work(
+        self,
+        nodes: tuple[int, ...],
+        profile: ParallelHomogeneous | ParallelHomogeneousTotal,
+        io: EvenProfile,
+    ) -> Work | None:
+        """The work of the commonest task, a homogeneous job with even I/O on its nodes; None if it isn't."""
+        n = len(nodes)
+        if nodes != io.nodes or nodes[-1] >= self.machine.nb_compute:
+            return None
+        cpu, com = of_each(profile, n)
+        first = nodes[0]
+        contiguous = nodes[-1] - first == n - 1
+        hosts = self.machines.hosts
+        return self.workshop.even(
+            cpu,
+            com,
+            self.host_of[first : first + n] if contiguous else self.host_of[list(nodes)],
+            [hosts[i] for i in io.storages],
+            io,
+        )
 
     def _storages_compute(self, alloc: NDArray[np.int64]) -> bool:
         """Whether storages are among the machines that the job itself computes on."""

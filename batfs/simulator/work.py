@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,10 @@ from numpy.typing import NDArray
 from batfs.platform import Platform
 from batfs.records import record
 from batfs.simulator import gather
-from batfs.workload.model import IoProfile
+from batfs.workload.even import EvenProfile
+
+if TYPE_CHECKING:
+    from batfs.simulator.compiled import Kernels
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -131,8 +133,7 @@ def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[D
 class Gatherer:
     """The compiled way from demands to work (see ``gather``), on buffers that grow as needed."""
 
-    def __init__(self, workshop: Workshop, function: Any) -> None:
-        self._function = function
+    def __init__(self, workshop: Workshop, kernels: Kernels) -> None:
         self._consumer = workshop.platform.consumer
         links = workshop.platform.links
         self._hosts = workshop.hosts
@@ -149,10 +150,7 @@ class Gatherer:
         self._numbers = np.zeros(gather.NUMBERS)
         self.parameters: Any = memoryview(self._parameters.data)
         self.numbers: Any = memoryview(self._numbers.data)
-        self._pointers = (
-            ctypes.c_void_p(self._parameters.ctypes.data),
-            ctypes.c_void_p(self._numbers.ctypes.data),
-        )
+        self._function = kernels.gatherer(self._parameters, self._numbers)
         p = self.parameters
         p[gather.RESOURCES] = self._hosts
         p[gather.A_FATPIPE] = self._fatpipe.ctypes.data
@@ -165,6 +163,7 @@ class Gatherer:
         if self.usable:
             self._make_room(256)
             self._make_flow_room(1024)
+            self._make_storage_room(16)
 
     def _make_room(self, size: int) -> None:
         """Buffers for tasks of that many executors."""
@@ -172,6 +171,7 @@ class Gatherer:
         p = self.parameters
         self._hosts_in = np.zeros(size, np.int64)
         self._places_in = np.zeros(size, np.int64)
+        self._host_places: Any = memoryview(self._hosts_in.data)
         self._flops_in = np.zeros(size)
         rows = size + len(self._seen)  # one per CPU and one per link at most
         self._resources = np.zeros(rows, np.int64)
@@ -191,6 +191,13 @@ class Gatherer:
         p[gather.A_SOURCES] = self._sources_in.ctypes.data
         p[gather.A_DESTINATIONS] = self._destinations_in.ctypes.data
         p[gather.A_VOLUMES] = self._volumes_in.ctypes.data
+
+    def _make_storage_room(self, size: int) -> None:
+        """A buffer for even I/O on that many storages: three numbers a way."""
+        self._storage_room = size
+        self._amounts_in = np.zeros(6 * size, np.int64)
+        self._amounts: Any = memoryview(self._amounts_in.data)
+        self.parameters[gather.A_AMOUNTS] = self._amounts_in.ctypes.data
 
     def _fetch_tables(self) -> bool:
         tables = self._consumer.tables()
@@ -218,7 +225,7 @@ class Gatherer:
     def work(
         self,
         hosts: Indices,
-        flops: Floats | float | None,
+        flops: Floats | None,
         uniform: float,
         places: Indices,
         flows: tuple[Indices, Indices, Floats],
@@ -228,8 +235,7 @@ class Gatherer:
         """The rows of a task on ``hosts``; None when the plain way must be taken (a flow to itself).
 
         ``places``: the executors between which ``uniform`` bytes flow; ``flows`` row by row, as in a Demand.
-        ``flops``: of each executor, or a number for each of the first ``len(places)``, or None for none.
-        ``distinct``: the hosts are all different, for sure.
+        ``flops``: of each executor, or None for none. ``distinct``: the hosts are all different, for sure.
         """
         p = self.parameters
         sources, destinations, volumes = flows
@@ -238,7 +244,7 @@ class Gatherer:
             self._make_room(2 * size)
         if count > self._flow_room:
             self._make_flow_room(2 * count)
-        p[gather.HOSTS], p[gather.FLOWS], p[gather.DISTINCT] = size, count, distinct
+        p[gather.HOSTS], p[gather.FLOWS], p[gather.DISTINCT], p[gather.STORAGES] = size, count, distinct, 0
         self._hosts_in[:size] = hosts
         if count:
             self._sources_in[:count] = sources
@@ -250,17 +256,59 @@ class Gatherer:
             self.numbers[gather.VOLUME] = uniform
         else:
             p[gather.UNIFORM] = 0
+            self.numbers[gather.VOLUME] = 0.0
         if flops is None:
-            p[gather.WITH_FLOPS] = 0
+            p[gather.WITH_FLOPS] = gather.NO_FLOPS
         else:
-            p[gather.WITH_FLOPS] = 1
-            if isinstance(flops, float):
-                self._flops_in[: len(places)] = flops
-                self._flops_in[len(places) : size] = 0.0
-            else:
-                self._flops_in[:size] = flops
+            p[gather.WITH_FLOPS] = gather.EACH_ITS_OWN
+            self._flops_in[:size] = flops
+        return self._gather(gamma)
+
+    def even(
+        self, cpu: float, com: float, nodes: Indices, storages: Sequence[int], io: EvenProfile, gamma: float
+    ) -> Work | None:
+        """The rows of a homogeneous task (``cpu`` flops a node, ``com`` bytes a pair) on the hosts ``nodes``
+        int64[n] with even I/O to the hosts ``storages``, all different."""
+        p = self.parameters
+        n, m = len(nodes), len(storages)
+        size, written, read = n + m, io.written, io.read
+        if size > self._room:
+            self._make_room(2 * size)
+        if 2 * n * m > self._flow_room:
+            self._make_flow_room(4 * n * m)
+        if m > self._storage_room:
+            self._make_storage_room(2 * m)
+        self._hosts_in[:n] = nodes
+        place = n
+        for host in storages:
+            self._host_places[place] = host
+            place += 1
+        amounts = self._amounts
+        place = 0
+        for part in (written, read):
+            if part is not None:
+                for amount, start in zip(*part, strict=True):
+                    amounts[place], amounts[place + 1] = divmod(amount, n)
+                    amounts[place + 2] = start
+                    place += 3
+        p[gather.HOSTS], p[gather.UNIFORM], p[gather.DISTINCT], p[gather.STORAGES] = size, n, 1, m
+        p[gather.WRITTEN], p[gather.READ] = written is not None, read is not None
+        x = self.numbers
+        x[gather.VOLUME] = com
+        if com > 0.0:
+            self._places_in[:n] = all_places(n)
+        if cpu > 0.0:
+            p[gather.WITH_FLOPS] = gather.ALL_THE_SAME
+            x[gather.FLOPS] = cpu
+        else:
+            p[gather.WITH_FLOPS] = gather.NO_FLOPS
+        return self._gather(gamma)
+
+    def _gather(self, gamma: float) -> Work | None:
+        """Call the kernel on what stands in the buffers."""
+        p = self.parameters
         while True:
-            outcome = self._function(*self._pointers)
+            outcome = self._function(0)
             if outcome == gather.DONE:
                 break
             if outcome == gather.SELF:
@@ -289,9 +337,9 @@ class Workshop:
         self._transfers: dict[int, tuple[tuple[int, ...], tuple[int, ...], float]] = {}
         self.speeds = np.array([host.speed for host in platform.hosts])
 
-    def compile(self, function: Any) -> None:
+    def compile(self, kernels: Kernels) -> None:
         """Take the compiled way from now on."""
-        gatherer = Gatherer(self, function)
+        gatherer = Gatherer(self, kernels)
         if gatherer.usable:
             self._gatherer = gatherer
 
@@ -323,18 +371,15 @@ class Workshop:
         if len(ids) < 2:
             return None
         flows = (sources, destinations, volumes)
-        return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma)
+        distinct = job.uniform > 0.0 and bool((ids[1:] > ids[:-1]).all())
+        return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma, distinct)
 
-    def homogeneous(self, cpu: float, com: float, nodes: int, hosts: Indices, io: IoProfile) -> Work | None:
-        """:meth:`merged` for the commonest task: a homogeneous job on ``nodes`` nodes, which come first among
-        those of its I/O; ``hosts`` int64[n], all different, are the I/O's."""
+    def even(
+        self, cpu: float, com: float, nodes: Indices, storages: Sequence[int], io: EvenProfile
+    ) -> Work | None:
+        """:meth:`merged` for the commonest task: see :meth:`Gatherer.even`."""
         gatherer = self._gatherer
-        if gatherer is None or len(hosts) < 2 or (io.flops is not None and io.flops.any()):
-            return None
-        flows = (io.sources, io.destinations, io.volumes)
-        return gatherer.work(
-            hosts, cpu if cpu > 0.0 else None, com, all_places(nodes), flows, self.gamma, distinct=True
-        )
+        return None if gatherer is None else gatherer.even(cpu, com, nodes, storages, io, self.gamma)
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:
         """A single transfer between two hosts."""

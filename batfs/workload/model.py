@@ -45,6 +45,11 @@ class IoProfile:
     volumes: FloatArray
     flops: FloatArray | None = None
 
+    def resources(self) -> list[int]:
+        """``ids`` as a list."""
+        found: list[int] = self.ids.tolist()
+        return found
+
     def dense(self) -> dict[str, Json]:
         """Batsim's form: ``{"type": "parallel", "cpu": [n], "com": [n*n]}``, row -> column is from -> to."""
         n = len(self.ids)

@@ -11,6 +11,7 @@ import pytest
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import compiled
 from batfs.simulator.work import Demand, Work, Workshop, merge
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import IoProfile
 
 PLATFORMS = Path(__file__).parents[2] / "platforms"
@@ -25,6 +26,30 @@ def as_dict(work: Work) -> dict[int, float]:
     return found
 
 
+def random_even(rng: random.Random, nodes: list[int], storages: list[int]) -> EvenProfile:
+    def part() -> tuple[list[int], list[int]]:
+        amounts = [rng.choice([len(nodes), rng.randrange(len(nodes), 10**10)]) for _ in storages]
+        return amounts, [rng.randrange(len(nodes)) for _ in storages]
+
+    ways = rng.choice([(True, False), (False, True), (True, True)])
+    written, read = (part() if way else None for way in ways)
+    return EvenProfile(nodes, storages, written, read)
+
+
+def test_even_bytes_are_those_of_a_plain_matrix() -> None:
+    """Five bytes on three nodes: one each, and one more from node 1 on; so for all four columns and rows."""
+    io = EvenProfile((2, 3, 5), (8, 9), ([5, 6], [1, 0]), ([4, 5], [2, 2]))
+    com = np.array(io.dense()["com"]).reshape(5, 5)
+    assert io.ids.tolist() == io.resources() == [2, 3, 5, 8, 9]
+    assert com.tolist() == [
+        [0, 0, 0, 1, 2],
+        [0, 0, 0, 2, 2],
+        [0, 0, 0, 2, 2],
+        [1, 1, 2, 0, 0],
+        [2, 1, 2, 0, 0],
+    ]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
     kernels = compiled.load()
@@ -34,7 +59,7 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
     machine = number_resources(platform)
     host_of = np.array([r.host for r in machine.resources], np.int64)
     plain, quick = Workshop(platform, 4194304.0), Workshop(platform, 4194304.0)
-    quick.compile(kernels.gather)
+    quick.compile(kernels)
     rng = random.Random(7)
     storages = list(range(machine.nb_compute, machine.nb_compute + machine.nb_storage))
     compared = 0
@@ -58,11 +83,18 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
             np.array([d for _, d, _ in flows], np.int64),
             np.array([v for _, _, v in flows]),
         )
-        found = quick.homogeneous(cpu, com, size, host_of[ids], io)
-        assert found is not None
         flops = np.full(size, cpu) if cpu > 0 else None
+        mine = Demand(size, flops, com)
+        even = rng.random() < 0.5
+        if even:
+            io = random_even(rng, nodes.tolist(), chosen)
         more = Demand(len(ids), None, 0.0, io.sources, io.destinations, io.volumes)
-        demand, together = merge(Demand(size, flops, com), nodes, more, ids)
+        if isinstance(io, EvenProfile):
+            found = quick.even(cpu, com, host_of[nodes], host_of[chosen].tolist(), io)
+        else:
+            found = quick.merged(mine, nodes, more, ids, host_of)
+        assert found is not None
+        demand, together = merge(mine, nodes, more, ids)
         expected = plain.work(demand, host_of[together])
         assert as_dict(found) == pytest.approx(as_dict(expected), rel=1e-12)
         exact = as_dict(expected)

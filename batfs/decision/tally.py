@@ -138,8 +138,11 @@ class JobTally:
         stay = waited + runtime
         self.waiting.append(waited)
         self.turnaround.append(stay)
-        self.slowdown.append(max(1.0, stay / max(runtime, SLOWDOWN_THRESHOLD)))
-        self.makespan = max(self.makespan, start + runtime)
+        slowdown = stay / (runtime if runtime > SLOWDOWN_THRESHOLD else SLOWDOWN_THRESHOLD)
+        self.slowdown.append(slowdown if slowdown > 1.0 else 1.0)
+        end = start + runtime
+        if end > self.makespan:
+            self.makespan = end
         self.node_seconds += runtime * job.requested_nodes
 
     def summary(self, nodes: int) -> dict[str, Any]:
@@ -192,7 +195,7 @@ class StorageTally(Observer):
             self.then.begins(storages, ids)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        touched: dict[str, FileSystemTally] = {}
+        touched: list[FileSystemTally] = []
         for position, reserved, _, _ in states:
             tally = self._of[position]
             tally.reserved += reserved - self._reserved[position]
@@ -200,9 +203,11 @@ class StorageTally(Observer):
             capacity = self._capacity[position]
             if capacity and reserved > tally.peak_share * capacity:
                 tally.peak_share = reserved / capacity
-            touched[tally.name] = tally
-        for tally in touched.values():
-            tally.peak_bytes = max(tally.peak_bytes, tally.reserved)
+            if tally not in touched:
+                touched.append(tally)
+        for tally in touched:
+            if tally.reserved > tally.peak_bytes:
+                tally.peak_bytes = tally.reserved
         if self.then is not None:
             self.then.storages_changed(now, states)
 

@@ -182,12 +182,16 @@ class Engine:
     def reserve(self, first: int, count: int, latency: float, bound: float) -> int:
         """A slot for a flow that :meth:`transfer` starts again and again."""
         slot = self._slot(None)
+        self.refit(slot, first, count, latency, bound)
+        return slot
+
+    def refit(self, slot: int, first: int, count: int, latency: float, bound: float) -> None:
+        """Make a reserved slot one for another flow."""
         state = self.state
         state.first[slot] = first
         state.count[slot] = count
         state.bound[slot] = bound
         state.fresh[slot] = latency
-        return slot
 
     def transfer(self, slot: int) -> bool:
         """Start the flow of a reserved slot and move the clock to the next end of anything.

@@ -25,14 +25,16 @@ class Machines:
         self.outputs = outputs
         self.count = len(machine.resources)
         self.hosts = [resource.host for resource in machine.resources]
-        self.busy: set[int] = set()
+        self.busy = bytearray(self.count)  # 1 for a machine that computes
         self.extra: dict[int, int] = {}  # further jobs on machines that compute several
         self.unavailable: set[int] = set()
         self.running: dict[str, SimJob] = {}
         self.idle = machine.nb_compute
         self.computing = 0
+        # when each last changed its state; while `_simple`, when it last stopped to compute
         self.since = [0.0] * self.count
-        self.time_idle = 0.0
+        self._simple = True  # no machine has been shared or unavailable yet
+        self._time_idle = 0.0
         self.time_computing = 0.0
         self.time_unavailable = 0.0
 
@@ -42,40 +44,62 @@ class Machines:
             if not 0 <= i < self.count:
                 raise InputError(f"{what}: machine {i} doesn't exist; ids go from 0 to {self.count - 1}")
 
+    @property
+    def time_idle(self) -> float:
+        """Seconds, over all machines, until each last changed its state."""
+        if self._simple:  # what it did before then was to compute or to be idle
+            return sum(self.since) - self.time_computing
+        return self._time_idle
+
+    def are_idle(self, alloc: Sequence[int]) -> bool:
+        """Whether none of these machines (ascending) computes."""
+        first, end = alloc[0], alloc[-1] + 1
+        if end - first == len(alloc):
+            return self.busy.find(1, first, end) < 0
+        return not any(map(self.busy.__getitem__, alloc))
+
+    def _leave_simple(self) -> None:
+        """From now on each change of state is told by :meth:`_spent`."""
+        self._time_idle = self.time_idle
+        self._simple = False
+        since = self.since
+        for job in self.running.values():
+            for i in job.alloc:
+                self._time_idle += job.start - since[i]
+                since[i] = job.start
+
     def _spent(self, i: int, now: float) -> None:
         spent = now - self.since[i]
         if i in self.unavailable:
             self.time_unavailable += spent
-        elif i in self.busy:
+        elif self.busy[i]:
             self.time_computing += spent
         else:
-            self.time_idle += spent
+            self._time_idle += spent
         self.since[i] = now
 
-    def _all_spent(self, alloc: Sequence[int], now: float) -> float:
-        """Seconds, over all these machines, since they last changed their state, which they do now."""
-        since = self.since
-        spent = len(alloc) * now - sum(map(since.__getitem__, alloc))
-        for i in alloc:
-            since[i] = now
-        return spent
-
     def start(self, job: SimJob, now: float) -> None:
-        """The job's machines start to compute."""
+        """The job's machines start to compute, at ``job.start``, which is now."""
         alloc = job.alloc
         busy = self.busy
-        if busy.isdisjoint(alloc) and not self.unavailable:
-            self.time_idle += self._all_spent(alloc, now)
-            busy.update(alloc)
-            self.idle -= len(alloc)
-            self.computing += len(alloc)
+        if self._simple and self.are_idle(alloc):
+            size, first, end = len(alloc), alloc[0], alloc[-1] + 1
+            if end - first == size:
+                busy[first:end] = b"\1" * size
+            else:
+                for i in alloc:
+                    busy[i] = 1
+            self.idle -= size
+            self.computing += size
         else:
+            if self._simple:
+                self._leave_simple()
             for i in alloc:
-                if i in busy:
+                if busy[i]:
                     self.extra[i] = self.extra.get(i, 0) + 1
                 else:
                     self._spent(i, now)
-                    busy.add(i)
+                    busy[i] = 1
                     self.idle -= 1
                     self.computing += 1
         self.running[job.job.id] = job
@@ -86,11 +110,19 @@ class Machines:
         """The job's machines are done with it."""
         alloc = job.alloc
         busy = self.busy
-        if not self.extra and not self.unavailable:
-            self.time_computing += self._all_spent(alloc, now)
-            busy.difference_update(alloc)
-            self.idle += len(alloc)
-            self.computing -= len(alloc)
+        if self._simple:
+            size, first, end = len(alloc), alloc[0], alloc[-1] + 1
+            self.time_computing += size * (now - job.start)
+            if end - first == size:
+                busy[first:end] = bytes(size)
+                self.since[first:end] = [now] * size
+            else:
+                since = self.since
+                for i in alloc:
+                    busy[i] = 0
+                    since[i] = now
+            self.idle += size
+            self.computing -= size
         else:
             for i in alloc:
                 others = self.extra.get(i, 0)
@@ -100,7 +132,7 @@ class Machines:
                     del self.extra[i]
                 else:
                     self._spent(i, now)
-                    busy.remove(i)
+                    busy[i] = 0
                     self.idle += 1
                     self.computing -= 1
         del self.running[job.job.id]
@@ -113,6 +145,8 @@ class Machines:
 
     def set_available(self, ids: Sequence[int], now: float, available: bool) -> None:
         """An external event: only a state; running jobs go on (BATSIM.md E4)."""
+        if self._simple:
+            self._leave_simple()
         for i in ids:
             if available == (i in self.unavailable):
                 self._spent(i, now)

@@ -79,7 +79,9 @@ class Tasks:
         }
         self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
         self._message_rows: dict[int, tuple[int, int, float, float]] = {}
-        self._message_slots: dict[int, int] = {}
+        self._message_slot = -1  # one for messages to itself, most of all, and one for all others
+        self._other_slot = -1
+        self._sender = -1  # whose message the other one fits
 
     # ---- messages ----
 
@@ -106,12 +108,24 @@ class Tasks:
 
         Otherwise it is on its way; the slot of the transfer needs an owner.
         """
-        slot = self._message_slots.get(host)
-        if slot is None:
-            slot = self._message_slots[host] = self.engine.reserve(*self.message_rows(host))
-        if self.engine.transfer(slot):
+        engine = self.engine
+        if host == self.machine.master:
+            slot = self._message_slot
+            if slot < 0:
+                slot = self._message_slot = engine.reserve(*self.message_rows(host))
+            if engine.transfer(slot):
+                return -1
+            self._message_slot = -1
+            return slot
+        slot = self._other_slot
+        if slot < 0:
+            slot = self._other_slot = engine.reserve(*self.message_rows(host))
+        elif host != self._sender:
+            engine.refit(slot, *self.message_rows(host))
+        self._sender = host
+        if engine.transfer(slot):
             return -1
-        del self._message_slots[host]
+        self._other_slot = -1
         return slot
 
     # ---- profiles ----
@@ -177,7 +191,7 @@ class Tasks:
             for i in alloc:
                 if i in machines.unavailable:
                     raise InputError(f"EXECUTE_JOB of {name!r}: machine {i} is unavailable")
-        if not machines.busy.isdisjoint(alloc):
+        if not machines.are_idle(alloc):
             self._check_sharing(name, alloc)
         executors = len(alloc)
         if decision.mapping is not None:
@@ -197,7 +211,7 @@ class Tasks:
 
     def _check_sharing(self, name: str, alloc: Sequence[int]) -> None:
         for i in alloc:
-            if i not in self.machines.busy:
+            if not self.machines.busy[i]:
                 continue
             compute = self.is_compute[i]
             # Batsim's test of "is a storage" is true of compute nodes as well

@@ -19,6 +19,7 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
+    PhaseRequest,
     Placement,
     Setup,
     Volume,
@@ -26,6 +27,7 @@ from batfs.filesystems.interface import (
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.traffic import turns
 from batfs.plugins import Registry, parse_spec
+from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 
 MODELS: Registry[type[FileSystemModel]] = Registry(
@@ -140,14 +142,12 @@ class Model(ABC):
     ) -> tuple[IoRequest, Outcome]:
         """(what is asked, the answer) of the file system behind this tier for a part of the job's bytes;
         ``nodes``: storages in the place of the job's nodes, ``part``: a name for this part of the job."""
-        asked = IoRequest(
-            request.job_id,
-            request.nodes if nodes is None else nodes,
-            volume,
-            request.start,
-            request.end,
-            f"{request.part}/{part}" if request.part and part else request.part or part,
-        )
+        name = f"{request.part}/{part}" if request.part and part else request.part or part
+        if nodes is None and isinstance(request, PhaseRequest):
+            asked: IoRequest = replace(request, volume=volume, part=name)
+        else:  # what is staged isn't moved in the phase's turn
+            mine = request.nodes if nodes is None else nodes
+            asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
         return asked, self.setup.models[self.backing].plan(asked, view, rng)
 
     def options_behind(self, volume: Volume) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from batfs.filesystems.interface import (
     Placement,
     Setup,
     Volume,
+    earlier,
 )
 from batfs.filesystems.lru import Cache
 from batfs.filesystems.traffic import joined, split_by
@@ -92,7 +93,12 @@ class CacheTier(Model):
         volume = request.volume
         name = str(volume.options.get("data_set", ""))
         entry = self.cache.find(name) if name else None
-        here = dict(sorted(entry.bytes_on.items())) if entry else {}
+        here = dict(entry.bytes_on) if entry else {}
+        for before in earlier(request, self.name) if name else ():  # what an earlier phase of the job adds
+            if before.notes.get("data_set") == name:
+                for storage, size in before.notes["added"].items():
+                    here[storage] = here.get(storage, 0) + size
+        here = dict(sorted(here.items()))
         hit = min(volume.reads, sum(here.values()))
         miss = volume.reads - hit
         back = self.write == "back" and self.setup.dynamic_jobs

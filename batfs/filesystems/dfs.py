@@ -20,6 +20,7 @@ from batfs.filesystems.interface import (
     Placement,
     Setup,
     Volume,
+    earlier,
 )
 from batfs.filesystems.keeping import Keeper
 from batfs.filesystems.picking import Picker
@@ -228,6 +229,9 @@ class DistributedFileSystem(Model):
         parts = [
             Bundle(bundle.size, self.keeper.alive(bundle), bundle.name) for bundle in self.keeper.parts(name)
         ]
+        for plan in earlier(draft.request, self.name):  # what an earlier phase of the job adds
+            added: Sequence[Bundle] = plan.notes.get("data_sets", {}).get(name, ())
+            parts += [Bundle(bundle.size, list(bundle.copies), bundle.name) for bundle in added]
         have = sum(part.size for part in parts)
         if have < wanted:
             # what nobody has written yet was there before the simulation began

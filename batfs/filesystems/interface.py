@@ -92,6 +92,26 @@ class IoRequest:
     part: str = ""
 
 
+@record
+class PhaseRequest(IoRequest):
+    """A phase of a composed job; ``before`` are the plans of those that run before it, which are reserved
+    with it and will have moved their bytes by then."""
+
+    before: Sequence[IoPlan] = ()
+
+
+def earlier(request: IoRequest, filesystem: str) -> list[IoPlan]:
+    """What this file system has planned for earlier phases of the same job, also behind a tier."""
+    found: list[IoPlan] = []
+    todo = list(request.before) if isinstance(request, PhaseRequest) else []
+    while todo:
+        plan = todo.pop(0)
+        if plan.file_system == filesystem:
+            found.append(plan)
+        todo += [answered for _, answered in plan.behind]
+    return found
+
+
 # ---- what is answered -------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from batfs.filesystems.interface import (
     IoPlan,
     IoRequest,
     Move,
+    PhaseRequest,
     PhaseVolume,
     Setup,
     Topology,
@@ -161,11 +162,18 @@ class FileSystems:
             return outcome if isinstance(outcome, Hold) else (outcome,)
         plans: list[IoPlan] = []
         seen = view
+        phase, before = "", 0  # plans of earlier phases begin after those of the job as a whole
+        whole = sum([not isinstance(volume, PhaseVolume) for volume in volumes])
         for k, volume in enumerate(volumes):
             model = self.models[volume.filesystem]
-            # the bytes of each phase are its own
-            part = f"{volume.phase}.{k}" if isinstance(volume, PhaseVolume) else ""
-            outcome = model.plan(IoRequest(job_id, nodes, volume, start, end, part), seen, rng)
+            if isinstance(volume, PhaseVolume):
+                if volume.phase != phase:
+                    phase, before = volume.phase, k
+                part = f"{phase}.{k}"  # the bytes of each phase are its own
+                asked: IoRequest = PhaseRequest(job_id, nodes, volume, start, end, part, plans[whole:before])
+            else:
+                asked = IoRequest(job_id, nodes, volume, start, end)
+            outcome = model.plan(asked, seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
             plans.append(outcome)

@@ -294,3 +294,32 @@ def test_a_mapping_goes_for_every_phase(tmp_path: Path, phased: bool) -> None:
         assert ran.times("1") == (near(0), near(2))
         assert steps(ran) == [("io", near(0), near(3))]
     assert ran.said == []
+
+
+def test_a_phase_finds_what_an_earlier_one_adds_to_a_data_set(tmp_path: Path) -> None:
+    """A job writes 300 MB of a set twice over, then reads them: the set holds 300 MB, and does so when the
+    job is over; they are read where they were written."""
+    disks = {f"d{k}": {"filesystem": "dfs", "node": f"n{k}"} for k in range(2)}
+    options = {"data_set": "x"}
+    children = {
+        "make": work(1, io=[{"filesystem": "dfs", "writes": 300 * MB, "options": options}]),
+        "use": work(1, io=[{"filesystem": "dfs", "reads": 300 * MB, "options": options}]),
+    }
+    config = {"filesystem": "dfs:replication=1"}
+    job = composed("1", ["make", "make", "use"], children)
+    ran = simulate_tiny(tmp_path, 2, disks, [job], config, dynamic=True, process=watched())
+    assert row(ran)[1:4] == ["2", f"{300 * MB}", f"{600 * MB}"]
+    assert (ran.peak, sum(ran.reserved.values())) == (300 * MB, 300 * MB)
+
+
+def test_a_phase_is_served_by_a_cache_that_an_earlier_one_fills(tmp_path: Path) -> None:
+    """load reads 300 MB at 100 MB/s through the cache, which keeps them: 3 s. again reads them from there, at
+    500 MB/s: 0.6 s, but computes for 1 s."""
+    storages = {**PFS, "c0": {"filesystem": "cache", "size": "1GB", "read": "500MBps", "write": "500MBps"}}
+    config = {"filesystems": {"cache": {"model": "cache", "backing": "lustre"}}}
+    io = [{"filesystem": "cache", "reads": 300 * MB, "options": {"data_set": "x"}}]
+    children = {"load": work(1, io=io), "again": work(1, io=io)}
+    job = composed("1", ["load", "again"], children)
+    ran = simulate_tiny(tmp_path, 1, storages, [job], config, dynamic=True, process=watched())
+    assert steps(ran) == [("compute", near(0), near(3)), ("compute", near(3), near(4))]
+    assert row(ran)[4] == f"1:{300 * MB} 2:{300 * MB}"

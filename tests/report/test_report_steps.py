@@ -25,22 +25,24 @@ GB = 10**9
 def everything(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Run, dict[str, JobResult], dict[str, Any]]:
-    """Four jobs, far apart, on the buffers ``bb`` before ``lustre``: without I/O, staged, in phases, cut by 2
-    checkpoints. Then what the simulator said of every job and step, and the run's own summary."""
+    """Five jobs, far apart, on the buffers ``bb`` before ``lustre``: without I/O, staged, in phases, cut by 2
+    checkpoints, composed of the second and the first, twice over. Then what the simulator said of every job
+    and step, and the run's own summary."""
     folder = tmp_path_factory.mktemp("steps")
 
     def io(**options: Any) -> list[dict[str, Any]]:
         return [{"filesystem": "bb", "reads": 20 * GB, "writes": 10 * GB, "options": options}]
 
     wanted = [None, io(), io(timing="phases"), io(checkpoints=2, checkpoint_bytes=GB)]
+    composed: dict[str, Any] = {"type": "composed", "seq": ["p1", "p0"], "repeat": 2}
     jobs = [
         {"id": f"{k}", "subtime": 10000 * k, "walltime": 9000, "res": 2, "profile": f"p{k}"}
-        for k in range(len(wanted))
+        for k in range(len(wanted) + 1)
     ]
     profiles: dict[str, Any] = {
         f"p{k}": {"type": "parallel_homogeneous", "cpu": 10**11, "com": 0} | ({"io": one} if one else {})
         for k, one in enumerate(wanted)
-    }
+    } | {"p4": composed}
     workload = folder / "w.json"
     workload.write_text(json.dumps({"nb_res": 2, "jobs": jobs, "profiles": profiles}))
     table = {"bb": {"model": "burst_buffer", "backing": "lustre"}}
@@ -61,13 +63,13 @@ def staged(everything: tuple[Run, dict[str, JobResult], Any]) -> tuple[Run, dict
 
 def test_only_what_users_submitted_is_a_job(staged: tuple[Run, dict[str, JobResult]]) -> None:
     run_, seen = staged
-    assert run_.jobs["job_id"].tolist() == ["0", "1", "2", "3"]
-    assert len(run_.steps) == len(seen) - 4 > 0
+    assert run_.jobs["job_id"].tolist() == ["0", "1", "2", "3", "4"]
+    assert len(run_.steps) == len(seen) - 5 > 0
     figures = summarize(run_)
-    assert figures["jobs"] == 4
-    assert figures["refused_jobs"] == 0  # the one cut into parts was rejected as it was
+    assert figures["jobs"] == 5
+    assert figures["refused_jobs"] == 0  # those cut into parts were rejected as they were
     assert figures["max_waiting_time"] == pytest.approx(0.0, abs=1.0)
-    assert set(run_.steps["job"]) == {"w0!1", "w0!2", "w0!3"}
+    assert set(run_.steps["job"]) == {"w0!1", "w0!2", "w0!3", "w0!4"}
 
 
 def test_a_job_lasts_from_its_first_step_to_the_last_that_held_its_nodes(
@@ -75,7 +77,7 @@ def test_a_job_lasts_from_its_first_step_to_the_last_that_held_its_nodes(
 ) -> None:
     run_, seen = staged
     table = job_table(run_).set_index("job")
-    for k in range(4):
+    for k in range(5):
         mine = [
             job
             for name, job in seen.items()
@@ -107,8 +109,8 @@ def test_the_summary_of_the_run_says_the_same(
     everything: tuple[Run, dict[str, JobResult], dict[str, Any]],
 ) -> None:
     run_, _, summary = everything
-    assert summary["jobs"] == 4
-    assert summary["states"] == {"COMPLETED_SUCCESSFULLY": 4}
+    assert summary["jobs"] == 5
+    assert summary["states"] == {"COMPLETED_SUCCESSFULLY": 5}
     figures = summarize(run_)
     assert summary["makespan"] == pytest.approx(figures["makespan"], abs=1e-5)
     for name in ("waiting_time", "turnaround_time", "bounded_slowdown"):

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from batfs.decision.files import make_files as default_make_files
+from batfs.decision.injected import HeldBack, JobBooks, Started
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.composed import Phases
-from batfs.filesystems.interface import Hold, IoRequest, Placement
+from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SUCCESS
-from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import MERGED, WORKLOAD, needs_script
 from batfs.protocol import messages as m
 from batfs.resource_sets import format_resources
@@ -41,28 +41,6 @@ from batfs.workload.model import Composed, Profile
 _SOON = 0.1
 
 _CODES = {SUCCESS: 0, "COMPLETED_FAILED": 1, "COMPLETED_WALLTIME_REACHED": -1, "COMPLETED_KILLED": -2}
-
-
-@dataclass(slots=True, eq=False)
-class _Started:
-    """A job of the other side's that runs, and what it holds here."""
-
-    booked: Booked
-    transfers: Sequence[tuple[int, int]] = ()
-    live: LiveJob | None = None
-    io: str = ""
-    waited: float = 0.0
-    hold: Hold | None = None
-    told: bool = False  # whether the other side knows that it is over
-
-
-@dataclass(slots=True, eq=False)
-class _Held:
-    """An EXECUTE_JOB that waits for room."""
-
-    decision: m.ExecuteJob
-    since: float
-    hold: Hold
 
 
 class Injector:
@@ -82,8 +60,7 @@ class Injector:
         self._observed = observer is not None
         self._say = say or (lambda sentence: None)
         self._jobs: dict[str, WaitingJob] = {}
-        self._started: dict[str, _Started] = {}
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, HeldBack] = {}
         self._profiles: dict[str, Mapping[str, Profile]] = {}
         self._calls: list[float] = []
         self._their_calls: list[float] = []
@@ -158,6 +135,7 @@ class Injector:
         self.files = self._make_files(config, event.compute_resources, storages, self._dynamic)
         machine = self._machine = Machine(event.compute_resources, storages)
         self._lives = Lives(machine, self.files, self._rng)
+        self._books = JobBooks(machine, self.files, self._rng, self._observer if self._observed else None)
         self._profiles = dict(event.profiles)
         self._phases = Phases(self.files, self._profiles, self._tell_once, dynamic_jobs=self._dynamic)
         self._observer.begins(machine.ledger.storages, machine.storage_ids)
@@ -204,7 +182,7 @@ class Injector:
             self._say(f"{sentence} (said once for all such jobs)")
 
     def _completed(self, now: float, event: m.JobCompleted) -> m.Event | None:
-        started = self._started.get(event.job_id)
+        started = self._books.started.get(event.job_id)
         if started is not None and started.live is None:
             self._finish(now, started, event.state == SUCCESS)
             self._alive -= 1
@@ -223,7 +201,7 @@ class Injector:
     def _follow(self, now: float, live: LiveJob) -> None:
         """A job of several steps has moved on: report its end when its nodes are free."""
         life = live.life
-        started = self._started[life.job.id]
+        started = self._books.started[life.job.id]
         if life.nodes_free and not started.told:
             started.told = True
             self._alive -= 1
@@ -241,37 +219,9 @@ class Injector:
             progress = {completed.job_id: {"profile_name": profile, "progress": 0.0}}
             self.events.append(m.JobKilled(now, [completed.job_id], progress))
 
-    def _finish(self, now: float, started: _Started, success: bool) -> None:
-        machine = self._machine
-        assert machine is not None
-        booked = started.booked
-        job = booked.job
-        del self._started[job.id]
-        machine.count_transfers(started.transfers, -1)
-        if started.live is None or started.live.in_use:
-            machine.use(booked.held.lines, -1)
-        machine.end(booked.held.lines)
-        if self.files.attending:
-            self.files.ended(job.id, success, now)
-            for key in self.files.released():
-                machine.drop(key)
+    def _finish(self, now: float, started: Started, success: bool) -> None:
+        self._books.finish(now, started, success)
         self._freed = True
-        if not self._observed:
-            return
-        reason = "" if started.hold is None else started.hold.sentence(machine.names)
-        self._observer.job_over(
-            JobRecord(
-                job.job,
-                job.volumes,
-                booked.plans,
-                format_resources(booked.ids),
-                started.io,
-                started.waited,
-                started.hold,
-                reason,
-                bool(started.io),
-            )
-        )
 
     def _called(self, now: float, event: m.RequestedCall) -> m.Event | None:
         self.decisions += self._lives.tick(now)
@@ -314,25 +264,10 @@ class Injector:
         return self._try(now, decision, waiting)
 
     def _try(self, now: float, decision: m.ExecuteJob, waiting: WaitingJob) -> list[m.Decision]:
-        machine = self._machine
-        assert machine is not None
-        ids = tuple(sorted(decision.alloc))
-        placements: Sequence[Placement]
-        start = machine.ledger.now
-        end = start + waiting.walltime
-        plans = self.files.plan(waiting.id, ids, waiting.volumes, start, end, machine.view, self._rng)
-        if not isinstance(plans, Hold):
-            if len(plans) == 1:
-                placements = plans[0].placements
-            else:
-                placements = [p for plan in plans for p in plan.placements]
-            held = machine.book(waiting.id, placements, start, end)
-            if not isinstance(held, Hold):
-                # which nodes are free is the other side's affair
-                booked = Booked(waiting, 0, start, plans, ids=ids, held=held)
-                return self._start(now, decision, booked)
-            plans = held
-        return self._hold_back(now, decision, waiting, plans)
+        booked = self._books.book(waiting, tuple(sorted(decision.alloc)))
+        if isinstance(booked, Hold):
+            return self._hold_back(now, decision, waiting, booked)
+        return self._start(now, decision, booked)
 
     def _hold_back(
         self, now: float, decision: m.ExecuteJob, waiting: WaitingJob, hold: Hold
@@ -343,7 +278,7 @@ class Injector:
         if not hold.never:
             if before is None:
                 self.counts["held_back"] += 1
-                self._held[waiting.id] = _Held(decision, now, hold)
+                self._held[waiting.id] = HeldBack(decision, now, hold)
             else:
                 before.hold = hold
             return []
@@ -365,35 +300,19 @@ class Injector:
         return [metadata, m.RejectJob(now, waiting.id)]
 
     def _start(self, now: float, decision: m.ExecuteJob, booked: Booked) -> list[m.Decision]:
-        machine = self._machine
-        assert machine is not None
         waiting = booked.job
-        before = self._held.pop(waiting.id, None)
+        started = self._books.begin(now, booked, self._held.pop(waiting.id, None))
         del self._jobs[waiting.id]
-        machine.keep(booked.held)
-        started = _Started(booked)
-        if before is not None:
-            started.waited, started.hold = now - before.since, before.hold
-        self._started[waiting.id] = started
         self.counts["with_io"] += 1
-        for volume, plan in zip(waiting.volumes, booked.plans, strict=True):
-            if plan.file_system in self.files.attending:
-                self.files.started(IoRequest(waiting.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = decision.mapping is not None or decision.storage_mapping is not None
         if self._dynamic and (mapped or needs_script(waiting.profile, booked.plans)):
             return self._start_life(now, decision if mapped else None, started)
-        machine.use(booked.held.lines, 1)
+        self._books.use(started)
         if waiting.io_ignored or not self._mergeable(waiting, mapped):
             return [decision]
-        profile = build_profile(booked.plans, booked.ids)
-        if profile is None:
+        io_job = self._books.merge(started)
+        if io_job is None:
             return [decision]
-        io_ids = profile.ids.tolist()
-        started.transfers = machine.transfers_of(profile, io_ids)
-        if self._observed:
-            started.io = format_resources(io_ids)
-        machine.count_transfers(started.transfers, 1)
-        io_job = m.IoJob(io_ids, f"batfs_io_{waiting.job.name}", profile)
         return [m.ExecuteJob(decision.timestamp, decision.job_id, decision.alloc, io_job=io_job)]
 
     def _mergeable(self, waiting: WaitingJob, mapped: bool) -> bool:
@@ -405,7 +324,7 @@ class Injector:
             )
         return not mapped and isinstance(waiting.profile, MERGED)
 
-    def _start_life(self, now: float, mapped: m.ExecuteJob | None, started: _Started) -> list[m.Decision]:
+    def _start_life(self, now: float, mapped: m.ExecuteJob | None, started: Started) -> list[m.Decision]:
         self.counts["staged"] += 1
         self._in_steps.add(started.booked.job.id)
         live = started.live = self._lives.begin(started.booked, mapped)
@@ -418,7 +337,7 @@ class Injector:
         plain: list[str] = []
         out: list[m.Decision] = []
         for job_id in decision.job_ids:
-            started = self._started.get(job_id)
+            started = self._books.started.get(job_id)
             held = self._held.pop(job_id, None)
             if held is not None or self._several(job_id):
                 self._their_kills.add(job_id)

@@ -58,8 +58,7 @@ class AloneClock:
             and list(io.nodes) == nodes.tolist()
         ):
             cpu, com = of_each(profile, len(nodes))
-            storages = self._host_of[list(io.storages)].tolist()
-            found = self._workshop.even(cpu, com, self._host_of[nodes], storages, io)
+            found = self._workshop.even(cpu, com, io, self._host_of)
             if found is not None:
                 return found
         demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)

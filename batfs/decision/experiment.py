@@ -131,10 +131,14 @@ def check_io(workload: Workload, known: Iterable[str], defaults: tuple[str, str]
             continue
         seen.add(job.profile)
         profile = workload.profiles[job.profile]
-        if type(profile) is not Composed and not profile.extra:
+        if type(profile) is Composed:
+            asking = with_io(profile, workload.profiles)
+        elif profile.extra:
+            asking = iter((("", profile, 1),))
+        else:
             continue
         try:
-            for child, one, _ in with_io(profile, workload.profiles):
+            for child, one, _ in asking:
                 place = f"profiles.{child or job.profile}"
                 for part in requested_io(one, place):
                     used |= _used(part, names, defaults, place)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
-from batfs.filesystems.composed import phase_of
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import WORKLOAD
@@ -213,16 +212,16 @@ class StorageTally(Observer):
 
     def job_over(self, record: JobRecord) -> None:
         if record.plans:
-            seen: set[str] = set()
+            seen: list[str] = []
             for volume in record.volumes:
                 tally = self.filesystems[volume.filesystem]
-                _, times = phase_of(volume)
+                times = volume.times if isinstance(volume, PhaseVolume) else 1
                 if record.moved:
                     tally.read_bytes += times * volume.reads
                     tally.written_bytes += times * volume.writes
                 if volume.filesystem in seen and isinstance(volume, PhaseVolume):
                     continue  # the phases are one job
-                seen.add(volume.filesystem)
+                seen.append(volume.filesystem)
                 tally.jobs += 1
                 if record.storage_waiting_time > 0:
                     tally.jobs_that_waited += 1

@@ -36,6 +36,7 @@ from batfs.scheduling.view import NODES, PassView
 from batfs.scheduling.waits import StorageWaits
 from batfs.storage.ledger import Reservation
 from batfs.storage.topology import PlatformNetwork
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import Composed, IoProfile
 
 # Batsim aborts when the time asked for has passed on its clock by the time it handles the message, and every
@@ -468,7 +469,8 @@ class Scheduler:
         ids, own = job.io_ids, job.booked.ids
         count = len(own)
         # usually all its nodes and then storages, which come after every node: the text is there already
-        if len(ids) > count and ids[count] > ids[count - 1] + 1 and tuple(ids[:count]) == own:
+        even = type(job.io) is EvenProfile and job.io.nodes is own
+        if len(ids) > count and ids[count] > ids[count - 1] + 1 and (even or tuple(ids[:count]) == own):
             rest = ids[count:]
             return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
         return format_ascending(ids)

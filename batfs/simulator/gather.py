@@ -27,7 +27,9 @@ DISTINCT = 34  # whether all executors are on different hosts, for sure
 A_CAPACITIES = 35
 # even I/O: on how many storages (they come last; 0: the flows are given), whether written and read
 STORAGES, WRITTEN, READ, A_AMOUNTS = 36, 37, 38, 39
-PARAMETERS = 40
+# whether HOSTS holds resource ids, and the table of their hosts
+MAPPED, A_HOST_OF = 40, 41
+PARAMETERS = 42
 # places in the numbers: the uniform volume in, the answers out, the flops of each executor in the matrix
 VOLUME, LATENCY, LATENCY_VOLUME, BOUND, REACH, FLOPS = 0, 1, 2, 3, 4, 5
 NUMBERS = 6
@@ -151,6 +153,10 @@ def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
     epoch = p[EPOCH]
     count = 0
     bound = 0.0
+    if p[MAPPED] != 0:
+        host_of = integers(p[A_HOST_OF])
+        for i in range(p[HOSTS]):
+            hosts[i] = host_of[hosts[i]]
     if p[WITH_FLOPS] != NO_FLOPS:
         computing = p[UNIFORM] if p[WITH_FLOPS] == ALL_THE_SAME else p[HOSTS]
         for i in range(computing):

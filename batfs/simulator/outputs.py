@@ -7,7 +7,7 @@ suffix when it has not.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -26,7 +26,7 @@ JOBS_HEADER: Final = (
     "consumed_energy,metadata\n"
 )
 STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
-PIECES: Final = 256  # that many at once
+JOBS_AT_ONCE: Final = 128  # the lines of so many are written together
 VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
 
 
@@ -89,6 +89,9 @@ class Outputs:
     def job_done(self, record: SimJob) -> None:
         """The server reports the end (or rejection) of a job."""
         self.jobs_done += 1
+        if not self.jobs_done % JOBS_AT_ONCE:
+            for lines, _ in self._open:
+                lines.flush()
         job = record.job
         state = record.state
         submitted = job.submission_time
@@ -164,22 +167,20 @@ def _field(value: float | int | str) -> str:
 
 
 class Lines:
-    """Text on its way to a file: pieces are kept until there are some, and written at once."""
+    """Text on its way to a file: pieces are kept until :meth:`flush`, and written at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._pieces: list[str] = []
+        self.write: Callable[[str], None] = self._pieces.append
 
-    def write(self, text: str) -> None:
-        pieces = self._pieces
-        pieces.append(text)
-        if len(pieces) == PIECES:
-            self._stream.write("".join(pieces))
-            pieces.clear()
-
-    def close(self) -> None:
+    def flush(self) -> None:
+        """Write what was kept."""
         self._stream.write("".join(self._pieces))
         self._pieces.clear()
+
+    def close(self) -> None:
+        self.flush()
         self._stream.close()
 
 

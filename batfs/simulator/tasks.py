@@ -325,16 +325,7 @@ class Tasks:
         if nodes != io.nodes or nodes[-1] >= self.machine.nb_compute:
             return None
         cpu, com = of_each(profile, n)
-        first = nodes[0]
-        contiguous = nodes[-1] - first == n - 1
-        hosts = self.machines.hosts
-        return self.workshop.even(
-            cpu,
-            com,
-            self.host_of[first : first + n] if contiguous else self.host_of[list(nodes)],
-            [hosts[i] for i in io.storages],
-            io,
-        )
+        return self.workshop.even(cpu, com, io, self.host_of)
 
     def _storages_compute(self, alloc: NDArray[np.int64]) -> bool:
         """Whether storages are among the machines that the job itself computes on."""

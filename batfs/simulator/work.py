@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ class Gatherer:
 
     def __init__(self, workshop: Workshop, kernels: Kernels) -> None:
         self._consumer = workshop.platform.consumer
+        self._host_of: Indices | None = None
         links = workshop.platform.links
         self._hosts = workshop.hosts
         self._speeds = workshop.speeds
@@ -208,7 +210,7 @@ class Gatherer:
         p[gather.KINDS], p[gather.WIDTH] = tables.kinds, tables.rows.shape[1]
         p[gather.OUT], p[gather.INTO] = tables.out.shape[1], tables.into.shape[1]
         p[gather.BOTH] = tables.both.shape[1]
-        for place, array in (
+        for place, table in (
             (gather.A_KIND, tables.kind),
             (gather.A_TABLE, tables.table),
             (gather.A_ROWS, tables.rows),
@@ -219,7 +221,7 @@ class Gatherer:
             (gather.A_INTO, tables.into),
             (gather.A_BOTH, tables.both),
         ):
-            p[place] = array.ctypes.data
+            p[place] = table.ctypes.data
         return True
 
     def work(
@@ -244,7 +246,8 @@ class Gatherer:
             self._make_room(2 * size)
         if count > self._flow_room:
             self._make_flow_room(2 * count)
-        p[gather.HOSTS], p[gather.FLOWS], p[gather.DISTINCT], p[gather.STORAGES] = size, count, distinct, 0
+        p[gather.HOSTS], p[gather.FLOWS], p[gather.DISTINCT] = size, count, distinct
+        p[gather.STORAGES], p[gather.MAPPED] = 0, 0
         self._hosts_in[:size] = hosts
         if count:
             self._sources_in[:count] = sources
@@ -264,13 +267,13 @@ class Gatherer:
             self._flops_in[:size] = flops
         return self._gather(gamma)
 
-    def even(
-        self, cpu: float, com: float, nodes: Indices, storages: Sequence[int], io: EvenProfile, gamma: float
-    ) -> Work | None:
-        """The rows of a homogeneous task (``cpu`` flops a node, ``com`` bytes a pair) on the hosts ``nodes``
-        int64[n] with even I/O to the hosts ``storages``, all different."""
+    def even(self, cpu: float, com: float, io: EvenProfile, host_of: Indices, gamma: float) -> Work | None:
+        """The rows of a homogeneous task (``cpu`` flops a node, ``com`` bytes a pair) with even I/O.
+
+        ``host_of`` int64[resources], all different: the host of each resource id.
+        """
         p = self.parameters
-        n, m = len(nodes), len(storages)
+        n, m = len(io.nodes), len(io.storages)
         size, written, read = n + m, io.written, io.read
         if size > self._room:
             self._make_room(2 * size)
@@ -278,11 +281,11 @@ class Gatherer:
             self._make_flow_room(4 * n * m)
         if m > self._storage_room:
             self._make_storage_room(2 * m)
-        self._hosts_in[:n] = nodes
-        place = n
-        for host in storages:
-            self._host_places[place] = host
-            place += 1
+        places = self._host_places
+        places[:size] = array(places.format, io.resources())
+        if host_of is not self._host_of:
+            self._host_of = host_of
+            p[gather.A_HOST_OF] = host_of.ctypes.data
         amounts = self._amounts
         place = 0
         for part in (written, read):
@@ -292,7 +295,7 @@ class Gatherer:
                     amounts[place + 2] = start
                     place += 3
         p[gather.HOSTS], p[gather.UNIFORM], p[gather.DISTINCT], p[gather.STORAGES] = size, n, 1, m
-        p[gather.WRITTEN], p[gather.READ] = written is not None, read is not None
+        p[gather.WRITTEN], p[gather.READ], p[gather.MAPPED] = written is not None, read is not None, 1
         x = self.numbers
         x[gather.VOLUME] = com
         if com > 0.0:
@@ -311,6 +314,7 @@ class Gatherer:
             outcome = self._function(0)
             if outcome == gather.DONE:
                 break
+            p[gather.MAPPED] = 0  # that has been done
             if outcome == gather.SELF:
                 return None
             self._consumer.add_core(p[gather.KEY])
@@ -374,12 +378,10 @@ class Workshop:
         distinct = job.uniform > 0.0 and bool((ids[1:] > ids[:-1]).all())
         return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma, distinct)
 
-    def even(
-        self, cpu: float, com: float, nodes: Indices, storages: Sequence[int], io: EvenProfile
-    ) -> Work | None:
+    def even(self, cpu: float, com: float, io: EvenProfile, host_of: Indices) -> Work | None:
         """:meth:`merged` for the commonest task: see :meth:`Gatherer.even`."""
         gatherer = self._gatherer
-        return None if gatherer is None else gatherer.even(cpu, com, nodes, storages, io, self.gamma)
+        return None if gatherer is None else gatherer.even(cpu, com, io, host_of, self.gamma)
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:
         """A single transfer between two hosts."""

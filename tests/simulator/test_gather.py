@@ -90,7 +90,7 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
             io = random_even(rng, nodes.tolist(), chosen)
         more = Demand(len(ids), None, 0.0, io.sources, io.destinations, io.volumes)
         if isinstance(io, EvenProfile):
-            found = quick.even(cpu, com, host_of[nodes], host_of[chosen].tolist(), io)
+            found = quick.even(cpu, com, io, host_of)
         else:
             found = quick.merged(mine, nodes, more, ids, host_of)
         assert found is not None

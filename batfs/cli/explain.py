@@ -88,7 +88,8 @@ def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     if args.job is None:
         for job in workload.jobs:
             profile = workload.profiles[job.profile]
-            if any(requested_io(part) for _, part, _ in with_io(profile, workload.profiles)):
+            parts = with_io(profile, workload.profiles)
+            if any(requested_io(part, f"profiles.{name or job.profile}") for name, part, _ in parts):
                 return job, profile, workload.profiles
         raise InputError("no job of this workload asks for I/O", file=args.workload)
     for job in workload.jobs:

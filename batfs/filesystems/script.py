@@ -37,6 +37,10 @@ WORKLOAD = "batfs"
 MERGED = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
 
 
+# Batsim rounds what it is sent to 6 decimals, and refuses a delay of 0.
+_SHORTEST = 1e-6
+
+
 @record(frozen=False)
 class Activity:
     """One dynamic job, or (``profile`` None) the job itself.
@@ -199,6 +203,8 @@ def _computation(
 
 def bare(profile: Profile) -> Profile:
     """Without what batfs has read in it: what a part of a job is sent as."""
+    if isinstance(profile, Delay) and profile.duration < _SHORTEST:
+        return Delay(_SHORTEST, ret=profile.ret)
     return replace(profile, extra=NO_EXTRA) if profile.extra else profile
 
 

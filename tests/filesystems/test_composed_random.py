@@ -17,7 +17,7 @@ import pytest
 from fs_tiny import Ran, composed, simulate_tiny, sleep, watched, work, write_inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_proxy import Reckless
+from test_proxy import Reckless, behind_proxy
 
 from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.records import io_rows
@@ -288,8 +288,10 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def over_sockets(folder: Path, files: Sequence[Path], *more: str) -> dict[str, dict[str, str]]:
-    """The jobs of a run of ``batfs sim`` and ``batfs-sched`` as two processes."""
+def over_sockets(
+    folder: Path, files: Sequence[Path], command: Sequence[str], *more: str
+) -> dict[str, dict[str, str]]:
+    """The jobs of a run of ``batfs sim`` and a decision process of ours as two processes."""
     where = f"tcp://127.0.0.1:{free_port()}"
     config = folder / "batfs.toml"
     config.write_text(
@@ -300,14 +302,8 @@ def over_sockets(folder: Path, files: Sequence[Path], *more: str) -> dict[str, d
     python = [sys.executable, "-m"]
     scheduler = subprocess.Popen(
         [
-            *python,
-            "batfs.decision.command",
-            "-s",
-            where,
-            "--config",
-            str(config),
-            "-e",
-            str(folder / "sched"),
+            *(*python, *command, "-s", where),
+            *("--config", str(config), "-e", str(folder / "sched")),
         ],
         env=environment,
         cwd=folder,
@@ -334,20 +330,27 @@ def over_sockets(folder: Path, files: Sequence[Path], *more: str) -> dict[str, d
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_over_sockets(tmp_path: Path, dynamic: bool) -> None:
-    """The same times as in one process, and the same sum in io_jobs.csv: 2 x 300 MB read from the buffer
-    and 2 x 100 MB written; without dynamic jobs that nothing is moved is said."""
+@pytest.mark.parametrize("proxied", [True, False])
+def test_over_sockets(tmp_path: Path, proxied: bool, dynamic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """batfs-sched, and pybatsim's schedFcfs in batfs-proxy: the same times as in one process, and the sums in
+    io_jobs.csv: 2 x 300 MB read from the buffer and 2 x 100 MB written; without dynamic jobs that nothing is
+    moved is said."""
     storages = {name: STORAGES[name] for name in ("o0", "o1", "b0")}
     io = [{"filesystem": "bb", "reads": 300 * 10**6}]
     children = {"load": work(1, io=io), "nap": sleep(2, io_writes=100 * 10**6), "work": work(1, com=5)}
-    jobs = [composed(str(k), ["load", "nap", "work"], children, 2, repeat=2, at=k) for k in range(2)]
+    jobs = [composed(str(k), ["load", "nap", "work"], children, 2, repeat=2, at=k + 1) for k in range(2)]
     config = {
         "default_filesystem": "lustre",
         "filesystems": {"bb": {"model": "burst_buffer", "backing": "lustre"}},
     }
-    here = simulate_tiny(tmp_path, 4, storages, jobs, config, dynamic=dynamic, control="1ms")
+    monkeypatch.chdir(tmp_path)  # pybatsim writes out_events.csv where it is started
+    process = behind_proxy("schedFcfs") if proxied else None
+    here = simulate_tiny(tmp_path, 4, storages, jobs, config, dynamic=dynamic, control="1ms", process=process)
     files = write_inputs(tmp_path, 4, storages, jobs, control="1ms")
-    got = over_sockets(tmp_path, files, *(["--enable-dynamic-jobs"] if dynamic else []))
+    command = ["batfs.decision.command"]
+    if proxied:
+        command = ["batfs.decision.proxy_command", "--queue", "pybatsim:schedFcfs"]
+    got = over_sockets(tmp_path, files, command, *(["--enable-dynamic-jobs"] if dynamic else []))
     assert got.keys() == here.jobs.keys()
     for name, result in here.jobs.items():
         if not result.rejected:

@@ -95,7 +95,7 @@ class JobBooks:
         profile = build_profile(booked.plans, booked.ids)
         if profile is None:
             return None
-        io_ids = profile.ids.tolist()
+        io_ids = profile.resources()
         started.transfers = machine.transfers_of(profile, io_ids)
         if self._observer is not None:
             started.io = format_resources(io_ids)

@@ -14,7 +14,9 @@ import orjson
 
 from batfs.errors import BatfsError
 from batfs.protocol import messages as m
-from batfs.resource_sets import format_resources
+from batfs.protocol.even_text import even_text
+from batfs.resource_sets import format_ascending, format_resources
+from batfs.workload.even import EvenProfile
 from batfs.workload.model import IoProfile, Job, Profile
 
 
@@ -154,7 +156,7 @@ _READERS: dict[str, Callable[[float, Mapping[str, Any]], m.Event]] = {
 
 
 def encode_reply(reply: m.Reply) -> bytes:
-    """Batsim's JSON of a reply; an :class:`IoProfile` becomes dense here and only here."""
+    """Batsim's JSON of a reply; an :class:`IoProfile` becomes dense here."""
     return orjson.dumps(reply_to_json(reply), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -197,8 +199,19 @@ def _execute(decision: m.ExecuteJob) -> dict[str, Any]:
     return data
 
 
+def io_job_text(io: m.IoJob) -> orjson.Fragment:
+    """The ``additional_io_job`` of EXECUTE_JOB for orjson to write as it is."""
+    if type(io.profile) is not EvenProfile:
+        return orjson.Fragment(orjson.dumps(io_job_to_json(io), option=orjson.OPT_SERIALIZE_NUMPY))
+    profile = orjson.Fragment(even_text(io.profile))
+    alloc = format_ascending(io.alloc)
+    return orjson.Fragment(
+        orjson.dumps({"alloc": alloc, "profile_name": io.profile_name, "profile": profile})
+    )
+
+
 def io_job_to_json(io: m.IoJob) -> dict[str, Any]:
-    """The ``additional_io_job`` of EXECUTE_JOB."""
+    """The ``additional_io_job`` of EXECUTE_JOB, its matrices arrays."""
     out: dict[str, Any] = {"alloc": format_resources(io.alloc), "profile_name": io.profile_name}
     if io.profile is not None:
         out["profile"] = _any_profile(io.profile)

@@ -99,6 +99,12 @@ class Ledger:
             return int(self._free.max())
         return max(self._left, default=0)
 
+    def fits_everywhere(self, size: int, start: float) -> bool:
+        """Whether every storage has ``size`` bytes free from ``start`` on for as long as one likes; False
+        also where that takes long to find out."""
+        left = self._left
+        return start <= self._now and not self._booked_on and 0 < len(left) <= 100 and size <= min(left)
+
     @property
     def next_change(self) -> float:
         """When a booking starts next or (with ``release_at_end``) a reservation ends; inf if none."""

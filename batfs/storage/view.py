@@ -16,6 +16,7 @@ class SystemView:
     __slots__ = (
         "_ledger",
         "_transfers",
+        "fits_everywhere",
         "free",
         "longest_overlap",
         "network",
@@ -32,6 +33,7 @@ class SystemView:
         self._transfers = shown
         self.network = network
         self.free = ledger.free
+        self.fits_everywhere = ledger.fits_everywhere
         self.overlaps = ledger.overlaps
         self.overlapping_bytes = ledger.overlapping_bytes
         self.longest_overlap = ledger.longest_overlap
@@ -81,8 +83,11 @@ def candidates(view: StorageView, request: SpaceRequest) -> IntArray:
 def fitting(view: StorageView, request: SpaceRequest, size: int | None = None) -> IntArray:
     """The indices, ascending, of the storages with ``size`` bytes (the request's) free all its window."""
     wanted = request.size if size is None else size
+    given = request.candidates
+    if type(view) is SystemView and type(given) is np.ndarray and view.fits_everywhere(wanted, request.start):
+        return given
     free = view.free(request.start, request.end)
-    if request.candidates is None:
+    if given is None:
         return np.flatnonzero(free >= wanted)
-    among = np.asarray(request.candidates, dtype=np.int64)
+    among = np.asarray(given, dtype=np.int64)
     return among[free[among] >= wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -110,6 +111,10 @@ def compare(ledger: Ledger, slow: Timeline, start: int, end: float) -> None:
     free = slow.free(start, end)
     assert ledger.free(start, end).tolist() == free
     assert [ledger.room(i, start, end) for i in range(3)] == free
+    plain = begin == slow.now and ledger.next_change == math.inf  # nothing ahead: then it is said for sure
+    for size in (1, min(free), min(free) + 1):
+        fits = ledger.fits_everywhere(size, start)
+        assert fits == (size <= min(free)) if plain else not fits or size <= min(free)
     overlapping = slow.overlapping(start, end)
     assert ledger.overlaps(start, end).tolist() == [len(lines) for lines in overlapping]
     assert ledger.overlapping_bytes(start, end).tolist() == [

@@ -1,12 +1,13 @@
 import random
 
+import numpy as np
 import pytest
 
 from batfs.errors import InputError
 from batfs.storage.interface import Share, SpaceRequest, Storage
 from batfs.storage.ledger import Ledger
 from batfs.storage.policies import known_policies, make_policy
-from batfs.storage.view import SystemView, shortage
+from batfs.storage.view import SystemView, fitting, shortage
 
 
 def ledger(*capacities: int, held: tuple[int, ...] = (), groups: str = "") -> Ledger:
@@ -53,6 +54,15 @@ def pick(policy: str, book: Ledger, size: int, seed: int = 0, **rest: object) ->
 def test_where_a_request_goes(policy: str, size: int, index: int | None) -> None:
     book = ledger(10, 20, 4, 9, 4, held=(5, 11, 1, 0, 0))
     assert pick(policy, book, size) == index
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_where_it_fits_everywhere_all_candidates_are_what_fits(size: int) -> None:
+    """4 bytes fit everywhere, which is known without looking at each; 5 don't."""
+    book = ledger(10, 20, 4, 9)
+    for given in (np.arange(4), np.array([1, 3])):
+        found = fitting(SystemView(book), SpaceRequest(size, book.now, candidates=given))
+        assert found.tolist() == [i for i in given.tolist() if book.capacities[i] >= size]
 
 
 def test_candidates_restrict_every_policy() -> None:

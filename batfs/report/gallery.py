@@ -245,20 +245,20 @@ def _run(
         flags["filesystems"] = {exhibit.filesystem: {"model": exhibit.model, **exhibit.options}}
     seen = Seen()
     jobs: dict[str, JobTimes] = {}
-    rejected = 0
+    rejected: dict[str, JobResult] = {}
     steps: dict[str, list[JobResult]] = {}
 
     def over(result: JobResult) -> None:
-        nonlocal rejected
         if result.workload == "batfs":
             # w0.<job>.<number>.<kind>
             steps.setdefault(result.job_id.partition("!")[2].rsplit(".", 2)[0] or result.job_id, []).append(
                 result
             )
-        elif result.rejected:
-            rejected += 1
+            return
+        short = result.job_id.rpartition("!")[2]
+        if result.rejected:
+            rejected[short] = result
         else:
-            short = result.job_id.rpartition("!")[2]
             jobs[short] = JobTimes(result.submission_time, result.start, result.end)
 
     result = run(
@@ -269,7 +269,13 @@ def _run(
         on_job=over,
     )
     for name_of, parts in steps.items():
-        times = jobs.get(name_of.rpartition(".")[2])
+        short = name_of.rpartition(".")[2]
+        computed = [p for p in parts if p.job_id.endswith(".compute")]
+        if short in rejected and computed:  # it was cut into parts
+            held = [p for p in parts if not p.job_id.endswith((".stage_out", ".drain"))]
+            begin, end = min(p.start for p in held), max(p.end for p in held)
+            jobs[short] = JobTimes(rejected.pop(short).submission_time, begin, end)
+        times = jobs.get(short)
         if times is None:
             continue
         before = [p for p in parts if p.job_id.endswith("stage_in")]
@@ -281,7 +287,7 @@ def _run(
             times.after = max(p.end for p in after) - min(p.start for p in after)
     if result.deadlock:
         raise InputError("the simulation came to a standstill", file=file)
-    return Shown(name, exhibit, jobs, seen, max((t.end for t in jobs.values()), default=0.0), rejected)
+    return Shown(name, exhibit, jobs, seen, max((t.end for t in jobs.values()), default=0.0), len(rejected))
 
 
 def save(shown: Sequence[Shown], folder: Path) -> list[Path]:

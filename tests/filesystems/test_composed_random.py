@@ -198,6 +198,39 @@ def test_every_phase_moves_exactly_its_bytes(tmp_path: Path, seed: int) -> None:
     assert held == 0 or any("data_set" in str(child) for child in (job["profile"], *job["children"].values()))
 
 
+def without_io(profile: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in profile.items() if k not in ("io", "io_reads", "io_writes")}
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_cutting_changes_no_time_and_space_is_held_once(tmp_path: Path, seed: int) -> None:
+    """The same job executed whole, without I/O, and cut into steps, for a byte in one of its phases: it takes
+    as long up to its messages. With all its I/O on one file system it holds each phase's bytes once."""
+    rng = random.Random(seed)
+    job = random_job(rng, "j")
+    children = {name: without_io(child) for name, child in job["children"].items()}
+    plain = {**job, "profile": without_io(job["profile"]), "children": children}
+    whole = simulate_tiny(tmp_path, NODES, STORAGES, [plain], CONFIG, dynamic=True)
+    ran = {name for name in executed("", {**children, "": plain["profile"]})[0] if name}
+    leaf = rng.choice(sorted(name for name in ran if "seq" not in children[name]))
+    marked = {**children, leaf: {**children[leaf], "io_reads": 1}}
+    cut = simulate_tiny(tmp_path, NODES, STORAGES, [{**plain, "children": marked}], CONFIG, dynamic=True)
+    times = list(cut.kinds().values())
+    assert max(end for _, end in times) == pytest.approx(whole.times("j")[1], abs=1e-4)
+
+    every = {
+        name: {**child, "io_reads": rng.randint(1, 10**6), "io_writes": rng.randint(0, 10**6)}
+        for name, child in children.items()
+    }
+    full = {**plain, "children": every}
+    all_of_it = simulate_tiny(
+        tmp_path, NODES, STORAGES, [full], CONFIG, dynamic=rng.random() < 0.7, process=watched()
+    )
+    assert all_of_it.peak == sum(every[name]["io_reads"] + every[name]["io_writes"] for name in ran)
+    assert sum(all_of_it.reserved.values()) == 0
+
+
 class Killing:
     """A queue policy that also kills what runs, at random."""
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batfs.cli.main import main
+from batfs.cli.workloads.common import summary
 from batfs.errors import InputError
-from batfs.workload import parse_workload, profile_to_json, requested_io
+from batfs.workload import parse_workload, profile_to_json, read_workload, requested_io
 from batfs.workload.check import MachineFacts, check_workload
 from batfs.workload.model import ParallelHomogeneous, Workload
 from batfs.workload.nominal import NominalTimes
@@ -227,3 +228,14 @@ def test_the_clock_moves_with_the_cut() -> None:
     workload = parse_workload(IO.read_bytes())
     assert workload.extra["clock"] == 0
     assert cut(workload, Cut(begin=5000)).extra["clock"] == 5000
+
+
+def test_a_composed_jobs_bytes_are_those_of_all_its_phases(capsys: pytest.CaptureFixture[str]) -> None:
+    """It loads 800 MB once and saves 200 MB three times: in the statistics, by file system, and in a line."""
+    workload = read_workload(IO.with_name("io_composed.json"))
+    found = statistics(workload)
+    assert (found.columns["reads"], found.columns["writes"]) == ([800_000_000], [600_000_000])
+    assert {name: use.jobs for name, use in found.filesystems.items()} == {"disk": 1, "nfs": 1}
+    assert main(["workload", "check", str(IO.with_name("io_composed.json"))]) == 0
+    assert "its phases have I/O" in capsys.readouterr().out
+    assert summary(workload).endswith("800 MB read, 600 MB written")

@@ -113,6 +113,12 @@ class Injector:
             return False
         return not self._observed or self._machine is None or not self._machine.has_changed
 
+    @property
+    def only_watches(self) -> bool:
+        """Whether :meth:`incoming` would return any JOB_SUBMITTED, JOB_COMPLETED and REQUESTED_CALL as they
+        are: nothing runs in steps, and there is nothing to tell."""
+        return self._machine is not None and not self._registering and not self.events and not self._calls
+
     def concerns(self, job_id: str) -> bool:
         """Whether an EXECUTE_JOB of this job may be changed: it has I/O."""
         return job_id in self._jobs
@@ -221,7 +227,7 @@ class Injector:
 
     def _finish(self, now: float, started: Started, success: bool) -> None:
         self._books.finish(now, started, success)
-        self._freed = True
+        self._freed = self._dynamic or bool(self._held)
 
     def _called(self, now: float, event: m.RequestedCall) -> m.Event | None:
         self.decisions += self._lives.tick(now)

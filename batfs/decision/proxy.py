@@ -15,6 +15,7 @@ import orjson
 from batfs.decision.injector import Injector
 from batfs.decision.peers import read_object
 from batfs.errors import BatfsError, InputError
+from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import (
     ProtocolError,
@@ -37,6 +38,8 @@ _EVENTS = frozenset(
     )
 )
 _REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE", "SUBMIT_JOB", "SUBMIT_PROFILE"))
+#: What is said of jobs that have a part to hide, or may have.
+_KILLED, _OURS = b'"JOB_KILLED"', f'"{WORKLOAD}!'.encode()
 #: What reading a message raises that has not the form it should have.
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
@@ -48,6 +51,11 @@ class RawProxy:
         self.injector = injector
         self.over = False
         self._now = 0.0
+
+    def passes(self, text: bytes) -> bool:
+        """Whether :meth:`request` will find nothing to change in the simulator's message: then it may be sent
+        on first, and be looked at while the decision process thinks."""
+        return self.injector.only_watches and _KILLED not in text and _OURS not in text
 
     def request(self, text: bytes) -> bytes | None:
         """The simulator's message as the decision process shall get it; None if it needs none."""

@@ -8,7 +8,8 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -43,7 +44,7 @@ _SCHEDULER = "tcp://127.0.0.1:28001"
 class Asked(Protocol):
     """A scheduler that answers messages as they are on the wire."""
 
-    def ask(self, text: bytes) -> bytes: ...
+    def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes: ...
     def close(self) -> None: ...
 
 
@@ -187,8 +188,13 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         gc.freeze()
         try:
             while not proxy.over:
-                asked = proxy.request(front.recv_text())
-                answer = None if asked is None else back.ask(asked)
+                text = front.recv_text()
+                answer: bytes | None
+                if proxy.passes(text):
+                    answer = back.ask(text, partial(proxy.request, text))
+                else:
+                    asked = proxy.request(text)
+                    answer = None if asked is None else back.ask(asked)
                 front.send_text(proxy.reply(answer))
         except BaseException as error:
             front.give_up(str(error) or type(error).__name__)

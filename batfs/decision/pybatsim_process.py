@@ -69,8 +69,10 @@ class PybatsimProcess:
     def decide(self, request: m.Request) -> m.Reply:
         return decode_reply(self.ask(encode_request(request)))
 
-    def ask(self, text: bytes) -> bytes:
-        """The answer to a message of Batsim's."""
+    def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes:
+        """The answer to a message of Batsim's; what is to be done ``meanwhile`` is done first."""
+        if meanwhile is not None:
+            meanwhile()
         message = read_object(text)
         now = message["now"]
         if now == 0 and self._never_at_zero and message["events"]:

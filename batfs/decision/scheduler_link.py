@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -34,10 +35,12 @@ class SchedulerLink:
             self.close()
             raise InputError(f"{endpoint!r} is not an endpoint to connect to: {error}") from None
 
-    def ask(self, text: bytes) -> bytes:
-        """Send a message and wait for the answer as long as the other side lives. SchedulerGoneError when it
-        never came within the patience (seconds), or went away."""
+    def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes:
+        """Send a message, do something ``meanwhile``, wait for the answer as long as the other side lives.
+        SchedulerGoneError when it never came within the patience (seconds), or went away."""
         self._socket.send(text)
+        if meanwhile is not None:
+            meanwhile()
         deadline = time.monotonic() + self._patience
         while True:
             try:

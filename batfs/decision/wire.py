@@ -212,14 +212,19 @@ class SchedulerWire:
         self._patience = patience
         self._connection: Connection | None = None
 
-    def ask(self, text: bytes) -> bytes:
-        """Send a message and wait for the answer as long as the other side lives. SchedulerGoneError when it
-        never came within the patience (seconds), or went away."""
+    def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes:
+        """Send a message, do something ``meanwhile``, wait for the answer as long as the other side lives.
+        SchedulerGoneError when it never came within the patience (seconds), or went away."""
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
         try:
             connection.send(text)
+        except OSError:
+            raise SchedulerGoneError(f"the scheduler at {self.endpoint} went away") from None
+        if meanwhile is not None:
+            meanwhile()
+        try:
             return connection.recv()
         except (EOFError, OSError):
             raise SchedulerGoneError(f"the scheduler at {self.endpoint} went away") from None

@@ -1,0 +1,89 @@
+"""The proxy on messages as they are on the wire, against the injector on records."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from fs_tiny import Ran
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_proxy import BUFFER, MB, STAGED, Reckless, job, simulate_tiny
+
+from batfs.decision.injector import Injector, WithFileSystems
+from batfs.decision.proxy import RawProxy
+from batfs.protocol import messages as m
+from batfs.protocol.codec import decode_reply, decode_request, encode_reply, encode_request
+
+
+class OnTheWire:
+    """A decision process behind the proxy, everything in bytes."""
+
+    def __init__(self, inner: m.DecisionProcess, injector: Injector) -> None:
+        self.inner = inner
+        self.proxy = RawProxy(injector)
+        self.passed = 0
+
+    def decide(self, request: m.Request) -> m.Reply:
+        text = encode_request(request)
+        passes = self.proxy.passes(text)
+        asked = self.proxy.request(text)
+        if passes:
+            assert asked is text
+            self.passed += 1
+        answer = None if asked is None else encode_reply(self.inner.decide(decode_request(asked)))
+        return decode_reply(self.proxy.reply(answer))
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bytes_and_records_give_the_same_run(tmp_path: Path, seed: int, dynamic: bool) -> None:
+    """Jobs with and without I/O on a buffer and behind it, some killed, some without room: every job has the
+    same times, and every message that was said to pass did so as it was."""
+    rng = random.Random(seed)
+    jobs = []
+    for k in range(8):
+        io: Any = [{"filesystem": name, "reads": rng.randint(0, 8) * 100 * MB} for name in ("bb", "lustre")]
+        more = {"io": io[: rng.randint(1, 2)]} if rng.random() < 0.8 else {}
+        one = job(f"{k}", rng.randint(1, 2), 3e9, at=rng.randint(0, 10), walltime=rng.choice([2, 50]), **more)
+        jobs.append(one)
+    runs, wires = [], []
+    for kind in (OnTheWire, WithFileSystems):
+
+        def make(settings: Any, files: Any, ran: Ran, kind: Any = kind) -> Any:
+            made = kind(Reckless(seed, 3), Injector(settings, make_files=files))
+            wires.append(made)
+            return made
+
+        runs.append(simulate_tiny(tmp_path, 3, BUFFER, jobs, STAGED, dynamic=dynamic, process=make))
+    wire, records = runs
+    assert not wire.result.deadlock
+    assert {k: (j.start, j.end, j.rejected) for k, j in wire.jobs.items()} == {
+        k: (pytest.approx(j.start, abs=1e-6), pytest.approx(j.end, abs=1e-6), j.rejected)
+        for k, j in records.jobs.items()
+    }
+    assert dynamic or wires[0].passed > 8
+
+
+def test_a_reply_that_says_nothing_passes_after_an_end(tmp_path: Path) -> None:
+    """Where nobody waits for room, the end of a job with I/O leaves nothing to add to the reply."""
+    seen: list[tuple[bytes | None, bytes]] = []
+
+    class Listening(RawProxy):
+        def reply(self, text: bytes | None) -> bytes:
+            answer = super().reply(text)
+            seen.append((text, answer))
+            return answer
+
+    def make(settings: Any, files: Any, ran: Ran) -> Any:
+        made = OnTheWire(Reckless(0, 3), Injector(settings, make_files=files))
+        made.proxy = Listening(made.proxy.injector)
+        return made
+
+    simulate_tiny(tmp_path, 3, BUFFER, [job("1", io_reads=100 * MB)], STAGED, process=make)
+    quiet = [(text, answer) for text, answer in seen if text is not None and not orjson.loads(text)["events"]]
+    assert len(quiet) >= 2
+    assert all(answer is text for text, answer in quiet)

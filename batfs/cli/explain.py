@@ -100,7 +100,7 @@ def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 def show(found: Any, *, everything: bool) -> None:
     """Print an explanation for a person."""
-    from batfs.filesystems.composed import phase_of
+    from batfs.filesystems.interface import phase_of
     from batfs.filesystems.traffic import by_destination, by_source, total
     from batfs.resource_sets import format_resources
     from batfs.units import format_bandwidth, format_size

@@ -20,8 +20,8 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.composed import Phased, Phases, phase_of, write_phases
-from batfs.filesystems.interface import Hold, IoPlan, PhaseVolume, Traffic, Volume
+from batfs.filesystems.composed import Phased, Phases, write_phases
+from batfs.filesystems.interface import Hold, IoPlan, PhaseVolume, Traffic, Volume, phase_of, ways
 from batfs.filesystems.profile import merge
 from batfs.filesystems.site import FileSystems
 from batfs.filesystems.traffic import by_destination, by_source, total
@@ -286,11 +286,13 @@ def _parts(volumes: Sequence[Volume], plans: Sequence[IoPlan]) -> _Parts:
         phases = plan.timing == "phases"
         whose = f"the phase {phase!r}" if phase else "the job"
         of = f" of {whose}" if phase else ""
-        during = f"during {whose}"
-        add(f"read phase{of}" if phases else during, "read", plan.reads, times)
-        add(f"write phase{of}" if phases else during, "write", plan.writes, times)
-        when = f"write phase{of}" if phases and plan.writes else during
-        add(when, "internal", plan.internal, times)
+        for count, way in ways(volume, plan):
+            again = "" if way is plan else ", from the second time on"
+            during = f"during {whose}{again}"
+            add(f"read phase{of}{again}" if phases else during, "read", way.reads, count)
+            add(f"write phase{of}{again}" if phases else during, "write", way.writes, count)
+            when = f"write phase{of}{again}" if phases and way.writes else during
+            add(when, "internal", way.internal, count)
         if plan.checkpoints is not None:
             checkpoints = plan.checkpoints
             add(f"each checkpoint{of}", "checkpoint", [move.traffic for move in checkpoints.writes], times)

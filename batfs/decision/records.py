@@ -14,8 +14,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from batfs.files import writing
-from batfs.filesystems.composed import phase_of
-from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume
+from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.storage.interface import StorageTable
@@ -201,24 +200,25 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
 def phase_rows(record: JobRecord) -> list[str]:
     """A composed job whose phases have I/O: a row per file system, over all phases and all their executions.
     Staging is done once."""
-    of: dict[str, list[tuple[int, Volume, IoPlan]]] = {}
+    of: dict[str, list[tuple[Volume, IoPlan]]] = {}
     for volume, plan in zip(record.volumes, record.plans, strict=True):
-        of.setdefault(plan.file_system, []).append((phase_of(volume)[1], volume, plan))
+        of.setdefault(plan.file_system, []).append((volume, plan))
     rows: list[str] = []
     for name, parts in of.items():
-        held = {p.storage for _, _, plan in parts for p in plan.placements}
+        held = {p.storage for _, plan in parts for p in plan.placements}
         reads: dict[int, int] = {}
         writes: dict[int, int] = {}
         internal = staged = 0
-        for times, volume, plan in parts if record.moved else ():
-            for sums, found in (
-                (reads, by_storage(plan.reads, 0, volume.reads)),
-                (writes, by_storage(plan.writes, 1, volume.writes)),
-            ):
-                for storage, size in found.items():
-                    sums[storage] = sums.get(storage, 0) + times * size
-            internal += times * total(plan.internal)
-            staged += staged_bytes(plan, times)
+        for volume, plan in parts if record.moved else ():
+            for times, way in ways(volume, plan):
+                for sums, found in (
+                    (reads, by_storage(way.reads, 0, volume.reads)),
+                    (writes, by_storage(way.writes, 1, volume.writes)),
+                ):
+                    for storage, size in found.items():
+                        sums[storage] = sums.get(storage, 0) + times * size
+                internal += times * total(way.internal)
+            staged += staged_bytes(plan, phase_of(volume)[1])
         moved = (
             f"{sum(reads.values())},{sum(writes.values())},{_pairs(dict(sorted(reads.items())))},"
             f"{_pairs(dict(sorted(writes.items())))},{internal},{staged}"

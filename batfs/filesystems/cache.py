@@ -14,12 +14,16 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
+    PhaseVolume,
     Placement,
+    RepeatedPlan,
     Setup,
     Volume,
     earlier,
+    phase_of,
 )
 from batfs.filesystems.lru import Cache
+from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.traffic import joined, split_by
 from batfs.storage.interface import StorageView
 from batfs.units import parse_size
@@ -106,8 +110,13 @@ class CacheTier(Model):
         kept = volume.writes if self.write != "around" else 0
         room = self.cache.choose((miss if self.fill else 0) + kept, name) if name else None
         ahead = back and room is not None and bool(volume.writes)
-        plan = IoPlan(self.name, timing=self.timing_of(request))
-        behind = self._behind(plan, request, miss, 0 if ahead else volume.writes, view, rng)
+        plan = RepeatedPlan(self.name, timing=self.timing_of(request))
+        through = 0 if ahead else volume.writes
+        repeated = isinstance(volume, PhaseVolume) and volume.times > 1 and self.fill and miss and bool(room)
+        if repeated:
+            behind = self._behind_apart(plan, request, miss, through, view, rng)
+        else:
+            behind = self._behind(plan, request, miss, through, view, rng)
         if isinstance(behind, Hold):
             return behind
         plan.placements, plan.flops = behind.placements, behind.flops
@@ -118,12 +127,19 @@ class CacheTier(Model):
         added: dict[int, int] = {}
         if room:
             ids, weights = tuple(sorted(room)), [room[s] for s in sorted(room)]
-            if self.fill and miss:
-                internal.append(write_grid(request.nodes, ids, split_by(miss, weights)))
-            if kept:
-                grid = write_grid(request.nodes, ids, split_by(kept, weights))
+            filled = split_by(miss, weights) if self.fill and miss else None
+            if filled is not None:
+                internal.append(write_grid(request.nodes, ids, filled))
+            grid = write_grid(request.nodes, ids, split_by(kept, weights)) if kept else None
+            if grid is not None:
                 (writes if ahead else internal).append(grid)
             added = dict(room)
+            if plan.again is not None and filled is not None:
+                self._again(plan.again, request, dict(zip(ids, filled.tolist(), strict=True)), here, hit)
+                if grid is not None and ahead:
+                    plan.again.writes = (*plan.again.writes, grid)
+                elif grid is not None:
+                    plan.again.internal = (*plan.again.internal, grid)
             if ahead:
                 moved = self._write_back(plan, request, room, volume.writes, view, rng)
                 if isinstance(moved, Hold):
@@ -134,6 +150,48 @@ class CacheTier(Model):
         plan.notes = {"hits": hit, "misses": miss, "added": added, "data_set": name}
         return plan
 
+    def _behind_apart(
+        self,
+        plan: RepeatedPlan,
+        request: IoRequest,
+        reads: int,
+        writes: int,
+        view: StorageView,
+        rng: random.Random,
+    ) -> IoPlan | Hold:
+        """The same for a phase that runs again: what is written goes behind each time, what is read comes
+        from there the first time only."""
+        first = self._behind(plan, request, reads, 0, view, rng, "reads")
+        if isinstance(first, Hold):
+            return first
+        every = IoPlan(self.backing)
+        if writes:
+            taken = [(self.setup.position_of[p.storage], p.size) for p in first.placements]
+            outcome = self._behind(plan, request, 0, writes, TakenView(view, taken), rng, "writes")
+            if isinstance(outcome, Hold):
+                return outcome
+            every = outcome
+        plan.again = IoPlan(
+            self.name, writes=every.writes, internal=every.internal, flops=every.flops, timing=plan.timing
+        )
+        flops = dict(first.flops)
+        for resource, amount in every.flops.items():
+            flops[resource] = flops.get(resource, 0.0) + amount
+        held = (*first.placements, *every.placements)
+        internal = (*first.internal, *every.internal)
+        return IoPlan(self.backing, held, first.reads, every.writes, internal, flops)
+
+    def _again(
+        self, plan: IoPlan, request: IoRequest, filled: dict[int, int], here: Mapping[int, int], hit: int
+    ) -> None:
+        """What is read from the second time on: the hits where they were, and what was missing from here."""
+        sizes = dict(filled)
+        parts = split_by(hit, list(here.values())).tolist() if hit else [0] * len(here)
+        for storage, size in zip(here, parts, strict=True):
+            sizes[storage] = sizes.get(storage, 0) + size
+        ids = tuple(sorted(sizes))
+        plan.reads = [read_grid(ids, request.nodes, [sizes[s] for s in ids])]
+
     def _behind(
         self,
         plan: IoPlan,
@@ -142,6 +200,7 @@ class CacheTier(Model):
         writes: int,
         view: StorageView,
         rng: random.Random,
+        part: str = "",
     ) -> IoPlan | Hold:
         job = request.volume
         options = self.options_behind(job)
@@ -152,11 +211,11 @@ class CacheTier(Model):
                 asked = IoRequest(
                     request.job_id, request.nodes, volume, request.start, request.end, request.part
                 )
-                plan.behind = ((asked, nothing),)
+                plan.behind = (*plan.behind, (asked, nothing))
             return nothing
-        asked, outcome = self.ask_behind(request, volume, view, rng)
+        asked, outcome = self.ask_behind(request, volume, view, rng, part=part)
         if not isinstance(outcome, Hold):
-            plan.behind = ((asked, outcome),)
+            plan.behind = (*plan.behind, (asked, outcome))
         return outcome
 
     def _write_back(
@@ -192,8 +251,11 @@ class CacheTier(Model):
         """The set is used (and so stays) until the job has ended; what the job adds is there from now on,
         unless other jobs took the room since the plan was made."""
         name = str(plan.notes.get("data_set", ""))
-        self.cache.hits += int(plan.notes.get("hits", 0))
-        self.cache.misses += int(plan.notes.get("misses", 0))
+        hits, misses = int(plan.notes.get("hits", 0)), int(plan.notes.get("misses", 0))
+        _, times = phase_of(request.volume)
+        served_again = isinstance(plan, RepeatedPlan) and plan.again is not None
+        self.cache.hits += times * hits + (times - 1) * misses * served_again
+        self.cache.misses += misses if served_again else times * misses
         if not name:
             return
         if request.volume.options.get("delete"):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import IoPlan, PhaseVolume, Volume
+from batfs.filesystems.interface import IoPlan, PhaseVolume, Volume, phase_of, ways
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import (
     Activity,
@@ -133,11 +133,6 @@ def phase_volumes(files: _FileSystems, job_id: str, phased: Phased) -> list[Phas
     return out
 
 
-def phase_of(volume: Volume) -> tuple[str, int]:
-    """(the phase that asks for it, how often that runs); an empty name for the job as a whole."""
-    return (volume.phase, volume.times) if isinstance(volume, PhaseVolume) else ("", 1)
-
-
 def write_phases(
     job: Job,
     profile: Phased,
@@ -161,12 +156,12 @@ def _executed_whole(volumes: Sequence[Volume], plans: Sequence[IoPlan], storages
     """The job as it is, and beside it all its I/O."""
     activities = [Activity("job")]
     for volume, plan in zip(volumes, plans, strict=True):
-        io = build_profile(plan)
-        _, times = phase_of(volume)
-        if io is not None:
-            flops = None if io.flops is None else io.flops * times
-            io = IoProfile(io.ids, io.sources, io.destinations, io.volumes * times, flops)
-            activities.append(beside("io", io, storages))
+        for times, way in ways(volume, plan):
+            io = build_profile(way)
+            if io is not None:
+                flops = None if io.flops is None else io.flops * times
+                io = IoProfile(io.ids, io.sources, io.destinations, io.volumes * times, flops)
+                activities.append(beside("io", io, storages))
     return Step("running", activities, in_background(plans, storages))
 
 
@@ -189,8 +184,15 @@ class _Writer:
         self._nodes = nodes
         self._storages = storages
         self._plans: dict[str, list[IoPlan]] = {}
+        self._again: dict[str, list[IoPlan]] = {}
+        self._differ: set[str] = set()  # phases that move their bytes in another way when they run again
         for volume, plan in zip(volumes, plans, strict=True):
-            self._plans.setdefault(phase_of(volume)[0], []).append(plan)
+            first, *again = [way for _, way in ways(volume, plan)]
+            phase, _ = phase_of(volume)
+            self._plans.setdefault(phase, []).append(first)
+            self._again.setdefault(phase, []).append(again[0] if again else first)
+            if again:
+                self._differ.add(phase)
         self._written: dict[str, list[Step]] = {}
         self._closed: dict[int, Step] = {}  # steps that nothing may be added to, by identity
         self._stops: set[str] = set()
@@ -199,7 +201,7 @@ class _Writer:
         """All of them but staging."""
         for name, composed in children_first(self._profile, self._profile.below):
             self._written[name] = self._composed(name, composed)
-        return self._written[""]
+        return self._as_they_run(self._written[""]) if self._differ else self._written[""]
 
     def _composed(self, name: str, composed: Composed) -> list[Step]:
         once: list[Step] = []
@@ -210,9 +212,8 @@ class _Writer:
         stopped = child in self._stops
         if not stopped:
             once = self._repeated(once, composed.repeat)
-        plans = self._plans.get(name, ())
-        before, after = phases_around(plans, self._storages)
-        steps = [*before, *self._spanned(once, plans), *after]
+        before, after = self._around(name)
+        steps = [*before, *self._spanned(once, name), *after]
         if stopped or composed.ret:
             self._stops.add(name)
             steps[-1] = steps[-1] if stopped else _ending(steps[-1], composed.ret)
@@ -222,28 +223,61 @@ class _Writer:
         steps = self._written.get(name)
         if steps is None:
             profile = self._profile.below[name]
-            plans = self._plans.get(name, ())
-            steps = write_body(
-                self._job, profile, self._nodes, plans, self._storages, whole=False, merging=self._merging
-            )
+            steps = self._body(profile, self._again.get(name, ()))
+            if name in self._differ:
+                _link(steps, self._body(profile, self._plans[name]))
             self._written[name] = steps
             if profile.ret:
                 self._stops.add(name)
         return steps
 
-    def _spanned(self, steps: list[Step], plans: Sequence[IoPlan]) -> list[Step]:
+    def _body(self, profile: Profile, plans: Sequence[IoPlan]) -> list[Step]:
+        return write_body(
+            self._job, profile, self._nodes, plans, self._storages, whole=False, merging=self._merging
+        )
+
+    def _around(self, name: str) -> tuple[list[Step], list[Step]]:
+        """The read phase and the write phase of a composed profile's own I/O."""
+        around = phases_around(self._again.get(name, ()), self._storages)
+        if name in self._differ:
+            for steps, first in zip(around, phases_around(self._plans[name], self._storages), strict=True):
+                _link(steps, first)
+        return around
+
+    def _spanned(self, steps: list[Step], name: str) -> list[Step]:
         """With the overlapping I/O of the composed profile beside all of it."""
-        io, background = overlapped(plans), in_background(plans, self._storages)
+        plans = self._plans.get(name, ())
+        io, background = overlapped(self._again.get(name, ())), in_background(plans, self._storages)
         if io is None and not background:
             return steps
         steps = list(steps)
         first = steps[0] = replace(steps[0], detached=[*background, *steps[0].detached])
         if io is not None:
-            spanning = (beside("io", io, self._storages), len(steps) - 1)
-            first.spanning = (*first.spanning, spanning)
+            activity = beside("io", io, self._storages)
+            once = overlapped(plans) if name in self._differ else None
+            activity.first = None if once is None else beside("io", once, self._storages)
+            first.spanning = (*first.spanning, (activity, len(steps) - 1))
             last = steps[-1] = replace(steps[-1])  # the I/O has to end with it
             self._closed[id(last)] = last
         return steps
+
+    def _as_they_run(self, steps: list[Step]) -> list[Step]:
+        """The same with what runs the first time in its place."""
+        seen: set[int] = set()
+
+        def placed(activity: Activity) -> Activity:
+            if activity.first is None or id(activity) in seen:
+                return activity
+            seen.add(id(activity))
+            return activity.first
+
+        out: list[Step] = []
+        for step in steps:
+            activities = [placed(activity) for activity in step.activities]
+            spanning = [(placed(activity), length) for activity, length in step.spanning]
+            same = activities == step.activities and spanning == list(step.spanning)
+            out.append(step if same else replace(step, activities=activities, spanning=spanning))
+        return out
 
     # ---- phases that are one: two sleeps, or two computations, with nothing between them -------------------
 
@@ -320,4 +354,14 @@ def _ending(step: Step, code: int) -> Step:
     profile = first.profile
     if profile is None or isinstance(profile, IoProfile):
         return step
-    return replace(step, activities=[replace(first, profile=replace(profile, ret=code)), *others])
+    ending = replace(first, profile=replace(profile, ret=code))
+    if first.first is not None:
+        ending.first = replace(first.first, profile=ending.profile)
+    return replace(step, activities=[ending, *others])
+
+
+def _link(steps: Sequence[Step], first: Sequence[Step]) -> None:
+    """``first`` run in the place of ``steps`` the first time: the same but for where bytes come from."""
+    for again, once in zip(steps, first, strict=True):
+        for activity, other in zip(again.activities, once.activities, strict=True):
+            activity.first = other

@@ -77,6 +77,11 @@ class PhaseVolume(Volume):
     times: int = 1
 
 
+def phase_of(volume: Volume) -> tuple[str, int]:
+    """(the phase that asks for it, how often that runs); an empty name for the job as a whole."""
+    return (volume.phase, volume.times) if isinstance(volume, PhaseVolume) else ("", 1)
+
+
 @record
 class IoRequest:
     """One job on its nodes (ascending ids), and its window of time for the reservations (seconds).
@@ -274,6 +279,22 @@ class IoPlan:
             or self.checkpoints is not None
             or self.timing != OVERLAP
         )
+
+
+@record(frozen=False)
+class RepeatedPlan(IoPlan):
+    """For a phase that runs several times: ``again`` is how its bytes move from the second time on, if in
+    another way (from a cache that the first time has filled). Of it, traffic and flops count."""
+
+    again: IoPlan | None = None
+
+
+def ways(volume: Volume, plan: IoPlan) -> list[tuple[int, IoPlan]]:
+    """(how often, in what way) the traffic of a plan moves: more than once for a phase that runs again."""
+    _, times = phase_of(volume)
+    if isinstance(plan, RepeatedPlan) and plan.again is not None and times > 1:
+        return [(1, plan), (times - 1, plan.again)]
+    return [(times, plan)]
 
 
 @record

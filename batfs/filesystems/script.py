@@ -46,6 +46,7 @@ class Activity:
     """One dynamic job, or (``profile`` None) the job itself.
 
     ``io`` is merged into it. ``limited``: it ends at the job's walltime. ``alloc`` empty: the job's nodes.
+    ``first``: what runs in its place the first time, when a phase that runs again moves its bytes otherwise.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Activity:
     profile: Profile | IoProfile | None = None
     io: IoProfile | None = None
     limited: bool = True
+    first: Activity | None = None
 
     @property
     def is_job(self) -> bool:

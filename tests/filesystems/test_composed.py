@@ -312,6 +312,38 @@ def test_a_phase_finds_what_an_earlier_one_adds_to_a_data_set(tmp_path: Path) ->
     assert (ran.peak, sum(ran.reserved.values())) == (300 * MB, 300 * MB)
 
 
+@pytest.mark.parametrize("timing", ["overlap", "phases"])
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_phase_that_runs_again_is_served_by_the_cache(tmp_path: Path, timing: str, inner: bool) -> None:
+    """Three times 300 MB through a cache that fills: at 100 MB/s the first time, 3 s, then at 500 MB/s,
+    0.6 s, beside 1 s of computing or before it; each time 50 MB go through it at 50 MB/s, 1 s. The same when
+    they are the I/O of a composed profile within the job. The space is that of 300 MB + 50 MB; 350 MB are
+    copied to the cache the first time, then 50 MB."""
+    storages = {**PFS, "c0": {"filesystem": "cache", "size": "1GB", "read": "500MBps", "write": "500MBps"}}
+    config = {"filesystems": {"cache": {"model": "cache", "backing": "lustre", "timing": timing}}}
+    entry = {"filesystem": "cache", "reads": 300 * MB, "writes": 50 * MB, "options": {"data_set": "x"}}
+    profile = work(1, io=[entry])
+    children = {"load": profile}
+    seq = ["load"]
+    if inner:
+        children = {"load": work(1), "all": {"type": "composed", "seq": ["load"], "io": [entry]}}
+        seq = ["all"]
+    job = composed("1", seq, children, repeat=3)
+    ran = simulate_tiny(tmp_path, 1, storages, [job], config, dynamic=True, process=watched())
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for kind, start, end in steps(ran):
+        ends.setdefault(kind, []).append((start, end))
+    if timing == "phases":
+        assert ends["read"] == [near(0, 3), near(5, 5.6), near(7.6, 8.2)]
+        assert ends["write"] == [near(4, 5), near(6.6, 7.6), near(9.2, 10.2)]
+    else:
+        assert ends["io" if inner else "compute"] == [near(0, 3), near(3, 4), near(4, 5)]
+    assert ran.peak == 350 * MB
+    [one] = [text.split(",") for record in ran.records for text in io_rows(record)]
+    assert one[4:7] == [f"{900 * MB}", f"{150 * MB}", f"1:{600 * MB} 2:{300 * MB}"]
+    assert one[8] == f"{(350 + 50 + 50) * MB}"
+
+
 def test_a_phase_is_served_by_a_cache_that_an_earlier_one_fills(tmp_path: Path) -> None:
     """load reads 300 MB at 100 MB/s through the cache, which keeps them: 3 s. again reads them from there, at
     500 MB/s: 0.6 s, but computes for 1 s."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import random
-import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fs_tiny import Ran, composed, simulate_tiny, sleep, watched, work, write_inputs
+from fs_tiny import Ran, composed, simulate_tiny, sleep, watched, work
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_proxy import Reckless, behind_proxy
+from test_proxy import Reckless
 
 from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.records import io_rows
@@ -198,6 +193,40 @@ def test_every_phase_moves_exactly_its_bytes(tmp_path: Path, seed: int) -> None:
     assert held == 0 or any("data_set" in str(child) for child in (job["profile"], *job["children"].values()))
 
 
+CACHES = {
+    "read": {"model": "cache", "backing": "lustre"},
+    "around": {"model": "cache", "backing": "lustre", "write": "around"},
+    "back": {"model": "cache", "backing": "dfs", "write": "back"},
+}
+
+
+@given(st.integers(0, 10**6), st.sampled_from(sorted(CACHES)))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_sent_is_what_is_recorded(tmp_path: Path, seed: int, cache: str) -> None:
+    """Caches that fill and copies that are made on the way: a job reads and writes what it asks for, and the
+    bytes of everything that was sent are those read, written, moved internally and staged."""
+    files = {**CONFIG["filesystems"], "cache": CACHES[cache]}  # type: ignore[dict-item]
+    files["dfs"] = {"model": "dfs", "replication": 2}
+    job = random_job(random.Random(seed), "j", failing=0)
+    config = {**CONFIG, "filesystems": files}
+    ran = simulate_tiny(tmp_path, NODES, STORAGES, [job], config, dynamic=True, process=watched())
+    assert not ran.result.deadlock
+    rows = [text.split(",") for record in ran.records for text in io_rows(record)]
+    sent = 0.0
+    for decision in ran.sent:
+        if isinstance(decision, m.ExecuteJob) and decision.io_job is not None:
+            assert isinstance(decision.io_job.profile, IoProfile)
+            sent += decision.io_job.profile.volumes.sum()
+        elif isinstance(decision, m.RegisterProfile) and isinstance(decision.profile, IoProfile):
+            sent += decision.profile.volumes.sum()
+    assert sent == sum(int(row[k]) for row in rows for k in (4, 5, 8, 9))
+    recorded = Counter[tuple[str, int]]()
+    for row in rows:
+        recorded[f"{row[2]} read", 0] += int(row[4])
+        recorded[f"{row[2]} write", 0] += int(row[5])
+    assert +recorded == expected(job)[1]
+
+
 def without_io(profile: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in profile.items() if k not in ("io", "io_reads", "io_writes")}
 
@@ -313,85 +342,3 @@ def test_the_same_behind_the_proxy(tmp_path: Path, seed: int, dynamic: bool) -> 
     assert machine is not None
     assert len(machine.ledger) == len(machine.kept)
     assert not machine.transfers.any()
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def over_sockets(
-    folder: Path, files: Sequence[Path], command: Sequence[str], *more: str
-) -> dict[str, dict[str, str]]:
-    """The jobs of a run of ``batfs sim`` and a decision process of ours as two processes."""
-    where = f"tcp://127.0.0.1:{free_port()}"
-    config = folder / "batfs.toml"
-    config.write_text(
-        'default_filesystem = "lustre"\nvalidate = true\n'
-        "[filesystems.bb]\nmodel = 'burst_buffer'\nbacking = 'lustre'\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    python = [sys.executable, "-m"]
-    scheduler = subprocess.Popen(
-        [
-            *(*python, *command, "-s", where),
-            *("--config", str(config), "-e", str(folder / "sched")),
-        ],
-        env=environment,
-        cwd=folder,
-        stderr=(folder / "sched.log").open("wb"),
-    )
-    try:
-        sim = subprocess.run(
-            [
-                *(*python, "batfs", "sim", "-p", str(files[0]), "-w", str(files[1]), "-s", where),
-                *("-e", str(folder / "sim"), "-q", *more),
-            ],
-            env=environment,
-            cwd=folder,
-            capture_output=True,
-            timeout=60,
-        )
-        assert sim.returncode == 0, sim.stderr.decode()
-        assert scheduler.wait(20) == 0, (folder / "sched.log").read_text()
-    finally:
-        if scheduler.poll() is None:
-            scheduler.kill()
-    with (folder / "sim_jobs.csv").open() as text:
-        return {f"{row['workload_name']}!{row['job_id']}": row for row in csv.DictReader(text)}
-
-
-@pytest.mark.parametrize("dynamic", [True, False])
-@pytest.mark.parametrize("proxied", [True, False])
-def test_over_sockets(tmp_path: Path, proxied: bool, dynamic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """batfs-sched, and pybatsim's schedFcfs in batfs-proxy: the same times as in one process, and the sums in
-    io_jobs.csv: 2 x 300 MB read from the buffer and 2 x 100 MB written; without dynamic jobs that nothing is
-    moved is said."""
-    storages = {name: STORAGES[name] for name in ("o0", "o1", "b0")}
-    io = [{"filesystem": "bb", "reads": 300 * 10**6}]
-    children = {"load": work(1, io=io), "nap": sleep(2, io_writes=100 * 10**6), "work": work(1, com=5)}
-    jobs = [composed(str(k), ["load", "nap", "work"], children, 2, repeat=2, at=k + 1) for k in range(2)]
-    config = {
-        "default_filesystem": "lustre",
-        "filesystems": {"bb": {"model": "burst_buffer", "backing": "lustre"}},
-    }
-    monkeypatch.chdir(tmp_path)  # pybatsim writes out_events.csv where it is started
-    process = behind_proxy("schedFcfs") if proxied else None
-    here = simulate_tiny(tmp_path, 4, storages, jobs, config, dynamic=dynamic, control="1ms", process=process)
-    files = write_inputs(tmp_path, 4, storages, jobs, control="1ms")
-    command = ["batfs.decision.command"]
-    if proxied:
-        command = ["batfs.decision.proxy_command", "--queue", "pybatsim:schedFcfs"]
-    got = over_sockets(tmp_path, files, command, *(["--enable-dynamic-jobs"] if dynamic else []))
-    assert got.keys() == here.jobs.keys()
-    for name, result in here.jobs.items():
-        if not result.rejected:
-            assert float(got[name]["starting_time"]) == pytest.approx(result.start, abs=1e-5)
-            assert float(got[name]["finish_time"]) == pytest.approx(result.end, abs=1e-5)
-    rows = [line.split(",") for line in (tmp_path / "sched_io_jobs.csv").read_text().splitlines()[1:]]
-    sizes = {(row[0], row[2]): (int(row[4]), int(row[5])) for row in rows}
-    moved = {"bb": (600 * 10**6, 0), "lustre": (0, 200 * 10**6)}
-    assert sizes == {(str(k), n): moved[n] if dynamic else (0, 0) for k in range(2) for n in moved}
-    said = (tmp_path / "sched.log").read_text()
-    assert ("its I/O needs dynamic jobs" in said) is not dynamic

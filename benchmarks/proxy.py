@@ -17,7 +17,7 @@ are three processes. There also
 
 Compared is processor time, all processes together and without their starts (a run of two jobs is taken off),
 as the machine may be shared, and over sockets the time on the clock, from the start of the simulator to its
-end, likewise. The variants take turns and of each the best round counts.
+end, likewise. The variants take turns and of each, and of each of its processes, the best round counts.
 
 - *passing through*: (S+p) / S - 1.
 - *I/O by the proxy*: (S+p+io) - (S+p); *by batfs's own*: (B+io) - B. Both plan, book and simulate it.
@@ -167,7 +167,7 @@ def _endpoint() -> str:
 
 
 def over_sockets(theirs: str, path: Path, variant: str, folder: Path) -> dict[str, float]:
-    """Processor seconds of all processes and of each, and seconds on the clock."""
+    """Processor seconds of each process, and seconds on the clock."""
     front, back = _endpoint(), _endpoint()
     python = [sys.executable, "-m"]
     sim = [*python, "batfs", "sim", "-p", str(PLATFORM), "-w", str(path), "-e", str(folder / "sim"), "-q"]
@@ -207,7 +207,7 @@ def over_sockets(theirs: str, path: Path, variant: str, folder: Path) -> dict[st
             raise SystemExit(f"{variant}, {name}: {(folder / f'{name}.log').read_text()[-2000:]}")
         clock = clock or time.monotonic() - begin
         spent[name] = usage.ru_utime + usage.ru_stime
-    return {"all": sum(spent.values()), "clock": clock, **spent}
+    return {**spent, "clock": clock}
 
 
 # ---- all of it ---------------------------------------------------------------------------------------------
@@ -284,7 +284,8 @@ def measure(theirs: str, jobs: int, rounds: int, folder: Path, sockets: bool) ->
         return rows_of(best, least(split))
     for variant in variants:
         start = least(starts[variant])
-        best[variant] = {key: value - start[key] for key, value in best[variant].items()}
+        without = {key: value - start[key] for key, value in best[variant].items()}
+        best[variant] = {"all": sum(without.values()) - without["clock"], **without}
     return rows_of(best, {}) + socket_rows(best, jobs - 2)
 
 

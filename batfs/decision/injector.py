@@ -27,6 +27,7 @@ from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import MERGED, WORKLOAD, needs_script
 from batfs.protocol import messages as m
+from batfs.protocol.decision_side import LazyProfiles
 from batfs.resource_sets import format_resources
 from batfs.scheduling.config import Settings
 from batfs.scheduling.core import MakeFiles
@@ -98,6 +99,11 @@ class Injector:
         if isinstance(event, m.SimulationEnds):
             self._observer.ends(now)
         return event
+
+    def raw_profile(self, job_id: str, name: str) -> Mapping[str, object] | None:
+        """The profile of that name in the job's workload as the simulator sent it at the start, if it did."""
+        profiles = self._profiles.get(job_id.partition("!")[0])
+        return profiles.raw(name) if type(profiles) is LazyProfiles else None
 
     def passes_by(self, job_id: str) -> bool:
         """A job without I/O is submitted; False if the other side must not hear of it."""

@@ -104,12 +104,14 @@ class RawProxy:
     def _passes_by(self, data: Mapping[str, Any]) -> bool:
         """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read. (What a
         composed one runs is not in the message.)"""
-        profile = data.get("profile")
-        if profile is None or "job" not in data or not {"io", "io_reads", "io_writes"}.isdisjoint(profile):
+        job, profile = data.get("job"), data.get("profile")
+        if job is not None and profile is None:
+            profile = self.injector.raw_profile(job["id"], job["profile"])
+        if profile is None or job is None or not {"io", "io_reads", "io_writes"}.isdisjoint(profile):
             return False
         if profile.get("type") == "composed":
             return False
-        return self.injector.passes_by(data["job"]["id"])
+        return self.injector.passes_by(job["id"])
 
     def reply(self, text: bytes | None) -> bytes:
         """The decision process's answer (None: it was not asked) as the simulator shall get it."""

@@ -68,6 +68,11 @@ class LazyProfiles(Mapping[str, Profile]):
             profile = self._read[name] = _profile(self._raw[name], f"{self._workload}: profiles.{name}")
         return profile
 
+    def raw(self, name: str) -> Mapping[str, Any] | None:
+        """The profile as it was sent; None if there is none."""
+        found: Mapping[str, Any] | None = self._raw.get(name)
+        return found
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._raw)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from batfs.files import writing
 from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
@@ -48,6 +48,7 @@ STORAGE_STATES_COLUMNS = (
 )
 
 # enough for one write call per few hundred rows
+_STATE_ROW: Final = "%.6f,%s,%d,%d,%d\n"
 _BUFFERED = 512
 
 
@@ -121,7 +122,7 @@ class Recorder(Observer):
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         fixed, rows = self._fixed, self._states
         for position, reserved, used, transfers in states:
-            rows.append(f"{now:.6f},{fixed[position]},{reserved},{used},{transfers}\n")
+            rows.append(_STATE_ROW % (now, fixed[position], reserved, used, transfers))
         if len(rows) > _BUFFERED:
             _write(self._states_file, rows)
         if self._then is not None:

@@ -42,6 +42,7 @@ from batfs.workload.model import Composed, IoProfile
 # Batsim aborts when the time asked for has passed on its clock by the time it handles the message, and every
 # decision before it in the reply delays that by the latency of a message.
 _WAKE_MARGIN = 0.1
+_OURS = f"{BATFS_WORKLOAD}!"  # what the ids of our dynamic jobs begin with
 
 
 #: (configuration, compute resources, storages, whether dynamic jobs can be sent) -> the file systems.
@@ -186,7 +187,7 @@ class Scheduler:
 
     def _submitted(self, event: m.JobSubmitted) -> None:
         job = event.job
-        if job.workload == BATFS_WORKLOAD:
+        if job.id.startswith(_OURS):
             return  # a dynamic job of ours, acknowledged
         profile = event.profile
         if profile is None:

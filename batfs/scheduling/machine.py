@@ -114,6 +114,7 @@ class Machine:
         self._unavailable: NodeSet = 0
         self._busy: NodeSet = 0
         self.all: NodeSet = self.order.all & ~self._services
+        self.largest_job = self.all.bit_count()  # nodes a job may ask for at most
         self.free: NodeSet = self.all
         self.storage_ids = tuple(r.id for r in storages)
         self.position = {resource_id: k for k, resource_id in enumerate(self.storage_ids)}
@@ -128,11 +129,6 @@ class Machine:
         self.kept: dict[str, Reservation] = {}
 
     # ---- nodes --------------------------------------------------------------------------------------------
-
-    @property
-    def largest_job(self) -> int:
-        """Nodes a job may ask for at most."""
-        return (self.order.all & ~self._services).bit_count()
 
     def take_nodes(self, nodes: NodeSet) -> None:
         """InvariantError when one of them is not free."""

@@ -103,7 +103,7 @@ class Task:
 
 def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
     """The job's own actor, from its start to the server's receipt of its completion."""
-    job.start = start = server.engine.now
+    job.start = start = server.engine.state.clock[0]
     walltime = job.job.walltime
     budget = Budget(-1.0 if walltime is None else walltime)
     job.task = Task(job.job.profile, job.profile)

@@ -25,6 +25,10 @@ JOBS_HEADER: Final = (
     "starting_time,execution_time,finish_time,waiting_time,turnaround_time,stretch,allocated_resources,"
     "consumed_energy,metadata\n"
 )
+# this way of formatting numbers takes three quarters of an f-string's time
+JOB_ROW: Final = '%s,%s,%s,%.6f,%d,%.6f,%d,%s,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,-1.000000,"%s"\n'
+REJECTED_ROW: Final = '%s,%s,%s,%.6f,%d,%.6f,0,REJECTED,,,,,,,,,"%s"\n'
+STATES_ROW: Final = "%g,0,0,0,%d,%d\n"
 STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
 JOBS_AT_ONCE: Final = 128  # the lines of so many are written together
 VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
@@ -72,7 +76,7 @@ class Outputs:
 
     def machine_states(self, now: float, idle: int, computing: int) -> None:
         if self._states is not None:
-            self._states.write(f"{now:g},0,0,0,{idle},{computing}\n")
+            self._states.write(STATES_ROW % (now, idle, computing))
 
     def job_started(self, job: SimJob, now: float) -> None:
         if self._trace is not None:
@@ -102,19 +106,17 @@ class Outputs:
         if self._jobs is not None:
             walltime = -1.0 if job.walltime is None else job.walltime
             workload, _, name = job.id.partition("!")
-            head = f"{name},{workload},{job.profile},{submitted:.6f},{job.requested_nodes},{walltime:.6f}"
+            asked = (name, workload, job.profile, submitted, job.requested_nodes, walltime)
             if state == "REJECTED":
-                self._jobs.write(f'{head},0,REJECTED,,,,,,,,,"{record.metadata}"\n')
+                self._jobs.write(REJECTED_ROW % (*asked, record.metadata))
             else:
                 start, runtime = record.start, record.runtime
                 end = start + runtime
                 turnaround = end - submitted
                 success = 1 if state == "COMPLETED_SUCCESSFULLY" else 0
-                self._jobs.write(
-                    f"{head},{success},{state},{start:.6f},{runtime:.6f},{end:.6f},{start - submitted:.6f},"
-                    f"{turnaround:.6f},{turnaround / runtime:.6f},{record.alloc_text},-1.000000,"
-                    f'"{record.metadata}"\n'
-                )
+                waited, stretch = start - submitted, turnaround / runtime
+                done = (success, state, start, runtime, end, waited, turnaround, stretch)
+                self._jobs.write(JOB_ROW % (*asked, *done, record.alloc_text, record.metadata))
         if self.on_job is not None:
             self.on_job(
                 JobResult(

@@ -28,6 +28,7 @@ _COLOURS: Final = (
     *("1.000 0.498 0.000", "0.651 0.337 0.157", "0.969 0.506 0.749", "0.400 0.761 0.647"),
 )
 _IDLE: Final = "w"
+_STATE: Final = "7 %.6f machine_state "
 
 
 class PajeTrace:
@@ -63,7 +64,7 @@ class PajeTrace:
             names = containers[first:end]
         else:
             names = [containers[i] for i in alloc]
-        head = f"7 {now:.6f} machine_state "
+        head = _STATE % now
         tail = f" {value}\n"
         self._write(f"{before}{head}{(tail + head).join(names)}{tail}")
 

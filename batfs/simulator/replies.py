@@ -64,7 +64,7 @@ def exchange(server: Server) -> Comm | None:
     ready = (server.on_ready, None)
     message = parse(server, reply, 0) if count else ready
     when = decisions[0].timestamp if count else reply.now
-    stamp = engine.stamp() if when > engine.now else -1
+    stamp = engine.stamp() if when > engine.state.clock[0] else -1
     sent = 0
     while True:
         if stamp >= 0:
@@ -88,7 +88,7 @@ def exchange(server: Server) -> Comm | None:
             return Comm(mailbox, message)
         following = parse(server, reply, sent) if sent < count else ready
         when = decisions[sent].timestamp if sent < count else reply.now
-        stamp = engine.stamp() if when > engine.now else -1
+        stamp = engine.stamp() if when > engine.state.clock[0] else -1
         handler, argument = message
         handler(argument)
         if server.to_create is not None:

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 class Server(Tasks):
     """The server and its books. ``decide`` is the scheduler: a request in, a reply out."""
 
+    __slots__ = (
+        *("_date", "_now", "actor", "completed", "decide", "ended", "ending", "events", "farewells"),
+        *("killing", "known_ids", "maestro", "mailbox", "master", "outputs", "registration_over", "requests"),
+        *("running", "scheduler_ready", "static", "submitted", "submitters", "to_create", "to_forget"),
+        "waiting",
+    )
+
     def __init__(
         self,
         engine: Engine,

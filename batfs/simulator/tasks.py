@@ -63,6 +63,11 @@ class KnownWorkload:
 class Tasks:
     """What the server knows of work; :class:`batfs.simulator.server.Server` adds what happens when."""
 
+    # slots: Python finds attributes slowly in objects that have more than 30
+    __slots__ = (
+        *("_message_rows", "_message_slot", "_other_slot", "_sender", "_works", "engine", "host_of"),
+        *("is_compute", "jobs", "machine", "machines", "options", "workloads", "workshop"),
+    )
     machines: Machines
     options: SimulationOptions
     jobs: dict[str, SimJob]

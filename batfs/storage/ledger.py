@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,9 @@ class Ledger:
         self._capacity: list[int] = self._left.copy()
         self._free: IntArray = self.storages.capacities.copy()
         self._count: IntArray = np.zeros(m, dtype=np.int64)
+        # the same memory; quicker, one at a time
+        self._free_cells: Any = memoryview(self._free.data)
+        self._count_cells: Any = memoryview(self._count.data)
         self._free_shown, self._count_shown = self._free.view(), self._count.view()
         self._free_shown.flags.writeable = self._count_shown.flags.writeable = False
         self._on: list[dict[int, Reservation]] = [{} for _ in range(m)]  # live reservations by storage
@@ -329,8 +332,8 @@ class Ledger:
             i = share.index
             left = self._left[i] - share.size
             self._left[i] = left
-            self._free[i] = left
-            self._count[i] += 1
+            self._free_cells[i] = left
+            self._count_cells[i] += 1
             if self._held is not None:
                 line._rows.append(self._held.add(i, share.size, line.start, line.end))
             if self._last_end is not None and line.end > self._last_end[i]:
@@ -356,8 +359,8 @@ class Ledger:
             i = share.index
             left = self._left[i] + share.size
             self._left[i] = left
-            self._free[i] = left
-            self._count[i] -= 1
+            self._free_cells[i] = left
+            self._count_cells[i] -= 1
             if self._booked_on and i in self._booked_on:
                 self._stale.add(i)
             for listener in self._listeners:

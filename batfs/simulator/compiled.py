@@ -71,7 +71,8 @@ class Kernels:
             self.call = lambda call: int(kernel(f, i, call & 7, call >> 3))
 
     def gatherer(self, parameters: Any, numbers: Any) -> Callable[[int], int]:
-        """The kernel of ``gather`` on these two buffers, which must live as long; it ignores its argument."""
+        """The kernel of ``gather`` on these two buffers, which must live as long, as must this object; it
+        ignores its argument."""
         addresses = (parameters.ctypes.data, numbers.ctypes.data)
         if self._parts[3] is not None:
             return _builtin(self._definitions[1], addresses)

@@ -152,6 +152,7 @@ class Gatherer:
         self._numbers = np.zeros(gather.NUMBERS)
         self.parameters: Any = memoryview(self._parameters.data)
         self.numbers: Any = memoryview(self._numbers.data)
+        self._kernels = kernels  # the function's definition lives in it
         self._function = kernels.gatherer(self._parameters, self._numbers)
         p = self.parameters
         p[gather.RESOURCES] = self._hosts

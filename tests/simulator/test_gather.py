@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,20 @@ def test_even_bytes_are_those_of_a_plain_matrix() -> None:
         [1, 1, 2, 0, 0],
         [2, 1, 2, 0, 0],
     ]
+
+
+def test_a_workshop_keeps_the_kernels_that_it_uses() -> None:
+    """Python's own object of such a function points into the kernels: without them it would crash."""
+    kernels = compiled.load()
+    if kernels is None:
+        pytest.skip("the kernels can't be compiled here")
+    workshop = Workshop(load_platform(PLATFORMS / NAMES[0]), 4194304.0)
+    workshop.compile(kernels)
+    watched = weakref.ref(kernels)
+    del kernels
+    gc.collect()
+    assert watched() is not None
+    assert workshop.work(Demand(2, None, 5.0), np.array([0, 1])).weights.sum() > 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -160,7 +160,7 @@ class Ledger:
         """float64[m]: seconds of [start, end) held by the one reservation that holds most of it."""
         begin = max(start, self._now)
         if self._last_end is None:
-            self._last_end = np.array([self._latest_end(i) for i in range(len(self.storages))])
+            self._last_end = np.array([self._latest_end(i) for i in range(len(self.storages))], dtype=float)
         out: FloatArray = np.maximum(np.minimum(self._last_end, end) - begin, 0.0)
         if not self._booked_on:
             return out

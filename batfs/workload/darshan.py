@@ -91,7 +91,7 @@ class _Reader:
         answer: dict[str, Any] = orjson.loads(line)
         if "missing" in answer:
             self.close()
-            raise MissingExtraError("reading Darshan logs", "darshan")
+            raise MissingExtraError("reading Darshan logs (PyDarshan with its C library)", "darshan")
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:

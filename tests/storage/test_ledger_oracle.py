@@ -245,3 +245,13 @@ def test_policies_choose_what_fits_with_splits(
         slow.lines[line.id] = Line(line.shares, start, end)
         compare(ledger, slow, 0, END)
         ledger.validate()
+
+
+def test_ends_that_are_whole_numbers_leave_room_for_one_without_end() -> None:
+    """The latest ends are kept as floats, also when all that were there first are whole numbers."""
+    ledger = Ledger(Storage(i, f"s{i}", 10) for i in range(2))
+    for index in (0, 1):
+        ledger.reserve([Share(index, 1)], start=0, end=1)
+    assert ledger.longest_overlap(0, 10).tolist() == [1.0, 1.0]
+    ledger.reserve([Share(0, 1)], start=0, end=math.inf)
+    assert ledger.longest_overlap(0, 10).tolist() == [10.0, 1.0]

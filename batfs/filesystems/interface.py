@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.storage.interface import AllocationPolicy, StorageView
+from batfs.workload.even import fill
 
 IntArray: TypeAlias = NDArray[np.int64]
 
@@ -180,14 +181,8 @@ class Even:
     @property
     def sizes(self) -> IntArray:
         """int64[len(sources), len(destinations)]."""
-        n = len(self.nodes)
-        out = np.empty((len(self.storages), n), dtype=np.int64)
-        for row, amount, start in zip(out, self.amounts, self.starts, strict=True):
-            base, rest = divmod(amount, n)
-            row[:] = base
-            if rest:
-                row[start : start + rest] += 1
-                row[: max(0, start + rest - n)] += 1
+        out = np.empty((len(self.storages), len(self.nodes)), dtype=np.int64)
+        fill(out, self.amounts, self.starts)
         return out if self.reading else out.T
 
 

@@ -83,8 +83,6 @@ class Held(NamedTuple):
 
 NOTHING_HELD = Held()
 
-_PATTERNS = 512  # of transfers, whose counts are kept
-
 
 @record(frozen=False, eq=False)
 class Booked(JobPlacement):
@@ -125,7 +123,6 @@ class Machine:
         self.view = SystemView(self.ledger, transfers=self.transfers)
         self._used = [0] * len(storages)
         self._changed: set[int] = set()
-        self._counted: dict[int, tuple[IntArray, IntArray, list[int]]] = {}
         self.kept: dict[str, Reservation] = {}
 
     # ---- nodes --------------------------------------------------------------------------------------------
@@ -247,12 +244,12 @@ class Machine:
             count = len(profile.nodes)
             if profile.written is not None and profile.read is not None:
                 count *= 2
-            if len(profile.storages) == 1:
-                return ((self.position[profile.storages[0]], count),)
             return [(self.position[storage], count) for storage in profile.storages]
         if ids[-1] in self.position and (len(ids) < 2 or ids[-2] not in self.position):
             return ((self.position[ids[-1]], len(profile.sources)),)  # one storage: everything is its
-        counts = self._ends(profile)
+        ends = np.bincount(profile.sources, minlength=len(ids))
+        ends += np.bincount(profile.destinations, minlength=len(ids))
+        counts: list[int] = ends.tolist()
         position = self.position
         # storages have the highest ids
         found: list[tuple[int, int]] = []
@@ -262,22 +259,6 @@ class Machine:
                 break
             found.append((place, counts[k]))
         return found
-
-    def _ends(self, profile: IoProfile) -> Sequence[int]:
-        """How many transfers start or end at each of its ids. Patterns that profiles share (those that can't
-        be written to) are counted once."""
-        sources = profile.sources
-        known = self._counted.get(id(sources))
-        if known is not None and known[0] is sources and known[1] is profile.destinations:
-            return known[2]
-        ends = np.bincount(sources, minlength=len(profile.ids))
-        ends += np.bincount(profile.destinations, minlength=len(profile.ids))
-        counts: list[int] = ends.tolist()
-        if not sources.flags.writeable:
-            if len(self._counted) >= _PATTERNS:
-                self._counted.clear()
-            self._counted[id(sources)] = (sources, profile.destinations, counts)
-        return counts
 
     def count_transfers(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
         active, changed = self._active, self._changed

@@ -65,7 +65,7 @@ class Tasks:
 
     # slots: Python finds attributes slowly in objects that have more than 30
     __slots__ = (
-        *("_message_rows", "_message_slot", "_other_slot", "_sender", "_works", "engine", "host_of"),
+        *("_message_rows", "_message_slots", "_sender", "_works", "engine", "host_of"),
         *("is_compute", "jobs", "machine", "machines", "options", "workloads", "workshop"),
     )
     machines: Machines
@@ -84,8 +84,7 @@ class Tasks:
         }
         self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
         self._message_rows: dict[int, tuple[int, int, float, float]] = {}
-        self._message_slot = -1  # one for messages to itself, most of all, and one for all others
-        self._other_slot = -1
+        self._message_slots = [-1, -1]  # one for messages to itself, most of all, and one for all others
         self._sender = -1  # whose message the other one fits
 
     # ---- messages ----
@@ -113,24 +112,18 @@ class Tasks:
 
         Otherwise it is on its way; the slot of the transfer needs an owner.
         """
-        engine = self.engine
-        if host == self.machine.master:
-            slot = self._message_slot
-            if slot < 0:
-                slot = self._message_slot = engine.reserve(*self.message_rows(host))
-            if engine.transfer(slot):
-                return -1
-            self._message_slot = -1
-            return slot
-        slot = self._other_slot
+        engine, slots = self.engine, self._message_slots
+        other = host != self.machine.master
+        slot = slots[other]
         if slot < 0:
-            slot = self._other_slot = engine.reserve(*self.message_rows(host))
-        elif host != self._sender:
+            slot = slots[other] = engine.reserve(*self.message_rows(host))
+        elif other and host != self._sender:
             engine.refit(slot, *self.message_rows(host))
-        self._sender = host
+        if other:
+            self._sender = host
         if engine.transfer(slot):
             return -1
-        self._other_slot = -1
+        slots[other] = -1
         return slot
 
     # ---- profiles ----

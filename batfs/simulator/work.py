@@ -254,13 +254,10 @@ class Gatherer:
             self._sources_in[:count] = sources
             self._destinations_in[:count] = destinations
             self._volumes_in[:count] = volumes
+        p[gather.UNIFORM] = len(places)
+        self.numbers[gather.VOLUME] = uniform
         if uniform > 0.0:
-            p[gather.UNIFORM] = len(places)
             self._places_in[: len(places)] = places
-            self.numbers[gather.VOLUME] = uniform
-        else:
-            p[gather.UNIFORM] = 0
-            self.numbers[gather.VOLUME] = 0.0
         if flops is None:
             p[gather.WITH_FLOPS] = gather.NO_FLOPS
         else:

@@ -52,9 +52,9 @@ class EvenProfile(IoProfile):
             parts = [part for part in (self.written, self.read) if part is not None]
             volumes = np.empty(n * m * len(parts))
             if self.written is not None:
-                _fill(volumes[: n * m].reshape(n, m), *self.written)
+                fill(volumes[: n * m].reshape(n, m).T, *self.written)
             if self.read is not None:
-                _fill(volumes[len(volumes) - n * m :].reshape(m, n).T, *self.read)
+                fill(volumes[len(volumes) - n * m :].reshape(m, n), *self.read)
             sources, destinations = pattern(n, m, self.written is not None, self.read is not None)
             ids = np.array(self.resources(), np.int64)
             made = self._arrays = IoProfile(ids, sources, destinations, volumes)
@@ -88,18 +88,16 @@ class EvenProfile(IoProfile):
         return found
 
 
-def _fill(volumes: FloatArray, amounts: Sequence[int], starts: Sequence[int]) -> None:
-    """``volumes`` float64[n, m]: bytes between each node and each storage."""
-    n = len(volumes)
-    for k, (amount, start) in enumerate(zip(amounts, starts, strict=True)):
+def fill(sizes: FloatArray | IntArray, amounts: Sequence[int], starts: Sequence[int]) -> None:
+    """``sizes`` [storages, nodes]: each amount split evenly over the nodes, one byte of the remainder to each
+    from node ``starts[k]`` on (and from the first after the last)."""
+    n = sizes.shape[1]
+    for row, amount, start in zip(sizes, amounts, starts, strict=True):
         base, rest = divmod(amount, n)
-        row = volumes[:, k]
         row[:] = base
         if rest:
-            end = start + rest
-            row[start:end] = base + 1
-            if end > n:
-                row[: end - n] = base + 1
+            row[start : start + rest] += 1
+            row[: max(0, start + rest - n)] += 1
 
 
 def pattern(n: int, m: int, writes: bool, reads: bool) -> Pattern:

@@ -8,6 +8,11 @@ Latencies are 0, so that a job's time is its bottleneck's alone; messages betwee
 
 from __future__ import annotations
 
+import csv
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -211,3 +216,38 @@ __all__ = [
     *("Ran", "composed", "job", "platform_xml", "simulate_tiny", "sleep", "watched", "work"),
     "write_inputs",
 ]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def over_sockets(
+    folder: Path, files: Sequence[Path], where: str, command: Sequence[str], *more: str
+) -> dict[str, dict[str, str]]:
+    """The jobs of a run of ``batfs sim`` and a decision process of ours (``python -m COMMAND``, which listens
+    at ``where``), each a process that must end well. What the latter says is in ``said.log``."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    python, log = [sys.executable, "-m"], folder / "said.log"
+    with log.open("wb") as stream:
+        decisions = subprocess.Popen([*python, *command], env=environment, cwd=folder, stderr=stream)
+    try:
+        sim = subprocess.run(
+            [
+                *(*python, "batfs", "sim", "-p", str(files[0]), "-w", str(files[1]), "-s", where),
+                *("-e", str(folder / "sim"), "-q", *more),
+            ],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            timeout=60,
+        )
+        assert sim.returncode == 0, sim.stderr.decode()
+        assert decisions.wait(20) == 0, log.read_text()
+    finally:
+        if decisions.poll() is None:
+            decisions.kill()
+    with (folder / "sim_jobs.csv").open() as text:
+        return {f"{row['workload_name']}!{row['job_id']}": row for row in csv.DictReader(text)}

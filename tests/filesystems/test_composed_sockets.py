@@ -2,65 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fs_tiny import composed, simulate_tiny, sleep, work, write_inputs
+from fs_tiny import composed, free_port, over_sockets, simulate_tiny, sleep, work, write_inputs
 from test_composed_random import STORAGES
 from test_proxy import behind_proxy
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def over_sockets(
-    folder: Path, files: Sequence[Path], command: Sequence[str], *more: str
-) -> dict[str, dict[str, str]]:
-    """The jobs of a run of ``batfs sim`` and a decision process of ours as two processes."""
-    where = f"tcp://127.0.0.1:{free_port()}"
-    config = folder / "batfs.toml"
-    config.write_text(
-        'default_filesystem = "lustre"\nvalidate = true\n'
-        "[filesystems.bb]\nmodel = 'burst_buffer'\nbacking = 'lustre'\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    python = [sys.executable, "-m"]
-    scheduler = subprocess.Popen(
-        [
-            *(*python, *command, "-s", where),
-            *("--config", str(config), "-e", str(folder / "sched")),
-        ],
-        env=environment,
-        cwd=folder,
-        stderr=(folder / "sched.log").open("wb"),
-    )
-    try:
-        sim = subprocess.run(
-            [
-                *(*python, "batfs", "sim", "-p", str(files[0]), "-w", str(files[1]), "-s", where),
-                *("-e", str(folder / "sim"), "-q", *more),
-            ],
-            env=environment,
-            cwd=folder,
-            capture_output=True,
-            timeout=60,
-        )
-        assert sim.returncode == 0, sim.stderr.decode()
-        assert scheduler.wait(20) == 0, (folder / "sched.log").read_text()
-    finally:
-        if scheduler.poll() is None:
-            scheduler.kill()
-    with (folder / "sim_jobs.csv").open() as text:
-        return {f"{row['workload_name']}!{row['job_id']}": row for row in csv.DictReader(text)}
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
@@ -84,7 +31,13 @@ def test_over_sockets(tmp_path: Path, proxied: bool, dynamic: bool, monkeypatch:
     command = ["batfs.decision.command"]
     if proxied:
         command = ["batfs.decision.proxy_command", "--queue", "pybatsim:schedFcfs"]
-    got = over_sockets(tmp_path, files, command, *(["--enable-dynamic-jobs"] if dynamic else []))
+    (tmp_path / "batfs.toml").write_text(
+        'default_filesystem = "lustre"\nvalidate = true\n'
+        "[filesystems.bb]\nmodel = 'burst_buffer'\nbacking = 'lustre'\n"
+    )
+    where = f"tcp://127.0.0.1:{free_port()}"
+    command += ["-s", where, "--config", str(tmp_path / "batfs.toml"), "-e", str(tmp_path / "sched")]
+    got = over_sockets(tmp_path, files, where, command, *(["--enable-dynamic-jobs"] if dynamic else []))
     assert got.keys() == here.jobs.keys()
     for name, result in here.jobs.items():
         if not result.rejected:
@@ -94,5 +47,5 @@ def test_over_sockets(tmp_path: Path, proxied: bool, dynamic: bool, monkeypatch:
     sizes = {(row[0], row[2]): (int(row[4]), int(row[5])) for row in rows}
     moved = {"bb": (600 * 10**6, 0), "lustre": (0, 200 * 10**6)}
     assert sizes == {(str(k), n): moved[n] if dynamic else (0, 0) for k in range(2) for n in moved}
-    said = (tmp_path / "sched.log").read_text()
+    said = (tmp_path / "said.log").read_text()
     assert ("its I/O needs dynamic jobs" in said) is not dynamic

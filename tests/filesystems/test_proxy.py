@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fs_tiny import Ran, write_inputs
+from fs_tiny import Ran, free_port, over_sockets, write_inputs
 from fs_tiny import job as job_at
 from fs_tiny import simulate_tiny as simulate_at_once
 from hypothesis import HealthCheck, given, settings
@@ -218,12 +215,6 @@ def test_kills_at_any_moment_leave_nothing_behind(tmp_path: Path, seed: int, dyn
     assert not machine.transfers.any()
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.mark.parametrize("processes", [2, 3])
 def test_over_sockets_with_pybatsims_launcher(tmp_path: Path, processes: int) -> None:
     """batfs sim, batfs-proxy and pybatsim's launcher with schedFcfs as three processes, or the scheduler
@@ -232,45 +223,16 @@ def test_over_sockets_with_pybatsims_launcher(tmp_path: Path, processes: int) ->
     expected = simulate_tiny(tmp_path, 3, PFS, jobs, process=behind_proxy("schedFcfs"))
     platform, workload = write_inputs(tmp_path, 3, PFS, jobs, control="1ms")
     front, back = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    python = [sys.executable, "-m"]
     launcher = str(Path(sys.executable).parent / "pybatsim")
     scheduler = ["--queue", "pybatsim:schedFcfs"]
     if processes == 3:
         scheduler = ["--to", back, "--", launcher, "schedFcfs", "-s", back]
-    proxy = subprocess.Popen(
-        [
-            *(*python, "batfs.decision.proxy_command", "-s", front, "-e", str(tmp_path / "proxied")),
-            *scheduler,
-        ],
-        env=environment,
-        cwd=tmp_path,
-        stderr=(tmp_path / "proxy.log").open("wb"),
-    )
-    try:
-        sim = subprocess.run(
-            [
-                *(*python, "batfs", "sim", "-p", str(platform), "-w", str(workload), "-s", front),
-                *("-e", str(tmp_path / "sim"), "-q"),
-            ],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            timeout=60,
-        )
-        assert sim.returncode == 0, sim.stderr.decode()
-        assert proxy.wait(20) == 0
-    finally:
-        if proxy.poll() is None:
-            proxy.kill()
-        error = (tmp_path / "proxy.log").read_text()
-    lines = (tmp_path / "sim_jobs.csv").read_text().splitlines()
-    header = lines[0].split(",")
-    got = {row[0]: row for row in (line.split(",") for line in lines[1:])}
+    proxy = ["batfs.decision.proxy_command", "-s", front, "-e", str(tmp_path / "proxied"), *scheduler]
+    got = over_sockets(tmp_path, (platform, workload), front, proxy)
+    error = (tmp_path / "said.log").read_text()
     for name, result in expected.jobs.items():
-        row = dict(zip(header, got[name.partition("!")[2]], strict=False))
-        assert float(row["starting_time"]) == pytest.approx(result.start, abs=1e-5), error
-        assert float(row["finish_time"]) == pytest.approx(result.end, abs=1e-5)
+        assert float(got[name]["starting_time"]) == pytest.approx(result.start, abs=1e-5), error
+        assert float(got[name]["finish_time"]) == pytest.approx(result.end, abs=1e-5)
     io = (tmp_path / "proxied_io_jobs.csv").read_text().splitlines()
     assert len(io) == 1 + sum(bool(j["profile"]["io_reads"] or j["profile"]["io_writes"]) for j in jobs)
 

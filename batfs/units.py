@@ -1,8 +1,8 @@
 """SimGrid's units: speeds, bandwidths, times; and sizes in bytes.
 
 Speeds, bandwidths and times follow SimGrid 3.34's own parser (case-sensitive, no space before the unit,
-a number without a unit is in the base unit). Sizes are batfs's: bytes with decimal (``GB``) or binary
-(``GiB``) prefixes.
+a number without a unit is in the base unit). Sizes are batfs's: bytes with decimal (``GB``, ``G``) or binary
+(``GiB``, ``Gi``) prefixes, as people and their tools write them (``3 GiB``, ``2gb``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Final
 
 from batfs.errors import InputError
@@ -61,6 +62,7 @@ SIZE_UNITS: Final[Mapping[str, float]] = {
     **{f"{p}B": v for p, v in (_DECIMAL | _BINARY).items()},
     "KB": 1e3,
 }
+_SIZE: Final = re.compile(r"([kmgtpezy]?)(i?)(b|bytes?)?", re.IGNORECASE)
 
 # What C's strtod takes as a finite decimal number.
 _NUMBER: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
@@ -105,11 +107,35 @@ def parse_time(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """whole bytes of ``"500GB"``, ``"4TiB"``, ``"1e12"``; unit-less is bytes."""
-    value = _parse(text, SIZE_UNITS, "size")
-    if value != int(value):
-        raise InputError(f"the size {text!r} is not a whole number of bytes")
-    return int(value)
+    """whole bytes of ``"500GB"``, ``"4 TiB"``, ``"900G"``, ``"2gb"``, ``"1e12"``; unit-less is bytes.
+
+    Computed exactly, then rounded to whole bytes; what is less than half a byte and not 0 is no size. ``Gb``
+    is refused: it means bits.
+    """
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None:
+        raise InputError(
+            f"{text!r} is not a size; expected a number with a unit such as {_examples(SIZE_UNITS)}"
+        )
+    unit = found[2].strip()
+    letters = _SIZE.fullmatch(unit)
+    bits = unit.endswith("b") and unit != "b" and not unit.islower()
+    if letters is None or bits or (letters[2] and not letters[1]):
+        hint = f"{unit} means bits; is {unit[:-1]}B meant?" if bits and letters is not None else None
+        raise InputError(
+            f"unknown unit {unit!r} in the size {text!r}; known: {_examples(SIZE_UNITS)}", hint=hint
+        )
+    if not math.isfinite(float(found[1]) * 1024.0**8):
+        raise InputError(f"the size {text!r} must be finite and not negative")
+    scale = (1024 if letters[2] else 1000) ** " kmgtpezy".index(letters[1].lower() or " ")
+    tiny = float(found[1]) == 0  # 1e-999999999 would take for ever to compute exactly
+    value = Fraction(0) if tiny else Fraction(found[1]) * scale
+    size = round(value)
+    if value < 0:
+        raise InputError(f"the size {text!r} must be finite and not negative")
+    if size == 0 and re.search("[1-9]", re.split("[eE]", found[1])[0]):
+        raise InputError(f"the size {text!r} is less than a byte, so not a whole number of them")
+    return size
 
 
 def format_size(size: float) -> str:

@@ -55,6 +55,50 @@ def test_size() -> None:
         parse_size("0.5B")
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("3 GiB", 3 * 2**30),  # as people and df write them
+        ("4 TB", 4 * 10**12),
+        ("900G", 900 * 10**9),
+        ("900Gi", 900 * 2**30),
+        (" 2gb ", 2 * 10**9),
+        ("12 bytes", 12),
+        ("1 kB", 1000),
+        ("9007199254740993", 2**53 + 1),  # exact beyond the integers a double has
+        ("9007199254740993kB", (2**53 + 1) * 1000),
+        ("0.1GiB", 107374182),  # 107374182.4
+        ("1.0000000009GB", 1000000001),
+        ("0.0 GB", 0),
+        ("1e3", 1000),
+    ],
+)
+def test_sizes_as_people_write_them(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("3 Gb", "means bits"),
+        ("3 Gib", "is GiB meant"),
+        ("3 GBs", "unknown unit"),
+        ("3 iB", "unknown unit"),
+        ("GB", "not a size"),
+        ("-1GB", "not negative"),
+        ("nan", "not a size"),
+        ("1e400", "finite"),
+        ("1e999999999", "finite"),
+        ("1e-9", "less than a byte"),
+        ("1e-999999999GB", "less than a byte"),
+        ("1,5GB", "unknown unit"),
+    ],
+)
+def test_what_is_no_size_is_refused(text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        parse_size(text)
+
+
 @given(st.sets(st.integers(0, 200), min_size=1))
 def test_resource_sets_round_trip(ids: set[int]) -> None:
     assert parse_resources(format_resources(ids)) == tuple(sorted(ids))

@@ -19,20 +19,21 @@ from batfs.platform import Machine, Platform
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.observer import JobRecord
 from batfs.simulator import compiled
-from batfs.simulator.profiles import demand_of, of_each
+from batfs.simulator.profiles import demand_of
 from batfs.simulator.work import Work, Workshop, merge
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import (
+    HOMOGENEOUS,
+    Homogeneous,
     IntArray,
     IoProfile,
     Parallel,
-    ParallelHomogeneous,
-    ParallelHomogeneousTotal,
+    of_each,
 )
 
 MANY_TASKS = 500  # from so many on, compiled code is worth a loading that takes some time
-Single: TypeAlias = Parallel | ParallelHomogeneous | ParallelHomogeneousTotal
-_SINGLE = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
+Single: TypeAlias = Parallel | Homogeneous
+_SINGLE = (Parallel, *HOMOGENEOUS)
 
 
 class AloneClock:

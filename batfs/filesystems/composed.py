@@ -27,12 +27,11 @@ from batfs.filesystems.script import (
 )
 from batfs.records import record, replace
 from batfs.workload.model import (
+    HOMOGENEOUS,
     Composed,
     Delay,
     IoProfile,
     Job,
-    ParallelHomogeneous,
-    ParallelHomogeneousTotal,
     Profile,
 )
 from batfs.workload.phases import UNSENT, below, children_first, has_io, runs
@@ -328,7 +327,7 @@ def _sum(one: Profile, two: Profile) -> Profile | None:
         return None
     if isinstance(one, Delay) and isinstance(two, Delay):
         return Delay(one.duration + two.duration, ret=two.ret)
-    for kind in (ParallelHomogeneous, ParallelHomogeneousTotal):
+    for kind in HOMOGENEOUS:
         if isinstance(one, kind) and isinstance(two, kind) and not one.com and not two.com:
             return kind(one.cpu + two.cpu, 0, ret=two.ret)
     return None
@@ -339,7 +338,7 @@ def _times(profile: Profile, times: int) -> Profile | None:
         return None
     if isinstance(profile, Delay):
         return replace(profile, duration=profile.duration * times)
-    if isinstance(profile, ParallelHomogeneous | ParallelHomogeneousTotal) and not profile.com:
+    if isinstance(profile, HOMOGENEOUS) and not profile.com:
         return replace(profile, cpu=profile.cpu * times)
     return None
 

@@ -21,20 +21,19 @@ from batfs.filesystems.profile import build_profile, merge
 from batfs.protocol import messages as m
 from batfs.records import field, record, replace
 from batfs.workload.model import (
+    HOMOGENEOUS,
     NO_EXTRA,
     Delay,
     IoProfile,
     Job,
     Parallel,
-    ParallelHomogeneous,
-    ParallelHomogeneousTotal,
     Profile,
 )
 
 WORKLOAD = "batfs"
 
 #: Profiles into whose single parallel task Batsim merges I/O.
-MERGED = (Parallel, ParallelHomogeneous, ParallelHomogeneousTotal)
+MERGED = (Parallel, *HOMOGENEOUS)
 
 
 # Batsim rounds what it is sent to 6 decimals, and refuses a delay of 0.
@@ -217,7 +216,7 @@ def cut(profile: Profile, parts: int, job: Job) -> list[Profile]:
     """
     if isinstance(profile, Delay):
         return [replace(profile, duration=profile.duration / parts)] * parts
-    if isinstance(profile, ParallelHomogeneous | ParallelHomogeneousTotal):
+    if isinstance(profile, HOMOGENEOUS):
         return [replace(profile, cpu=profile.cpu / parts, com=profile.com / parts)] * parts
     if isinstance(profile, Parallel):
         return [replace(profile, cpu=profile.cpu / parts, com=profile.com / parts)] * parts
@@ -228,7 +227,7 @@ def cut(profile: Profile, parts: int, job: Job) -> list[Profile]:
 
 def cuttable(profile: Profile) -> bool:
     """Whether :func:`cut` can."""
-    return isinstance(profile, Delay | Parallel | ParallelHomogeneous | ParallelHomogeneousTotal)
+    return isinstance(profile, (Delay, *MERGED))
 
 
 def _move(move: Move, storages: Collection[int], *, limited: bool = True) -> Activity:

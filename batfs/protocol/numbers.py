@@ -12,6 +12,7 @@ from batfs.errors import InputError
 from batfs.records import replace
 from batfs.workload import parse_profile, profile_to_json
 from batfs.workload.model import (
+    HOMOGENEOUS,
     DataStaging,
     Delay,
     FloatArray,
@@ -19,8 +20,6 @@ from batfs.workload.model import (
     Job,
     Json,
     Parallel,
-    ParallelHomogeneous,
-    ParallelHomogeneousTotal,
     Profile,
 )
 
@@ -63,7 +62,7 @@ def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
         whole = float(profile.size).is_integer()
     elif isinstance(profile, Delay):
         whole = float(profile.duration).is_integer()
-    elif isinstance(profile, (ParallelHomogeneous, ParallelHomogeneousTotal)):
+    elif isinstance(profile, HOMOGENEOUS):
         whole = float(profile.cpu).is_integer() and float(profile.com).is_integer()
     else:
         whole = False

@@ -13,6 +13,7 @@ from batfs.records import record
 from batfs.simulator.work import Demand, dense_demand
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import (
+    HOMOGENEOUS,
     Composed,
     DataStaging,
     Delay,
@@ -20,12 +21,14 @@ from batfs.workload.model import (
     Parallel,
     ParallelHomogeneous,
     ParallelHomogeneousPfs,
+    ParallelHomogeneousSpread,
     ParallelHomogeneousTotal,
     Profile,
     Recv,
     Send,
     Smpi,
     UsageTrace,
+    of_each,
 )
 
 Indices = NDArray[np.int64]
@@ -43,6 +46,7 @@ TYPE_NAMES: Final[Mapping[type, str]] = {
     Parallel: "parallel",
     ParallelHomogeneous: "parallel_homogeneous",
     ParallelHomogeneousTotal: "parallel_homogeneous_total",
+    ParallelHomogeneousSpread: "parallel_homogeneous_spread",
     ParallelHomogeneousPfs: "parallel_homogeneous_pfs",
     DataStaging: "data_staging",
     Composed: "composed",
@@ -54,20 +58,13 @@ TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
-def of_each(profile: ParallelHomogeneous | ParallelHomogeneousTotal, executors: int) -> tuple[float, float]:
-    """Flops of each executor, and bytes between each ordered pair of them."""
-    if type(profile) is ParallelHomogeneousTotal:
-        return profile.cpu / executors, profile.com / executors
-    return float(profile.cpu), float(profile.com)
-
-
 def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
     """The demand of a ``parallel`` or homogeneous profile on that many executors.
 
     A homogeneous profile with 0 flops has no flops at all (None), one with ``com`` 0 no matrix.
     InputError when a ``parallel`` profile is for another number of executors.
     """
-    if isinstance(profile, (ParallelHomogeneous, ParallelHomogeneousTotal)):
+    if isinstance(profile, HOMOGENEOUS):
         cpu, com = of_each(profile, executors)
         return Demand(executors, np.full(executors, cpu) if profile.cpu > 0 else None, com)
     size = len(profile.ids) if isinstance(profile, IoProfile) else len(profile.cpu)  # type: ignore[union-attr]
@@ -159,7 +156,7 @@ class IoTask:
     def demand(self) -> Demand:
         """What it asks of its ids; InputError for the types Batsim can't merge."""
         kind = TYPE_NAMES[type(self.profile)]
-        if isinstance(self.profile, (ParallelHomogeneous, ParallelHomogeneousTotal)):
+        if isinstance(self.profile, HOMOGENEOUS):
             if self.profile.com <= 0:
                 raise InputError(
                     f"additional_io_job: the {kind} profile {self.name!r} has com = 0, so there is "

@@ -12,19 +12,21 @@ from batfs.errors import InputError, nearest
 from batfs.platform import Machine
 from batfs.resource_sets import format_resources
 from batfs.simulator.jobs import SimJob, Task
-from batfs.simulator.profiles import IoTask, demand_of, of_each, pfs_demand
+from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
 from batfs.simulator.work import Demand, Work, Workshop, merge
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import (
+    HOMOGENEOUS,
     Composed,
     DataStaging,
+    Homogeneous,
     IoProfile,
     Parallel,
-    ParallelHomogeneous,
     ParallelHomogeneousPfs,
     ParallelHomogeneousTotal,
     Profile,
     Workload,
+    of_each,
 )
 
 if TYPE_CHECKING:
@@ -294,7 +296,7 @@ class Tasks:
             return work
         if (
             type(io.profile) is EvenProfile
-            and type(profile) in (ParallelHomogeneous, ParallelHomogeneousTotal)
+            and type(profile) in HOMOGENEOUS
             and job.mapping is None
             and io.alloc is io.profile.resources()
         ):
@@ -315,7 +317,7 @@ class Tasks:
     def _even_work(
         self,
         nodes: tuple[int, ...],
-        profile: ParallelHomogeneous | ParallelHomogeneousTotal,
+        profile: Homogeneous,
         io: EvenProfile,
     ) -> Work | None:
         """The work of the commonest task, a homogeneous job with even I/O on its nodes; None if it isn't."""

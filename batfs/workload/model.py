@@ -108,6 +108,32 @@ class ParallelHomogeneousTotal:
 
 
 @record
+class ParallelHomogeneousSpread:
+    """Batsim 5's homogeneous task with amounts that are spread uniformly: cpu/n per node, com/(n² - n) per
+    ordered pair. Batsim 4 has no such profile."""
+
+    cpu: float
+    com: float
+    extra: Mapping[str, Json] = NO_EXTRA
+    ret: int = 0
+
+
+#: A task whose executors all do the same.
+Homogeneous: TypeAlias = ParallelHomogeneous | ParallelHomogeneousTotal | ParallelHomogeneousSpread
+HOMOGENEOUS = (ParallelHomogeneous, ParallelHomogeneousTotal, ParallelHomogeneousSpread)
+
+
+def of_each(profile: Homogeneous, executors: int) -> tuple[float, float]:
+    """Flops of each executor, and bytes between each ordered pair of them."""
+    if type(profile) is ParallelHomogeneousTotal:
+        return profile.cpu / executors, profile.com / executors
+    if type(profile) is ParallelHomogeneousSpread:
+        pairs = executors * executors - executors
+        return profile.cpu / executors, profile.com / pairs if pairs else 0.0
+    return float(profile.cpu), float(profile.com)
+
+
+@record
 class ParallelHomogeneousPfs:
     """``parallel_homogeneous_pfs``: bytes read and written by each node from and to the storage ``label``."""
 
@@ -189,6 +215,7 @@ Profile: TypeAlias = (
     | Parallel
     | ParallelHomogeneous
     | ParallelHomogeneousTotal
+    | ParallelHomogeneousSpread
     | ParallelHomogeneousPfs
     | DataStaging
     | Composed

@@ -9,6 +9,7 @@ from batfs.workload.model import (
     Delay,
     Parallel,
     ParallelHomogeneous,
+    ParallelHomogeneousSpread,
     ParallelHomogeneousTotal,
     Profile,
     Recv,
@@ -39,7 +40,7 @@ class NominalTimes:
                 return profile.duration
             case ParallelHomogeneous():
                 return profile.cpu / self._speed
-            case ParallelHomogeneousTotal():
+            case ParallelHomogeneousTotal() | ParallelHomogeneousSpread():
                 return profile.cpu / nodes / self._speed
             case Parallel():
                 return float(profile.cpu.max()) / self._speed

@@ -26,6 +26,7 @@ from batfs.workload.model import (
     Parallel,
     ParallelHomogeneous,
     ParallelHomogeneousPfs,
+    ParallelHomogeneousSpread,
     ParallelHomogeneousTotal,
     Profile,
     Recv,
@@ -296,6 +297,10 @@ def _staging_json(p: DataStaging) -> dict[str, Json]:
     return {"type": "data_staging", "nb_bytes": p.size, "from": p.source, "to": p.destination}
 
 
+def _spread_json(p: ParallelHomogeneousSpread) -> dict[str, Json]:
+    raise InputError("Batsim 4 has no task whose amounts are spread over its pairs of nodes")
+
+
 def _composed_json(p: Composed) -> dict[str, Json]:
     obj: dict[str, Json] = {"type": "composed", "seq": list(p.sequence)}
     return _set_unless(obj, {"repeat": p.repeat}, _COMPOSED_DEFAULTS)
@@ -315,6 +320,7 @@ _JSON: Final[Mapping[type, Callable[[Any], dict[str, Json]]]] = {
     Parallel: _parallel_json,
     ParallelHomogeneous: lambda p: {"type": "parallel_homogeneous", "cpu": p.cpu, "com": p.com},
     ParallelHomogeneousTotal: lambda p: {"type": "parallel_homogeneous_total", "cpu": p.cpu, "com": p.com},
+    ParallelHomogeneousSpread: _spread_json,
     ParallelHomogeneousPfs: _pfs_json,
     DataStaging: _staging_json,
     Composed: _composed_json,

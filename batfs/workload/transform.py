@@ -18,6 +18,7 @@ from batfs.workload.model import (
     Parallel,
     ParallelHomogeneous,
     ParallelHomogeneousPfs,
+    ParallelHomogeneousSpread,
     ParallelHomogeneousTotal,
     Profile,
     Workload,
@@ -163,7 +164,8 @@ def _scale_work(name: str, profile: Profile, by: Scale) -> Profile:
             return replace(profile, duration=times(profile.duration))
         case ParallelHomogeneous():
             return replace(profile, cpu=times(profile.cpu))
-        case ParallelHomogeneousTotal():  # the total grows with the nodes, so that the time stays
+        case ParallelHomogeneousTotal() | ParallelHomogeneousSpread():
+            # the total grows with the nodes, so that the time stays
             return replace(profile, cpu=plain(profile.cpu * by.runtime * by.nodes))
         case Parallel():
             if by.nodes != 1:

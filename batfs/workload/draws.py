@@ -33,6 +33,18 @@ class Draws:
     def exponential(self, mean: float) -> float:
         return -mean * math.log1p(-self.rng.random())
 
+    def share(self, rate: float) -> float:
+        """From 0 to 1 with density in proportion to exp(-``rate`` x): an exponential cut at 1 where the
+        rate is positive, even where it is 0, its mirror image where it is negative."""
+        u = self.rng.random()
+        if rate < 0:
+            return 1.0 - self._cut(u, -rate)
+        return self._cut(u, rate) if rate > 0 else u
+
+    @staticmethod
+    def _cut(u: float, rate: float) -> float:
+        return min(1.0, -math.log1p(u * math.expm1(-rate)) / rate)
+
     def normal(self) -> float:
         """Standard normal, by inversion (one draw each)."""
         return _NORMAL.inv_cdf(max(self.rng.random(), _SMALLEST))

@@ -7,8 +7,9 @@ everywhere. Others can be given as ``file.py:Name`` or through the entry-point g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from batfs.errors import InputError
@@ -132,20 +133,44 @@ class Rate:
 class TimeShare:
     """A share of each job's time is I/O at ``bandwidth`` per node: volume = share x time x nodes x bandwidth.
 
-    The share is exponential with the given ``mean``, drawn again above 1.
+    The share is exponential, cut at 1, with the given ``mean``: its rate is solved for, so that the shares
+    drawn have that mean. Above one half the density rises towards 1 instead; with 1 all of the time is I/O.
     """
 
     bandwidth: Bandwidth = 1e8
     mean: float = 0.1
     reads: float | None = None
+    _rate: float = field(init=False, repr=False, default=0.0)
 
     def __post_init__(self) -> None:
         _check_share("reads", self.reads)
         if not 0 < self.mean <= 1:
             raise InputError(f"mean is {self.mean}, expected a share above 0 and up to 1")
+        if self.mean < 1:
+            object.__setattr__(self, "_rate", rate_of_share(self.mean))
 
     def __call__(self, job: JobShape, draws: Draws) -> Volumes:
-        share = draws.exponential(self.mean)
-        while share > 1:
-            share = draws.exponential(self.mean)
+        share = 1.0 if self.mean == 1 else draws.share(self._rate)
         return _split(share * job.runtime * job.nodes * self.bandwidth, draws, self.reads)
+
+
+def rate_of_share(mean: float) -> float:
+    """The rate of the exponential cut at 1 that has this ``mean``, above 0 and below 1; negative above 1/2.
+
+    The mean at rate r is 1/r - 1/(e^r - 1), which falls from 1/2 at 0 and is below 1/r; at -r it is one minus
+    that at r.
+    """
+    if mean > 0.5:
+        return -rate_of_share(1.0 - mean)
+    if mean > 0.5 - 1e-6:
+        return 12.0 * (0.5 - mean)  # where the two terms would cancel: their series
+    low, high = 0.0, 1.0 / mean
+    while True:
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            return middle
+        # above 700 the second term is below any float's reach
+        if 1.0 / middle - (1.0 / math.expm1(middle) if middle < 700 else 0.0) > mean:
+            low = middle
+        else:
+            high = middle

@@ -106,3 +106,10 @@ class DailyCycle:
             passed += BUCKET - self._into
             self._bucket += 1
             self._into = 0.0
+
+    def work(self, seconds: float) -> float:
+        """The reverse, from midnight: how much work at the mean rate ``seconds`` of the day hold."""
+        days, rest = divmod(seconds, BUCKETS * BUCKET)
+        whole, into = divmod(rest, BUCKET)
+        buckets = math.fsum(self.weights[: int(whole)]) * BUCKET
+        return days * math.fsum(self.weights) * BUCKET + buckets + self.weights[int(whole)] * into

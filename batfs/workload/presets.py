@@ -22,6 +22,7 @@ IO: Final = SynthOptions(
     shortest=20,
     longest=3600,
     speed=1e9,
+    load_over="gaps",
     io="rate:median=150MBps,sigma=1.0",
     filesystems=(
         FileSystemShare("disk", weight=2, scale=0.8, most=60 * GB),

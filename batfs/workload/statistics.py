@@ -58,11 +58,19 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 
 @dataclass(slots=True)
 class FileSystemUse:
-    """Jobs that use a file system, and the bytes each of them reads and writes there."""
+    """The bytes that each job which uses a file system reads and writes there, over all its entries."""
 
-    jobs: int = 0
     reads: list[int] = field(default_factory=list)
     writes: list[int] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> int:
+        return len(self.reads)
+
+    @property
+    def both(self) -> Distribution:
+        """Of the bytes read and written together."""
+        return distribution([r + w for r, w in zip(self.reads, self.writes, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +153,11 @@ def statistics(workload: Workload, speed: float = 1e9) -> Statistics:
         parts = io[job.profile]
         reads.append(sum(part.reads for part in parts))
         writes.append(sum(part.writes for part in parts))
-        for part in parts:
-            use = uses.setdefault(part.filesystem or "(default)", FileSystemUse())
-            use.jobs += 1
-            use.reads.append(part.reads)
-            use.writes.append(part.writes)
+        for name in dict.fromkeys(part.filesystem or "(default)" for part in parts):
+            mine = [part for part in parts if (part.filesystem or "(default)") == name]
+            use = uses.setdefault(name, FileSystemUse())
+            use.reads.append(sum(part.reads for part in mine))
+            use.writes.append(sum(part.writes for part in mine))
     times = [job.submission_time for job in workload.jobs]
     gaps = [after - before for before, after in itertools.pairwise(times)]
     span = times[-1] - times[0] if times else 0.0

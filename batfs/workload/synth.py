@@ -53,7 +53,9 @@ def parse_share(text: str) -> FileSystemShare:
 
 @dataclass(frozen=True, slots=True)
 class SynthOptions:
-    """What to generate. ``load`` is the offered load: node-seconds over nodes times the span of arrivals.
+    """What to generate. ``load`` is the offered load: node-seconds over nodes times the span of submissions
+    (with ``load_over`` ``"gaps"``, up to one gap after the last, before the daily cycle: how workloads were
+    made that exist already, such as the preset ``io``).
 
     ``speed`` (flop/s of a node's core) turns run times into work. ``com`` is the median of the bytes each
     node sends to each other node, log-normal with sigma 1. ``estimate`` is the largest factor between the
@@ -76,6 +78,7 @@ class SynthOptions:
     bandwidth: float = 1e8
     io: str = "rate"
     filesystems: Sequence[FileSystemShare] = field(default=())
+    load_over: Literal["submissions", "gaps"] = "submissions"
 
     def check(self) -> None:
         """InputError for values that make no sense."""
@@ -122,6 +125,8 @@ def synthesize(options: SynthOptions, name: str = "w0") -> Workload:
 def described(options: SynthOptions) -> dict[str, Json]:
     """``options`` as JSON, kept in the workload so that it says how it was made."""
     found: dict[str, Any] = {"name": "batfs workload synth", **asdict(options)}
+    if options.load_over == "gaps":
+        del found["load_over"]  # as in the files that are older than this option
     found["longest"] = float(f"{options.longest:.10g}")
     found["filesystems"] = [asdict(share) for share in options.filesystems]
     return found
@@ -146,8 +151,13 @@ def _arrivals(draws: Draws, options: SynthOptions, area: float) -> list[int]:
     else:
         gaps = [lublin.between(draws) for _ in range(options.jobs)]
     span = area / (options.load * options.nodes)
-    scale = span / math.fsum(gaps)
     cycle = lublin.DailyCycle(lublin.cycle_weights()) if options.daily_cycle else None
+    if options.load_over == "gaps":
+        scale = span / math.fsum(gaps)
+    else:
+        # the last submission is at the end of the span: as much work as the day holds until then
+        between = math.fsum(gaps[:-1])
+        scale = (span if cycle is None else cycle.work(span)) / between if between else 0.0
     now, times = 0.0, []
     for gap in gaps:
         times.append(round(now))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from fractions import Fraction
+from typing import Any, Final
 
 from batfs.errors import InputError
 from batfs.workload.io import requested_io
@@ -25,6 +26,9 @@ from batfs.workload.model import (
 )
 from batfs.workload.nominal import NominalTimes
 from batfs.workload.recorded import io_entry, plain
+
+#: Profiles whose work is that of all nodes together.
+_TOTALS: Final = (ParallelHomogeneousTotal, ParallelHomogeneousSpread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +132,14 @@ def scale(workload: Workload, by: Scale) -> Workload:
     jobs = [
         replace(
             job,
-            requested_nodes=math.ceil(job.requested_nodes * by.nodes),
+            requested_nodes=product(job.requested_nodes, by.nodes),
             walltime=None if job.walltime is None else plain(job.walltime * by.runtime),
         )
         for job in workload.jobs
     ]
-    nb_res = math.ceil(workload.nb_res * by.nodes)
+    nb_res = product(workload.nb_res, by.nodes)
+    if by.nodes != 1:
+        jobs, profiles = _keep_times(workload, jobs, profiles)
     factor = by.arrivals if by.load is None else _stretch(jobs, profiles, nb_res, by)
     jobs = [replace(job, submission_time=plain(job.submission_time * factor)) for job in jobs]
     jobs.sort(key=lambda job: (job.submission_time, job.id))
@@ -151,6 +157,21 @@ def _stretch(jobs: list[Job], profiles: Mapping[str, Profile], nb_res: int, by: 
     return area / (nb_res * span) / by.load
 
 
+def _above(profiles: Mapping[str, Profile], names: list[str]) -> set[str]:
+    """``names`` and every composed profile that has one of them somewhere below."""
+    parents: dict[str, list[str]] = {}
+    for name, profile in profiles.items():
+        for child in set(profile.sequence) if isinstance(profile, Composed) else ():
+            parents.setdefault(child, []).append(name)
+    found, stack = set(names), list(names)
+    while stack:
+        for parent in parents.get(stack.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return found
+
+
 def _scale_profile(name: str, profile: Profile, by: Scale) -> Profile:
     new = _scale_work(name, profile, by)
     extra = _scale_io(new, name, by)
@@ -165,8 +186,8 @@ def _scale_work(name: str, profile: Profile, by: Scale) -> Profile:
         case ParallelHomogeneous():
             return replace(profile, cpu=times(profile.cpu))
         case ParallelHomogeneousTotal() | ParallelHomogeneousSpread():
-            # the total grows with the nodes, so that the time stays
-            return replace(profile, cpu=plain(profile.cpu * by.runtime * by.nodes))
+            # _keep_times lets them grow with the nodes
+            return replace(profile, cpu=times(profile.cpu))
         case Parallel():
             if by.nodes != 1:
                 raise InputError(
@@ -189,7 +210,60 @@ def _scale_work(name: str, profile: Profile, by: Scale) -> Profile:
 
 
 def _whole(value: float, factor: float) -> float:
-    return value if factor == 1 else math.ceil(value * factor)
+    return value if factor == 1 else product(value, factor)
+
+
+def product(value: float, factor: float) -> int:
+    """``value`` times ``factor`` as they are written, rounded up: 1.1 times 100 is 110, not the 111 that the
+    binary neighbour of 1.1 would make of it."""
+    return math.ceil(Fraction(repr(value)) * Fraction(repr(factor)))
+
+
+def _keep_times(
+    old: Workload, jobs: list[Job], profiles: dict[str, Profile]
+) -> tuple[list[Job], dict[str, Profile]]:
+    """The totals of work grow with each job's nodes, so that its time stays: ``jobs`` (those of ``old``, in
+    its order, with their new sizes) and ``profiles``, with a copy of a profile for each further ratio of
+    sizes."""
+    totals = _above(profiles, [n for n, p in profiles.items() if isinstance(p, _TOTALS)])
+    if not totals:
+        return jobs, profiles
+    used: dict[str, dict[Fraction, None]] = {}
+    reach: dict[str, dict[str, Profile]] = {}
+    ratios = []
+    for before, job in zip(old.jobs, jobs, strict=True):
+        ratio = Fraction(job.requested_nodes, before.requested_nodes)
+        ratios.append(ratio)
+        if job.profile not in totals:
+            continue
+        if job.profile not in reach:
+            reach[job.profile] = _needed([job], profiles)
+        for name in reach[job.profile]:
+            if name in totals:
+                used.setdefault(name, {})[ratio] = None
+    names: dict[tuple[str, Fraction], str] = {}
+    taken = set(profiles)
+    for name, several in used.items():
+        for count, ratio in enumerate(several, start=1):
+            fresh = name if count == 1 else f"{name}_{count}"
+            while count > 1 and fresh in taken:
+                fresh += "_"
+            taken.add(fresh)
+            names[name, ratio] = fresh
+    made = dict(profiles)
+    for (name, ratio), fresh in names.items():
+        profile = profiles[name]
+        if isinstance(profile, _TOTALS):
+            profile = replace(profile, cpu=plain(float(Fraction(repr(profile.cpu)) * ratio)))
+        elif isinstance(profile, Composed):
+            children = tuple(names.get((child, ratio), child) for child in profile.sequence)
+            profile = replace(profile, sequence=children)
+        made[fresh] = profile
+    renamed = [
+        replace(job, profile=names.get((job.profile, ratio), job.profile))
+        for job, ratio in zip(jobs, ratios, strict=True)
+    ]
+    return renamed, made
 
 
 def _scale_io(profile: Profile, name: str, by: Scale) -> Mapping[str, Json]:
@@ -197,7 +271,7 @@ def _scale_io(profile: Profile, name: str, by: Scale) -> Mapping[str, Json]:
     if by.reads == 1 and by.writes == 1:
         return profile.extra
     parts = [
-        replace(part, reads=math.ceil(part.reads * by.reads), writes=math.ceil(part.writes * by.writes))
+        replace(part, reads=product(part.reads, by.reads), writes=product(part.writes, by.writes))
         for part in requested_io(profile, f"profiles.{name}")
     ]
     if not parts:

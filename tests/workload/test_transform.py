@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics as plain_statistics
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ from hypothesis import strategies as st
 from batfs.cli.main import main
 from batfs.cli.workloads.common import summary
 from batfs.errors import InputError
-from batfs.workload import parse_workload, profile_to_json, read_workload, requested_io
+from batfs.workload import parse_workload, profile_to_json, read_workload, requested_io, write_workload
 from batfs.workload.check import MachineFacts, check_workload
 from batfs.workload.model import ParallelHomogeneous, Workload
 from batfs.workload.nominal import NominalTimes
 from batfs.workload.statistics import distribution, statistics
-from batfs.workload.transform import Cut, Scale, cut, scale, split
+from batfs.workload.transform import Cut, Scale, cut, product, scale, split
 
 IO = Path(__file__).parents[2] / "workloads" / "io.json"
 
@@ -203,9 +205,69 @@ def test_scaling_scales(runtime: float, reads: float, writes: float) -> None:
         assert scaled.cpu == pytest.approx(old.cpu * runtime)
         before, after = requested_io(old), requested_io(scaled)  # which also checks that totals are sums
         read = sum(io.reads for io in after)
-        assert 0 <= read - sum(io.reads for io in before) * reads <= len(before) + 1e-3
+        asked = sum(io.reads for io in before) * Fraction(repr(reads))
+        assert 0 <= read - asked < max(1, len(before))
         assert sum(io.writes for io in after) >= sum(io.writes for io in before) * writes * (1 - 1e-12)
         json.dumps(profile_to_json(scaled))
+
+
+@given(st.integers(1, 10**15), st.decimals("0.01", "99", places=2))
+def test_products_are_those_of_the_decimals_one_typed(value: int, factor: Decimal) -> None:
+    """100 x 1.1 is 110, though the float nearest to 1.1 is a little above it."""
+    assert product(value, float(factor)) == -(-value * int(factor * 100) // 100)
+
+
+def test_a_machine_of_100_nodes_times_1_1_has_110() -> None:
+    new = scale(made([{"res": 70}, {"res": 100}], p=HOM), Scale(nodes=1.1))
+    assert [new.nb_res, *(job.requested_nodes for job in new.jobs)] == [9, 77, 110]  # of 8, 70 and 100
+    io = made([{}], p={"type": "parallel_homogeneous", "cpu": 1, "com": 0, "io_reads": 100, "io_writes": 70})
+    [io_after] = requested_io(scale(io, Scale(reads=1.1, writes=1.1)).profiles["p"])
+    assert (io_after.reads, io_after.writes) == (110, 77)
+
+
+def test_times_of_totals_stay_whatever_the_rounding_of_nodes() -> None:
+    """1 and 3 nodes times 1.5 are 2 and 5: the totals grow by 2 and by 5/3, in a profile each; what has no
+    totals below it stays one profile."""
+    workload = made(
+        [
+            {"res": 1, "profile": "s"},
+            {"res": 3, "profile": "s"},
+            {"res": 2, "profile": "s"},
+            {"profile": "s_2"},
+        ],
+        s={"type": "composed", "seq": ["t", "h"], "repeat": 2},
+        t={"type": "parallel_homogeneous_total", "cpu": 3e9, "com": 0},
+        h={"type": "parallel_homogeneous", "cpu": 1e9, "com": 0},
+        s_2={"type": "delay", "delay": 1},
+    )
+    new = scale(workload, Scale(nodes=1.5))
+    assert [job.requested_nodes for job in new.jobs] == [2, 5, 3, 2]
+    before, after = statistics(workload), statistics(new)
+    assert after.columns["runtimes"] == pytest.approx(before.columns["runtimes"], rel=1e-12)
+    assert sum(name.startswith("t") for name in new.profiles) == 3
+    assert sum(name.startswith("h") for name in new.profiles) == 1
+    assert new.profiles["s_2"] == workload.profiles["s_2"]
+
+
+def test_a_job_with_two_entries_of_one_file_system_is_one_job(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It reads 1 byte and writes 5: one job, median and most 6. And 1 and 9 GB have the median 5 GB."""
+    two = [{"filesystem": "bb", "reads": 1}, {"filesystem": "bb", "writes": 5}]
+    profiles = {
+        "two": {"type": "delay", "delay": 1, "io": two},
+        "one": {"type": "delay", "delay": 1, "io": [{"filesystem": "lustre", "reads": 10**9}]},
+        "nine": {"type": "delay", "delay": 1, "io": [{"filesystem": "lustre", "reads": 9 * 10**9}]},
+    }
+    workload = made([{"profile": name} for name in profiles], **profiles)
+    found = statistics(workload).to_json()["filesystems"]
+    assert (found["bb"]["jobs"], found["bb"]["writes"]["median"]) == (1, 5)
+    assert found["lustre"]["reads"]["median"] == 5e9
+    write_workload(tmp_path / "w.json", workload)
+    assert main(["workload", "describe", str(tmp_path / "w.json")]) == 0
+    page = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert page["bb"] == ["bb", "1", "1", "B", "5", "B", "6", "B", "6", "B"]
+    assert page["lustre"][-4:] == ["5", "GB", "9", "GB"]
 
 
 def test_scaling_to_a_load_and_to_other_sizes() -> None:

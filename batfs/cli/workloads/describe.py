@@ -72,8 +72,8 @@ def page(found: Statistics) -> list[str]:
     if found.filesystems:
         lines += ["", f"{'file system':<22}{'jobs':>10}{'read':>12}{'written':>12}{'median':>12}{'max':>12}"]
     for name, use in found.filesystems.items():
-        both = sorted(r + w for r, w in zip(use.reads, use.writes, strict=True))
-        sizes = (sum(use.reads), sum(use.writes), both[len(both) // 2], both[-1])
+        both = use.both.to_json()
+        sizes = (sum(use.reads), sum(use.writes), both["median"], both["max"])
         lines.append(f"{name:<22}{use.jobs:>10}" + "".join(f"{format_size(size):>12}" for size in sizes))
     most = max(found.hours, default=0)
     if most:

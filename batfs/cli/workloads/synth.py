@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--largest", type=int, metavar="N", help="nodes of the largest job (default: the machine)")
     add("--seed", type=int, metavar="N", help=f"seed of all draws (default {default.seed})")
     add("--load", type=float, help=f"node-seconds over nodes x time (default {default.load})")
+    add(
+        "--load-over",
+        choices=("submissions", "gaps"),
+        help="the time that the load is over: from the first submission to the last, or one gap more and "
+        f"before the daily cycle, as older workloads have it (default {default.load_over})",
+    )
     add("--arrivals", choices=("lublin", "poisson"), help=f"(default {default.arrivals})")
     add("--no-cycle", dest="daily_cycle", action="store_false", default=None, help="no day and night")
     add("--shortest", type=common.unit(parse_time), metavar="TIME", help="shortest run time (default 10s)")

@@ -6,14 +6,20 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from batfs import __version__, process
 from batfs.decision.options import add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
 from batfs.errors import BatfsError
+
+if TYPE_CHECKING:
+    from batfs.decision.link import ZmqLink
+    from batfs.scheduling.config import Settings
+    from batfs.scheduling.core import Scheduler
+    from batfs.scheduling.observer import Observer
 
 EPILOG = """\
 examples:
@@ -23,9 +29,12 @@ examples:
   batfs-sched --queue easy --policy worst_fit -e out/io      also write out/io_io_jobs.csv, ...
   batfs-sched --config my.toml -s tcp://127.0.0.1:28001
 
-Batsim's own --sched-cfg may hold settings too: a JSON object, TOML, or the name of a file. Flags given here
-win over it, and it wins over --config. Exit code: 0 when the simulation was completed, 1 when Batsim went
-away before its end, 2 for wrong settings.
+  batfs-sched -e out/io &                             Batsim 5; its init string may hold the settings:
+  batsim -p platforms/taurus_storage.xml -w workloads/io5.json -s tcp://localhost:28000 '{"policy": "random"}'
+
+Batsim 4's --sched-cfg may hold settings too: a JSON object, TOML, or the name of a file; so may Batsim 5's
+init string. Flags given here win over it, and it wins over --config. Exit code: 0 when the simulation was
+completed, 1 when Batsim went away before its end, 2 for wrong settings.
 """
 
 
@@ -38,8 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
     """All flags."""
     parser = _Parser(
         prog="batfs-sched",
-        description="A storage-aware scheduler for Batsim 4: reads io_reads, io_writes and io from job "
-        "profiles, allocates storage under a policy, and gives Batsim the I/O of each job.",
+        description="A storage-aware scheduler for Batsim 4 and 5: reads io_reads, io_writes and io from job "
+        "profiles (under Batsim 5 from their extra_data), allocates storage under a policy, and gives Batsim "
+        "the I/O of each job.",
         epilog=EPILOG,
         formatter_class=process.HelpFormatter,
     )
@@ -55,7 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
         "-e",
         "--export",
         metavar="PREFIX",
-        help="write PREFIX_io_jobs.csv, PREFIX_storage_states.csv and PREFIX_provenance.json",
+        help="write PREFIX_io_jobs.csv, PREFIX_storage_states.csv and PREFIX_provenance.json; under "
+        "Batsim 5 also PREFIX_jobs.csv, the one to read (Batsim's own has two rows for a job with I/O)",
     )
     parser.add_argument(
         "-p",
@@ -65,6 +76,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="the platform file, for models and policies that use its topology",
     )
     add_scheduler_arguments(parser)
+    parser.add_argument(
+        "--protocol",
+        choices=("4", "5"),
+        help="the generation of Batsim (default: known by its first message)",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--version", action="version", version=f"batfs {__version__}")
     return parser
@@ -95,8 +111,6 @@ def _serve(args: argparse.Namespace, words: Sequence[str]) -> int:
     # imported late: --help and wrong flags answer at once
     from batfs.decision.link import DEFAULT_ENDPOINT, ZmqLink
     from batfs.decision.provenance import write_provenance
-    from batfs.decision.pybatsim_link import LinkedBatsim
-    from batfs.decision.pybatsim_scheduler import BatfsScheduler
     from batfs.decision.records import Recorder
 
     def say(sentence: str) -> None:
@@ -108,29 +122,63 @@ def _serve(args: argparse.Namespace, words: Sequence[str]) -> int:
     with contextlib.ExitStack() as stack:
         stack.callback(link.close)
         recorder = stack.enter_context(Recorder(args.export)) if args.export else None
-        scheduler = BatfsScheduler(settings=settings, observer=recorder, say=say)
         try:
-            LinkedBatsim(scheduler, link).start()
+            link.bind()
+            first = link.recv_text()
+            generation = which_batsim(first, args.protocol)
+            if generation == 5:
+                from batfs.decision.edc import serve
+
+                core = serve(link, first, settings, prefix=args.export, observer=recorder, say=say)
+            else:
+                core = _serve_batsim4(link, first, settings, recorder, say)
         except BaseException as error:
             link.give_up(str(error) or type(error).__name__)
             raise
-        counts = scheduler.core.counts
+    counts = core.counts
     say(
         f"simulation over: {counts['submitted']} jobs submitted, {counts['started']} started, "
         f"{counts['done']} ended, {counts['rejected']} rejected"
     )
     if args.export:
-        config = scheduler.core.config
+        config = core.config
+        results: dict[str, object] = dict(counts)
+        if generation == 5:  # which file of jobs to read
+            results |= {"batsim": 5, "jobs_file": f"{Path(args.export).name}_jobs.csv"}
         inputs = [path for path in (args.config, args.scheduler_platform) if path]
         write_provenance(
             args.export,
             command=["batfs-sched", *words],
             configuration=config.as_dict(),
             inputs=inputs,
-            results=dict(counts),
+            results=results,
             started=started,
         )
     return 0
+
+
+def _serve_batsim4(
+    link: ZmqLink, first: bytes, settings: Settings, observer: Observer | None, say: Callable[[str], None]
+) -> Scheduler:
+    from batfs.decision.pybatsim_link import LinkedBatsim
+    from batfs.decision.pybatsim_scheduler import BatfsScheduler
+
+    link.unread(first)
+    scheduler = BatfsScheduler(settings=settings, observer=observer, say=say)
+    LinkedBatsim(scheduler, link).start()
+    return scheduler.core
+
+
+def which_batsim(first: bytes, wanted: str | None) -> int:
+    """The generation (4 or 5) of the simulator that sent this first message; ProtocolError if it is another
+    one than ``wanted``."""
+    from batfs.protocol.decision_side import ProtocolError
+    from batfs.protocol.v5.hello import is_init
+
+    found = "5" if is_init(first) else "4"
+    if wanted is not None and found != wanted:
+        raise ProtocolError(f"--protocol {wanted}, but the first message is one of Batsim {found}")
+    return int(found)
 
 
 def script() -> NoReturn:

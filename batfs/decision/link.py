@@ -45,6 +45,7 @@ class ZmqLink:
         self._context: zmq.Context[Any] | None = None
         self._begun = False
         self._owes = False
+        self._again: bytes | None = None
 
     def bind(self) -> None:
         """Listen (once). InputError for an endpoint that is none; BatfsError when it is in use."""
@@ -77,9 +78,16 @@ class ZmqLink:
         """The next message, read."""
         return read_object(self.recv_text())
 
+    def unread(self, text: bytes) -> None:
+        """The next :meth:`recv_text` returns this message again."""
+        self._again = text
+
     def recv_text(self) -> bytes:
         """The next message; waits for it as long as it takes. SimulatorGoneError when the connection that
         sent the earlier ones has closed."""
+        if self._again is not None:
+            again, self._again = self._again, None
+            return again
         while True:
             try:
                 text: bytes = self._socket.recv()

@@ -82,16 +82,24 @@ class Layer(NamedTuple):
 
 
 class Settings:
-    """Layers of settings, lowest first; Batsim's ``--sched-cfg`` goes in between when it arrives."""
+    """Layers of settings, lowest first. ``between`` is what the simulator forwards, if it is known already
+    (Batsim 5's init string); Batsim 4's ``--sched-cfg`` goes there when it arrives."""
 
-    def __init__(self, file: Layer | None = None, flags: Layer | None = None) -> None:
+    def __init__(
+        self, file: Layer | None = None, flags: Layer | None = None, between: Layer | None = None
+    ) -> None:
         self._file = file
         self._flags = flags
+        self._between = between
         self.configuration()  # whatever is wrong with these is said before anything starts
+
+    def forwarded(self, layer: Layer) -> Settings:
+        """The same settings with that layer between file and flags. Raises InputError."""
+        return Settings(self._file, self._flags, layer)
 
     def configuration(self, sched_config: str | None = None) -> Configuration:
         """The settings in force; ``sched_config`` is the string that Batsim forwards. Raises InputError."""
-        layers = [self._file]
+        layers = [self._file, self._between]
         if sched_config and sched_config.strip():
             layers.append(read_sched_config(sched_config))
         layers.append(self._flags)
@@ -148,11 +156,10 @@ def read_config(path: str | Path) -> Layer:
     return Layer(str(path), _parse(text, json=str(path).endswith(".json"), source=str(path)))
 
 
-def read_sched_config(text: str) -> Layer:
+def read_sched_config(text: str, source: str = "--sched-cfg") -> Layer:
     """Batsim's ``--sched-cfg``: a JSON object (it starts with ``{``), else the path of a file that exists,
     else TOML. ``--sched-cfg-file`` arrives as that file's content."""
     stripped = text.strip()
-    source = "--sched-cfg"
     if stripped.startswith("{"):
         return Layer(source, _parse(stripped, json=True, source=source))
     if "\n" not in stripped and "=" not in stripped:

@@ -19,6 +19,7 @@ from batfs.simulator.paje import PajeTrace
 if TYPE_CHECKING:
     from batfs.simulator.jobs import SimJob
     from batfs.simulator.machines import Machines
+    from batfs.workload.model import Job
 
 JOBS_HEADER: Final = (
     "job_id,workload_name,profile,submission_time,requested_number_of_resources,requested_time,success,final_state,"
@@ -32,6 +33,22 @@ STATES_ROW: Final = "%g,0,0,0,%d,%d\n"
 STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
 JOBS_AT_ONCE: Final = 128  # the lines of so many are written together
 VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
+
+
+def job_row(job: Job, state: str, start: float, runtime: float, alloc: str, metadata: str) -> str:
+    """The line of ``jobs.csv`` for a job that is over or rejected; times in seconds."""
+    walltime = -1.0 if job.walltime is None else job.walltime
+    workload, _, name = job.id.partition("!")
+    submitted = job.submission_time
+    asked = (name, workload, job.profile, submitted, job.requested_nodes, walltime)
+    if state == "REJECTED":
+        return REJECTED_ROW % (*asked, metadata)
+    end = start + runtime
+    turnaround = end - submitted
+    success = 1 if state == "COMPLETED_SUCCESSFULLY" else 0
+    waited, stretch = start - submitted, turnaround / runtime
+    done = (success, state, start, runtime, end, waited, turnaround, stretch)
+    return JOB_ROW % (*asked, *done, alloc, metadata)
 
 
 class Outputs:
@@ -104,19 +121,8 @@ class Outputs:
         else:
             self.totals.add(state, submitted, record.start, record.runtime)
         if self._jobs is not None:
-            walltime = -1.0 if job.walltime is None else job.walltime
-            workload, _, name = job.id.partition("!")
-            asked = (name, workload, job.profile, submitted, job.requested_nodes, walltime)
-            if state == "REJECTED":
-                self._jobs.write(REJECTED_ROW % (*asked, record.metadata))
-            else:
-                start, runtime = record.start, record.runtime
-                end = start + runtime
-                turnaround = end - submitted
-                success = 1 if state == "COMPLETED_SUCCESSFULLY" else 0
-                waited, stretch = start - submitted, turnaround / runtime
-                done = (success, state, start, runtime, end, waited, turnaround, stretch)
-                self._jobs.write(JOB_ROW % (*asked, *done, record.alloc_text, record.metadata))
+            alloc = "" if state == "REJECTED" else record.alloc_text
+            self._jobs.write(job_row(job, state, record.start, record.runtime, alloc, record.metadata))
         if self.on_job is not None:
             self.on_job(
                 JobResult(

@@ -34,6 +34,18 @@ def parse_resources(text: str) -> tuple[int, ...]:
     return tuple(sorted(ids))
 
 
+def count_below(text: str, limit: int) -> int:
+    """How many ids of a text written by Batsim or by us are below ``limit``, without making a set of them."""
+    count = 0
+    for token in text.split():
+        first, _, last = token.partition("-")
+        low = int(first)
+        high = min(int(last), limit - 1) if last else low
+        if low < limit and high >= low:
+            count += high - low + 1
+    return count
+
+
 def format_resources(ids: Iterable[int]) -> str:
     """The canonical text of a set of ids: ascending, runs of two or more as ``a-b``."""
     parts: list[str] = []

@@ -148,8 +148,14 @@ def format_bandwidth(bandwidth: float) -> str:
     return f"{_scaled(bandwidth, 'B')}/s"
 
 
-def _scaled(value: float, unit: str) -> str:
+def size_unit(size: float) -> tuple[float, str]:
+    """The factor and the name of the unit that :func:`format_size` shows ``size`` in."""
     for prefix, scale in reversed(_DECIMAL.items()):
-        if abs(value) >= scale:
-            return f"{value / scale:.4g} {prefix}{unit}"
-    return f"{value:.4g} {unit}"
+        if abs(size) >= scale:
+            return scale, f"{prefix}B"
+    return 1.0, "B"
+
+
+def _scaled(value: float, unit: str) -> str:
+    scale, name = size_unit(value)
+    return f"{value / scale:.4g} {name[:-1]}{unit}"

@@ -80,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         ]
         print("  ".join(cells).rstrip())
     refused = {row["model"]: row["rejected"] for row in rows if row["rejected"]}
+    for name, count in {row["model"]: row["unsuccessful"] for row in rows if row["unsuccessful"]}.items():
+        print(f"{name}: {count} jobs were killed, failed or ran out of time; they don't count as I/O")
     for name, count in refused.items():
         print(f"{name}: {count} jobs rejected, they can never fit")
     print(f"\nwritten: {', '.join(str(path) for path in written)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batfs.units import format_size
@@ -29,8 +29,8 @@ def results(result: RunResult) -> str:
                 ("workload", ", ".join(s["workloads"])),
                 ("policy", f"{s['policy']}; queue {s['queue']}; seed {s['seed']}"),
                 ("jobs", _jobs(s)),
-                ("makespan", duration(s["makespan"])),
-                ("node use", f"{s['utilisation']:.1%} of node-seconds up to the makespan"),
+                ("makespan", _makespan(s)),
+                ("node use", _use(s["utilisation"])),
             ]
         ),
         table(
@@ -40,7 +40,10 @@ def results(result: RunResult) -> str:
                 _times("turnaround time", s["turnaround_time"]),
                 [
                     f"bounded slowdown ({s['bounded_slowdown']['threshold']:g} s)",
-                    *(f"{s['bounded_slowdown'][key]:.2f}" for key in ("mean", "median", "max")),
+                    *(
+                        _value(s["bounded_slowdown"][key], "{:.2f}".format)
+                        for key in ("mean", "median", "max")
+                    ),
                 ],
             ],
         ),
@@ -72,8 +75,26 @@ def _jobs(s: Mapping[str, Any]) -> str:
     return f"{s['jobs']}" + (f": {', '.join(states)}" if states else "")
 
 
-def _times(name: str, values: Mapping[str, float]) -> list[str]:
-    return [name, *(duration(values[key]) for key in ("mean", "median", "max"))]
+def _makespan(s: Mapping[str, Any]) -> str:
+    """Batsim's; where steps go on after the last job (stage-outs, drains), that is said."""
+    text = duration(s["makespan"])
+    if s["makespan"] - s["last_end"] > 1e-6:
+        text += f"; the last job ends after {duration(s['last_end'])}, then data is staged out"
+    return text
+
+
+def _use(share: float | None) -> str:
+    if share is None:
+        return "-"
+    return f"{share:.1%} of node-seconds from the first submission to the last job's end"
+
+
+def _times(name: str, values: Mapping[str, float | None]) -> list[str]:
+    return [name, *(_value(values[key], duration) for key in ("mean", "median", "max"))]
+
+
+def _value(value: float | None, show: Callable[[float], str]) -> str:
+    return "-" if value is None else show(value)
 
 
 def _filesystem(name: str, f: Mapping[str, Any]) -> list[str]:
@@ -126,11 +147,12 @@ def duration(seconds: float) -> str:
     """``12.3 s``, ``4 min 05 s``, ``3 h 25 min``, ``2 d 03 h``."""
     if seconds < 99.95:
         return f"{seconds:.1f} s"
+    # what is shown is rounded to its own smallest unit: 3 h 25 min 40 s are 3 h 26 min
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 100:
         return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
+    hours, minutes = divmod(round(seconds / 60), 60)
     if hours < 48:
         return f"{hours} h {minutes:02} min"
-    days, hours = divmod(hours, 24)
+    days, hours = divmod(round(seconds / 3600), 24)
     return f"{days} d {hours:02} h"

@@ -48,6 +48,7 @@ class _Row(NamedTuple):
     state: str
     start: float
     runtime: float
+    alloc: str
     rejected: bool
 
 
@@ -78,7 +79,8 @@ def run_with_batsim(
     loaded = load(experiment, config)
     log = Path(f"{prefix}_batsim.log")
     aside = f"{prefix}{PARTIAL}"
-    jobs = JobTally(steps=experiment.dynamic_jobs)
+    nodes = loaded.machine.nb_compute
+    jobs = JobTally(nodes, steps=experiment.dynamic_jobs)
     clock = AloneClock(loaded.platform, loaded.machine)
     with ExitStack() as stack:
         recorder = (
@@ -118,7 +120,6 @@ def run_with_batsim(
             files.append(Path(f"{prefix}{suffix}"))
     for row in _rows(Path(f"{prefix}_jobs.csv")):
         jobs.add(row)
-    nodes = loaded.machine.nb_compute
     summary = {
         "platform": str(experiment.platform),
         "workloads": [str(path) for path in experiment.workloads],
@@ -127,7 +128,7 @@ def run_with_batsim(
         "seed": config.seed,
         "compute_nodes": nodes,
         "storages": loaded.machine.nb_storage,
-        **jobs.summary(nodes),
+        **jobs.summary(),
         "file_systems": storage.summary(),
     }
     if recorder is not None:
@@ -266,5 +267,6 @@ def _rows(path: Path) -> Iterator[_Row]:
                 row["final_state"],
                 -1.0 if rejected else float(row["starting_time"]),
                 0.0 if rejected else float(row["execution_time"]),
+                row["allocated_resources"],
                 rejected,
             )

@@ -157,13 +157,13 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
         row = _plain_row(record, head, tail)
         if row is not None:
             return [row]
+    systems = [volume.filesystem for volume in record.volumes]
     phased = any(type(volume) is PhaseVolume for volume in record.volumes)
     if not record.plans:
-        names = [volume.filesystem for volume in record.volumes] or [""]
-        names = list(dict.fromkeys(names)) if phased else names
+        names = dict.fromkeys(systems or [""])
         return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name in names]
-    if phased:
-        return [f"{head},{row},{tail}" for row in phase_rows(record)]
+    if phased or len(set(systems)) < len(systems):
+        return [f"{head},{row},{tail}" for row in joined_rows(record)]
     rows: list[str] = []
     for volume, plan in zip(record.volumes, record.plans, strict=True):
         held = {p.storage for p in plan.placements}
@@ -198,9 +198,9 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
     return f"{head},{field(plan.file_system)},{storage},{moved},{tail}"
 
 
-def phase_rows(record: JobRecord) -> list[str]:
-    """A composed job whose phases have I/O: a row per file system, over all phases and all their executions.
-    Staging is done once."""
+def joined_rows(record: JobRecord) -> list[str]:
+    """A job with several volumes on a file system (entries of its list, or phases of a composed one): a row
+    per file system, over all of them and all executions of a phase. Staging is done once."""
     of: dict[str, list[tuple[Volume, IoPlan]]] = {}
     for volume, plan in zip(record.volumes, record.plans, strict=True):
         of.setdefault(plan.file_system, []).append((volume, plan))

@@ -63,7 +63,8 @@ def run(
         check_writable(Path(prefix).parent)
     loaded = load(experiment, config)
     events = [read_events(path, forward_unknown=False) for path in experiment.events]
-    jobs = JobTally(steps=experiment.dynamic_jobs)
+    nodes = loaded.machine.nb_compute
+    jobs = JobTally(nodes, steps=experiment.dynamic_jobs)
     clock = AloneClock(loaded.platform, loaded.machine)
 
     def job_ended(job: JobResult) -> None:
@@ -97,7 +98,6 @@ def run(
         )
         with _few_collections():
             result = simulate(loaded.platform, loaded.machine, loaded.workloads, process, options)
-    nodes = loaded.machine.nb_compute
     summary = {
         "platform": str(experiment.platform),
         "workloads": [str(path) for path in experiment.workloads],
@@ -106,7 +106,7 @@ def run(
         "seed": config.seed,
         "compute_nodes": nodes,
         "storages": loaded.machine.nb_storage,
-        **jobs.summary(nodes),
+        **jobs.summary(),
         "file_systems": storage.summary(),
     }
     files = list(result.files)

@@ -11,8 +11,10 @@ from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import WORKLOAD
 from batfs.records import field, record
+from batfs.resource_sets import count_below
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.storage.interface import StorageTable
+from batfs.workload.statistics import quantile
 
 #: Seconds; run times below it count as it (Feitelson's bounded slowdown).
 SLOWDOWN_THRESHOLD = 10.0
@@ -35,6 +37,8 @@ class EndedJob(Protocol):
     def start(self) -> float: ...
     @property
     def runtime(self) -> float: ...
+    @property
+    def alloc(self) -> str: ...
     @property
     def rejected(self) -> bool: ...
 
@@ -64,33 +68,39 @@ class _InSteps:
     job: EndedJob | None = None
     begin: float = inf
     end: float = -inf
-    computed: bool = False
+    alloc: str | None = None  # of the first part of the computation, if it ran in parts
     failed: tuple[float, str] | None = None  # end and state of the first step that failed
 
 
 class JobTally:
     """Counts and times of the jobs, from what the simulator reports.
 
-    With ``steps`` (dynamic jobs are on) a job lasts from its first step to the last that held its nodes, and
-    one that ran in parts counts as what became of these: its own row is a rejection. The dynamic jobs
-    themselves never count. Jobs are then kept until :meth:`summary`.
+    ``nodes``: how many compute nodes the machine has. With ``steps`` (dynamic jobs are on) a job lasts from
+    its first step to the last that held its nodes, and one that ran in parts counts as what became of
+    these: its own row is a rejection. The dynamic jobs themselves never count. Jobs are then kept until
+    :meth:`summary`.
     """
 
-    def __init__(self, *, steps: bool = False) -> None:
+    def __init__(self, nodes: int, *, steps: bool = False) -> None:
+        self._nodes = nodes
         self.states: dict[str, int] = {}
         self.waiting = array("d")
         self.turnaround = array("d")
         self.slowdown = array("d")
         self.makespan = 0.0
+        self.first = inf
+        self.last = 0.0
         self.node_seconds = 0.0
         self._steps = steps
         self._jobs: dict[str, _InSteps] = {}
 
     def add(self, job: EndedJob) -> None:
         """One job that ended or was rejected."""
+        if not job.rejected and job.start + job.runtime > self.makespan:
+            self.makespan = job.start + job.runtime
         if not self._steps:
             if job.workload != WORKLOAD:
-                self._count(job, job.state, job.start, job.runtime, job.rejected)
+                self._count(job, job.state, job.start, job.runtime, job.rejected, job.alloc)
             return
         name = job.job_id.rpartition("!")[2]
         if job.workload != WORKLOAD:
@@ -103,7 +113,8 @@ class JobTally:
         mine = self._known(step.rpartition(".")[0])
         end = job.start + job.runtime
         mine.begin, mine.end = min(mine.begin, job.start), max(mine.end, end)
-        mine.computed = mine.computed or kind == "compute"
+        if mine.alloc is None and kind == "compute":
+            mine.alloc = job.alloc
         if job.state != SUCCESS and (mine.failed is None or end < mine.failed[0]):
             mine.failed = (end, job.state)
 
@@ -119,18 +130,22 @@ class JobTally:
             job = mine.job
             if job is None:  # a move of a file system's own
                 continue
-            if mine.end == -inf or (job.rejected and not mine.computed):
-                self._count(job, job.state, job.start, job.runtime, job.rejected)
+            if mine.end == -inf or (job.rejected and mine.alloc is None):
+                self._count(job, job.state, job.start, job.runtime, job.rejected, job.alloc)
             elif job.rejected:
                 state = SUCCESS if mine.failed is None else mine.failed[1]
-                self._count(job, state, mine.begin, mine.end - mine.begin, False)
+                self._count(job, state, mine.begin, mine.end - mine.begin, False, mine.alloc or "")
             else:
                 begin, end = min(mine.begin, job.start), max(mine.end, job.start + job.runtime)
-                self._count(job, job.state, begin, end - begin, False)
+                self._count(job, job.state, begin, end - begin, False, job.alloc)
         self._jobs.clear()
 
-    def _count(self, job: EndedJob, state: str, start: float, runtime: float, rejected: bool) -> None:
+    def _count(
+        self, job: EndedJob, state: str, start: float, runtime: float, rejected: bool, alloc: str
+    ) -> None:
         self.states[state] = self.states.get(state, 0) + 1
+        if job.submission_time < self.first:
+            self.first = job.submission_time
         if rejected:
             return
         waited = start - job.submission_time
@@ -140,35 +155,37 @@ class JobTally:
         slowdown = stay / (runtime if runtime > SLOWDOWN_THRESHOLD else SLOWDOWN_THRESHOLD)
         self.slowdown.append(slowdown if slowdown > 1.0 else 1.0)
         end = start + runtime
-        if end > self.makespan:
-            self.makespan = end
-        self.node_seconds += runtime * job.requested_nodes
+        if end > self.last:
+            self.last = end
+        # a mapping may put a job on fewer nodes than it asked for
+        nodes = count_below(alloc, self._nodes) if alloc else job.requested_nodes
+        self.node_seconds += runtime * nodes
 
-    def summary(self, nodes: int) -> dict[str, Any]:
-        """``utilisation``: node-seconds of jobs over nodes x makespan."""
+    def summary(self) -> dict[str, Any]:
+        """``makespan``: the end of the last job or step, as Batsim's; ``last_end``: of the last job that
+        users submitted. ``utilisation``: node-seconds of jobs over nodes x the time from the first
+        submission to ``last_end``; None without a job that ran."""
         self._fold()
-        area = nodes * self.makespan
+        area = self._nodes * (self.last - self.first)
         return {
             "jobs": sum(self.states.values()),
             "states": dict(sorted(self.states.items())),
             "makespan": self.makespan,
+            "last_end": self.last,
             "waiting_time": spread(self.waiting),
             "turnaround_time": spread(self.turnaround),
             "bounded_slowdown": {**spread(self.slowdown), "threshold": SLOWDOWN_THRESHOLD},
-            "utilisation": self.node_seconds / area if area else 0.0,
+            "utilisation": self.node_seconds / area if area > 0 else None,
         }
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean, median and maximum; zeros when there is nothing. The median of an even number is the lower."""
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean, median and maximum; None where there is nothing. The median of an even number is the middle of
+    the two, as everywhere in batfs."""
     if not values:
-        return {"mean": 0.0, "median": 0.0, "max": 0.0}
+        return {"mean": None, "median": None, "max": None}
     ranked = sorted(values)
-    return {
-        "mean": fsum(values) / len(values),
-        "median": ranked[(len(ranked) - 1) // 2],
-        "max": ranked[-1],
-    }
+    return {"mean": fsum(values) / len(values), "median": quantile(ranked, 0.5), "max": ranked[-1]}
 
 
 @record(frozen=False)
@@ -219,8 +236,8 @@ class StorageTally(Observer):
                 if record.moved:
                     tally.read_bytes += times * volume.reads
                     tally.written_bytes += times * volume.writes
-                if volume.filesystem in seen and isinstance(volume, PhaseVolume):
-                    continue  # the phases are one job
+                if volume.filesystem in seen:
+                    continue  # phases, or several entries: one job
                 seen.append(volume.filesystem)
                 tally.jobs += 1
                 if record.storage_waiting_time > 0:

@@ -7,6 +7,7 @@ more run without any I/O says how long each job computes. What is compared: how 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from batfs.decision.experiment import Experiment
 from batfs.decision.run import run
+from batfs.decision.tally import spread
 from batfs.errors import InputError, unknown
 from batfs.files import check_writable, write_text
 from batfs.filesystems.base import MODELS
+from batfs.filesystems.lifecycle import SUCCESS
+from batfs.filesystems.script import WORKLOAD
 from batfs.platform import load_platform, number_resources
 from batfs.report import palette
 from batfs.report.picture import make_figure, save_figure, styled
@@ -65,6 +69,7 @@ class JobTimes:
     computing: float = 0.0
     stage_in: float = 0.0
     after: float = 0.0
+    succeeded: bool = True
 
     @property
     def io(self) -> float:
@@ -125,19 +130,19 @@ class Shown:
         """The figures of the table."""
         jobs = list(self.jobs.values())
         count = max(1, len(jobs))
-        io = sorted(job.io for job in jobs)
+        # a job that was cut short has not done its I/O quickly
+        io = spread([job.io for job in jobs if job.succeeded])
         return {
             "model": self.name,
             "file_system": self.exhibit.filesystem if self.exhibit else "",
             "jobs": len(jobs),
             "rejected": self.rejected,
-            "mean_io_time": sum(io) / count,
-            "median_io_time": io[len(io) // 2] if io else 0.0,
-            "max_io_time": io[-1] if io else 0.0,
-            "mean_waiting_time": sum(job.waited for job in jobs) / count,
-            "mean_staging_time": sum(job.stage_in + job.after for job in jobs) / count,
+            **{f"{word}_io_time": io[word] or 0.0 for word in ("mean", "median", "max")},
+            "mean_waiting_time": math.fsum(job.waited for job in jobs) / count,
+            "mean_staging_time": math.fsum(job.stage_in + job.after for job in jobs) / count,
             "makespan": self.makespan,
             "peak_reserved_bytes": max((size for _, size in self.used()), default=0),
+            "unsuccessful": sum(not job.succeeded for job in jobs),
         }
 
 
@@ -223,6 +228,7 @@ def gallery(
         for job_id, times in shown.jobs.items():
             alone = out[0].jobs.get(job_id)
             times.computing = 0.0 if alone is None else alone.end - alone.start
+            times.succeeded = times.succeeded and (alone is None or alone.succeeded)
         out.append(shown)
     for times in out[0].jobs.values():
         times.computing = times.end - times.start
@@ -249,17 +255,19 @@ def _run(
     steps: dict[str, list[JobResult]] = {}
 
     def over(result: JobResult) -> None:
-        if result.workload == "batfs":
-            # w0.<job>.<number>.<kind>
-            steps.setdefault(result.job_id.partition("!")[2].rsplit(".", 2)[0] or result.job_id, []).append(
-                result
-            )
+        if result.workload == WORKLOAD:
+            # w0.<job>.<number>.<kind>; the job's own id may have dots, too
+            workload, _, rest = result.job_id.partition("!")[2].partition(".")
+            if workload == "w0" and not result.rejected:
+                steps.setdefault(rest.rsplit(".", 2)[0], []).append(result)
             return
         short = result.job_id.rpartition("!")[2]
         if result.rejected:
             rejected[short] = result
         else:
-            jobs[short] = JobTimes(result.submission_time, result.start, result.end)
+            jobs[short] = JobTimes(
+                result.submission_time, result.start, result.end, succeeded=result.state == SUCCESS
+            )
 
     result = run(
         Experiment(platform, [file], dynamic_jobs=exhibit is not None),
@@ -268,26 +276,32 @@ def _run(
         observer=seen,
         on_job=over,
     )
-    for name_of, parts in steps.items():
-        short = name_of.rpartition(".")[2]
-        computed = [p for p in parts if p.job_id.endswith(".compute")]
-        if short in rejected and computed:  # it was cut into parts
-            held = [p for p in parts if not p.job_id.endswith((".stage_out", ".drain"))]
-            begin, end = min(p.start for p in held), max(p.end for p in held)
-            jobs[short] = JobTimes(rejected.pop(short).submission_time, begin, end)
-        times = jobs.get(short)
-        if times is None:
+    for short, parts in steps.items():
+        held = [p for p in parts if not p.job_id.endswith((".stage_out", ".drain"))]
+        if short in rejected and any(p.job_id.endswith(".compute") for p in held):  # it was cut into parts
+            times = jobs[short] = JobTimes(rejected.pop(short).submission_time, math.inf, -math.inf)
+        elif short in jobs:
+            times = jobs[short]
+        else:
             continue
-        before = [p for p in parts if p.job_id.endswith("stage_in")]
-        after = [p for p in parts if p.job_id.endswith("stage_out")]
-        if before:
-            times.stage_in = max(p.end for p in before) - min(p.start for p in before)
-            times.start = min(p.start for p in before)
-        if after:
-            times.after = max(p.end for p in after) - min(p.start for p in after)
+        times.start = min([times.start, *(p.start for p in held)])
+        times.end = max([times.end, *(p.end for p in held)])
+        times.succeeded = times.succeeded and all(p.state == SUCCESS for p in held)
+        times.stage_in = _covered([(p.start, p.end) for p in parts if p.job_id.endswith(".stage_in")])
+        later = [p.end for p in parts if p.job_id.endswith(".stage_out")]
+        times.after = max(0.0, max(later, default=times.end) - times.end)
     if result.deadlock:
         raise InputError("the simulation came to a standstill", file=file)
-    return Shown(name, exhibit, jobs, seen, max((t.end for t in jobs.values()), default=0.0), len(rejected))
+    return Shown(name, exhibit, jobs, seen, float(result.summary["makespan"]), len(rejected))
+
+
+def _covered(spans: Sequence[tuple[float, float]]) -> float:
+    """How long at least one of ``spans`` lasts."""
+    total, until = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total
 
 
 def save(shown: Sequence[Shown], folder: Path) -> list[Path]:

@@ -19,7 +19,15 @@ WORKLOAD: Final = "batfs"
 LATER: Final = frozenset(("stage_out", "drain"))
 COMPUTE: Final = "compute"
 _SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
-MOVES_COLUMNS: Final = ("job", "kind", "starting_time", "finish_time", "execution_time", "final_state")
+MOVES_DTYPES: Final = {
+    "job": "str",
+    "kind": "str",
+    "starting_time": "float64",
+    "finish_time": "float64",
+    "execution_time": "float64",
+    "final_state": "str",
+    "allocated_resources": "str",
+}
 
 
 def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,7 +40,7 @@ def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     ours = table["workload_name"] == WORKLOAD
     if not ours.any():
-        return table, pd.DataFrame({name: pd.Series(dtype="str") for name in MOVES_COLUMNS})
+        return table, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in MOVES_DTYPES.items()})
     jobs, steps = table[~ours].reset_index(drop=True), table[ours].reset_index(drop=True)
     keys = (jobs["workload_name"] + "!" + jobs["job_id"]).tolist()
     rows = {key.replace("!", ".", 1): row for row, key in enumerate(keys)}
@@ -58,23 +66,8 @@ def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for row, mine in of_job.items():
         _fold(row, submitted[row], values, columns, [s for s in mine if kinds[s] not in LATER], kinds)
     jobs = jobs.assign(**{name: pd.Series(column, dtype=jobs[name].dtype) for name, column in values.items()})
-    moves = pd.DataFrame(
-        {
-            "job": owners,
-            "kind": kinds,
-            **{
-                name: steps[name]
-                for name in (
-                    "starting_time",
-                    "finish_time",
-                    "execution_time",
-                    "final_state",
-                    "allocated_resources",
-                )
-            },
-        }
-    )
-    return jobs, moves
+    moves = steps.assign(job=pd.Series(owners, dtype="str"), kind=pd.Series(kinds, dtype="str"))
+    return jobs, moves[list(MOVES_DTYPES)]
 
 
 def _fold(

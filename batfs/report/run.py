@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from batfs.errors import BatfsError, InputError, nearest
@@ -56,6 +57,8 @@ IO_DTYPES: Final[Mapping[str, str]] = {
     "hold_reason": "str",
     "allocated_resources": "str",
 }
+# columns that files of older versions lack; they are there all the same, without values
+LATER_DTYPES: Final[Mapping[str, str]] = {"alone_time": "float64"}
 STORAGE_DTYPES: Final[Mapping[str, str]] = {
     "time": "float64",
     "storage": "int64",
@@ -76,6 +79,9 @@ MACHINE_DTYPES: Final[Mapping[str, str]] = {
 }
 REJECTED: Final = "REJECTED"
 SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
+FAILED: Final = "COMPLETED_FAILED"
+#: Ends by which a job has done all that it had to do; after others nobody knows how much of it.
+WHOLE: Final = (SUCCESS, FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,27 @@ class Run:
     def finished(self) -> pd.DataFrame:
         """The jobs that ran (all but the rejected ones), whatever their end."""
         found: pd.DataFrame = self.jobs[self.jobs["starting_time"].notna()]
+        return found
+
+    @cached_property
+    def makespan(self) -> float:
+        """The end of the last job or step, seconds from time 0, as in Batsim's ``schedule.csv``; 0 if none
+        ran."""
+        ends = [table["finish_time"].max() for table in (self.finished, self.steps)]
+        return max((float(end) for end in ends if end == end), default=0.0)
+
+    @cached_property
+    def cut(self) -> frozenset[str]:
+        """The jobs (``workload!id``) that ran and were ended before their end: killed, out of time."""
+        ran = self.finished[~self.finished["final_state"].isin(WHOLE)]
+        return frozenset(ran["workload_name"] + "!" + ran["job_id"])
+
+    @cached_property
+    def moved(self) -> pd.DataFrame:
+        """The rows of ``io`` of jobs that were not cut: their bytes have moved, all of them."""
+        if not self.cut or not len(self.io):
+            return self.io
+        found: pd.DataFrame = self.io[~(self.io["workload_name"] + "!" + self.io["job_id"]).isin(self.cut)]
         return found
 
     @cached_property
@@ -200,11 +227,9 @@ class Run:
     def alone_times(self) -> Mapping[str, float]:
         """Seconds each job with I/O takes alone on its nodes and storages, by ``workload!id``: the column
         ``alone_time`` of io_jobs.csv, empty for files that lack it."""
-        if "alone_time" not in self.io.columns:
-            return {}
-        io = self.io[self.io["alone_time"].astype(str) != ""]
+        io = self.io[self.io["alone_time"].notna()]
         keys = io["workload_name"] + "!" + io["job_id"]
-        return dict(zip(keys.tolist(), io["alone_time"].astype(float).tolist(), strict=True))
+        return dict(zip(keys.tolist(), io["alone_time"].tolist(), strict=True))
 
     def summary(self, threshold: float = 10.0) -> pd.DataFrame:
         """One row per figure: name, value, unit (see :mod:`batfs.report.statistics`)."""
@@ -303,7 +328,7 @@ def read_run(prefix: str) -> Run:
         name=_name(prefix),
         prefix=prefix,
         jobs=read_table(f"{prefix}{JOBS}", JOBS_DTYPES),
-        io=read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True),
+        io=read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True, later=LATER_DTYPES),
         storage=read_table(f"{prefix}storage_states.csv", STORAGE_DTYPES, optional=True),
         machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
         schedule=_first_row(f"{prefix}schedule.csv"),
@@ -316,16 +341,24 @@ def _name(prefix: str) -> str:
     return path.name or "run"
 
 
-def read_table(path: str, dtypes: Mapping[str, str], *, optional: bool = False) -> pd.DataFrame:
-    """A CSV file with at least the columns of ``dtypes``; empty text stays empty, empty numbers are NaN."""
+def read_table(
+    path: str,
+    dtypes: Mapping[str, str],
+    *,
+    optional: bool = False,
+    later: Mapping[str, str] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """A CSV file with at least the columns of ``dtypes``, and always those of ``later``; every column has one
+    type whatever is missing: empty text stays empty, empty numbers are NaN."""
+    known = {**dtypes, **later}
     if not os.path.isfile(path):
         if optional:
-            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in dtypes.items()})
+            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in known.items()})
         raise InputError("no such file", file=path)
     # empty strings must stay strings in text columns, and become NaN in the others
-    missing = {name: [""] for name, kind in dtypes.items() if kind == "float64"}
+    missing = {name: [""] for name, kind in known.items() if kind == "float64"}
     try:
-        table = pd.read_csv(path, dtype=dict(dtypes), keep_default_na=False, na_values=missing)
+        table = pd.read_csv(path, dtype=known, keep_default_na=False, na_values=missing)
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text: {error}", file=path) from error
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -335,7 +368,13 @@ def read_table(path: str, dtypes: Mapping[str, str], *, optional: bool = False) 
         close = nearest(lacking[0], table.columns)
         hint = f"did you mean {close!r}?" if close else None
         raise InputError(f"the column {lacking[0]!r} is missing", file=path, place="line 1", hint=hint)
-    return table
+    return table.assign(
+        **{
+            name: pd.Series(index=table.index, dtype=kind)
+            for name, kind in later.items()
+            if name not in table.columns
+        }
+    )
 
 
 def _first_row(path: str) -> Mapping[str, Any]:

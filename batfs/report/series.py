@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.report.run import Run
-from batfs.report.statistics import parse_bytes
+from batfs.report.statistics import nodes_used, parse_bytes
 
 FloatArray = NDArray[np.float64]
 
@@ -102,10 +102,9 @@ def _storage_waits(run: Run) -> tuple[FloatArray, FloatArray]:
 
 
 def busy_nodes(run: Run) -> Steps:
-    """Resources that jobs are running on (requested numbers, from start to finish)."""
+    """Nodes that jobs are running on, from start to finish."""
     ran = run.finished
-    weights = ran["requested_number_of_resources"].to_numpy(dtype=np.float64)
-    return intervals(ran["starting_time"].to_numpy(), ran["finish_time"].to_numpy(), weights)
+    return intervals(ran["starting_time"].to_numpy(), ran["finish_time"].to_numpy(), nodes_used(run))
 
 
 def storage_steps(run: Run, column: str) -> dict[int, Steps]:
@@ -124,7 +123,8 @@ def storage_bandwidth(run: Run) -> dict[int, tuple[Steps, Steps]]:
     """Read and write bandwidth of each storage over time, bytes/s, by id.
 
     A job's bytes are spread evenly over its execution: Batsim's merged tasks progress at one rate for
-    computation and transfers, and its files say no more than when a job ran.
+    computation and transfers, and its files say no more than when a job ran. Jobs that were cut (killed,
+    out of time) are left out: nobody knows how many of their bytes moved.
     """
     found: dict[int, tuple[Steps, Steps]] | None = run.memory.get("bandwidth")
     if found is None:
@@ -139,9 +139,10 @@ def _bandwidth(run: Run) -> dict[int, tuple[Steps, Steps]]:
         zip(keys, zip(ran["starting_time"].tolist(), ran["finish_time"].tolist(), strict=True), strict=True)
     )
     flows: dict[int, tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]] = {}
-    names = (run.io["workload_name"] + "!" + run.io["job_id"]).tolist()
+    io = run.moved
+    names = (io["workload_name"] + "!" + io["job_id"]).tolist()
     for side, column in enumerate(("read_by_storage", "written_by_storage")):
-        for name, text in zip(names, run.io[column].tolist(), strict=True):
+        for name, text in zip(names, io[column].tolist(), strict=True):
             when = times.get(name)
             if not text or when is None or when[1] <= when[0]:
                 continue

@@ -3,7 +3,8 @@
 Per job, from Batsim's ``jobs.csv`` (``s`` submission, ``b`` start, ``e`` end): waiting ``b - s``, turnaround
 ``e - s``, stretch ``(e - s) / (e - b)`` (Bender, Chakrabarti, Muthukrishnan, SODA 1998; Batsim's column of
 that name), bounded slowdown ``max(1, (e - s) / max(e - b, threshold))`` (Feitelson and Rudolph, JSSPP 1998;
-10 s is their threshold). Means and percentiles are over the jobs that ran; percentiles interpolate linearly
+10 s is their threshold). Means and percentiles are over the jobs that ran, those of figures of I/O over the
+ones that succeeded (a job that is cut short has not done its I/O quickly); percentiles interpolate linearly
 between order statistics (type 7 of Hyndman and Fan, 1996, numpy's default).
 """
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from batfs.errors import InputError
 from batfs.report.extras import pd
 from batfs.report.run import REJECTED, SUCCESS, Run
+from batfs.resource_sets import count_below
 
 THRESHOLD: Final = 10.0
 PERCENTILES: Final = (50, 90, 95, 99)
@@ -57,10 +59,16 @@ JOB_METRICS: Final[tuple[JobMetric, ...]] = (
         "bounded_slowdown", "bounded slowdown", "", "max(1, turnaround / max(execution time, threshold))"
     ),
     JobMetric(
-        "io_time", "I/O time", "s", "execution time of jobs with bytes: their transfers run throughout"
+        "io_time",
+        "I/O time",
+        "s",
+        "execution time of jobs with bytes that succeeded: their transfers run throughout",
     ),
     JobMetric(
-        "io_slowdown", "I/O slowdown", "", "execution time / execution time of the job alone on its resources"
+        "io_slowdown",
+        "I/O slowdown",
+        "",
+        "execution time / execution time of the job alone on its resources, of jobs that succeeded",
     ),
     JobMetric(
         "storage_waiting_time",
@@ -74,9 +82,14 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
     Metric("jobs", "jobs", "", 0, "jobs submitted"),
     Metric("refused_jobs", "refused jobs", "", -1, "jobs the policy rejected"),
     Metric("unsuccessful_jobs", "failed or killed jobs", "", -1, "jobs that ran and did not succeed"),
-    Metric("makespan", "makespan", "s", -1, "last finish, from time 0 (Batsim's)"),
+    Metric("makespan", "makespan", "s", -1, "end of the last job or step, from time 0 (Batsim's)"),
+    Metric("last_end", "end of the last job", "s", -1, "without the stage-outs and drains after it"),
     Metric(
-        "node_utilisation", "node utilisation", "%", 0, "node-seconds computing / (nodes x span of the run)"
+        "node_utilisation",
+        "node utilisation",
+        "%",
+        0,
+        "node-seconds of jobs / (nodes x time from the first submission to the last job's end)",
     ),
     Metric(
         "storage_utilisation",
@@ -98,12 +111,19 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
         "storage imbalance",
         "",
         -1,
-        "bytes moved by the busiest storage / mean over the storages",
+        "bytes moved by the busiest storage / mean over the storages (without jobs that were cut)",
     ),
-    Metric("read_bytes", "bytes read", "B", 0, "by jobs from storages"),
-    Metric("written_bytes", "bytes written", "B", 0, "by jobs to storages"),
+    Metric("read_bytes", "bytes read", "B", 0, "by jobs from storages (without jobs that were cut)"),
+    Metric("written_bytes", "bytes written", "B", 0, "by jobs to storages (without jobs that were cut)"),
     Metric("staged_bytes", "bytes staged", "B", 0, "moved between tiers before, during or after jobs"),
     Metric("internal_bytes", "internal bytes", "B", 0, "moved by the file systems themselves (replication)"),
+    Metric(
+        "cut_bytes",
+        "bytes of jobs that were cut",
+        "B",
+        0,
+        "asked for by jobs that were killed or ran out of time; how many of them moved isn't known",
+    ),
 )
 STATISTICS: Final[tuple[tuple[str, str], ...]] = (
     ("mean", "mean"),
@@ -172,11 +192,10 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     for name in ("file_systems", "storages", "hold_reason"):
         table[name] = table[name].fillna("")
     moved = table["read_bytes"] + table["written_bytes"] + table["internal_bytes"] > 0
+    moved &= table["final_state"] == SUCCESS
     table["io_time"] = table["execution_time"].where(moved)
-    alone = run.alone_times
-    table["io_slowdown"] = (
-        (table["execution_time"] / table["job"].map(alone).where(moved)) if alone else math.nan
-    )
+    alone = table["job"].map(run.alone_times).astype("float64")
+    table["io_slowdown"] = table["execution_time"] / alone.where(moved)
     ran = table["starting_time"].notna()
     table["storage_waiting_time"] = table["storage_waiting_time"].where(
         ~ran, table["storage_waiting_time"].fillna(0.0)
@@ -243,12 +262,15 @@ def _summarize(run: Run, threshold: float) -> dict[str, float]:
         "jobs": float(len(table)),
         "refused_jobs": float((states == REJECTED).sum()),
         "unsuccessful_jobs": float((~states.isin([REJECTED, SUCCESS])).sum()),
-        "makespan": float(run.finished["finish_time"].max()) if len(run.finished) else 0.0,
+        "makespan": run.makespan,
+        "last_end": float(run.finished["finish_time"].max()) if len(run.finished) else 0.0,
         "node_utilisation": node_utilisation(run),
         **_storage_figures(run),
     }
     for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
-        result[name] = float(table[name].sum()) if len(run.io) else math.nan
+        result[name] = float(run.moved[name].sum()) if len(run.io) else math.nan
+    cut = table.loc[table["job"].isin(run.cut), ["read_bytes", "written_bytes"]]
+    result["cut_bytes"] = float(cut.to_numpy().sum()) if len(run.io) else math.nan
     ran = table[table["starting_time"].notna()]
     for job in JOB_METRICS:
         values = ran[job.name].dropna().to_numpy(dtype=np.float64)
@@ -276,9 +298,39 @@ def node_utilisation(run: Run) -> float:
     first, last = run.span
     if last <= first or run.nodes <= 0:
         return math.nan
-    ran = run.finished
-    seconds = math.fsum((ran["execution_time"] * ran["requested_number_of_resources"]).tolist())
+    seconds = math.fsum((run.finished["execution_time"] * nodes_used(run)).tolist())
     return 100.0 * seconds / (run.nodes * (last - first))
+
+
+def nodes_used(run: Run) -> FloatArray:
+    """How many compute nodes each job of ``run.finished`` ran on: those allocated, which with a mapping can
+    be fewer than it asked for, and where no file says which, the number asked for."""
+    ran = run.finished
+    texts, asked = ran["allocated_resources"].tolist(), ran["requested_number_of_resources"].tolist()
+    known: dict[str, int] = {}
+    for text in texts:
+        if text not in known:
+            known[text] = count_below(text, run.nodes)
+    return np.array(
+        [known[text] if text else n for text, n in zip(texts, asked, strict=True)], dtype=np.float64
+    )
+
+
+_STORAGE_TABLE: Final = {
+    "storage": "int64",
+    "name": "str",
+    "filesystem": "str",
+    "capacity": "int64",
+    "mean_reserved_bytes": "float64",
+    "max_reserved_bytes": "int64",
+    "mean_used_bytes": "float64",
+    "max_used_bytes": "int64",
+    "busy_time": "float64",
+    "busy_share": "float64",
+    "max_active_transfers": "int64",
+    "read_bytes": "int64",
+    "written_bytes": "int64",
+}
 
 
 def storage_table(run: Run) -> pd.DataFrame:
@@ -295,7 +347,7 @@ def storage_table(run: Run) -> pd.DataFrame:
     names = ("storage", "time", "reserved_bytes", "used_bytes", "active_transfers", "capacity")
     columns = [run.storage[name].to_numpy()[order] for name in names]
     bounds = np.flatnonzero(np.diff(columns[0], prepend=-1, append=-1))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for begin, end in pairwise(bounds.tolist()):
         idents, times, reserved, used, active, capacity = (column[begin:end] for column in columns)
         ident = int(idents[0])
@@ -318,7 +370,9 @@ def storage_table(run: Run) -> pd.DataFrame:
                 "written_bytes": written.get(ident, 0),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in _STORAGE_TABLE.items()}
+    )
 
 
 def parse_bytes(text: str) -> list[tuple[int, int]]:
@@ -327,10 +381,10 @@ def parse_bytes(text: str) -> list[tuple[int, int]]:
 
 
 def bytes_by_storage(run: Run) -> tuple[Mapping[int, int], Mapping[int, int]]:
-    """Bytes read from and written to each storage id by the jobs of ``run``."""
+    """Bytes read from and written to each storage id by the jobs of ``run`` that were not cut."""
     totals: tuple[dict[int, int], dict[int, int]] = ({}, {})
     for total, column in zip(totals, ("read_by_storage", "written_by_storage"), strict=True):
-        for text in run.io[column]:
+        for text in run.moved[column]:
             for ident, size in parse_bytes(text):
                 total[ident] = total.get(ident, 0) + size
     return totals

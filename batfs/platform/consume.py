@@ -65,6 +65,7 @@ class Consumer:
         self._zones = zones
         self._fatpipe = [link.fatpipe for link in links]
         self._ready = False
+        self.version = 0  # changes whenever arrays of `tables` are replaced by others
 
     def kind(self, host: int) -> int:
         """The number of a host's kind."""
@@ -76,7 +77,7 @@ class Consumer:
         """The arrays that ``consume`` works with, for code that walks flows itself; None if there is no
         square table.
 
-        They are to be asked for again after every :meth:`add_core`.
+        They are to be asked for again whenever :attr:`version` has changed.
         """
         if not self._ready:
             self._prepare()
@@ -178,6 +179,7 @@ class Consumer:
 
     def _reset(self) -> None:
         """Forget all cores (they are found again when needed)."""
+        self.version += 1
         self._core_of: dict[int, int] = {}
         self._core_links: list[tuple[int, ...]] = []
         self._core_times: list[float] = []
@@ -208,10 +210,12 @@ class Consumer:
         if key >= 0 and not {*self._leave[src], *self._enter[dst]} <= set(route.links):
             self._odd.add(core)
         if core >= len(self._latencies):
+            self.version += 1
             self._latencies = np.concatenate([self._latencies, np.zeros_like(self._latencies)])
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
         if len(links) > self._rows.shape[1]:
+            self.version += 1
             wider = np.zeros((len(self._rows), len(links)), dtype=np.int64)
             wider[:, : self._rows.shape[1]] = self._rows
             self._rows = wider

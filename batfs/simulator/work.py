@@ -207,6 +207,7 @@ class Gatherer:
         if tables is None:
             return False
         self._tables = tables  # keeps the arrays alive
+        self._version = self._consumer.version
         p = self.parameters
         p[gather.KINDS], p[gather.WIDTH] = tables.kinds, tables.rows.shape[1]
         p[gather.OUT], p[gather.INTO] = tables.out.shape[1], tables.into.shape[1]
@@ -309,6 +310,9 @@ class Gatherer:
         """Call the kernel on what stands in the buffers."""
         p = self.parameters
         while True:
+            if self._consumer.version != self._version:
+                # somebody else learned routes in the meantime: the arrays are other ones
+                self._fetch_tables()
             outcome = self._function(0)
             if outcome == gather.DONE:
                 break
@@ -316,7 +320,6 @@ class Gatherer:
             if outcome == gather.SELF:
                 return None
             self._consumer.add_core(p[gather.KEY])
-            self._fetch_tables()
         count = p[gather.COUNT]
         x = self.numbers
         bound: float = x[gather.BOUND]

@@ -119,3 +119,36 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
             compared += 1
         assert (found.latency, found.bound) == (expected.latency, pytest.approx(expected.bound, rel=1e-12))
     assert compared > 30
+
+
+def test_routes_that_somebody_else_learned(tmp_path: Path) -> None:
+    """A task with a flow to itself learns its routes the plain way, and the tables grow: the next task's rows
+    come from the new ones. 12 hosts have 144 routes, the tables start with 64."""
+    kernels = compiled.load()
+    if kernels is None:
+        pytest.skip("the kernels can't be compiled here")
+    hosts = "".join(f'<host id="h{i:02}" speed="1Gf"/>' for i in range(12))
+    links = "".join(f'<link id="l{i:02}" bandwidth="{i + 1}MBps" latency="{i}us"/>' for i in range(12))
+    routes = "".join(
+        f'<route src="h{i:02}" dst="h{j:02}"><link_ctn id="l{i:02}"/>'
+        + (f'<link_ctn id="l{(i + j) % 12:02}"/>' * (j % 3))
+        + f'<link_ctn id="l{j:02}"/></route>'
+        for i in range(12)
+        for j in range(i)
+    )
+    file = tmp_path / "p.xml"
+    file.write_text(
+        "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+        f'<platform version="4.1"><zone id="z" routing="Full">{hosts}{links}{routes}</zone></platform>'
+    )
+    quick, plain = Workshop(load_platform(file), 4194304.0), Workshop(load_platform(file), 4194304.0)
+    quick.compile(kernels)
+    rng = random.Random(1)
+    for size, own in ((3, False), (12, True), (9, False), (12, False), (12, True), (5, False)):
+        places = np.array([(i, j) for i in range(size) for j in range(size) if i != j or (own and i == 2)])
+        volumes = np.array([float(rng.randrange(1, 10**9)) for _ in places])
+        demand = Demand(size, None, 0.0, places[:, 0].copy(), places[:, 1].copy(), volumes)
+        chosen = np.array(sorted(rng.sample(range(12), size)))
+        found, expected = quick.work(demand, chosen), plain.work(demand, chosen)
+        assert as_dict(found) == as_dict(expected)
+        assert (found.latency, found.bound) == (expected.latency, expected.bound)

@@ -8,29 +8,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from batfs.errors import InputError
 
-_TOKEN = re.compile(r"(\d+)(?:-(\d+))?")
+_TOKEN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+MOST_IDS: Final = 10_000_000  # in one set
+
+
+def shown(text: str) -> str:
+    """The text in quotes, cut where it's long."""
+    return repr(text) if len(text) <= 80 else f"{text[:60]!r}... ({len(text)} characters)"
 
 
 def parse_resources(text: str) -> tuple[int, ...]:
     """Ascending ids of ``"0-3 10"``; duplicates merge. Raises InputError on anything else."""
     ids: set[int] = set()
+    total = 0
     for token in text.split(" "):
         if not token:
             continue
         found = _TOKEN.fullmatch(token)
         if found is None:
             hint = "ids are separated by spaces" if "," in token else None
-            raise InputError(f"{text!r} is not a set of resource ids such as '0-3 10'", hint=hint)
+            raise InputError(f"{shown(text)} is not a set of resource ids such as '0-3 10'", hint=hint)
         first = int(found[1])
         last = first if found[2] is None else int(found[2])
         if last < first:
-            raise InputError(f"the interval {token!r} in {text!r} runs backwards")
+            raise InputError(f"the interval {token!r} in {shown(text)} runs backwards")
+        total += last + 1 - first
+        if last >= 2**31 or total > MOST_IDS:
+            raise InputError(f"{shown(text)} names more ids than any machine has ({MOST_IDS} at most)")
         ids.update(range(first, last + 1))
     if not ids:
-        raise InputError(f"{text!r} holds no resource id")
+        raise InputError(f"{shown(text)} holds no resource id")
     return tuple(sorted(ids))
 
 

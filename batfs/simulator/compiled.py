@@ -22,7 +22,7 @@ KERNEL: Final = "batfs_kernel_entry"
 GATHER: Final = "batfs_gather_entry"
 BUILTIN: Final = "batfs_kernel_builtin"
 GATHER_BUILTIN: Final = "batfs_gather_builtin"
-_SOURCES: Final = ("kernels.py", "gather.py", "compiling.py")
+_SOURCES: Final = ("kernels.py", "leaps.py", "gather.py", "compiling.py")
 
 _loaded: dict[str, Any] = {}
 

@@ -32,6 +32,7 @@ _FUNCTIONS: Final = (
         "enable",
         "disable",
     ),
+    *("settled_least", "above", "paces", "falls", "holds", "jump", "leap"),
     *("solve_dirty", "leave", "solve", "advance", "by_creation"),
 )
 LINKERS: Final = (("cc", "-nostdlib"), ("gcc", "-nostdlib"), ("clang", "-nostdlib"), ("ld",), ("ld.lld",))

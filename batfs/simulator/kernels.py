@@ -21,12 +21,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from batfs.simulator.leaps import (
+    INFINITY,
+    LEAST_LEAP,
+    NOT_EMPTY,
+    above,
+    falls,
+    holds,
+    jump,
+    leap,
+    paces,
+    settled_least,
+)
+
+__all__ = ["INFINITY", "NOT_EMPTY", "above", "falls", "holds", "jump", "paces", "settled_least"]
+
 WORK_PRECISION = 1e-5  # SimGrid's precision/work-amount
 TIME_PRECISION = 1e-9  # SimGrid's precision/timing
 REMAINS_PRECISION = 1e-14  # their product
 MARGIN = 1.0 + 1e-6  # a limit this much looser than the tightest one can never bind
-
-INFINITY = float("inf")
 
 # kinds of slots
 FREE, LATENT, ENABLED, TIMER = 0, 1, 2, 3
@@ -47,7 +60,12 @@ INFO = 16
 # what the compiled kernel is called for; with a slot: 8 * slot + that
 ADVANCE, START, STOP, SOLVE, TRANSFER = range(5)
 
-ROUND_LIMIT = 20_000_000
+ROUND_LIMIT = 20_000_000  # rounds that are really made
+ENDLESS = 10_000_000_000  # rounds, with those that are leapt over: an hour of SimGrid's time
+# rounds are made one by one up to here, whence their bits are SimGrid's (the longest of Batsim's recordings
+# that ends in the same bits takes 8,531); then every so many rounds a leap is tried
+PLAIN_ROUNDS = 20_000
+BETWEEN_LEAPS = 16
 
 
 class State(NamedTuple):
@@ -67,6 +85,8 @@ class State(NamedTuple):
     fresh: Any  # f8, the latency of a flow that starts again and again
     bound: Any  # f8, <= 0 for none
     increment: Any  # f8, the solver's last increment
+    pace: Any  # f8, see leaps
+    slope: Any  # f8
     order: Any  # i8, creation order
     kind: Any  # i8
     first: Any  # i8
@@ -75,6 +95,7 @@ class State(NamedTuple):
     shared: Any  # i8, first row of the list of shared rows, -1 for none
     seen: Any  # i8, epoch of the last component search that met this slot
     alive: Any  # i8
+    driver: Any  # i8, see leaps
     finished: Any  # i8, list
     dirty: Any  # i8, list, room for every slot twice
     component: Any  # i8, list
@@ -82,11 +103,14 @@ class State(NamedTuple):
     capacity: Any  # f8
     left: Any  # f8
     share: Any  # f8
+    fall: Any  # f8, see leaps
+    bend: Any  # f8
     fatpipe: Any  # i8
     top: Any  # i8, newest enabled row, -1 for none
     rows: Any  # i8, number of enabled rows
     living: Any  # i8, rows whose flow is still alive in this solve
     met: Any  # i8, epoch
+    drives: Any  # i8, see leaps
     listed: Any  # i8, list
     # per row
     weight: Any  # f8
@@ -104,16 +128,17 @@ class State(NamedTuple):
 
 
 FLOATS = {
-    "slot": ("remains", "rate", "timer", "latency", "fresh", "bound", "increment"),
-    "resource": ("capacity", "left", "share"),
+    "slot": ("remains", "rate", "timer", "latency", "fresh", "bound", "increment", "pace", "slope"),
+    "resource": ("capacity", "left", "share", "fall", "bend"),
     "row": ("weight", "group_capacity", "group_weight", "group_left"),
 }
 INTEGERS = {
     "slot": (
-        *("order", "kind", "first", "count", "groups", "shared", "seen", "alive", "finished", "component"),
+        *("order", "kind", "first", "count", "groups", "shared", "seen", "alive", "driver", "finished"),
+        "component",
     ),
     "twice": ("dirty",),
-    "resource": ("fatpipe", "top", "rows", "living", "met", "listed"),
+    "resource": ("fatpipe", "top", "rows", "living", "met", "drives", "listed"),
     "row": ("resource", "owner", "below", "above", "after", "before", "group", "group_private"),
 }
 
@@ -370,8 +395,11 @@ def solve(state: State, size: int, resources: int) -> None:
             group_left[g] = state.group_capacity[g]
     active = size  # component[:active] may hold settled flows; compacted as the rounds go
     rounds = 0
+    leapt = 0
     while waiting > 0:
         rounds += 1
+        if rounds > PLAIN_ROUNDS and rounds % BETWEEN_LEAPS == 0:
+            leapt += leap(state, active, resources, ENDLESS - leapt)
         # (1) what each alive row of a resource may take
         kept = 0
         for i in range(resources):
@@ -467,7 +495,11 @@ def solve(state: State, size: int, resources: int) -> None:
                         leave(state, slot)
                         settled += 1
         waiting -= settled
-        if (settled == 0 and moved == 0 and bounded == 0) or rounds > ROUND_LIMIT:
+        if (
+            (settled == 0 and moved == 0 and bounded == 0)
+            or rounds > ROUND_LIMIT
+            or leapt > ENDLESS - LEAST_LEAP
+        ):
             state.info[FAILURE] = 1
             state.info[CULPRIT] = listed[0] if resources > 0 else -1
             return

@@ -183,6 +183,15 @@ class Maestro:
             actor.script.close()
             self.ended(actor)
 
+    def end_of(self, actor: Actor) -> Call:
+        """The call that ends an actor where it stands."""
+
+        def end(killer: Actor) -> None:
+            self.kill(actor)
+            self.ready.append(killer)
+
+        return Then(end)
+
     def _collect_cancelled(self) -> None:
         flows = self.cancelled
         self.cancelled = []

@@ -44,7 +44,8 @@ class SimJob:
 
     __slots__ = (
         *("actors", "alloc", "alloc_text", "inbox", "io", "job", "kill_requested", "mapping", "metadata"),
-        *("profile", "return_code", "runtime", "start", "state", "storage_mapping", "task", "workload"),
+        *("profile", "ranks", "return_code", "runtime", "start", "state", "storage_mapping", "task"),
+        "workload",
     )
 
     def __init__(self, job: Job, profile: Profile | IoProfile, workload: str) -> None:
@@ -58,6 +59,7 @@ class SimJob:
         self.alloc: tuple[int, ...] = ()
         self.alloc_text = ""
         self.mapping: tuple[int, ...] | None = None
+        self.ranks: tuple[int, ...] | None = None  # the executor of each rank of a usage trace
         self.storage_mapping: Mapping[str, int] | None = None
         self.io: IoJob | None = None
         self.metadata = ""
@@ -88,12 +90,14 @@ class Task:
             if self.child is not None:
                 found["current_task"] = self.child.progress(now)
             return found
-        share = 0.0
+        found = {"profile_name": self.name}
         if self.flow is not None:
-            share = self.flow.progress()
+            found["progress"] = round(self.flow.progress(), 6)
         elif self.required > 0.0:
-            share = (now - self.started) / self.required
-        return {"profile_name": self.name, "progress": round(share, 6)}
+            found["progress"] = round((now - self.started) / self.required, 6)
+        elif self.child is not None:  # what a message led to
+            found |= {"current_task_index": 0, "current_task": self.child.progress(now)}
+        return found  # Batsim doesn't know how far a send, a recv or a usage trace is
 
     def flows(self) -> list[Flow]:
         """The parallel tasks in progress (one at most)."""
@@ -285,12 +289,8 @@ def kill(server: Server, jobs: Sequence[SimJob]) -> Script:
             yield Then(cancel)
         else:
             for actor in list(job.actors):
-
-                def end(killer: Actor, actor: Actor = actor) -> None:
-                    server.maestro.kill(actor)
-                    server.maestro.ready.append(killer)
-
-                yield Then(end)
+                server.mailbox.withdraw(actor)
+                yield server.maestro.end_of(actor)
             job.state = KILLED
             finish(server, job)
         killed.append(job)

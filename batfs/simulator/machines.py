@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Machines:
     """States of all machines. A machine computes from its first job's start to its last job's end.
 
-    ``idle`` starts at the number of compute nodes only, as in Batsim: storages that join an allocation
-    drive it down.
+    ``idle`` and ``computing`` count the machines that are available. ``idle`` starts at the number of compute
+    nodes only, as in Batsim: storages that join an allocation drive it down.
     """
 
     def __init__(self, machine: Machine, outputs: Outputs) -> None:
@@ -47,9 +47,13 @@ class Machines:
     @property
     def time_idle(self) -> float:
         """Seconds, over all machines, until each last changed its state."""
-        if self._simple:  # what it did before then was to compute or to be idle
-            return sum(self.since) - self.time_computing
-        return self._time_idle
+        if not self._simple:
+            return self._time_idle
+        # what each did until it last stopped to compute was to compute or to be idle
+        idle = sum(self.since) - self.time_computing
+        for job in self.running.values():
+            idle += sum(job.start - self.since[i] for i in job.alloc)
+        return idle
 
     def are_idle(self, alloc: Sequence[int]) -> bool:
         """Whether none of these machines (ascending) computes."""
@@ -66,11 +70,9 @@ class Machines:
         """From now on each change of state is told by :meth:`_spent`."""
         self._time_idle = self.time_idle
         self._simple = False
-        since = self.since
         for job in self.running.values():
             for i in job.alloc:
-                self._time_idle += job.start - since[i]
-                since[i] = job.start
+                self.since[i] = job.start
 
     def _spent(self, i: int, now: float) -> None:
         spent = now - self.since[i]
@@ -99,10 +101,10 @@ class Machines:
             if self._simple:
                 self._leave_simple()
             for i in alloc:
+                self._spent(i, now)
                 if busy[i]:
                     self.extra[i] = self.extra.get(i, 0) + 1
                 else:
-                    self._spent(i, now)
                     busy[i] = 1
                     self.idle -= 1
                     self.computing += 1
@@ -111,8 +113,8 @@ class Machines:
         self.outputs.job_started(job, now)
 
     def end(self, job: SimJob, now: float) -> None:
-        """The job's machines are done with it."""
-        alloc = job.alloc
+        """The job's machines are done with it. One that is unavailable stays so."""
+        alloc = freed = job.alloc
         busy = self.busy
         if self._simple:
             size, first, end = len(alloc), alloc[0], alloc[-1] + 1
@@ -128,33 +130,49 @@ class Machines:
             self.idle += size
             self.computing -= size
         else:
+            freed = ()
             for i in alloc:
                 others = self.extra.get(i, 0)
                 if others > 1:
                     self.extra[i] = others - 1
                 elif others == 1:
                     del self.extra[i]
+                elif i in self.unavailable:
+                    busy[i] = 0
                 else:
                     self._spent(i, now)
                     busy[i] = 0
                     self.idle += 1
                     self.computing -= 1
+                    freed += (i,)
         del self.running[job.job.id]
         self.outputs.machine_states(now, self.idle, self.computing)
-        self.outputs.job_ended(job, now)
+        if freed:
+            self.outputs.machines_idle(freed, now)
 
     def jobs_on(self, i: int) -> list[str]:
         """Ids of the jobs that compute on machine ``i``."""
         return sorted(name for name, job in self.running.items() if i in job.alloc)
 
     def set_available(self, ids: Sequence[int], now: float, available: bool) -> None:
-        """An external event: only a state; running jobs go on (BATSIM.md E4)."""
+        """An external event: only a state; running jobs go on (BATSIM.md E4).
+
+        InputError when a machine is made what it is already, which Batsim aborts on.
+        """
         if self._simple:
             self._leave_simple()
         for i in ids:
-            if available == (i in self.unavailable):
-                self._spent(i, now)
+            if available != (i in self.unavailable):
+                name = self.machine.resources[i].name
+                word = "available" if available else "unavailable"
+                raise InputError(f"machine_{word}: machine {i} ({name!r}) is {word} already")
+            self._spent(i, now)
+            change = 1 if available else -1
             if available:
-                self.unavailable.discard(i)
+                self.unavailable.remove(i)
             else:
                 self.unavailable.add(i)
+            if self.busy[i]:
+                self.computing += change
+            else:
+                self.idle += change

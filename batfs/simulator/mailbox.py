@@ -149,6 +149,13 @@ class Mailbox:
         self.queue.append(comm)
         return comm
 
+    def withdraw(self, actor: Actor) -> None:
+        """The actor is about to be killed: a message of its own that waits here is never read."""
+        for comm in self.queue:
+            if actor in comm.waiters or (actor.step and actor.call is comm):
+                self.queue.remove(comm)
+                return
+
     def take(self) -> Comm:
         """The reader is there; the message is in what this returns when its transfer has ended."""
         if self.queue:

@@ -7,7 +7,7 @@ suffix when it has not.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -99,9 +99,9 @@ class Outputs:
         if self._trace is not None:
             self._trace.job_started(job.job.id, job.alloc, now)
 
-    def job_ended(self, job: SimJob, now: float) -> None:
+    def machines_idle(self, ids: Sequence[int], now: float) -> None:
         if self._trace is not None:
-            self._trace.job_ended(job.alloc, now)
+            self._trace.machines_idle(ids, now)
 
     def job_killed(self, job: SimJob, now: float) -> None:
         if self._trace is not None:

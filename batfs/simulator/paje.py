@@ -73,8 +73,9 @@ class PajeTrace:
         self._jobs += 1
         self._set(alloc, now, f"j{job_id}", f'4 j{job_id} machine_state "{job_id}" "{colour}"\n')
 
-    def job_ended(self, alloc: Sequence[int], now: float) -> None:
-        self._set(alloc, now, _IDLE, "")
+    def machines_idle(self, ids: Sequence[int], now: float) -> None:
+        """These (ascending) have nothing more to do."""
+        self._set(ids, now, _IDLE, "")
 
     def job_killed(self, alloc: Sequence[int], now: float) -> None:
         """A walltime was reached, or a task was cancelled."""

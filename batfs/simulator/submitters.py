@@ -72,7 +72,8 @@ def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEven
     """Batsim's events file: one JSON object a line with ``type``, ``timestamp`` and, for machines,
     ``resources``.
 
-    Sorted by timestamp (stable). InputError with the line of whatever is wrong.
+    Sorted by timestamp; in one instant machines become available before others become unavailable, and
+    these before unknown events, as in Batsim. InputError with the line of whatever is wrong.
     """
     try:
         text = Path(path).read_bytes()
@@ -85,7 +86,8 @@ def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEven
                 events.append(_event(line, forward_unknown))
             except InputError as error:
                 raise error.at(file=path, place=f"line {number}") from None
-    events.sort(key=lambda event: event.timestamp)
+    order = {kind: place for place, kind in enumerate(MACHINE_EVENTS)}
+    events.sort(key=lambda event: (event.timestamp, order.get(event.kind, len(order))))
     return events
 
 

@@ -197,7 +197,7 @@ class Tasks:
         if decision.mapping is not None:
             job.mapping = self._mapping(name, decision.mapping, executors)
             executors = len(job.mapping)
-        if job.job.requested_nodes not in (executors, len(alloc)):
+        if job.job.requested_nodes != executors:
             self._check_size(job, len(alloc), executors, decision.mapping is not None)
         if decision.io_job is not None:
             machines.check(decision.io_job.alloc, f"EXECUTE_JOB of {name!r}: additional_io_job")
@@ -255,7 +255,8 @@ class Tasks:
     def _any_size(self, job: SimJob, profile: Profile | IoProfile) -> bool:
         """Profiles of type _total (or composed of such) can be executed on any number of machines."""
         if isinstance(profile, Composed):
-            return all(self._any_size(job, self.child_profile(job, name)) for name in profile.sequence)
+            children = [self.child_profile(job, name) for name in profile.sequence]
+            return all(isinstance(child, ParallelHomogeneousTotal) for child in children)
         return isinstance(profile, ParallelHomogeneousTotal)
 
     # ---- work ----

@@ -1,50 +1,65 @@
 """``usage_trace`` profiles: each rank replays its ``m_usage`` actions on its machine.
 
 The profile's file lists one trace file per rank. A line ``RANK m_usage USAGE FLOPS`` computes FLOPS on
-each of max(1, round(USAGE x cores)) cores of the rank's machine, with no bytes moved. The job ends with
-its last rank.
+each of max(1, round(USAGE x cores)) cores of the rank's machine, with no bytes moved. A rank that is through
+sends 4 bytes to the job's first machine, where the job's own actor takes one such message at a time; the
+job ends with the last of them (``usage_trace_replayer_process`` and ``execute_task`` in Batsim 4.2.1).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.simulator.actors import CANCELLED, Actor, Call, Flow, Script, Then
-from batfs.simulator.work import Demand
+from batfs.simulator.actors import CANCELLED, DONE, TIMED_OUT, Actor, Call, Flow, Maestro, Script, Then
+from batfs.simulator.work import Demand, Work
 from batfs.workload.model import UsageTrace
 
 if TYPE_CHECKING:
+    from batfs.simulator.engine import Engine
     from batfs.simulator.jobs import Budget, SimJob, Task
     from batfs.simulator.server import Server
 
 Action = tuple[float, float]  # usage from 0 to 1, flops
+END_OF_RANK: Final = 4.0  # bytes of the message a rank ends with
 
 
 def read_trace(path: Path) -> list[list[Action]]:
     """The actions of each rank. InputError, with file and line, for whatever can't be read."""
-    try:
-        names = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the list of traces: {error}", file=path) from None
-    return [_read_rank(path.parent / name.strip()) for name in names if name.strip()]
+    names = _text(path, "the list of traces").rstrip().split("\n")
+    if names == [""]:
+        return []
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise InputError(
+                "found an empty line, expected the name of a rank's trace file",
+                file=path,
+                place=f"line {number}",
+            )
+    return [_read_rank(path.parent / name.rstrip(), rank) for rank, name in enumerate(names)]
 
 
-def _read_rank(path: Path) -> list[Action]:
+def _text(path: Path, what: str) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the trace: {error}", file=path) from None
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise InputError(f"cannot read {what}: {error.strerror}", file=path) from None
+
+
+def _read_rank(path: Path, rank: int) -> list[Action]:
+    """The rank's own lines; those of others are passed over, and so is a last line that has no end, as
+    SimGrid's replay does."""
     actions = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text(path, f"the trace of rank {rank}").split("\n")[:-1], start=1):
         words = line.split()
-        if not words or words[0].startswith("#"):
+        if not words or words[0].startswith("#") or words[0] != str(rank):
             continue
         try:
-            if len(words) != 4 or words[1] != "m_usage":
+            if len(words) < 4 or words[1] != "m_usage":
                 raise ValueError
             usage, flops = float(words[2]), float(words[3])
             if not (0.0 <= usage <= 1.0 and 0.0 <= flops < float("inf")):
@@ -60,89 +75,228 @@ def _read_rank(path: Path) -> list[Action]:
 
 
 class _Ranks:
-    """The ranks of one job: how many still run, and who waits for them."""
+    """The mailbox to which the ranks of one job send their ends, and the job's actor that reads it.
 
-    def __init__(self, server: Server, running: int) -> None:
+    Sender and reader meet, then 4 bytes travel; the others wait their turn.
+    """
+
+    def __init__(self, server: Server, host: int) -> None:
         self.server = server
-        self.running = running
-        self.actors: list[Actor] = []
-        self.waiter: Actor | None = None
-        self.timer = -1
-        self.timed_out = False
+        self.host = host
+        self.running: dict[int, Actor] = {}  # by rank
+        self.queue: deque[_Message] = deque()
+        self.awaited: _Message | None = None  # the reader's, when it was there first
+        self.current: _Message | None = None  # what is awaited or on its way
+        self.deadline: _Deadline | None = None
+        self.arrived = -1  # the rank whose end was read last
 
-    def wait_for(self, timeout: float) -> Call:
-        """The call that waits for all ranks, or ``timeout`` seconds when that is not negative."""
+    def post(self, message: _Message) -> _Message:
+        """A rank's message is there; what carries it is its own, or the reader's."""
+        carrier = self.awaited
+        if carrier is None:
+            self.queue.append(message)
+            return message
+        self.awaited = None
+        carrier.rank = message.rank
+        carrier.start(message.sender)
+        return carrier
 
-        def call(actor: Actor) -> None:
-            if self.running == 0:
-                self.server.maestro.ready.append(actor)
-                return
-            self.waiter = actor
-            actor.blocked_on = self
-            if timeout >= 0.0:
-                self.timer = self.server.engine.add_timer(timeout, self)
+    def take(self) -> _Message:
+        """The reader is there."""
+        if self.queue:
+            message = self.queue.popleft()
+            message.start(message.sender)
+        else:
+            message = self.awaited = _Message(self, -1, -1)
+        self.current = message
+        return message
 
-        return Then(call)
+    def forget(self) -> None:
+        """The reader waits no longer."""
+        if self.current is not None:
+            self.current.drop()
+        if self.deadline is not None:
+            self.deadline.drop()
+        self.current = self.awaited = self.deadline = None
 
-    def _wake(self) -> None:
-        actor = self.waiter
-        if actor is not None:
-            self.waiter = None
-            actor.blocked_on = None
-            self.server.maestro.ready.append(actor)
+    def abandon(self, engine: Engine) -> None:
+        """The reader was killed."""
+        self.forget()
 
-    def rank_ended(self) -> None:
-        self.running -= 1
-        if self.running == 0:
-            self._drop_timer()
-            self._wake()
 
-    def _drop_timer(self) -> None:
-        engine = self.server.engine
-        if self.timer >= 0 and engine.owners[self.timer] is self:
-            engine.remove(self.timer)
-        self.timer = -1
+class _Message(Call):
+    """One rank's end on its way. As a call it sends: look up the mailbox, put it there, wait for arrival."""
+
+    __slots__ = ("carrier", "flow", "rank", "ranks", "sender", "waiters")
+
+    def __init__(self, ranks: _Ranks, rank: int, sender: int) -> None:
+        self.ranks = ranks
+        self.rank = rank
+        self.sender = sender  # host
+        self.carrier = self
+        self.flow: _Transfer | None = None
+        self.waiters: list[Actor] = []
+
+    def serve(self, actor: Actor, step: int) -> int:
+        if step == 0:
+            return 1
+        if step == 1:
+            self.carrier = self.ranks.post(self)
+            return 2
+        self.carrier.waiters.append(actor)
+        return 0
+
+    def start(self, sender: int) -> None:
+        """Both sides are there: the bytes travel."""
+        server = self.ranks.server
+        demand = Demand(2, None, 0.0, np.array([0]), np.array([1]), np.array([END_OF_RANK]))
+        work = server.workshop.work(demand, np.array([sender, self.ranks.host]))
+        self.flow = _Transfer(self, server.maestro, work)
+        self.flow.start()
 
     def end(self) -> None:
-        """The timer ran out."""
-        self.timed_out = True
-        self._wake()
+        """It has arrived: whoever waits goes on, in the order in which they began to wait."""
+        ranks = self.ranks
+        deadline, ranks.deadline = ranks.deadline, None
+        answer = DONE
+        if deadline is not None and not deadline.drop():
+            answer = TIMED_OUT  # the time was over in the same instant
+        for actor in self.waiters:
+            if actor.blocked_on is ranks:
+                actor.blocked_on = None
+                actor.answer = answer
+            ranks.server.maestro.ready.append(actor)
+        ranks.current = None
+        ranks.arrived = self.rank
 
-    def abandon(self, engine: Any) -> None:
-        """The job was killed."""
-        self.waiter = None
-        self._drop_timer()
-        self.stop()
+    def drop(self) -> None:
+        """It will never arrive."""
+        if self.flow is not None:
+            self.flow.cancel()
 
-    def stop(self) -> None:
-        for actor in self.actors:
-            self.server.maestro.kill(actor)
+
+class _Transfer(Flow):
+    """The 4 bytes of a message."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: _Message, maestro: Maestro, work: Work) -> None:
+        super().__init__(maestro, work)
+        self.message = message
+
+    def end(self) -> None:
+        super().end()
+        self.message.end()
+
+
+class _Wait(Call):
+    """The reader's calls: take the next message or be there for it, wait for its arrival (for ``timeout``
+    seconds at most, when that is not negative). DONE or TIMED_OUT is the answer."""
+
+    __slots__ = ("ranks", "timeout")
+
+    def __init__(self, ranks: _Ranks, timeout: float) -> None:
+        self.ranks = ranks
+        self.timeout = timeout
+
+    def serve(self, actor: Actor, step: int) -> int:
+        ranks = self.ranks
+        if step == 0:
+            ranks.take()
+            return 1
+        assert ranks.current is not None
+        ranks.current.waiters.append(actor)
+        actor.blocked_on = ranks
+        if self.timeout >= 0.0:
+            ranks.deadline = _Deadline(ranks, actor, self.timeout)
+        return 0
+
+
+class _Deadline:
+    """The timer of a reader that doesn't wait for ever."""
+
+    def __init__(self, ranks: _Ranks, actor: Actor, timeout: float) -> None:
+        self.ranks = ranks
+        self.actor = actor
+        self.slot = ranks.server.engine.add_timer(timeout, self)
+
+    def end(self) -> None:
+        if self.ranks.deadline is self:
+            self.ranks.deadline = None
+            self.ranks.forget()
+            self.actor.blocked_on = None
+            self.actor.answer = TIMED_OUT
+            self.ranks.server.maestro.ready.append(self.actor)
+
+    def drop(self) -> bool:
+        """Stop it; False when it has run out already."""
+        engine = self.ranks.server.engine
+        if engine.owners[self.slot] is not self:
+            return False
+        engine.remove(self.slot)
+        return True
+
+
+def _placed(job: SimJob, task: Task, count: int) -> tuple[int, ...]:
+    """Which executor each rank is on: the job's ``smpi_ranks_to_hosts_mapping``, else one after the other.
+
+    As in Batsim the job keeps the first one it used, so all its traces have the same number of ranks.
+    """
+    if job.ranks is None:
+        given: Any = job.job.extra.get("smpi_ranks_to_hosts_mapping")
+        if given:
+            job.ranks = tuple(given)
+        else:
+            job.ranks = tuple(rank % job.job.requested_nodes for rank in range(count))
+    if len(job.ranks) != count:
+        raise InputError(
+            f"the job {job.job.id!r} executes the usage trace {task.name!r} of {count} ranks, but its "
+            f"mapping of ranks to hosts is for {len(job.ranks)}",
+            hint="smpi_ranks_to_hosts_mapping (or the first usage trace of a job) sets their number",
+        )
+    return job.ranks
 
 
 def replay(server: Server, job: SimJob, task: Task, profile: UsageTrace, budget: Budget) -> Script:
-    """Run all ranks; rank r is on machine r modulo the size of the allocation (or of the mapping)."""
+    """Run all ranks, and wait for their ends."""
     path = Path(server.workloads[job.workload].path).parent / profile.trace
     traces = read_trace(path)
-    machines = job.alloc if job.mapping is None else tuple(job.alloc[place] for place in job.mapping)
-    before = server.engine.now
-    ranks = _Ranks(server, len(traces))
+    executors = job.alloc if job.mapping is None else tuple(job.alloc[place] for place in job.mapping)
+    places = _placed(job, task, len(traces))
+    ranks = _Ranks(server, server.machines.hosts[job.alloc[0]])
+    yield None  # the mailbox is looked up by its name
     for rank, actions in enumerate(traces):
-        host = server.machines.hosts[machines[rank % len(machines)]]
+        if places[rank] >= len(executors):
+            raise InputError(
+                f"the job {job.job.id!r} puts rank {rank} on machine {places[rank]} of the {len(executors)} "
+                "it was given (they count from 0)"
+            )
+        host = server.machines.hosts[executors[places[rank]]]
 
-        def create(actor: Actor, actions: list[Action] = actions, host: int = host) -> None:
-            ranks.actors.append(server.maestro.create(_rank(server, host, actions, ranks), host))
-            server.maestro.ready.append(actor)
+        def create(
+            creator: Actor, rank: int = rank, actions: list[Action] = actions, host: int = host
+        ) -> None:
+            actor = server.maestro.create(_rank(server, host, actions, _Message(ranks, rank, host)), host)
+            ranks.running[rank] = actor
+            job.actors.append(actor)
+            server.maestro.ready.append(creator)
 
         yield Then(create)
-    yield ranks.wait_for(budget.left)
-    if ranks.timed_out:
-        ranks.stop()
-    if budget.left >= 0.0:
-        budget.left -= server.engine.now - before
-    return -1 if ranks.timed_out else profile.ret
+    limited = budget.left >= 0.0
+    while ranks.running:
+        before = server.engine.now
+        outcome = yield _Wait(ranks, max(budget.left, 0.0) if limited else -1.0)
+        if outcome == TIMED_OUT:
+            for actor in ranks.running.values():
+                yield server.maestro.end_of(actor)
+            return -1
+        job.actors.remove(ranks.running.pop(ranks.arrived))
+        if limited:
+            budget.left -= server.engine.now - before
+    return profile.ret
 
 
-def _rank(server: Server, host: int, actions: list[Action], ranks: _Ranks) -> Script:
+def _rank(server: Server, host: int, actions: list[Action], last: _Message) -> Script:
     cores = server.machine.platform.hosts[host].cores
     for usage, flops in actions:
         count = max(int(usage * cores + 0.5), 1)
@@ -151,5 +305,5 @@ def _rank(server: Server, host: int, actions: list[Action], ranks: _Ranks) -> Sc
         flow = Flow(server.maestro, work, owned=True)
         outcome = yield flow
         if outcome == CANCELLED:
-            break
-    ranks.rank_ended()
+            return
+    yield last

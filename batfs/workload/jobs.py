@@ -10,6 +10,7 @@ from batfs.workload.fields import INT_MAX, missing, need_integer, need_number, n
 from batfs.workload.model import NO_EXTRA, Job, Json
 
 _KNOWN: Final = frozenset(("id", "subtime", "res", "profile", "walltime"))
+_RANKS: Final = "smpi_ranks_to_hosts_mapping"
 
 
 def full_id(identifier: Json, workload: str, place: str) -> str:
@@ -69,9 +70,21 @@ def parse_job(obj: Json, workload: str, profiles: Container[str] | None = None, 
         hint = f"did you mean {close!r}?" if close else None
         raise InputError(f"the profile {profile!r} doesn't exist", place=f"{place}.profile", hint=hint)
     extra = {key: value for key, value in obj.items() if key not in _KNOWN}
+    if _RANKS in extra:
+        _check_ranks(extra[_RANKS], res, f"{place}.{_RANKS}")
     if "walltime" in obj and walltime == -1:
         extra["walltime"] = walltime
     return Job(identifier, subtime, res, profile, None if walltime == -1 else walltime, extra or NO_EXTRA)
+
+
+def _check_ranks(ranks: Json, nodes: int, place: str) -> None:
+    """Batsim's ``smpi_ranks_to_hosts_mapping``: for each rank of the job's traces one of its nodes."""
+    if not isinstance(ranks, list):
+        raise InputError(f"found {shown(ranks)}, expected an array of places", place=place)
+    for i, host in enumerate(ranks):
+        if need_integer(host, f"{place}[{i}]", least=0) >= nodes:
+            problem = f"found {host}, expected a place among the job's {nodes} nodes (they count from 0)"
+            raise InputError(problem, place=f"{place}[{i}]")
 
 
 def parse_jobs(objects: list[Json], workload: str, profiles: Mapping[str, Any]) -> list[Job]:

@@ -153,7 +153,8 @@ def test_case(golden: Path, name: str, compiled: bool, tmp_path: Path) -> None:
     assert recording.asked == len(recording.requests)
     for kind in ("jobs", "schedule", "machine_states"):
         compare_files(tmp_path / f"out_{kind}.csv", case / f"{kind}.csv")
-    for job, end in rows(case / "exact_ends.csv")[1:]:
+    exact_ends = case / "exact_ends.csv"  # the later recordings have none
+    for job, end in rows(exact_ends)[1:] if exact_ends.exists() else ():
         # a job that took no time is given 1e-5 s afterwards
         exact = float(end)
         assert abs(ends[job] - exact) <= 1e-14 * exact or abs(ends[job] - 1e-5 - exact) <= 1e-14, job

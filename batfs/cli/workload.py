@@ -11,6 +11,7 @@ HELP = """make, convert and describe workloads
 A workload is Batsim's JSON: jobs, and the profiles that say what they do. Examples:
 
   batfs workload synth --preset io -o workloads/io.json
+  batfs workload from-log sacct.txt --io lognormal -o w.json
   batfs workload from-swf KTH-SP2-1996-2.1-cln.swf --io lognormal -o kth.json
   batfs workload describe kth.json --figure kth.png
   batfs workload cut kth.json --first 1000 -o first.json
@@ -19,6 +20,7 @@ A workload is Batsim's JSON: jobs, and the profiles that say what they do. Examp
 # verb -> one line; each is a module of batfs.cli.workloads
 VERBS: dict[str, str] = {
     "synth": "generate a workload: arrivals, sizes, run times, I/O volumes by documented distributions",
+    "from-log": "convert a scheduler's log or a published job table, known by its content",
     "from-swf": "convert a log in the standard workload format 2.2",
     "from-darshan": "convert Darshan logs, joined with a scheduler log",
     "from-storalloc": "convert a trace of StorAlloc or Fives",

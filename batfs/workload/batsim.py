@@ -18,6 +18,7 @@ import orjson
 from batfs import files
 from batfs.errors import InputError, nearest
 from batfs.workload.fields import member_place, missing, need_integer, need_object, wrong
+from batfs.workload.foreign import foreign_json, foreign_workload
 from batfs.workload.jobs import job_to_json, parse_jobs
 from batfs.workload.model import NO_EXTRA, Composed, Job, Json, Parallel, Profile, UsageTrace, Workload
 from batfs.workload.profiles import parse_profile, profile_to_json
@@ -65,7 +66,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def _parse(data: bytes, name: str, path: str) -> Workload:
-    document = need_object(load_json(data), "")
+    document = _document(data)
     for key in _TOP:
         if key not in document:
             missing(document, key, "", _TOP)
@@ -91,6 +92,21 @@ def _parse(data: bytes, name: str, path: str) -> Workload:
     jobs.sort(key=lambda job: (job.submission_time, job.id))
     removed = _collect(jobs, profiles)
     return Workload(name, nb_res, jobs, profiles, path, document or NO_EXTRA, removed)
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """The JSON object of a workload; of another program's file an InputError says what it is."""
+    try:
+        document = load_json(data)
+    except InputError as error:
+        what = foreign_workload(data)
+        if what is None:
+            raise
+        raise InputError(f"{what}; Batsim's workload was expected") from error
+    what = None if isinstance(document, dict) and {*_TOP} <= document.keys() else foreign_json(document)
+    if what is not None:
+        raise InputError(f"{what}; Batsim's workload was expected")
+    return need_object(document, "")
 
 
 def load_json(data: bytes) -> Json:

@@ -9,33 +9,41 @@ with a line of JSON: the log's numbers, or what is wrong with it.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-#: Modules whose bytes reach a file system. MPI-IO and HDF5 end up in POSIX, so they count only without it.
-_MODULES = ("POSIX", "STDIO")
-_INSTEAD = "MPI-IO"
-_PREFIX = {"POSIX": "POSIX", "STDIO": "STDIO", "MPI-IO": "MPIIO"}
+from batfs.errors import InputError
+from batfs.texts import read_unpacked
+
+#: Modules whose bytes reach a file system. MPI-IO ends up in POSIX or DFS, so a file's bytes of it count only
+#: where these have no record of that file; DAOS objects are what lies below DFS.
+_MODULES = ("POSIX", "STDIO", "DFS", "DAOS", "MPI-IO")
+_PREFIX = {"POSIX": "POSIX", "STDIO": "STDIO", "MPI-IO": "MPIIO", "DFS": "DFS", "DAOS": "DAOS"}
 _METADATA = {
     "POSIX": ("OPENS", "STATS", "FSYNCS", "FDSYNCS", "RENAME_SOURCES"),
     "STDIO": ("OPENS", "FLUSHES"),
     "MPI-IO": ("INDEP_OPENS", "COLL_OPENS", "SYNCS"),
+    "DFS": ("OPENS", "LOOKUPS", "DUPS", "REMOVES", "STATS"),
+    "DAOS": ("OBJ_OPENS",),
 }
+#: Modules that have bytes too, on their way through the ones above: named where those are absent.
+_ABOVE = ("H5D", "PNETCDF_VAR", "MDHIM", "BG/Q")
 
 
 class DamagedLog(Exception):
     """The log can't be read, or what it says can't be."""
 
 
-def read_log(path: str) -> dict[str, Any]:
+def read_log(path: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
     """Job, processes, times and, for each mount point, files, bytes, operations, seconds and intervals.
 
-    Times of intervals are seconds since the log's start. Raises DamagedLog.
+    Times of intervals are seconds since the log's start. ``prefixes`` are paths that count as mount points of
+    their own, of the type of what they are in. ``uncounted`` names modules with bytes that no module counted
+    here may have seen. Raises DamagedLog.
     """
     import darshan
 
@@ -47,16 +55,23 @@ def read_log(path: str) -> dict[str, Any]:
         raise DamagedLog(f"its job ran from {start} to {end} on {job['nprocs']} processes")
     mounts = sorted(report.mounts, key=lambda mount: -len(mount[0]))
     modules = [name for name in _MODULES if name in report.modules]
-    if "POSIX" not in modules and _INSTEAD in report.modules:
-        modules.append(_INSTEAD)
+    if "DFS" in modules and "DAOS" in modules:
+        modules.remove("DAOS")
     found: dict[str, dict[str, Any]] = {}
     files: dict[str, set[int]] = {}
+    below: set[int] = set()
     for module in modules:
         records = list(_records(report, module))  # which also fills the table of names
+        if module in ("POSIX", "DFS"):
+            below.update(identifier for identifier, _, _ in records)
         for identifier, rank, values in records:
-            where, kind = _mount(report.name_records.get(identifier, ""), mounts)
+            if module == "MPI-IO" and identifier in below:
+                continue
+            where, kind = _mount(report.name_records.get(identifier, ""), mounts, prefixes)
             if where is None:
                 continue  # standard input and output
+            if module in ("DFS", "DAOS"):
+                where, kind = ("daos" if kind == "unknown" else where), "daos"
             use = found.setdefault(where, _nothing(kind))
             files.setdefault(where, set()).add(identifier)
             _add(use, values, rank)
@@ -72,6 +87,7 @@ def read_log(path: str) -> dict[str, Any]:
         "seconds": float(job.get("run_time", end - start)),
         "executable": os.path.basename(exe),
         "partial": any(report.modules[name].get("partial_flag") for name in modules),
+        "uncounted": [] if {"POSIX", "DFS", "MPI-IO"} & set(modules) else _uncounted(report),
         "mounts": found,
     }
     _keep_open.append(report)  # closing may write: leave that to no one
@@ -79,6 +95,10 @@ def read_log(path: str) -> dict[str, Any]:
 
 
 _keep_open: list[Any] = []
+
+
+def _uncounted(report: Any) -> list[str]:
+    return [name for name in _ABOVE if name in report.modules]
 
 
 def _nothing(kind: str) -> dict[str, Any]:
@@ -122,27 +142,32 @@ def _add(use: dict[str, Any], values: Mapping[str, float], rank: int) -> None:
     use["metadata_seconds"] += max(0.0, values.get("F_META_TIME", 0.0))
 
 
-def _mount(path: str, mounts: list[tuple[str, str]]) -> tuple[str | None, str]:
-    """The mount point a file is under, and its type; None for what isn't in a file system."""
+def _mount(path: str, mounts: list[tuple[str, str]], prefixes: Sequence[str] = ()) -> tuple[str | None, str]:
+    """The mount point (or longer prefix) a file is under, and its type; None: it is in no file system."""
     if path.startswith("<"):
         return None, ""
-    for place, kind in mounts:
-        if path == place or path.startswith(place.rstrip("/") + "/"):
-            return place, kind
-    return "/", "unknown"
+    place, kind = next((mount for mount in mounts if _under(path, mount[0])), ("/", "unknown"))
+    inside = [prefix for prefix in prefixes if len(prefix) > len(place) and _under(path, prefix)]
+    return max(inside, key=len, default=place), kind
 
 
-def answer(path: str, scratch: str) -> dict[str, Any]:
+def _under(path: str, place: str) -> bool:
+    return path == place or path.startswith(place.rstrip("/") + "/")
+
+
+def answer(path: str, scratch: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
     """:func:`read_log` in a child process on a copy; ``{"error": ...}`` when it fails in whatever way."""
     copy, out, said = (os.path.join(scratch, name) for name in ("log.darshan", "result", "messages"))
     try:
-        shutil.copyfile(path, copy)
+        Path(copy).write_bytes(read_unpacked(path))
+    except InputError as error:
+        return {"error": error.problem}
     except OSError as error:
         return {"error": f"cannot read: {error.strerror}"}
     Path(out).unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        _child(copy, out, said)
+        _child(copy, out, said, prefixes)
     _, status = os.waitpid(child, 0)
     complaints = [line for line in Path(said).read_text(errors="replace").splitlines() if "rror" in line]
     # whether a damaged log ends in a complaint, an exception or a crash is a matter of chance
@@ -154,14 +179,14 @@ def answer(path: str, scratch: str) -> dict[str, Any]:
     return result
 
 
-def _child(copy: str, out: str, said: str) -> None:
+def _child(copy: str, out: str, said: str, prefixes: Sequence[str]) -> None:
     """Read one log and leave at once, without the library's closing work."""
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.chdir(os.path.dirname(copy))
     try:
-        result = read_log(copy)
+        result = read_log(copy, prefixes)
     except DamagedLog as error:
         result = {"error": f"damaged: {error}"}
     except BaseException as error:
@@ -172,7 +197,7 @@ def _child(copy: str, out: str, said: str) -> None:
 
 
 def main() -> None:
-    """Answer each path on standard input (one JSON string a line) with a line of JSON on standard output."""
+    """Answer each ``[path, prefixes]`` on standard input (JSON, one a line) with a line of JSON."""
     try:
         import darshan  # noqa: F401
     except (ImportError, RuntimeError):  # without its C library, which not every wheel brings
@@ -180,7 +205,8 @@ def main() -> None:
         return
     scratch = sys.argv[1]  # a folder of the caller's, who removes it
     for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(orjson.dumps(answer(orjson.loads(line), scratch)) + b"\n")
+        path, prefixes = orjson.loads(line)
+        sys.stdout.buffer.write(orjson.dumps(answer(path, scratch, prefixes)) + b"\n")
         sys.stdout.buffer.flush()
 
 

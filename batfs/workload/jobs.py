@@ -133,8 +133,10 @@ def _check_distinct(jobs: list[Job]) -> None:
 
 
 def job_to_json(job: Job, workload: str | None = None) -> dict[str, Json]:
-    """The object of ``job`` as a file has it; its id is short in a file of its own ``workload``."""
-    identifier = job.name if workload is not None and job.workload == workload else job.id
+    """The object of ``job`` as a file has it; its id is short in a file of its own ``workload``, unless it
+    has that name in it: it must be written in full then."""
+    short = workload is not None and job.workload == workload and workload not in job.name
+    identifier = job.name if short else job.id
     obj: dict[str, Json] = {"id": identifier, "subtime": job.submission_time, "res": job.requested_nodes}
     obj["profile"] = job.profile
     if job.walltime is not None:

@@ -11,18 +11,25 @@ job's I/O, so that is for workloads without.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from random import Random
 from typing import Final, Literal
+from zoneinfo import ZoneInfo
 
 from batfs.errors import InputError
+from batfs.workload.account import Report
 from batfs.workload.draws import Draws
+from batfs.workload.fields import INT_MAX
 from batfs.workload.io import RequestedIo
 from batfs.workload.iomodels import JobShape, Volumes, make_io_model
-from batfs.workload.model import NO_EXTRA, Delay, Job, Json, ParallelHomogeneous, Profile, Workload
+from batfs.workload.model import NO_EXTRA, Composed, Delay, Job, Json, ParallelHomogeneous, Profile, Workload
+from batfs.workload.numbers import plain
+from batfs.workload.walltimes import Walltimes
 
-WALLTIMES: Final = ("keep", "extend", "none")
+_EPOCH: Final = 1e8  # a time above this counts from 1970, not from a log's own start
 
 
 def _nothing() -> Mapping[str, Json]:
@@ -30,10 +37,20 @@ def _nothing() -> Mapping[str, Json]:
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a job's time, in seconds from its start, in which it read or wrote ``io``."""
+
+    begin: float
+    end: float
+    io: tuple[RequestedIo, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedJob:
     """One job of a trace. Times in seconds; ``requested_time`` None: not recorded; ``io`` None: not recorded.
 
-    ``extra`` goes into the job, ``io_extra`` into its profile.
+    ``extra`` goes into the job, ``io_extra`` into its profile. ``start`` is known where the wait is;
+    ``io_seconds`` of the run time were I/O, measured; ``phases`` tell when.
     """
 
     id: str
@@ -44,33 +61,9 @@ class RecordedJob:
     io: tuple[RequestedIo, ...] | None = None
     extra: Mapping[str, Json] = field(default_factory=_nothing)
     io_extra: Mapping[str, Json] = field(default_factory=_nothing)
-
-
-@dataclass(slots=True)
-class Report:
-    """What a conversion did: how many records it read, and how many it left out or changed, by rule."""
-
-    source: str
-    records: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    clock: float | None = None  # seconds after midnight, on the trace's clock, of its time 0
-
-    def leave_out(self, rule: str) -> None:
-        self.left_out[rule] = self.left_out.get(rule, 0) + 1
-
-    def change(self, rule: str) -> None:
-        self.changed[rule] = self.changed.get(rule, 0) + 1
-
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "source": self.source,
-            "records": self.records,
-            "left_out": self.left_out,
-            "changed": self.changed,
-            "notes": self.notes,
-        }
+    start: float | None = None
+    io_seconds: float | None = None
+    phases: tuple[Phase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +71,25 @@ class ConvertOptions:
     """How recorded jobs become a workload.
 
     ``nodes``: of the machine (None: the largest job's); larger jobs are left out. ``speed`` in flop/s;
-    ``com``: the bytes each node sends to each other node. ``walltime``: ``keep`` the requested time,
-    ``extend`` it to the recorded run time where the job overran, or ``none``. ``io`` is the model for jobs
-    whose I/O isn't recorded, ``seed`` its seed; ``filesystem`` where those bytes are (None: the
-    configuration's choice). ``keep_times``: don't move the first submission to 0.
+    ``com``: the bytes each node sends to each other node. ``walltime`` as :class:`Walltimes` takes it:
+    ``keep`` the requested time, ``extend`` it to the recorded run time where the job overran, ``none``, or
+    what jobs without one get. ``io`` is the model for jobs whose I/O isn't recorded, ``seed`` its seed;
+    ``filesystem`` where those bytes are (None: the configuration's choice). ``keep_times``: don't move the
+    first submission to 0. ``compute``: ``recorded``, the whole run time is computation beside which the I/O
+    goes on; ``without-io``, the measured seconds of I/O are taken off it; ``phases``, a composed job that
+    computes between the phases in which it read or wrote.
     """
 
     nodes: int | None = None
     runs: Literal["parallel_homogeneous", "delay"] = "parallel_homogeneous"
     speed: float = 1e9
     com: float = 0
-    walltime: Literal["keep", "extend", "none"] = "keep"
+    walltime: str = "keep"
     io: str = "none"
     seed: int = 1
     filesystem: str | None = None
     keep_times: bool = False
+    compute: Literal["recorded", "without-io", "phases"] = "recorded"
 
 
 def convert(
@@ -108,14 +105,10 @@ def convert(
         if value is not None and not value > 0:
             least = "a number of at least 1" if key == "nodes" else "a speed above 0"
             raise InputError(f"{key} is {value}, expected {least}")
-    jobs = sorted(recorded, key=lambda job: (job.submission, job.id))
-    if options.nodes is not None:
-        fitting = [job for job in jobs if job.nodes <= options.nodes]
-        for _ in range(len(jobs) - len(fitting)):
-            report.leave_out("needs more nodes than the machine has")
-        jobs = fitting
+    walltimes = Walltimes(options.walltime, options.seed)
+    jobs = sorted(_possible(recorded, options, report), key=lambda job: (job.submission, job.id))
     if not jobs:
-        raise InputError("no job is left to convert", file=report.source, hint=_counts(report.left_out))
+        raise InputError("no job is left to convert", file=report.source, hint=report.why_nothing())
     _check_ids(jobs, report.source)
     first = 0.0 if options.keep_times else jobs[0].submission
     nb_res = options.nodes or max(job.nodes for job in jobs)
@@ -126,24 +119,76 @@ def convert(
     for job in jobs:
         shape = JobShape(job.nodes, job.runtime)
         drawn = model(shape, draws) if job.io is None and options.io != "none" else None
-        extra = _io_members(job, drawn, options.filesystem)
-        profile = _profile(job, options, extra)
-        key = repr(profile)  # equal profiles are written once
-        if key not in shared:
-            shared[key] = job.id
-            profiles[job.id] = profile
-        walltime = _walltime(job, options, report)
-        converted.append(
-            Job(
-                f"{name}!{job.id}", plain(job.submission - first), job.nodes, shared[key], walltime, job.extra
-            )
-        )
+        if options.compute == "phases" and job.phases and (job.io or ()):
+            profiles.update(_phased(job, options))
+            used = job.id
+            report.change("computes between its phases of I/O")
+        else:
+            extra = _io_members(job, drawn, options.filesystem)
+            profile = _profile(job, options, extra, report)
+            used = shared.setdefault(repr(profile), job.id)  # equal profiles are written once
+            if used == job.id:
+                profiles[job.id] = profile
+        walltime = walltimes.of(job.requested_time, job.runtime, report)
+        submission = plain(job.submission - first)
+        converted.append(Job(f"{name}!{job.id}", submission, job.nodes, used, walltime, job.extra))
     converted.sort(key=lambda job: (job.submission_time, job.id))
-    made = {**report.to_json(), "options": asdict(options)}
-    top: dict[str, Json] = {"converted": made}
+    _facts(jobs, nb_res, report)
+    top: dict[str, Json] = {"converted": {**report.to_json(), "options": asdict(options)}}
     if report.clock is not None:
         top["clock"] = plain((report.clock + first) % 86400)
     return Workload(name, nb_res, converted, profiles, extra=top)
+
+
+def _possible(
+    recorded: Iterable[RecordedJob], options: ConvertOptions, report: Report
+) -> Iterable[RecordedJob]:
+    """The jobs a Batsim workload can have; the others are left out under a rule, of whichever format."""
+    for job in recorded:
+        if not math.isfinite(job.submission):
+            report.leave_out("no submission time")
+        elif job.nodes < 1:
+            report.leave_out("no number of nodes")
+        elif not (math.isfinite(job.runtime) and job.runtime >= 0):
+            report.leave_out("never ran")
+        elif job.nodes > (INT_MAX if options.nodes is None else options.nodes):
+            report.leave_out("needs more nodes than the machine has")
+        elif job.runtime == 0:
+            report.change("run time of 0 made 1 s")
+            yield replace(job, runtime=1.0)
+        else:
+            yield job
+
+
+def _facts(jobs: Sequence[RecordedJob], nodes: int, report: Report) -> None:
+    """Load, span and days of the result, for the page at the end."""
+    first, last = jobs[0].submission, jobs[-1].submission
+    area = math.fsum(job.nodes * job.runtime for job in jobs)
+    span = last - first
+    report.facts["nodes"] = nodes
+    report.facts["load"] = round(area / (nodes * span), 6) if span > 0 else None
+    origin = report.origin if report.origin is not None else 0.0 if first >= _EPOCH else None
+    if origin is not None:
+        try:
+            zone = ZoneInfo(report.zone)
+            days = [
+                datetime.fromtimestamp(origin + time, zone).isoformat(" ", "seconds")
+                for time in (first, last)
+            ]
+        except (ValueError, OverflowError, OSError):
+            days = []
+        if days:
+            report.facts["first_submission"], report.facts["last_submission"] = days
+    if report.rounded:
+        factor = area / max(area - report.rounded, 1e-9)
+        load = f" (load {report.facts['load']:.3g} in place of {report.facts['load'] / factor:.3g})" * (
+            span > 0
+        )
+        report.facts["rounded_up"] = round(factor, 6)
+        report.notes.append(
+            f"processors rounded up to whole nodes take {factor:.4g} x the node-seconds{load};"
+            " --processors-per-node 1 makes each processor a node of its own"
+        )
 
 
 def _check_ids(jobs: Sequence[RecordedJob], source: str) -> None:
@@ -156,29 +201,90 @@ def _check_ids(jobs: Sequence[RecordedJob], source: str) -> None:
         seen.add(job.id)
 
 
-def _counts(counts: Mapping[str, int]) -> str | None:
-    return ", ".join(f"{rule}: {count}" for rule, count in counts.items()) or None
-
-
-def plain(value: float) -> float:
-    """A whole number as an int: Batsim prints it without decimals then."""
-    return int(value) if value == int(value) else value
-
-
-def _profile(job: RecordedJob, options: ConvertOptions, extra: Mapping[str, Json]) -> Profile:
+def _profile(job: RecordedJob, options: ConvertOptions, extra: Mapping[str, Json], report: Report) -> Profile:
     if options.runs == "delay":
         return Delay(plain(job.runtime), extra)
     com = options.com if job.nodes > 1 else 0
-    return ParallelHomogeneous(plain(job.runtime * options.speed), plain(com), extra)
+    seconds = job.runtime
+    if options.compute != "recorded" and (job.io or ()):
+        if job.io_seconds is None:
+            report.assume("measured I/O time unknown: all of its run time is computation")
+        else:
+            report.change("measured I/O time taken off its computation")
+            seconds = max(0.0, seconds - job.io_seconds)
+    return ParallelHomogeneous(plain(_finite(seconds * options.speed)), plain(com), extra)
 
 
-def _walltime(job: RecordedJob, options: ConvertOptions, report: Report) -> float | None:
-    if options.walltime == "none" or job.requested_time is None:
-        return None
-    if options.walltime == "extend" and job.requested_time < job.runtime:
-        report.change("requested time extended to the run time")
-        return plain(job.runtime)
-    return plain(job.requested_time)
+def _finite(value: float) -> float:
+    return min(value, 1.7e308)
+
+
+def _phased(job: RecordedJob, options: ConvertOptions) -> dict[str, Profile]:
+    """The profiles of a job that computes between its phases: the composed one first, under the job's id."""
+    phases = _phases_in_order(job)
+    members = _io_members(job, None, options.filesystem)
+    kept = {key: value for key, value in members.items() if key not in ("io", "io_reads", "io_writes")}
+    children: dict[str, Profile] = {}
+
+    def compute(seconds: float) -> None:
+        if seconds > 0:
+            cpu = plain(_finite(seconds * options.speed))
+            children[f"{job.id}:{len(children)}:compute"] = ParallelHomogeneous(cpu, 0, NO_EXTRA)
+
+    now = 0.0
+    for phase in phases:
+        compute(round(phase.begin - now, 6))
+        extra = _io_members(replace(job, io=phase.io, io_extra=NO_EXTRA), None, options.filesystem)
+        children[f"{job.id}:{len(children)}:io"] = ParallelHomogeneous(0, 0, extra)
+        now = phase.end
+    compute(round(job.runtime - now, 6))
+    return {job.id: Composed(tuple(children), extra=kept), **children}
+
+
+def _phases_in_order(job: RecordedJob) -> list[Phase]:
+    """The phases within the run time, those that overlap made one; every byte of the job is in one of them.
+
+    Bytes whose times aren't known are read in the first phase and written in the last.
+    """
+    merged: list[Phase] = []
+    for phase in sorted(job.phases, key=lambda phase: (phase.begin, phase.end)):
+        begin = min(max(phase.begin, 0.0), job.runtime)
+        end = min(max(phase.end, begin), job.runtime)
+        if merged and begin <= merged[-1].end:
+            last = merged[-1]
+            merged[-1] = Phase(last.begin, max(last.end, end), (*last.io, *phase.io))
+        else:
+            merged.append(Phase(begin, end, phase.io))
+    parts = {part.filesystem: part for part in job.io or ()}
+    left = {name: [part.reads, part.writes] for name, part in parts.items()}
+    sums: list[dict[str | None, list[int]]] = []
+    for phase in merged:
+        total: dict[str | None, list[int]] = {}
+        for part in phase.io:
+            there = left.get(part.filesystem, [0, 0])
+            here = total.setdefault(part.filesystem, [0, 0])
+            for i, size in enumerate((part.reads, part.writes)):
+                size = min(size, there[i])
+                here[i] += size
+                there[i] -= size
+        sums.append(total)
+    for name, rest in left.items():
+        sums[0].setdefault(name, [0, 0])[0] += rest[0]
+        sums[-1].setdefault(name, [0, 0])[1] += rest[1]
+    return [
+        Phase(
+            phase.begin,
+            phase.end,
+            tuple(
+                RequestedIo(
+                    name, both[0], both[1], parts[name].files, parts[name].pattern, parts[name].options
+                )
+                for name, both in total.items()
+                if any(both)
+            ),
+        )
+        for phase, total in zip(merged, sums, strict=True)
+    ]
 
 
 def _io_members(job: RecordedJob, drawn: Volumes | None, filesystem: str | None) -> Mapping[str, Json]:
@@ -192,8 +298,8 @@ def _io_members(job: RecordedJob, drawn: Volumes | None, filesystem: str | None)
     if parts is None:
         return job.io_extra
     members: dict[str, Json] = {
-        "io_reads": sum(part.reads for part in parts),
-        "io_writes": sum(part.writes for part in parts),
+        "io_reads": plain(sum(part.reads for part in parts)),
+        "io_writes": plain(sum(part.writes for part in parts)),
     }
     if any(part.filesystem is not None for part in parts):
         members["io"] = [io_entry(part) for part in parts]
@@ -203,7 +309,7 @@ def _io_members(job: RecordedJob, drawn: Volumes | None, filesystem: str | None)
 def io_entry(part: RequestedIo) -> dict[str, Json]:
     """One entry of a profile's ``io`` list; members with their default value are left out."""
     entry: dict[str, Json] = {} if part.filesystem is None else {"filesystem": part.filesystem}
-    entry |= {key: value for key, value in (("reads", part.reads), ("writes", part.writes)) if value}
+    entry |= {key: plain(value) for key, value in (("reads", part.reads), ("writes", part.writes)) if value}
     if part.files != 1:
         entry["files"] = part.files
     if part.pattern != "shared":

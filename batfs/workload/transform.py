@@ -25,7 +25,8 @@ from batfs.workload.model import (
     Workload,
 )
 from batfs.workload.nominal import NominalTimes
-from batfs.workload.recorded import io_entry, plain
+from batfs.workload.numbers import plain
+from batfs.workload.recorded import io_entry
 
 #: Profiles whose work is that of all nodes together.
 _TOTALS: Final = (ParallelHomogeneousTotal, ParallelHomogeneousSpread)

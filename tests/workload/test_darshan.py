@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from batfs.cli.main import main
-from batfs.errors import InputError
 from batfs.workload import read_workload, requested_io
+from batfs.workload.account import Report
 from batfs.workload.darshan import DarshanOptions, named, phases, to_jobs
-from batfs.workload.recorded import Report
-from batfs.workload.schedulerlog import read_scheduler_log
 
 try:
     import darshan
@@ -161,46 +159,6 @@ def test_joined_with_a_scheduler_log(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert jobs["77"].walltime is None
     assert profiles[jobs["77"].profile].extra["io_reads"] == 10
     assert "77" not in convert([*words, "--only-logged"], out)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("JobID|Start|End|NNodes\n", "submit: submit"),
-        ("JobID|Submit|Start|End|NNodes\n1|a|2|3|1\n", "line 2: 'a' is not a time"),
-        ("JobID|Submit|Start|End|NNodes\n1|0|5|3|1\n", "line 2: the job ends (3) before it starts (5)"),
-        ("JobID|Submit|Start|End|NNodes\n1|0|5|6|x\n", "line 2: the number of nodes is 'x'"),
-        ("JobID|Submit|Start|End|NNodes\n1|0|5|6\n", "line 2: found 4 columns, expected 5"),
-        ("JobID|Submit|Start|End|NNodes\n1|0|5|6|1\n1|0|5|6|1\n", "line 3: the job id '1' is there twice"),
-        ("JobID,Submit,Start,End,NNodes,Timelimit\n1,0,5,6,1,soon\n", "requested time is 'soon'"),
-    ],
-)
-def test_scheduler_logs_that_make_no_sense(text: str, says: str, tmp_path: Path) -> None:
-    table = tmp_path / "t.csv"
-    table.write_text(text)
-    with pytest.raises(InputError) as caught:
-        read_scheduler_log(table, "UTC", Report("t"))
-    assert says in str(caught.value)
-
-
-def test_scheduler_logs_of_other_kinds(tmp_path: Path) -> None:
-    alcf = tmp_path / "alcf.csv"
-    alcf.write_text(
-        '"COBALT_JOBID","QUEUED_TIMESTAMP","START_TIMESTAMP","END_TIMESTAMP","WALLTIME_SECONDS","NODES_USED"\n'
-        '"470732","2020-10-01 16:25:34","2020-10-01 20:08:47","2020-10-01 20:35:42","3600.0","128.0"\n'
-    )
-    (job,) = read_scheduler_log(alcf, "UTC", Report("a")).values()
-    assert (job.id, job.nodes, job.requested_time, job.end - job.start) == ("470732", 128, 3600, 1615)
-    slurm = tmp_path / "slurm.txt"
-    limits = {"1-02:03:04": 93784, "02:03:04": 7384, "30:00": 1800, "1-12:30": 131400, "UNLIMITED": None}
-    rows = [f"{i}|0|1|2|1|{text}" for i, text in enumerate(limits)]
-    slurm.write_text("\n".join(["JobID|Submit|Start|End|NNodes|Timelimit", *rows]))
-    found = read_scheduler_log(slurm, "UTC", Report("s"))
-    assert [job.requested_time for job in found.values()] == list(limits.values())
-    swf = tmp_path / "log.swf"
-    swf.write_text("; UnixStartTime: 1000\n1 10 5 60 8 -1 -1 8 120 -1 1 -1 -1 -1 -1 -1 -1 -1\n")
-    (job,) = read_scheduler_log(swf, "UTC", Report("s")).values()
-    assert (job.submission, job.start, job.end, job.nodes) == (1010, 1015, 1075, 8)
 
 
 def run(start: float, *intervals: tuple[str, float, float, int]) -> dict[str, Any]:

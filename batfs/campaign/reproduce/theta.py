@@ -20,7 +20,8 @@ from batfs.campaign.reproduce.agreement import Agreement, agreement
 from batfs.errors import InputError
 from batfs.workload.io import RequestedIo
 from batfs.workload.model import Job, ParallelHomogeneous, Workload
-from batfs.workload.recorded import io_entry, plain
+from batfs.workload.numbers import plain
+from batfs.workload.recorded import io_entry
 from batfs.workload.statistics import quantile
 from batfs.workload.storalloc import TraceJob, read_trace
 

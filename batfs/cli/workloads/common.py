@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from batfs.errors import InputError
+from batfs.files import write_text
 from batfs.units import format_size, parse_size
-from batfs.workload.batsim import workload_lines, write_workload
+from batfs.workload.batsim import parse_workload, workload_lines
 from batfs.workload.check import MachineFacts
 from batfs.workload.model import Composed, Workload
 from batfs.workload.phases import io_over_phases
@@ -94,11 +95,19 @@ class Progress:
 
 
 def write(workload: Workload, output: Path | None) -> None:
-    """Write ``workload`` to ``output`` and say what it is; to standard output without a word."""
+    """Write ``workload`` to ``output`` and say what it is; to standard output without a word.
+
+    What is written has been read back first: nothing is written that can't be read. InputError otherwise.
+    """
+    text = "".join(workload_lines(workload))
+    try:
+        parse_workload(text.encode(), workload.name, str(output or workload.path))
+    except InputError as error:
+        raise InputError(f"the workload made can't be read back: {error}", file=output) from None
     if output is None:
-        sys.stdout.writelines(workload_lines(workload))
+        sys.stdout.write(text)
         return
-    write_workload(output, workload)
+    write_text(output, text)
     print(f"{output}: {summary(workload)}")
 
 

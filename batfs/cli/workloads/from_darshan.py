@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from batfs.cli.workloads import common, convert
+from batfs.cli.workloads import common, convert, from_log
 from batfs.errors import InputError
+from batfs.workload.account import Report
 from batfs.workload.darshan import DarshanOptions, find_logs, read_logs, to_jobs
-from batfs.workload.recorded import Report
-from batfs.workload.schedulerlog import read_scheduler_log
+from batfs.workload.joblog import read_job_log
 
 HELP = (
     """convert Darshan logs, and a scheduler's log of the same jobs if there is one
@@ -20,12 +20,13 @@ HELP = (
 
 Logs of one scheduler job become one job: bytes read and written per file system, metadata operations, and the
 phases in which it read or wrote (in the profile's "darshan" member). File systems are named by their type
-(lustre, gpfs, nfs, ...) unless --name gives a mount point or a type another name. A log that is damaged is
-skipped and named, and the count is in the result. Reading needs PyDarshan: pip install 'batfs[darshan]'.
+(lustre, gpfs, nfs, daos, ...) unless --name gives a mount point, a path or a type another name. A log that is
+damaged is skipped and named, and the count is in the result. ALCF's tables of Darshan logs (CSV) are read as
+the logs they sum up. Reading needs PyDarshan: pip install 'batfs[darshan]'.
 
---jobs is an SWF file or a table with a header (comma, tab or | between): job_id, submit, start, end, nodes
-and, if there is one, timelimit; the columns of `sacct -P` and of ALCF's public logs are understood. Jobs
-there without a Darshan log are kept, with I/O from --io, unless --only-logged.
+--jobs is whatever 'batfs workload from-log' reads: sacct, PBS, LSF, SWF, job tables. A Darshan log belongs to
+the job of its number in whose time it lies; where the two clocks differ a --zone is proposed. Jobs without a
+Darshan log are kept, with I/O from --io, unless --only-logged.
 """
     + convert.IO_HELP
 )
@@ -33,16 +34,22 @@ there without a Darshan log are kept, with I/O from --io, unless --only-logged.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("logs", type=Path, nargs="+", metavar="LOG", help="logs, or directories of them")
+    add(
+        "logs",
+        type=Path,
+        nargs="*",
+        metavar="LOG",
+        help="logs, or directories of them; none with --jobs alone",
+    )
     add("--jobs", type=Path, metavar="FILE", help="the scheduler's log")
-    add("--zone", default="UTC", help="the clock of its times (default UTC), such as America/Chicago")
+    from_log.add_log_arguments(parser)
     add("--only-logged", action="store_true", help="leave out jobs that have no Darshan log")
     add(
         "--name",
         action="append",
         default=[],
         metavar="MOUNT=NAME",
-        help="a mount point's or type's file system",
+        help="a mount point's, path's or type's file system",
     )
     add(
         "--processes-per-node",
@@ -58,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds between accesses of one phase (default 1)",
     )
+    convert.add_compute(parser, phases=True)
     convert.add_arguments(parser)
 
 
@@ -69,11 +77,16 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--name {word!r} is not MOUNT=NAME")
         names[place] = name
     options = DarshanOptions(args.processes_per_node, names, args.gap, args.only_logged)
-    report = Report(str(args.logs[0]) if len(args.logs) == 1 else f"{len(args.logs)} paths")
-    scheduler = None if args.jobs is None else read_scheduler_log(args.jobs, args.zone, report)
-    report.records = 0
-    paths = find_logs(args.logs)
-    jobs = to_jobs(
-        read_logs(paths, report, common.Progress("logs read", len(paths))), scheduler, options, report
-    )
-    return convert.finish(args, jobs, None, report)
+    if not args.logs and args.jobs is None:
+        raise InputError(
+            "no Darshan log given", hint="batfs workload from-log converts a scheduler's log alone"
+        )
+    sources = [str(path) for path in args.logs] or [str(args.jobs)]
+    report = Report(sources[0] if len(sources) == 1 else f"{len(sources)} paths", zone=args.zone)
+    log = None if args.jobs is None else read_job_log(args.jobs, from_log.log_options(args), report)
+    report.origin = None
+    paths = find_logs(args.logs, empty=args.jobs is not None)
+    prefixes = [name for name in names if name.startswith("/")]
+    logs = read_logs(paths, report, common.Progress("logs read", len(paths)), prefixes)
+    jobs = to_jobs(logs, None if log is None else log.jobs, options, report)
+    return convert.finish(args, jobs, None if log is None else log.nodes, report)

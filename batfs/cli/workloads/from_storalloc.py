@@ -8,9 +8,10 @@ from pathlib import Path
 
 from batfs.cli.workloads import convert
 from batfs.errors import InputError
+from batfs.workload.account import Report
 from batfs.workload.io import RequestedIo
 from batfs.workload.model import Json
-from batfs.workload.recorded import RecordedJob, Report
+from batfs.workload.recorded import RecordedJob
 from batfs.workload.storalloc import TraceJob, read_trace
 
 HELP = """convert a trace of StorAlloc or Fives (YAML)

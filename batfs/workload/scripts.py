@@ -1,0 +1,118 @@
+"""Burst buffers that batch scripts ask for: DataWarp's ``#DW`` and Slurm's ``#BB`` lines.
+
+``#DW jobdw capacity=2TiB ...`` reserves space for the job, ``#DW stage_in`` and ``#DW stage_out`` move files
+between it and the parallel file system (Slurm's burst-buffer guide, Cray's DataWarp user guide). How many
+bytes are moved isn't in a script: the capacity stands for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from batfs.errors import InputError
+from batfs.texts import read_text
+from batfs.units import parse_size
+from batfs.workload.account import Report
+from batfs.workload.io import RequestedIo
+from batfs.workload.recorded import RecordedJob
+
+_LINE: Final = re.compile(r"#(DW|BB)\s+(\S+)\s*(.*)")
+_NAME: Final = re.compile(r"#(?:SBATCH\s+(?:--job-name[= ]|-J\s*)|PBS\s+-N\s+|BSUB\s+-J\s+)\s*(\S+)")
+_LARGEST: Final = 1 << 22  # a batch script is short: what is longer is something else
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What one script asks for: bytes of capacity, and whether files are staged in and out."""
+
+    path: Path
+    name: str
+    capacity: int
+    stage_in: bool
+    stage_out: bool
+
+
+def read_scripts(folder: Path, report: Report) -> list[Script]:
+    """The scripts in ``folder`` (and below) that ask for a burst buffer; others aren't of interest."""
+    if not folder.is_dir():
+        raise InputError("not a folder of batch scripts", file=folder)
+    found: list[Script] = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            continue
+        try:
+            text = read_text(path).text
+        except InputError:
+            continue  # not a text: not a script
+        script = _script(path, text, report)
+        if script is not None:
+            found.append(script)
+    return found
+
+
+def _script(path: Path, text: str, report: Report) -> Script | None:
+    capacity, stage_in, stage_out, name = 0, False, False, path.stem
+    for number, line in enumerate(text.split("\n"), start=1):
+        named = _NAME.match(line)
+        if named:
+            name = named[1].strip("'\"")
+        match = _LINE.match(line.strip())
+        if match is None:
+            continue
+        _, verb, rest = match.groups()
+        options = dict(word.split("=", 1) for word in rest.split() if "=" in word)
+        if verb in ("jobdw", "swap") or (
+            verb not in ("create_persistent", "persistentdw") and "capacity" in options
+        ):
+            try:
+                capacity += parse_size(options.get("capacity", "0"))
+            except InputError as error:
+                raise error.at(file=path, place=f"line {number}") from None
+        elif verb == "stage_in":
+            stage_in = True
+        elif verb == "stage_out":
+            stage_out = True
+        else:
+            report.notes.append(f"{path.name}: line {number}: {verb} isn't read")
+    return Script(path, name, capacity, stage_in, stage_out) if capacity else None
+
+
+def join_scripts(
+    jobs: Iterable[RecordedJob], scripts: Sequence[Script], filesystem: str, report: Report
+) -> list[RecordedJob]:
+    """``jobs`` with the burst buffers of their scripts on ``filesystem``.
+
+    A script is a job's if its file's name holds the job's number, or if it has the job's name. What is staged
+    in is read, what is staged out written, half of the capacity each where both are; without staging it is
+    scratch space that is written.
+    """
+    by_number: dict[str, Script] = {}
+    by_name: dict[str, Script] = {}
+    for script in scripts:
+        for number in re.findall(r"\d+", script.path.stem):
+            by_number.setdefault(number, script)
+        by_name.setdefault(script.name, script)
+        by_name.setdefault(script.path.name, script)
+    used: set[Path] = set()
+    found: list[RecordedJob] = []
+    for job in jobs:
+        number = re.match(r"\d+", job.id)
+        mine = by_number.get(number[0] if number else job.id) or by_name.get(str(job.extra.get("name", "")))
+        if mine is None:
+            found.append(job)
+            continue
+        used.add(mine.path)
+        report.assume("bytes of its burst buffer: the capacity its script asks for")
+        half = mine.capacity // 2 if mine.stage_in and mine.stage_out else mine.capacity
+        reads = half if mine.stage_in else 0
+        options = {"stage_in": mine.stage_in, "stage_out": mine.stage_out}
+        part = RequestedIo(filesystem, reads, mine.capacity - reads, options=options)
+        found.append(replace(job, io=(*(job.io or ()), part)))
+    unused = len({script.path for script in scripts} - used)
+    if unused:
+        report.notes.append(f"{unused} scripts with burst buffers belong to no job of the log")
+    return found

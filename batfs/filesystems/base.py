@@ -22,10 +22,11 @@ from batfs.filesystems.interface import (
     PhaseRequest,
     Placement,
     Setup,
+    Traffic,
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.traffic import turns
+from batfs.filesystems.traffic import joined, turns
 from batfs.plugins import Registry, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
@@ -38,6 +39,10 @@ MODELS: Registry[type[FileSystemModel]] = Registry(
 
 Timing: TypeAlias = Literal["overlap", "phases"]
 Reserve: TypeAlias = Literal["both", "reads", "writes", "max"]
+
+
+#: Of a policy: one storage, whatever it would do by itself.
+WHOLE: Mapping[str, Any] = {"count": 1}
 
 
 class Model(ABC):
@@ -59,6 +64,8 @@ class Model(ABC):
         self.storage_at = {p: s.id for s, p in zip(setup.storages, setup.positions, strict=True)}
         self.everywhere: IntArray = np.array(setup.positions, dtype=np.int64)
         self.node_names = {node.id: node.name for node in setup.nodes}
+        #: What was answered in this pass to jobs that may start with it, by job: see ``tried``.
+        self.trials: dict[str, list[tuple[IoRequest, IoPlan]]] = {}
 
     # ---- what a model of one's own overrides --------------------------------------------------------------
 
@@ -108,6 +115,17 @@ class Model(ABC):
 
     def ended(self, job_id: str, success: bool, now: float) -> None:  # noqa: B027
         """Nothing to forget."""
+
+    def tried(self, request: IoRequest, plan: IoPlan) -> None:
+        """The job will start with this plan when the pass is over, unless it is ``untried`` before."""
+        self.trials.setdefault(request.job_id, []).append((request, plan))
+
+    def untried(self, job_id: str) -> None:
+        """The job won't start, or has."""
+        self.trials.pop(job_id, None)
+
+    def has_read(self, job_id: str, now: float) -> None:  # noqa: B027
+        """The job has read what it reads, before it ends (I/O in phases)."""
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
         return ()
@@ -185,8 +203,9 @@ class Model(ABC):
         """A place for each of ``sizes`` (bytes) on storages of its own, chosen by the policy one after the
         other: for each its ((storage id, bytes), ...), most often one pair. All of them or a Hold.
 
-        Under a policy that splits by itself there may be too few storages for all to have their own; then
-        they share."""
+        Several sizes are the model's own stripes: a policy that would split what it is asked for is told not
+        to. One that does it all the same may leave too few storages for all to have their own; then they
+        share."""
         candidates = self.everywhere if among is None else among
         near = self.near(request)
         if len(sizes) == 1 and len(candidates):  # the common case, quickly
@@ -200,13 +219,13 @@ class Model(ABC):
         seen = view
         splits = False
         for size in sizes:
-            space = SpaceRequest(size, request.start, request.end, request.job_id, near, left)
+            space = SpaceRequest(size, request.start, request.end, request.job_id, near, left, WHOLE)
             shares = self.policy.choose(seen, space, rng) if len(left) else None
             if shares is None and splits and left is not candidates:
                 left = candidates
                 held = [(self.position[s], held) for part in chosen for s, held in part]
                 seen = TakenView(view, held)
-                space = SpaceRequest(size, request.start, request.end, request.job_id, near, left)
+                space = SpaceRequest(size, request.start, request.end, request.job_id, near, left, WHOLE)
                 shares = self.policy.choose(seen, space, rng)
             if shares is None:
                 return self.hold(sizes, request, view, candidates, reason)
@@ -312,6 +331,24 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{k}:{_text(v)}" for k, v in value.items())
     return str(value)
+
+
+def add_internal(plan: IoPlan, reading: Sequence[Traffic], writing: Sequence[Traffic]) -> None:
+    """Traffic on top of the job's own: what its reads cause, and what its writes do."""
+    before, after = plan.caused
+    plan.internal = (*before, *reading, *after, *writing)
+    plan.read_internal = len(before) + len(reading)
+
+
+def in_order(kind: str, plan: IoPlan) -> list[Move]:
+    """What a file system behind a tier has planned, as moves of that kind with those that have to come before
+    them, or after (that one may be a tier itself)."""
+    traffic = [*plan.reads, *plan.writes, *plan.internal]
+    if not traffic:
+        return []
+    first = 1 + max((move.turn for move in plan.stage_in), default=-1)
+    after = [move._replace(turn=first + 1 + move.turn) for move in plan.stage_out]
+    return [*plan.stage_in, Move(kind, joined(traffic), flops=plan.flops, turn=first), *after]
 
 
 def placements(held: Mapping[int, int]) -> tuple[Placement, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing, in_order, placements
 from batfs.filesystems.interface import (
     Checkpoints,
     Hold,
@@ -25,7 +25,7 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.picking import Picker
-from batfs.filesystems.traffic import joined, split_by, split_evenly, spread
+from batfs.filesystems.traffic import joined, split_by, split_evenly, split_operations, spread
 from batfs.records import record
 from batfs.storage.interface import StorageView
 
@@ -135,6 +135,10 @@ class BurstBuffer(Model):
         plan.placements = placements(held)
         plan.reads = _traffic(parts, [p.reads for p in parts], reading=True)
         plan.writes = _traffic(parts, [p.writes for p in parts], reading=False)
+        if self.backing and not volume.reads and not volume.writes:  # metadata alone
+            hold = self._metadata(plan, request, view, rng)
+            if hold is not None:
+                return hold
         if not self.setup.dynamic_jobs or not self.backing:
             return self._with_scratch_checkpoints(plan, parts, times)
         behind = self._stage(plan, request, parts, times, view, rng)
@@ -268,32 +272,63 @@ class BurstBuffer(Model):
             "stage_out": bool(options.get("stage_out", self.stage_out)),
             "drain": times > 0,
         }
-        for kind, attribute in (("stage_in", "reads"), ("stage_out", "writes"), ("drain", "checkpoint")):
+        for kind, buffer, volume in self._behind(request.volume, parts):
             if not wanted[kind]:
                 continue
-            sizes: dict[int, int] = {}
-            for part in parts:
-                sizes[part.buffer] = sizes.get(part.buffer, 0) + getattr(part, attribute)
-            for buffer, size in sorted(sizes.items()):
-                if not size:
-                    continue
-                reading = kind == "stage_in"
-                reads, writes = (size, 0) if reading else (0, size)
-                # a checkpoint belongs to the job, not to its data set
-                theirs = self.options_behind(request.volume) if kind != "drain" else {}
-                volume = Volume(self.backing, reads, writes, options=theirs)
-                name = f"{kind}.{buffer}"
-                asked, outcome = self.ask_behind(request, volume, seen, rng, nodes=(buffer,), part=name)
-                if isinstance(outcome, Hold):
-                    return outcome
-                plan.behind = (*plan.behind, (asked, outcome))
-                behind += outcome.placements
-                seen = TakenView(seen, self._taken(outcome.placements))
-                moves[kind].append(Move(kind, joined([*outcome.reads, *outcome.writes, *outcome.internal])))
+            name = f"{kind}.{buffer}"
+            asked, outcome = self.ask_behind(request, volume, seen, rng, nodes=(buffer,), part=name)
+            if isinstance(outcome, Hold):
+                return outcome
+            plan.behind = (*plan.behind, (asked, outcome))
+            behind += outcome.placements
+            seen = TakenView(seen, self._taken(outcome.placements))
+            moves[kind] += in_order(kind, outcome)
         plan.placements = (*plan.placements, *behind)
         plan.stage_in, plan.stage_out = moves["stage_in"], moves["stage_out"]
         if times:
             plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), moves["drain"])
+        return None
+
+    def _behind(self, volume: Volume, parts: Sequence[_Part]) -> list[tuple[str, int, Volume]]:
+        """(kind of move, buffer, what is asked of the backing file system for it), for all that could be
+        moved. Each kind touches the job's files once, shared out over the buffers."""
+        staged: list[tuple[str, int, int]] = []
+        for kind, attribute in (("stage_in", "reads"), ("stage_out", "writes"), ("drain", "checkpoint")):
+            sizes: dict[int, int] = {}
+            for part in parts:
+                sizes[part.buffer] = sizes.get(part.buffer, 0) + getattr(part, attribute)
+            staged += [(kind, buffer, size) for buffer, size in sorted(sizes.items()) if size]
+        operations = split_operations(
+            volume.operations, [0 if kind == "drain" else size for kind, _, size in staged]
+        )
+        files: dict[str, list[int]] = {}
+        for kind in ("stage_in", "stage_out"):
+            buffers = sum(k == kind for k, _, _ in staged)
+            files[kind] = split_evenly(max(volume.files, buffers), buffers).tolist() if buffers else []
+        out: list[tuple[str, int, Volume]] = []
+        for (kind, buffer, size), ours in zip(staged, operations, strict=True):
+            if kind == "drain":  # a checkpoint belongs to the job, not to its data set and its files
+                asked = Volume(self.backing, 0, size)
+            else:
+                reads, writes = (size, 0) if kind == "stage_in" else (0, size)
+                theirs = self.options_behind(volume)
+                asked = Volume(
+                    *(self.backing, reads, writes, files[kind].pop(0), volume.pattern, theirs, ours)
+                )
+            out.append((kind, buffer, asked))
+        return out
+
+    def _metadata(
+        self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random
+    ) -> Hold | None:
+        """Operations of a job that moves no bytes are done on the backing file system, by its nodes."""
+        mine = request.volume
+        volume = Volume(*(self.backing, 0, 0, mine.files, mine.pattern, {}, mine.operations))
+        asked, outcome = self.ask_behind(request, volume, view, rng, part="metadata")
+        if isinstance(outcome, Hold):
+            return outcome
+        plan.flops = outcome.flops
+        plan.behind = (*plan.behind, (asked, outcome))
         return None
 
     def _with_scratch_checkpoints(self, plan: IoPlan, parts: Sequence[_Part], times: int) -> IoPlan:

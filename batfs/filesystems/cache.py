@@ -7,24 +7,45 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing, read_grid, write_grid
+from batfs.filesystems.base import (
+    MODELS,
+    Model,
+    Reserve,
+    Timing,
+    add_internal,
+    in_order,
+    read_grid,
+    write_grid,
+)
 from batfs.filesystems.interface import (
     Hold,
     IoPlan,
     IoRequest,
     Move,
     Outcome,
+    Pairs,
     PhaseVolume,
     Placement,
     RepeatedPlan,
     Setup,
+    Traffic,
+    Transfer,
     Volume,
     earlier,
     phase_of,
 )
 from batfs.filesystems.lru import Cache
 from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.traffic import joined, split_by
+from batfs.filesystems.traffic import (
+    by_destination,
+    by_source,
+    from_transfers,
+    joined,
+    pairs,
+    split_by,
+    split_evenly,
+    split_operations,
+)
 from batfs.storage.interface import StorageView
 from batfs.units import parse_size
 
@@ -34,12 +55,17 @@ class CacheTier(Model):
     """Storages that keep data sets which jobs read and write from the file system ``backing``.
 
     A job names its ``data_set`` (job option); without one nothing can be found again and all its I/O goes to
-    the backing file system. Bytes of the set that lie here are read from here (hits), the others from behind
-    (misses) and, with ``fill``, copied here by the nodes that read them, at the same time. Writes go
-    through to the backing file system and are copied here (``write=through``), go here first and behind
-    when the job has ended (``write=back``; needs dynamic jobs), or go past it (``write=around``). When
-    there is no room the least recently used sets leave, except those in use or pinned (job option ``pin``,
-    or ``pins``: names, spaces between). What can't be cached goes past the cache; nothing ever waits for it.
+    the backing file system. Bytes of the set that have arrived here are read from here (hits), the others
+    from behind (misses) and, with ``fill``, copied here at the same time, unless another job is bringing
+    them already. Writes go through to the backing file system and are copied here (``write=through``), go
+    here first and behind when the job has ended (``write=back``; needs dynamic jobs), or go past it
+    (``write=around``). When there is no room the least recently used sets leave, except those in use or
+    pinned (job option ``pin``, or ``pins``: names, spaces between). What can't be cached goes past the cache;
+    nothing ever waits for it.
+
+    ``fill_by``: who copies. ``nodes``: those that read, as clients of a tier do. ``servers``: the storages
+    behind send the bytes to the cache and the cache passes them on to the nodes. ``auto``: ``servers`` where
+    every storage of the cache stands behind a server of the backing file system, else ``nodes``.
 
     The storages belong to the cache alone: their bytes are its own business and not in the ledger. Placed
     behind the same servers as a parallel file system's targets this is a storage-side read cache with a
@@ -56,6 +82,7 @@ class CacheTier(Model):
         backing: str,
         write: Literal["through", "back", "around"] = "through",
         fill: bool = True,
+        fill_by: Literal["auto", "nodes", "servers"] = "auto",
         pins: str = "",
         timing: Timing = "overlap",
         reserve: Reserve = "both",
@@ -66,6 +93,7 @@ class CacheTier(Model):
         self.backing = backing
         self.write = write
         self.fill = fill
+        self.fill_by = fill_by
         self.pins = frozenset(pins.split())
         sizes: dict[int, int] = {}
         for storage in self.storages:
@@ -74,7 +102,6 @@ class CacheTier(Model):
                 raise InputError(f"storage {storage.name!r} of the cache {self.name!r} has no size")
             sizes[storage.id] = parse_size(size)
         self.cache = Cache(sizes)
-        self._adding: dict[str, list[str]] = {}  # job -> the data sets it adds bytes to
         self._deleting: dict[str, list[str]] = {}  # job -> those it deletes behind when it succeeds
 
     def check(self, volume: Volume) -> None:
@@ -97,7 +124,7 @@ class CacheTier(Model):
         volume = request.volume
         name = str(volume.options.get("data_set", ""))
         entry = self.cache.find(name) if name else None
-        here = dict(entry.bytes_on) if entry else {}
+        here = entry.here if entry else {}
         for before in earlier(request, self.name) if name else ():  # what an earlier phase of the job adds
             if before.notes.get("data_set") == name:
                 for storage, size in before.notes["added"].items():
@@ -106,36 +133,39 @@ class CacheTier(Model):
         hit = min(volume.reads, sum(here.values()))
         miss = volume.reads - hit
         back = self.write == "back" and self.setup.dynamic_jobs
-        # what will be added here: missing bytes and written bytes
+        # what will be added here: missing bytes, less those that another job is bringing, and written bytes
+        fill = max(0, miss - self._coming(name)) if name and self.fill else 0
         kept = volume.writes if self.write != "around" else 0
-        room = self.cache.choose((miss if self.fill else 0) + kept, name) if name else None
+        room = self.cache.choose(fill + kept, name) if name else None
         ahead = back and room is not None and bool(volume.writes)
         plan = RepeatedPlan(self.name, timing=self.timing_of(request))
         through = 0 if ahead else volume.writes
-        repeated = isinstance(volume, PhaseVolume) and volume.times > 1 and self.fill and miss and bool(room)
-        if repeated:
+        repeated = isinstance(volume, PhaseVolume) and volume.times > 1 and bool(room)
+        if repeated and fill and fill == miss:
             behind = self._behind_apart(plan, request, miss, through, view, rng)
         else:
             behind = self._behind(plan, request, miss, through, view, rng)
         if isinstance(behind, Hold):
             return behind
-        plan.placements, plan.flops = behind.placements, behind.flops
-        reads, writes, internal = list(behind.reads), list(behind.writes), list(behind.internal)
-        if hit:
-            ids = tuple(here)
-            reads.append(read_grid(ids, request.nodes, split_by(hit, list(here.values()))))
-        added: dict[int, int] = {}
+        plan.placements, plan.flops, plan.read_flops = behind.placements, behind.flops, behind.read_flops
+        plan.stage_in, plan.stage_out = behind.stage_in, behind.stage_out
+        reads, writes = list(behind.reads), list(behind.writes)
+        reading, writing = ([*part] for part in behind.caused)
+        filled: dict[int, int] = {}
         if room:
             ids, weights = tuple(sorted(room)), [room[s] for s in sorted(room)]
-            filled = split_by(miss, weights) if self.fill and miss else None
-            if filled is not None:
-                internal.append(write_grid(request.nodes, ids, filled))
+            if fill:
+                filled = dict(zip(ids, split_by(fill, weights).tolist(), strict=True))
+                if self._by_servers:
+                    copied, reads = led_through(reads, filled)
+                    reading.append(copied)
+                else:
+                    reading.append(write_grid(request.nodes, ids, list(filled.values())))
             grid = write_grid(request.nodes, ids, split_by(kept, weights)) if kept else None
             if grid is not None:
-                (writes if ahead else internal).append(grid)
-            added = dict(room)
-            if plan.again is not None and filled is not None:
-                self._again(plan.again, request, dict(zip(ids, filled.tolist(), strict=True)), here, hit)
+                (writes if ahead else writing).append(grid)
+            if plan.again is not None:
+                self._again(plan.again, request, filled, here, hit)
                 if grid is not None and ahead:
                     plan.again.writes = (*plan.again.writes, grid)
                 elif grid is not None:
@@ -144,11 +174,34 @@ class CacheTier(Model):
                 moved = self._write_back(plan, request, room, volume.writes, view, rng)
                 if isinstance(moved, Hold):
                     return moved
-                plan.stage_out, placements = moved
+                plan.stage_out, placements = [*plan.stage_out, *moved[0]], moved[1]
                 plan.placements = (*plan.placements, *placements)
-        plan.reads, plan.writes, plan.internal = reads, writes, internal
-        plan.notes = {"hits": hit, "misses": miss, "added": added, "data_set": name}
+        if hit:
+            ids = tuple(here)
+            reads.append(read_grid(ids, request.nodes, split_by(hit, list(here.values()))))
+        plan.reads, plan.writes = reads, writes
+        add_internal(plan, reading, writing)
+        added = dict(room or {})
+        plan.notes = {"hits": hit, "misses": miss, "added": added, "filled": filled, "data_set": name}
         return plan
+
+    def _coming(self, name: str) -> int:
+        """Bytes of a set that jobs are bringing, or will as soon as this pass is over."""
+        entry = self.cache.find(name)
+        portions = [p for group in entry.coming.values() for p in group] if entry is not None else []
+        coming = sum(size for portion in portions for size in portion.bytes_on.values())
+        for tries in self.trials.values():
+            for _, plan in tries:
+                if plan.notes.get("data_set") == name:
+                    coming += sum(plan.notes["added"].values())
+        return coming
+
+    @property
+    def _by_servers(self) -> bool:
+        if self.fill_by != "auto":
+            return self.fill_by == "servers"
+        behind = {storage.property("server") for storage in self.setup.models[self.backing].storages}
+        return all(storage.property("server") in behind - {None} for storage in self.storages)
 
     def _behind_apart(
         self,
@@ -177,9 +230,13 @@ class CacheTier(Model):
         flops = dict(first.flops)
         for resource, amount in every.flops.items():
             flops[resource] = flops.get(resource, 0.0) + amount
-        held = (*first.placements, *every.placements)
-        internal = (*first.internal, *every.internal)
-        return IoPlan(self.backing, held, first.reads, every.writes, internal, flops)
+        both = IoPlan(self.backing, (*first.placements, *every.placements), first.reads, every.writes)
+        both.flops = flops
+        both.read_flops = sum(first.flops.values()) / sum(flops.values()) if flops else 1.0
+        both.stage_in = (*first.stage_in, *every.stage_in)
+        both.stage_out = (*first.stage_out, *every.stage_out)
+        add_internal(both, first.internal, every.internal)
+        return both
 
     def _again(
         self, plan: IoPlan, request: IoRequest, filled: dict[int, int], here: Mapping[int, int], hit: int
@@ -204,8 +261,8 @@ class CacheTier(Model):
     ) -> IoPlan | Hold:
         job = request.volume
         options = self.options_behind(job)
-        volume = Volume(self.backing, reads, writes, job.files, job.pattern, options)
-        if not reads and not writes:
+        volume = Volume(*(self.backing, reads, writes, job.files, job.pattern, options, job.operations))
+        if not reads and not writes and (job.reads or job.writes):
             nothing = IoPlan(self.backing)
             if options:  # it may still have to know of the job (one that deletes a data set)
                 asked = IoRequest(
@@ -228,13 +285,19 @@ class CacheTier(Model):
         rng: random.Random,
     ) -> tuple[list[Move], list[Placement]] | Hold:
         """After the job: what it wrote, from here to the backing file system."""
-        ids = sorted(room)
+        ids, mine = sorted(room), request.volume
+        parts = split_by(size, [room[s] for s in ids]).tolist()
+        # the files are touched once, shared out; of the job's operations those of what it reads stay with it
+        files = split_evenly(max(mine.files, len(ids)), len(ids)).tolist()
+        operations = split_operations(mine.operations, [*parts, mine.reads])
         moves: list[Move] = []
         held: list[Placement] = []
-        for storage, part in zip(ids, split_by(size, [room[s] for s in ids]).tolist(), strict=True):
+        for k, (storage, part) in enumerate(zip(ids, parts, strict=True)):
             if not part:
                 continue
-            volume = Volume(self.backing, 0, part, options=self.options_behind(request.volume))
+            volume = Volume(
+                *(self.backing, 0, part, files[k], mine.pattern, self.options_behind(mine), operations[k])
+            )
             asked, outcome = self.ask_behind(
                 request, volume, view, rng, nodes=(storage,), part=f"back.{storage}"
             )
@@ -242,14 +305,15 @@ class CacheTier(Model):
                 return outcome
             plan.behind = (*plan.behind, (asked, outcome))
             held += list(outcome.placements)
-            moves.append(Move("stage_out", joined([*outcome.writes, *outcome.internal])))
+            view = TakenView(view, [(self.setup.position_of[p.storage], p.size) for p in outcome.placements])
+            moves += in_order("stage_out", outcome)
         return moves, held
 
     # ---- what has happened --------------------------------------------------------------------------------
 
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
-        """The set is used (and so stays) until the job has ended; what the job adds is there from now on,
-        unless other jobs took the room since the plan was made."""
+        """The set is used (and so stays) until the job has ended; what the job adds has its room from now on,
+        unless other jobs took it since the plan was made, and is there when it has been brought."""
         name = str(plan.notes.get("data_set", ""))
         hits, misses = int(plan.notes.get("hits", 0)), int(plan.notes.get("misses", 0))
         _, times = phase_of(request.volume)
@@ -260,9 +324,12 @@ class CacheTier(Model):
             return
         if request.volume.options.get("delete"):
             self._deleting.setdefault(request.job_id, []).append(name)
-        added = plan.notes.get("added") or {}
-        if added and self.cache.insert(name, added):
-            self._adding.setdefault(request.job_id, []).append(name)
+        added, filled = plan.notes.get("added") or {}, plan.notes.get("filled") or {}
+        written = {storage: size - filled.get(storage, 0) for storage, size in added.items()}
+        for portion, read in ((filled, True), (written, False)):
+            there = {storage: size for storage, size in portion.items() if size}
+            if there:
+                self.cache.insert(name, there, request.job_id, read=read)
         entry = self.cache.find(name)
         if entry is not None:
             self.cache.touch(name)
@@ -271,10 +338,33 @@ class CacheTier(Model):
 
     def ended(self, job_id: str, success: bool, now: float) -> None:
         self.cache.leave(job_id)
-        added = dict.fromkeys(self._adding.pop(job_id, ()))
         deleted = dict.fromkeys(self._deleting.pop(job_id, ()))
-        # what a job that failed has left here is not worth keeping
-        for name in deleted if success else added:
+        if not success:  # what it has left here is not worth keeping
+            self.cache.give_up(job_id)
+            return
+        self.cache.arrive(job_id)
+        for name in deleted:
             entry = self.cache.find(name)
             if entry is not None and not entry.fixed:
                 self.cache.evict(name)
+
+    def has_read(self, job_id: str, now: float) -> None:
+        """What the job read has been copied here, though it may still be computing."""
+        self.cache.arrive(job_id, only_read=True)
+
+
+def led_through(reads: Sequence[Traffic], filled: Mapping[int, int]) -> tuple[Traffic, list[Traffic]]:
+    """``reads`` led over the storages ``filled`` (bytes over each): (what goes there, what is read then: from
+    there, and the rest as before)."""
+    caches, weights = sorted(filled), [filled[s] for s in sorted(filled)]
+    sources, destinations, sizes = pairs(joined(reads))
+    led = split_by(sum(weights), sizes)
+    copied: list[Transfer] = []
+    served: list[Transfer] = []
+    for source, size in by_source([Pairs(sources, destinations, led)]).items():
+        copied += map(Transfer, [source] * len(caches), caches, split_by(size, weights).tolist())
+    for destination, size in by_destination([Pairs(sources, destinations, led)]).items():
+        served += map(Transfer, caches, [destination] * len(caches), split_by(size, weights).tolist())
+    rest = sizes - led
+    left: list[Traffic] = [Pairs(sources, destinations, rest)] if rest.any() else []
+    return from_transfers(copied), [*left, from_transfers(served)]

@@ -127,7 +127,11 @@ def phase_volumes(files: _FileSystems, job_id: str, phased: Phased) -> list[Phas
                     place=f"job {job_id}",
                 )
             out.append(
-                PhaseVolume(v.filesystem, v.reads, v.writes, v.files, v.pattern, v.options, name, times)
+                PhaseVolume(
+                    *(v.filesystem, v.reads, v.writes, v.files, v.pattern, v.options, v.operations),
+                    phase=name,
+                    times=times,
+                )
             )
     return out
 

@@ -232,6 +232,10 @@ class DistributedFileSystem(Model):
         for plan in earlier(draft.request, self.name):  # what an earlier phase of the job adds
             added: Sequence[Bundle] = plan.notes.get("data_sets", {}).get(name, ())
             parts += [Bundle(bundle.size, list(bundle.copies), bundle.name) for bundle in added]
+        for tries in self.trials.values():  # and what jobs add that start before it, in the same pass
+            for _, tried in tries:
+                more: Sequence[Bundle] = tried.notes.get("data_sets", {}).get(name, ())
+                parts += [Bundle(bundle.size, list(bundle.copies), bundle.name) for bundle in more]
         have = sum(part.size for part in parts)
         if have < wanted:
             # what nobody has written yet was there before the simulation began

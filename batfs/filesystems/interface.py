@@ -9,8 +9,11 @@ Who calls what, in the order of a job's life (see ``batfs.filesystems.site`` for
 
 1. ``plan(request, view, rng)``: may be called many times for a waiting job; changes nothing but the memory
    of a policy (a round-robin pointer). Returns an :class:`IoPlan` or a :class:`Hold`.
+   Between the plan of a job that may start now and its start other jobs of the same pass are planned:
+   ``tried(request, plan)`` tells of it, ``untried(job_id)`` that it started after all, or did not.
 2. ``started(plan, now)`` once the placements are reserved and the job (or its stage-in) is on its way.
-3. ``ended(job_id, success, now)`` when the job's last activity is over or it was killed.
+3. ``has_read(job_id, now)`` when it has read its input, where that is a phase of its own, and
+   ``ended(job_id, success, now)`` when the job's last activity is over or it was killed.
 4. ``upkeep(view, rng, now)`` between jobs: moves the file system wants for itself (re-replication,
    balancing), each reported back with ``moved``; ``released()`` names kept bytes that go.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -56,8 +60,10 @@ class Volume:
     """What one job asks of one file system: whole bytes, over all its nodes together.
 
     ``files`` files are touched. ``pattern``: ``shared`` (every file is spread over the nodes and the
-    storages) or ``per_node`` (a file belongs to one node). ``options`` holds the other members of the entry
-    in the profile's ``io`` list (``data_set``, ``checkpoints``, ``timing``): each model documents its own.
+    storages) or ``per_node`` (a file belongs to one node). ``options`` holds the options of the entry in the
+    profile's ``io`` list (``data_set``, ``checkpoints``, ``timing``): each model documents its own.
+    ``operations``: metadata operations of the whole job by name; empty: those that opening ``files`` takes.
+    There may be no bytes at all.
     """
 
     filesystem: str
@@ -66,6 +72,7 @@ class Volume:
     files: int = 1
     pattern: str = "shared"
     options: Mapping[str, Any] = field(default_factory=dict)
+    operations: Mapping[str, int] = field(default_factory=dict)
 
 
 @record
@@ -215,13 +222,16 @@ class Move(NamedTuple):
 
     ``kind`` is ``stage_in``, ``stage_out``, ``drain``, ``replicate`` or ``balance``: a word for the outputs.
     ``placements`` are bytes to hold before it starts, for moves outside any job (``upkeep``); ``tag`` is the
-    model's own, to know the move again in ``moved``.
+    model's own, to know the move again in ``moved``. ``flops``: work that goes with it (metadata operations).
+    ``turn``: of the moves of one stage, those of a turn start when those of the turns before have ended.
     """
 
     kind: str
     traffic: Traffic
     placements: Sequence[Placement] = ()
     tag: str = ""
+    flops: Mapping[int, float] = MappingProxyType({})
+    turn: int = 0
 
 
 class Checkpoints(NamedTuple):
@@ -242,8 +252,11 @@ class IoPlan:
     """What a model decided for one request.
 
     ``reads`` leave a storage and ``writes`` enter one: they carry the job's own bytes, exactly as many as it
-    asked for. ``internal`` traffic (replication, forwarding) runs with them and is accounted apart.
-    ``flops`` is work on resources of its own (never on a storage: Batsim refuses it).
+    asked for. ``internal`` traffic (replication, forwarding) runs with them and is accounted apart: the first
+    ``read_internal`` of it is what reading causes, the others what writing does (None: all of it what writing
+    does, if anything is written).
+    ``flops`` is work on resources of its own (never on a storage: Batsim refuses it), of which reading causes
+    the part ``read_flops`` (0 to 1).
     ``stage_in`` ends before the job starts; ``stage_out`` starts when it has ended; ``background`` starts
     with the job and nobody waits for it but the placements, which are held until every move has ended.
     """
@@ -264,6 +277,16 @@ class IoPlan:
     behind: Sequence[tuple[IoRequest, IoPlan]] = ()
     """What models behind a tier were asked and answered, as far as it is part of this plan: they are told of
     the job's start as this one's model is."""
+    read_internal: int | None = None
+    read_flops: float = 1.0
+
+    @property
+    def caused(self) -> tuple[Sequence[Traffic], Sequence[Traffic]]:
+        """The internal traffic that (reading, writing) causes."""
+        reading = self.read_internal
+        if reading is None:
+            reading = 0 if self.writes else len(self.internal)
+        return self.internal[:reading], self.internal[reading:]
 
     @property
     def needs_dynamic_jobs(self) -> bool:
@@ -364,6 +387,12 @@ class FileSystemModel(Protocol):
         ...
 
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None: ...
+
+    def tried(self, request: IoRequest, plan: IoPlan) -> None: ...
+
+    def untried(self, job_id: str) -> None: ...
+
+    def has_read(self, job_id: str, now: float) -> None: ...
 
     def ended(self, job_id: str, success: bool, now: float) -> None: ...
 

@@ -62,12 +62,17 @@ class Keeper:
         return [disk for disk in bundle.copies if disk not in self.dead]
 
     def bytes_on(self) -> dict[int, int]:
-        """Kept bytes of each disk."""
+        """Kept bytes of each disk, as they will be when the moves under way have ended."""
         out = dict.fromkeys(self.layout.disks, 0)
         for data_set in self.sets.values():
             for bundle in data_set.parts:
                 for disk in bundle.copies:
                     out[disk] += bundle.size
+        for pending in self._pending.values():
+            if pending.bundle.copies:  # its set is still there
+                out[pending.target] += pending.bundle.size
+                if pending.old in pending.bundle.copies:
+                    out[pending.old] -= pending.bundle.size
         return out
 
     # ---- jobs ---------------------------------------------------------------------------------------------

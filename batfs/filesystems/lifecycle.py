@@ -19,7 +19,7 @@ from batfs.filesystems.interface import IoPlan, Volume
 from batfs.filesystems.script import Activity, Step, launch, write_script
 from batfs.protocol import messages as m
 from batfs.records import record
-from batfs.workload.model import Job, Profile
+from batfs.workload.model import IoProfile, Job, Profile
 
 SUCCESS = "COMPLETED_SUCCESSFULLY"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"
@@ -49,7 +49,9 @@ class Life:
     """``result`` is the final state in Batsim's words once ``over`` (success unless a step failed).
 
     ``volumes``: those that the plans are for, one by one; only a composed profile with phases needs them.
-    ``mapped``: how the job was to be executed, if with a mapping.
+    ``mapped``: how the job was to be executed, if with a mapping. ``away``: ids of nodes that can't be used,
+    as they are at any time: a step that would begin on one of them waits (``paused``) for ``resume``, with
+    its walltime running.
     ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints or phases),
     whoever drives the life rejects the original, as Kopanski's artifact does; one that ends before the job
     was sent rejects it by itself. The walltime counts from the first step after staging in; ``deadline`` says
@@ -65,10 +67,15 @@ class Life:
         storages: Collection[int],
         volumes: Sequence[Volume] = (),
         mapped: m.ExecuteJob | None = None,
+        *,
+        away: Collection[int] = (),
     ) -> None:
         self.job = job
         self.nodes = tuple(nodes)
         self._mapped = mapped
+        self._away = away
+        self.paused = False
+        self.in_phases = isinstance(profile, Phased)
         self.steps: list[Step] = (
             write_phases(job, profile, nodes, volumes, plans, storages, merging=mapped is None)
             if isinstance(profile, Phased)
@@ -120,15 +127,20 @@ class Life:
         """End the job now. Detached moves go on."""
         return [] if self._stopped else self._stop(now, "COMPLETED_KILLED")
 
+    def resume(self, now: float) -> list[m.Decision]:
+        """Nodes are there again: begin the step that waited for them."""
+        return self._advance(now) if self.paused else []
+
     # ---- inside -------------------------------------------------------------------------------------------
 
     def _stop(self, now: float, result: str) -> list[m.Decision]:
         live = [i for i, other in self.live.items() if not other.detached]
-        if not live:
+        if not live and not self.paused:
             return []
         self._stopped = True
+        self.paused = False
         self.result = result
-        return [m.KillJob(now, live)]
+        return [m.KillJob(now, live)] if live else self._settle(now)
 
     def _waiting(self) -> bool:
         """Whether something has to end before the next step (or, once stopped, the end)."""
@@ -141,6 +153,9 @@ class Life:
         out: list[m.Decision] = []
         while not self._waiting() and self._next < len(self.steps):
             step = self.steps[self._next]
+            self.paused = bool(self._away) and not self._can_begin(step)
+            if self.paused:
+                return out
             self._next += 1
             self.state = step.state
             if not step.holds_nodes:
@@ -158,6 +173,16 @@ class Life:
         if not self._waiting():
             out += self._settle(now)
         return out
+
+    def _can_begin(self, step: Step) -> bool:
+        """Whether no node that it needs is away."""
+        for activity in (*step.activities, *step.detached, *(a for a, _ in step.spanning)):
+            if any(node in self._away for node in activity.alloc or self.nodes):
+                return False
+            for profile in (activity.profile, activity.io):
+                if isinstance(profile, IoProfile) and any(i in self._away for i in profile.resources()):
+                    return False
+        return True
 
     def _launch(
         self, activity: Activity, now: float, *, detached: bool = False, steps: int = 0

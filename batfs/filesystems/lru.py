@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from batfs.records import field, record
 
 
+class Portion(NamedTuple):
+    """Bytes on their way to each storage; ``read``: copied as the job reads them (not written by it)."""
+
+    bytes_on: Mapping[int, int]
+    read: bool
+
+
 @record(frozen=False)
 class Entry:
-    """A data set's bytes on each storage, and who is using it (jobs, by id)."""
+    """A data set's bytes on each storage, and who is using it (jobs, by id). ``coming``: those of the bytes
+    that a job is still bringing, by the job, in several portions."""
 
     bytes_on: dict[int, int]
     users: set[str] = field(default_factory=set)
+    coming: dict[str, list[Portion]] = field(default_factory=dict)
     pinned: bool = False
 
     @property
     def size(self) -> int:
         return sum(self.bytes_on.values())
+
+    @property
+    def here(self) -> dict[int, int]:
+        """The bytes that have arrived."""
+        out = dict(self.bytes_on)
+        for portions in self.coming.values():
+            for portion in portions:
+                for storage, size in portion.bytes_on.items():
+                    out[storage] -= size
+        return {storage: size for storage, size in out.items() if size}
 
     @property
     def fixed(self) -> bool:
@@ -68,9 +88,10 @@ class Cache:
                 return {s: part for s, part in parts.items() if part}
         return None
 
-    def insert(self, name: str, bytes_on: Mapping[int, int]) -> bool:
+    def insert(self, name: str, bytes_on: Mapping[int, int], job_id: str = "", *, read: bool = True) -> bool:
         """Add bytes to an entry (new or not), evicting what must go; False, and nothing changed, if even that
-        isn't enough. The entry becomes the last used."""
+        isn't enough. The entry becomes the last used. With a ``job_id`` they are on their way until
+        :meth:`arrive`."""
         mine = self.entries.get(name)
         could = self.evictable(name)
         if any(size > could.get(storage, 0) for storage, size in bytes_on.items()):
@@ -83,8 +104,29 @@ class Cache:
             mine = self.entries[name] = Entry({})
         for storage, size in bytes_on.items():
             mine.bytes_on[storage] = mine.bytes_on.get(storage, 0) + size
+        if job_id:
+            mine.coming.setdefault(job_id, []).append(Portion(dict(bytes_on), read))
         self.entries.move_to_end(name)
         return True
+
+    def arrive(self, job_id: str, *, only_read: bool = False) -> None:
+        """What the job was bringing is here (``only_read``: what it was reading)."""
+        for entry in self.entries.values():
+            left = [p for p in entry.coming.pop(job_id, ()) if only_read and not p.read]
+            if left:
+                entry.coming[job_id] = left
+
+    def give_up(self, job_id: str) -> None:
+        """What the job was bringing won't come: its room is free. An entry without any other bytes goes."""
+        for name, entry in list(self.entries.items()):
+            for portion in entry.coming.pop(job_id, ()):
+                for storage, size in portion.bytes_on.items():
+                    entry.bytes_on[storage] -= size
+                    self.free[storage] += size
+                    if not entry.bytes_on[storage]:
+                        del entry.bytes_on[storage]
+            if not entry.bytes_on and not entry.fixed:
+                self.evict(name)
 
     def evict(self, name: str) -> None:
         entry = self.entries.pop(name)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing, add_internal
 from batfs.filesystems.efficiency import Efficiency
 from batfs.filesystems.interface import (
     Even,
@@ -93,11 +93,13 @@ class ParallelFileSystem(Model):
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         volume, nodes = request.volume, request.nodes
-        split = self._split(request, view, rng)
-        if isinstance(split, Hold):
-            return split
-        held, reads, writes = split
-        plan = IoPlan(self.name, held, reads, writes)
+        if not volume.reads and not volume.writes:  # metadata alone
+            plan = IoPlan(self.name)
+        else:
+            split = self._split(request, view, rng)
+            if isinstance(split, Hold):
+                return split
+            plan = IoPlan(self.name, *split)
         if self.timing != "overlap" or volume.options:
             plan.timing = self.timing_of(request)
         if self.efficiency is not None:
@@ -106,6 +108,8 @@ class ParallelFileSystem(Model):
             self._forward(plan, request, rng, self.gateways)
         if self.metadata is not None:
             plan.flops = self.metadata.flops(volume, len(nodes))
+            if volume.writes:
+                plan.read_flops = volume.reads / (volume.reads + volume.writes)
         return plan
 
     @property
@@ -259,7 +263,7 @@ class ParallelFileSystem(Model):
     def _add_overhead(self, plan: IoPlan, view: StorageView, efficiency: Efficiency) -> None:
         """Overhead travels between a target and its server where the server is a known resource, so that it
         slows the target's own link only; else on the same routes as the job's bytes."""
-        extra: list[Traffic] = []
+        extra: dict[bool, list[Traffic]] = {True: [], False: []}
         for reading, traffics in ((True, plan.reads), (False, plan.writes)):
             for grid in traffics:
                 assert not isinstance(grid, Pairs)
@@ -272,22 +276,22 @@ class ParallelFileSystem(Model):
                         server = self._server[s]
                         assert server is not None
                         ends = ((s,), (server,)) if reading else ((server,), (s,))
-                        extra.append(Grid(*ends, overhead[:, k].sum(keepdims=True)[None, :]))
+                        extra[reading].append(Grid(*ends, overhead[:, k].sum(keepdims=True)[None, :]))
                 else:
                     sizes = overhead.T if reading else overhead
-                    extra.append(Grid(grid.sources, grid.destinations, sizes))
-        plan.internal = (*plan.internal, *extra)
+                    extra[reading].append(Grid(grid.sources, grid.destinations, sizes))
+        add_internal(plan, extra[True], extra[False])
 
     def _forward(self, plan: IoPlan, request: IoRequest, rng: random.Random, gateways: Gateways) -> None:
-        picked = gateways.choose(request.nodes, rng)
+        picked = gateways.choose(request.nodes, rng, sum(map(len, self.trials.values())))
         outer: dict[bool, list[Traffic]] = {True: [], False: []}
-        inner: list[Traffic] = []
+        inner: dict[bool, list[Traffic]] = {True: [], False: []}
         for reading, traffics in ((True, plan.reads), (False, plan.writes)):
             for grid in traffics:
                 assert not isinstance(grid, Pairs)
                 far, near = gateways.redirect(grid, picked, reading=reading)
                 outer[reading].append(far)
-                inner.append(near)
+                inner[reading].append(near)
         plan.reads, plan.writes = outer[True], outer[False]
-        plan.internal = (*plan.internal, *inner)
+        add_internal(plan, inner[True], inner[False])
         plan.notes = {**plan.notes, "gateways": list(picked)}

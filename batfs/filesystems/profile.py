@@ -47,7 +47,7 @@ def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -
 
 def merge(traffics: Sequence[Traffic], flops: Mapping[int, float] | None = None) -> IoProfile | None:
     """An I/O profile of this traffic and this work; None when there is none."""
-    if not flops and traffics:
+    if traffics and not (flops and any(flops.values())):
         even = _even(traffics) if len(traffics) <= 2 else None
         if even is not None:
             return even

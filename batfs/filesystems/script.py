@@ -18,6 +18,7 @@ import numpy as np
 from batfs.errors import InputError
 from batfs.filesystems.interface import PHASES, IoPlan, Move
 from batfs.filesystems.profile import build_profile, merge
+from batfs.filesystems.traffic import split_rows
 from batfs.protocol import messages as m
 from batfs.records import field, record, replace
 from batfs.workload.model import (
@@ -107,15 +108,24 @@ def write_script(
 
 
 def staging_in(plans: Sequence[IoPlan], storages: Collection[int]) -> list[Step]:
-    """The step before the job, if anything is staged in."""
-    moves = [_move(move, storages) for plan in plans for move in plan.stage_in]
-    return [Step("staging in", moves)] if moves else []
+    """The steps before the job, if anything is staged in: one, but for tiers before tiers."""
+    return [
+        Step("staging in", [_move(move, storages) for move in moves])
+        for moves in in_turns([move for plan in plans for move in plan.stage_in])
+    ]
+
+
+def in_turns(moves: Sequence[Move]) -> list[list[Move]]:
+    """The moves that start together, in their order."""
+    return [[move for move in moves if move.turn == turn] for turn in sorted({m.turn for m in moves})]
 
 
 def staging_out(plans: Sequence[IoPlan], storages: Collection[int]) -> list[Step]:
-    """The step after the job, if anything is staged out."""
-    moves = [_move(move, storages, limited=False) for plan in plans for move in plan.stage_out]
-    return [Step("staging out", moves, holds_nodes=False)] if moves else []
+    """The steps after the job, if anything is staged out."""
+    return [
+        Step("staging out", [_move(move, storages, limited=False) for move in moves], holds_nodes=False)
+        for moves in in_turns([move for plan in plans for move in plan.stage_out])
+    ]
 
 
 def write_body(
@@ -138,14 +148,15 @@ def write_body(
 def phases_around(plans: Sequence[IoPlan], storages: Collection[int]) -> tuple[list[Step], list[Step]]:
     """(the read phase, the write phase) of those plans that have phases."""
     phased = [plan for plan in plans if plan.timing == PHASES]
-    # forwarding and replication go with the direction that causes them; where a plan has both, they are
-    # run with the writes
-    work: dict[int, float] = {}
+    # forwarding, fills, replication and metadata go with the direction that causes them
+    reading: dict[int, float] = {}
+    writing: dict[int, float] = {}
     for plan in phased:
         for resource, amount in plan.flops.items():
-            work[resource] = work.get(resource, 0.0) + amount
-    before = merge([t for p in phased for t in (*p.reads, *(() if p.writes else p.internal))], work)
-    after = merge([t for p in phased for t in (*p.writes, *(p.internal if p.writes else ()))])
+            reading[resource] = reading.get(resource, 0.0) + amount * plan.read_flops
+            writing[resource] = writing.get(resource, 0.0) + amount * (1.0 - plan.read_flops)
+    before = merge([t for p in phased for t in (*p.reads, *p.caused[0])], reading)
+    after = merge([t for p in phased for t in (*p.writes, *p.caused[1])], writing)
     return (
         [] if before is None else [Step("running", [beside("read", before, storages)])],
         [] if after is None else [Step("running", [beside("write", after, storages)])],
@@ -183,12 +194,16 @@ def _computation(
             activities.append(beside("io", io, storages))
         return [Step("running", activities, background)]
     steps: list[Step] = []
-    for k, part in enumerate(cut(profile, times + 1, job)):
-        steps.append(Step("running", [Activity("compute", tuple(nodes), part)]))
-        if not k:
-            steps[0].detached = background
-            if io is not None:
-                steps[0].activities.append(beside("io", io, storages))
+    # what a job moves while it computes is shared over the parts of its computation
+    shares = [None] * (times + 1) if io is None else cut_io(io, times + 1)
+    for k, (part, share) in enumerate(zip(cut(profile, times + 1, job), shares, strict=True)):
+        itself = Activity("compute", tuple(nodes), bare(part))
+        activities = [itself]
+        if share is not None and merging and isinstance(profile, MERGED):
+            itself.io = share
+        elif share is not None:
+            activities.append(beside("io", share, storages))
+        steps.append(Step("running", activities, [] if k else background))
         if k < times:
             due = [p.checkpoints for p in plans if p.checkpoints is not None and k < p.checkpoints.times]
             steps.append(
@@ -225,13 +240,29 @@ def cut(profile: Profile, parts: int, job: Job) -> list[Profile]:
     raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job.id}", hint=hint)
 
 
+def cut_io(io: IoProfile, parts: int) -> list[IoProfile | None]:
+    """The transfers in ``parts`` equal parts, whole bytes that add up; None for one that moves nothing."""
+    # each transfer's remainder begins where that of the one before has ended, so that the parts stay even
+    volumes = split_rows(io.volumes.astype(np.int64), parts)
+    flops = None if io.flops is None else io.flops / parts
+    out: list[IoProfile | None] = []
+    for column in volumes.T:
+        there = np.flatnonzero(column)
+        out.append(
+            IoProfile(io.ids, io.sources[there], io.destinations[there], column[there].astype(float), flops)
+            if len(there) or flops is not None
+            else None
+        )
+    return out
+
+
 def cuttable(profile: Profile) -> bool:
     """Whether :func:`cut` can."""
     return isinstance(profile, (Delay, *MERGED))
 
 
 def _move(move: Move, storages: Collection[int], *, limited: bool = True) -> Activity:
-    merged = merge([move.traffic])
+    merged = merge([move.traffic], move.flops)
     if merged is None:
         raise InputError(f"a {move.kind} that moves nothing")
     return beside(move.kind, merged, storages, limited=limited)
@@ -239,7 +270,7 @@ def _move(move: Move, storages: Collection[int], *, limited: bool = True) -> Act
 
 def move_activity(move: Move, storages: Collection[int]) -> Activity | None:
     """A move outside any job (upkeep) as an activity; None if it moves nothing."""
-    merged = merge([move.traffic])
+    merged = merge([move.traffic], move.flops)
     return None if merged is None else beside(move.kind, merged, storages, limited=False)
 
 

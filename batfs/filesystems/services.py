@@ -62,11 +62,12 @@ class Gateways:
         self._names = {node.id: node.name for node in setup.nodes}
         self._next = 0
 
-    def choose(self, nodes: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """The job's gateways. ``round_robin`` moves on with ``started``, not here."""
+    def choose(self, nodes: Sequence[int], rng: random.Random, before: int = 0) -> tuple[int, ...]:
+        """The job's gateways. ``round_robin`` moves on with ``started``, not here; so many jobs will start
+        ``before`` this one."""
         g = len(self.ids)
         if self.choice == "round_robin":
-            picked = [(self._next + k) % g for k in range(self.per_job)]
+            picked = [(self._next + before * self.per_job + k) % g for k in range(self.per_job)]
         elif self.choice == "random":
             pool = list(range(g))
             picked = [pool.pop(int(rng.random() * len(pool))) for _ in range(self.per_job)]
@@ -104,9 +105,10 @@ class Gateways:
 class MetadataServers:
     """Metadata operations as work (flops) on the metadata servers, shared there by all jobs at once.
 
-    A file costs ``operations`` operations from each process that opens it: all nodes of a job for a
-    ``shared`` file, one node for a ``per_node`` one. One operation is ``work`` flops, so that a server of
-    speed s answers s / work operations a second. The work is split evenly over the servers.
+    A job that says how many operations it has (``Volume.operations``) has so many. Of others a file costs
+    ``operations`` operations from each process that opens it: all nodes of a job for a ``shared`` file, one
+    node for a ``per_node`` one. One operation is ``work`` flops, so that a server of speed s answers s / work
+    operations a second. The work is split evenly over the servers.
     """
 
     def __init__(self, ids: Sequence[int], operations: int, work: float) -> None:
@@ -117,6 +119,9 @@ class MetadataServers:
         self.work = work
 
     def flops(self, volume: Volume, nodes: int) -> dict[int, float]:
-        openers = nodes if volume.pattern == "shared" else 1
-        amount = volume.files * self.operations * openers * self.work
+        if volume.operations:
+            count = sum(volume.operations.values())
+        else:
+            count = volume.files * self.operations * (nodes if volume.pattern == "shared" else 1)
+        amount = count * self.work
         return {server: amount / len(self.ids) for server in self.ids} if amount else {}

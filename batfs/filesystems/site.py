@@ -29,6 +29,7 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.script import cuttable
+from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
 from batfs.records import replace
 from batfs.storage.interface import StorageView
@@ -62,6 +63,8 @@ class FileSystems:
         #: Names of those whose ``started`` and ``ended`` mean something.
         self.attending = frozenset(n for n, model in self.models.items() if getattr(model, "attends", True))
         self._attending = [self.models[n] for n in self.models if n in self.attending]
+        # one that isn't made of Model may not have the calls that came later
+        self._trying = [model for model in self._attending if hasattr(model, "tried")]
         self._keeping = [
             model
             for model in self.models.values()
@@ -100,10 +103,16 @@ class FileSystems:
         for part in requested:
             named = part.filesystem
             if named is None and self.default_reads != self.default_writes:
-                if part.reads:
-                    found.append(self._volume(job_id, self.default_reads, part.reads, 0, part))
+                # a file system each for reads and for writes; what moves no bytes is asked of the first
+                reading, writing = split_operations(
+                    part.operations, (part.reads or not part.writes, part.writes)
+                )
+                if part.reads or not part.writes:
+                    asked = replace(part, operations=reading)
+                    found.append(self._volume(job_id, self.default_reads, part.reads, 0, asked))
                 if part.writes:
-                    found.append(self._volume(job_id, self.default_writes, 0, part.writes, part))
+                    asked = replace(part, operations=writing)
+                    found.append(self._volume(job_id, self.default_writes, 0, part.writes, asked))
             else:
                 name = self.default_reads if named is None else named
                 found.append(self._volume(job_id, name, part.reads, part.writes, part))
@@ -117,7 +126,7 @@ class FileSystems:
             raise InputError("asks for I/O, but the platform has no storage", place=f"job {job_id}")
         if name not in self.models:
             raise unknown("file system", name, self.models, place=f"job {job_id}")
-        volume = Volume(name, reads, writes, part.files, part.pattern, part.options)
+        volume = Volume(*(name, reads, writes, part.files, part.pattern, part.options, part.operations))
         if part.options:
             try:
                 self.models[name].check(volume)
@@ -188,6 +197,24 @@ class FileSystems:
         for asked, answered in plan.behind:
             self.started(asked, answered, now)
         self.models[plan.file_system].started(request, plan, now)
+
+    def tried(self, request: IoRequest, plan: IoPlan) -> None:
+        """The job may start with this plan when the pass is over; other jobs are planned before it does."""
+        for asked, answered in plan.behind:
+            self.tried(asked, answered)
+        model = self.models[plan.file_system]
+        if model in self._trying:
+            model.tried(request, plan)
+
+    def untried(self, job_id: str) -> None:
+        """It has started, or won't."""
+        for model in self._trying:
+            model.untried(job_id)
+
+    def has_read(self, job_id: str, now: float) -> None:
+        """The job has read its input, and goes on."""
+        for model in self._trying:
+            model.has_read(job_id, now)
 
     def ended(self, job_id: str, success: bool, now: float) -> None:
         """The job's last activity is over, or it was killed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -39,6 +39,16 @@ def split_by(size: int, weights: Sequence[int] | IntArray) -> IntArray:
     out = np.array([share for share, _ in shares], dtype=np.int64)
     out[order] += 1
     return out
+
+
+def split_operations(
+    operations: Mapping[str, int], weights: Sequence[int] | IntArray
+) -> list[Mapping[str, int]]:
+    """Metadata operations by name, shared out in proportion to ``weights``: a mapping for each."""
+    if not operations or not len(weights):
+        return [{}] * len(weights)
+    columns = {name: split_by(count, weights).tolist() for name, count in operations.items()}
+    return [{name: column[k] for name, column in columns.items() if column[k]} for k in range(len(weights))]
 
 
 def split_rows(sizes: Sequence[int] | IntArray, parts: int, *, turn: bool = True) -> IntArray:

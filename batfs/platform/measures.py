@@ -159,3 +159,64 @@ def _links(platform: Platform) -> dict[str, dict[str, Any]]:
         others = {link: kind for link, kind in sorted(members.items()) if kind != usual}
         told[name] = {"count": len(members), "usual": usual, "others": others}
     return told
+
+
+def link_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line per link that changed, between the ``links`` of two summaries."""
+    found: list[str] = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new or name not in old:
+            count = (old if name in old else new)[name]["count"]
+            many = f" ({count})" if count > 1 else ""
+            found.append(f"{name}{many}: {'gone' if name in old else 'new'}")
+            continue
+        before, after = old[name], new[name]
+        found += changes(before["count"], after["count"], f"{name} count")
+        found += changes(before["usual"], after["usual"], name if before["count"] == 1 else f"{name} (most)")
+        for link in sorted({*before["others"], *after["others"]}):
+            found += changes(
+                before["others"].get(link, before["usual"]), after["others"].get(link, after["usual"]), link
+            )
+    return found
+
+
+def all_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line per difference between two summaries."""
+    found = changes(old["master"], new["master"], "master")
+    found += [f"host {line}" for line in changes(old["hosts"], new["hosts"])]
+    found += [f"link {line}" for line in link_changes(old["links"], new["links"])]
+    found += [f"storage {line}" for line in changes(old["storages"], new["storages"])]
+    found += [f"file system {line}" for line in changes(old["file_systems"], new["file_systems"])]
+    return found
+
+
+def changes(old: Any, new: Any, place: str = "") -> list[str]:
+    """One line per difference between two values as JSON holds them; numbers agree to 1e-9."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            inner = f"{place} {key}".strip() if place else str(key)
+            if key not in new:
+                found.append(f"{inner}: gone")
+            elif key not in old:
+                found.append(f"{inner}: new")
+            else:
+                found += changes(old[key], new[key], inner)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        if all(_same(a, b) for a, b in zip(old, new, strict=True)):
+            return []
+        return [f"{place}: {_shown(old)} -> {_shown(new)}"]
+    return [] if _same(old, new) else [f"{place}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return a == b or abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+    return bool(a == b)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_shown(entry) for entry in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

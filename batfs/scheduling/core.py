@@ -282,7 +282,10 @@ class Scheduler:
 
     def _called(self, event: m.RequestedCall) -> None:
         self._wake_ups = {at for at in self._wake_ups if at > self.now}
+        waiting = [*self._lives.paused]
         self._out += self._lives.tick(self.now)
+        for job_id in waiting:  # one whose walltime is over ends at once
+            self._follow(self.running[job_id])
         self._dirty = True
 
     def _notified(self, event: m.Notification) -> None:
@@ -294,6 +297,10 @@ class Scheduler:
             ids = parse_resources(str(event.data["resources"]))
             there = event.kind == "event_machine_available"
             self.machine.set_available(ids, there)
+            if there:
+                for live in [*self._lives.paused.values()]:
+                    self._out += live.resume(self.now)
+                    self._follow(self.running[live.life.job.id])
             (self.files.back if there else self.files.lost)(ids)
             for key in self.files.released():
                 self.machine.drop(key)

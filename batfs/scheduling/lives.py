@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from batfs.filesystems.interface import Hold, Move
-from batfs.filesystems.lifecycle import Life
+from batfs.filesystems.lifecycle import SUCCESS, Life
 from batfs.filesystems.script import Activity, launch, move_activity
 from batfs.protocol import messages as m
 from batfs.scheduling.machine import Booked, FileSystems, Held, Machine
@@ -32,7 +32,8 @@ class LiveJob:
         job = booked.job
         machine = lives.machine
         self.life = Life(
-            job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes, mapped
+            *(job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes, mapped),
+            away=machine.away,
         )
         self.in_use = False
         self.resources = sorted(
@@ -55,15 +56,29 @@ class LiveJob:
         return out
 
     def completed(self, job_id: str, state: str, now: float) -> list[m.Decision]:
-        out = self.life.completed(job_id, state, now)
+        life = self.life
+        has_read = state == SUCCESS and life.live[job_id].activity.kind == "read" and not life.in_phases
+        out = life.completed(job_id, state, now)
+        if has_read and self._lives.files.attending:
+            self._lives.files.has_read(life.job.id, now)
         self._sync()
         return out
 
     def kill(self, now: float) -> list[m.Decision]:
-        return self.life.kill(now)
+        out = self.life.kill(now)
+        self._sync()
+        return out
 
     def tick(self, now: float) -> list[m.Decision]:
-        return self.life.tick(now)
+        out = self.life.tick(now)
+        self._sync()
+        return out
+
+    def resume(self, now: float) -> list[m.Decision]:
+        """Go on if the nodes of its next step are there again."""
+        out = self.life.resume(now)
+        self._sync()
+        return out
 
     def _sync(self) -> None:
         machine, owners = self._lives.machine, self._lives.owners
@@ -78,6 +93,10 @@ class LiveJob:
                 machine.count_transfers(counted, 1)
                 self._transfers[job_id] = counted
                 owners[job_id] = self
+        if self.life.paused:
+            self._lives.paused[self.life.job.id] = self
+        else:
+            self._lives.paused.pop(self.life.job.id, None)
         if not self.in_use and self.life.state != "staging in":
             self.in_use = True
             machine.use(self._lines, 1)
@@ -88,15 +107,16 @@ class Lives:
 
     def __init__(self, machine: Machine, files: FileSystems, rng: random.Random) -> None:
         self.machine = machine
-        self._files = files
+        self.files = files
         self._rng = rng
         self.owners: dict[str, LiveJob] = {}
+        self.paused: dict[str, LiveJob] = {}  # jobs whose next step waits for a node that is away
         self._moves: dict[str, tuple[Move, Held, list[tuple[int, int]]]] = {}
         self._moved = 0
 
     @property
     def busy(self) -> bool:
-        return bool(self.owners or self._moves)
+        return bool(self.owners or self.paused or self._moves)
 
     def begin(self, booked: Booked, mapped: m.ExecuteJob | None = None) -> LiveJob:
         """``mapped``: how the job was to be executed, if with a mapping."""
@@ -113,13 +133,13 @@ class Lives:
     def tick(self, now: float) -> list[m.Decision]:
         """Time has passed: end what is past its walltime."""
         out: list[m.Decision] = []
-        for job in dict.fromkeys(self.owners.values()):
+        for job in dict.fromkeys([*self.owners.values(), *self.paused.values()]):
             out += job.tick(now)
         return out
 
     def upkeep(self, now: float) -> list[m.Decision]:
         """Start the moves that the file systems want now and that there is room for."""
-        machine, files = self.machine, self._files
+        machine, files = self.machine, self.files
         out: list[m.Decision] = []
         for move in files.upkeep(machine.view, self._rng, now):
             activity = move_activity(move, machine.position)
@@ -148,8 +168,8 @@ class Lives:
         self.machine.count_transfers(transfers, -1)
         self.machine.use(held.lines, -1)
         self.machine.end(held.lines)
-        self._files.moved(move, success)
-        for key in self._files.released():
+        self.files.moved(move, success)
+        for key in self.files.released():
             self.machine.drop(key)
         return True
 

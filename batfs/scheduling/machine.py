@@ -57,6 +57,12 @@ class FileSystems(Protocol):
 
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None: ...
 
+    def tried(self, request: IoRequest, plan: IoPlan) -> None: ...
+
+    def untried(self, job_id: str) -> None: ...
+
+    def has_read(self, job_id: str, now: float) -> None: ...
+
     def ended(self, job_id: str, success: bool, now: float) -> None: ...
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]: ...
@@ -110,6 +116,8 @@ class Machine:
         self.picky = node_selection not in UNDEMANDING
         self._services = self.order.set_of(own_nodes)
         self._unavailable: NodeSet = 0
+        #: ids of nodes that are away: nothing is started there
+        self.away: set[int] = set()
         self._busy: NodeSet = 0
         self.all: NodeSet = self.order.all & ~self._services
         self.largest_job = self.all.bit_count()  # nodes a job may ask for at most
@@ -146,6 +154,8 @@ class Machine:
     def set_available(self, ids: Sequence[int], available: bool) -> None:
         """Machines come and go (external events); jobs that run on them run on."""
         nodes = self.order.set_of(ids)
+        gone = self.order.ids(nodes)
+        (self.away.difference_update if available else self.away.update)(gone)
         self._unavailable = self._unavailable & ~nodes if available else self._unavailable | nodes
         self.all = self.order.all & ~self._services & ~self._unavailable
         self.free = self.all & ~self._busy
@@ -240,7 +250,12 @@ class Machine:
 
     def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
         """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
-        if type(profile) is EvenProfile and profile.storages[0] in self.position:
+        # the nodes of an even profile may be buffers, which count as well
+        if (
+            type(profile) is EvenProfile
+            and profile.storages[0] in self.position
+            and profile.nodes[-1] not in self.position
+        ):
             count = len(profile.nodes)
             if profile.written is not None and profile.read is not None:
                 count *= 2
@@ -265,6 +280,12 @@ class Machine:
         for position, count in transfers:
             active[position] += sign * count
             changed.add(position)
+
+    def expect(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
+        """Count transfers of a placement on trial, which nobody is told of."""
+        active = self._active
+        for position, count in transfers:
+            active[position] += sign * count
 
     @property
     def has_changed(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
 from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, InvariantError, Machine
+from batfs.scheduling.trials import Trials
 
 #: Not enough free nodes; the word is Slurm's.
 NODES = Hold("Resources")
@@ -29,6 +30,7 @@ class PassView:
         self._files = files
         self._held_back = held_back
         self._open: dict[int, Booked] = {}
+        self._trials = Trials(machine, files)
         self.queue = queue
         self.running = running
         self.rng = rng
@@ -54,6 +56,7 @@ class PassView:
         """Give back what was tried and not started."""
         while self._open:
             _, placed = self._open.popitem()
+            self._given_up(placed)
             self._machine.release(placed.held)
 
     # ---- for the policy -----------------------------------------------------------------------------------
@@ -86,6 +89,7 @@ class PassView:
             return NODES
         placed = Booked(job, nodes, begin, (), machine.order.ids(nodes), NOTHING_HELD, ahead)
         if job.volumes:
+            self._trials.tell()
             end = begin + job.walltime
             plans = self._files.plan(job.id, placed.ids, job.volumes, begin, end, machine.view, self.rng)
             if isinstance(plans, Hold):
@@ -121,14 +125,21 @@ class PassView:
             placed.held = held
         if not placed.ahead:
             self.free_nodes &= ~placed.nodes
+            if plans:
+                self._trials.add(placed)
         self._open[id(placed)] = placed
         return placed
+
+    def _given_up(self, placed: Booked) -> None:
+        if placed.plans and not placed.ahead:
+            self._trials.remove(placed)
 
     def undo(self, placement: JobPlacement) -> None:
         """Give back one placement. InvariantError if this pass doesn't hold it."""
         placed = self._open.pop(id(placement), None)
         if placed is None:
             raise InvariantError(f"the queue policy undid a placement of {placement.job.id} it doesn't have")
+        self._given_up(placed)
         self._machine.release(placed.held)
         if not placed.ahead:
             self.free_nodes |= placed.nodes
@@ -140,4 +151,5 @@ class PassView:
             raise InvariantError(
                 f"the queue policy starts {placement.job.id} without a placement of this pass that begins now"
             )
+        self._given_up(placed)
         return placed

@@ -391,16 +391,24 @@ def _under(mount: str, place: str) -> bool:
 
 
 def _file_systems(runs: Sequence[Mapping[str, Any]], options: DarshanOptions) -> tuple[RequestedIo, ...]:
-    """Bytes per file system; ``shared`` when files that all processes share hold at least half of them."""
+    """Bytes and metadata operations per file system; ``shared`` when files that all processes share hold at
+    least half of the bytes."""
     totals: dict[str, list[int]] = {}
+    operations: dict[str, dict[str, int]] = {}
     for run in runs:
         for mount, use in run["mounts"].items():
-            total = totals.setdefault(named(mount, use["type"], options.names or {}), [0, 0, 0, 0])
+            name = named(mount, use["type"], options.names or {})
+            total = totals.setdefault(name, [0, 0, 0, 0])
             for i, key in enumerate(("reads", "writes", "files", "shared_bytes")):
                 total[i] += use[key]
+            counted = operations.setdefault(name, {})
+            for operation, count in use.get("operations", {}).items():
+                counted[operation] = counted.get(operation, 0) + count
     return tuple(
         RequestedIo(
-            name, reads, writes, max(1, files), "shared" if 2 * shared >= reads + writes else "per_node"
+            *(name, reads, writes, max(1, files)),
+            pattern="shared" if 2 * shared >= reads + writes else "per_node",
+            operations=operations[name],
         )
         for name, (reads, writes, files, shared) in sorted(totals.items())
         if reads or writes

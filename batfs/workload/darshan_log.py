@@ -23,13 +23,21 @@ from batfs.texts import read_unpacked
 #: where these have no record of that file; DAOS objects are what lies below DFS.
 _MODULES = ("POSIX", "STDIO", "DFS", "DAOS", "MPI-IO")
 _PREFIX = {"POSIX": "POSIX", "STDIO": "STDIO", "MPI-IO": "MPIIO", "DFS": "DFS", "DAOS": "DAOS"}
+#: Counters of metadata operations, and what the operations are called in an ``io`` entry.
 _METADATA = {
-    "POSIX": ("OPENS", "STATS", "FSYNCS", "FDSYNCS", "RENAME_SOURCES"),
-    "STDIO": ("OPENS", "FLUSHES"),
-    "MPI-IO": ("INDEP_OPENS", "COLL_OPENS", "SYNCS"),
-    "DFS": ("OPENS", "LOOKUPS", "DUPS", "REMOVES", "STATS"),
-    "DAOS": ("OBJ_OPENS",),
+    "POSIX": {
+        "OPENS": "open",
+        "STATS": "stat",
+        "FSYNCS": "sync",
+        "FDSYNCS": "sync",
+        "RENAME_SOURCES": "rename",
+    },
+    "STDIO": {"OPENS": "open", "FLUSHES": "sync"},
+    "MPI-IO": {"INDEP_OPENS": "open", "COLL_OPENS": "open", "SYNCS": "sync"},
+    "DFS": {"OPENS": "open", "LOOKUPS": "lookup", "DUPS": "open", "REMOVES": "remove", "STATS": "stat"},
+    "DAOS": {"OBJ_OPENS": "open"},
 }
+_OPERATIONS = tuple(dict.fromkeys(name for counters in _METADATA.values() for name in counters.values()))
 #: Modules that have bytes too, on their way through the ones above: named where those are absent.
 _ABOVE = ("H5D", "PNETCDF_VAR", "MDHIM", "BG/Q")
 
@@ -104,7 +112,13 @@ def _uncounted(report: Any) -> list[str]:
 def _nothing(kind: str) -> dict[str, Any]:
     numbers = ("reads", "writes", "shared_bytes", "metadata_operations")
     times = ("read_seconds", "write_seconds", "metadata_seconds")
-    return {"type": kind, "intervals": [], **dict.fromkeys(numbers, 0), **dict.fromkeys(times, 0.0)}
+    return {
+        "type": kind,
+        "intervals": [],
+        "operations": {},
+        **dict.fromkeys(numbers, 0),
+        **dict.fromkeys(times, 0.0),
+    }
 
 
 def _records(report: Any, module: str) -> Iterator[tuple[int, int, Mapping[str, float]]]:
@@ -119,7 +133,8 @@ def _records(report: Any, module: str) -> Iterator[tuple[int, int, Mapping[str, 
         values: dict[str, float] = dict(zip(times, record["fcounters"].tolist(), strict=True))
         values["reads"] = counters.get("BYTES_READ", 0)
         values["writes"] = counters.get("BYTES_WRITTEN", 0)
-        values["operations"] = sum(max(0, counters.get(name, 0)) for name in wanted)
+        for counter, operation in wanted.items():
+            values[operation] = values.get(operation, 0) + max(0, counters.get(counter, 0))
         if min(values["reads"], values["writes"]) < -1 or any(
             value - value != 0 for value in values.values()
         ):
@@ -136,7 +151,11 @@ def _add(use: dict[str, Any], values: Mapping[str, float], rank: int) -> None:
         first, last = values.get(f"F_{word}_START_TIMESTAMP", 0.0), values.get(f"F_{word}_END_TIMESTAMP", 0.0)
         if size and 0 <= first <= last:
             use["intervals"].append([direction, first, last, size])
-    use["metadata_operations"] += int(values["operations"])
+    for operation in _OPERATIONS:
+        count = int(values.get(operation, 0))
+        if count:
+            use["operations"][operation] = use["operations"].get(operation, 0) + count
+            use["metadata_operations"] += count
     use["read_seconds"] += max(0.0, values.get("F_READ_TIME", 0.0))
     use["write_seconds"] += max(0.0, values.get("F_WRITE_TIME", 0.0))
     use["metadata_seconds"] += max(0.0, values.get("F_META_TIME", 0.0))

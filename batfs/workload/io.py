@@ -6,7 +6,10 @@ system that the configuration chooses, or a list ``io`` that names them:
     "io": [{"filesystem": "nfs", "reads": 8e8}, {"filesystem": "disk", "writes": 2e8}]
 
 An entry may have ``files`` (how many files the bytes are in), ``pattern`` (``shared``: all nodes on the same
-files, ``per_node``: each its own) and options of its file-system model. Totals beside it are its sums.
+files, ``per_node``: each its own), ``operations`` (metadata operations of the whole job by name,
+``{"open": 10, "stat": 3}``, in the place of those that ``files`` stand for) and options of its file-system
+model. An entry that says nothing but 0 bytes asks for nothing; one with ``files``, ``operations`` or options
+does, bytes or not. Totals beside the list are its sums.
 Batsim itself accepts and forwards anything here; the rules are batfs's.
 """
 
@@ -14,18 +17,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from batfs.errors import InputError, nearest
 from batfs.records import field, record
-from batfs.workload.fields import need_integer, need_number, need_object, need_string, wrong
+from batfs.workload.fields import (
+    member_place,
+    need_integer,
+    need_number,
+    need_object,
+    need_string,
+    wrong,
+)
 from batfs.workload.model import NO_EXTRA, Json, Profile
 
 PATTERNS: Final = ("shared", "per_node")
-_ENTRY: Final = ("filesystem", "reads", "writes", "files", "pattern", "options")
+_ENTRY: Final = ("filesystem", "reads", "writes", "files", "pattern", "operations", "options")
 
 
-def _no_options() -> Mapping[str, Json]:
+def _nothing() -> Mapping[str, Any]:
     return NO_EXTRA
 
 
@@ -38,11 +48,12 @@ class RequestedIo:
     writes: int
     files: int = 1
     pattern: str = "shared"
-    options: Mapping[str, Json] = field(default_factory=_no_options)
+    options: Mapping[str, Json] = field(default_factory=_nothing)
+    operations: Mapping[str, int] = field(default_factory=_nothing)
 
 
 def requested_io(profile: Profile, place: str = "profile") -> Sequence[RequestedIo]:
-    """What ``profile`` asks for, in its order; empty when it says nothing or 0 bytes.
+    """What ``profile`` asks for, in its order; empty when it says nothing, or nothing but 0 bytes.
 
     InputError at ``place`` or a member of it: negative or non-finite bytes, a list of the wrong form, totals
     that aren't the sums of the list. Fractions of a byte are rounded up.
@@ -66,7 +77,11 @@ def requested_io(profile: Profile, place: str = "profile") -> Sequence[Requested
     ):
         if key in extra and total != summed:
             raise InputError(f"found {total}, expected {summed}, the sum over 'io'", place=f"{place}.{key}")
-    return tuple(part for part in parts if part.reads or part.writes)
+    return tuple(
+        part
+        for part, entry in zip(parts, entries, strict=True)
+        if part.reads or part.writes or part.operations or part.options or "files" in entry
+    )
 
 
 def _bytes(value: Json, place: str) -> int:
@@ -98,4 +113,12 @@ def _entry(entry: Json, place: str) -> RequestedIo:
         need_integer(obj.get("files", 1), f"{place}.files", least=1),
         pattern,
         need_object(obj.get("options", {}), f"{place}.options") or NO_EXTRA,
+        _operations(obj.get("operations", {}), f"{place}.operations"),
     )
+
+
+def _operations(value: Json, place: str) -> Mapping[str, int]:
+    counts = need_object(value, place)
+    for name, count in counts.items():
+        need_integer(count, member_place(place, name), least=0)
+    return {name: count for name, count in counts.items() if count} or NO_EXTRA

@@ -310,10 +310,12 @@ def io_entry(part: RequestedIo) -> dict[str, Json]:
     """One entry of a profile's ``io`` list; members with their default value are left out."""
     entry: dict[str, Json] = {} if part.filesystem is None else {"filesystem": part.filesystem}
     entry |= {key: plain(value) for key, value in (("reads", part.reads), ("writes", part.writes)) if value}
-    if part.files != 1:
+    if part.files != 1 or not (part.reads or part.writes or part.operations or part.options):
         entry["files"] = part.files
     if part.pattern != "shared":
         entry["pattern"] = part.pattern
+    if part.operations:
+        entry["operations"] = dict(part.operations)
     if part.options:
         entry["options"] = dict(part.options)
     return entry

@@ -200,3 +200,59 @@ def test_replication_as_dynamic_jobs_in_a_simulation(tmp_path: Path) -> None:
             assert copies[0][1] - copies[0][0] == pytest.approx(1.0, abs=1e-5)
             assert copies[0][0] == pytest.approx(5.0, abs=1e-3)
         assert ran.duration("2") == pytest.approx(0.5, abs=1e-5)
+
+
+def test_balancing_sees_its_own_moves_and_settles() -> None:
+    """400 of 1,000 bytes lie on disk 10, in bundles of 100; the mean is 400 / 6 = 67 a disk, 6.7 % of one. By
+    ``balance=0.1`` 10 may hold 167: three bundles have to go, to three disks. All three are asked for at once
+    (each counted as moved when the next is chosen), none twice, and then it is still: asked again before they
+    have ended, and after."""
+    m = cluster(replication=1, block_size=100, balance=0.1, upkeep=9)
+    books = Books(m)
+    books.run("w0!1", (0,), Volume("hdfs", 0, 400, options={"data_set": "x"}))
+    first = list(m.systems.upkeep(m.view, m.rng, 2.0))
+    assert [t.by_source([move.traffic]) for move in first] == [{10: 100}] * 3
+    assert [t.by_destination([move.traffic]) for move in first] == [{11: 100}, {12: 100}, {13: 100}]
+    for move in first:
+        books.book(move.placements)
+    assert not m.systems.upkeep(m.view, m.rng, 3.0)
+    for k, move in enumerate(first):
+        m.systems.moved(move, True)
+        books.release()
+        assert not m.systems.upkeep(m.view, m.rng, 4.0 + k)
+    assert {disk: size for disk, size in books.model.keeper.bytes_on().items() if size} == dict.fromkeys(
+        (10, 11, 12, 13), 100
+    )
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_balancing_always_settles(seed: int) -> None:
+    """Random sets, moves that end in any order, fail or find no room: after a bounded number of moves there
+    are none left to make, and no disk is fuller than the mean by more than the threshold unless no bundle can
+    be moved to a disk that is emptier afterwards."""
+    rng = random.Random(seed)
+    m = cluster(
+        replication=rng.randrange(1, 3),
+        block_size=rng.choice((10, 40)),
+        balance=0.1,
+        upkeep=rng.randrange(1, 5),
+    )
+    books = Books(m)
+    for k in range(rng.randrange(1, 6)):
+        nodes = (rng.randrange(6),)
+        books.run(
+            f"w0!{k}", nodes, Volume("hdfs", 0, rng.randrange(1, 200), options={"data_set": f"x{k % 3}"})
+        )
+    waiting: list[Move] = []
+    for step in range(300):
+        for move in m.systems.upkeep(m.view, m.rng, 2.0 + step):
+            books.book(move.placements)
+            waiting.append(move)
+        if not waiting:
+            break
+        move = waiting.pop(rng.randrange(len(waiting)))
+        m.systems.moved(move, rng.random() < 0.9)
+        books.release()
+    assert not waiting
+    assert step < 200

@@ -61,6 +61,13 @@ class OnePool:
     def ended(self, job_id: str, success: bool, now: float) -> None:
         self.ended_jobs.append((job_id, success))
 
+    def tried(self, request, plan) -> None:  # type: ignore[no-untyped-def]
+        pass
+
+    def untried(self, job_id: str) -> None: ...
+
+    def has_read(self, job_id: str, now: float) -> None: ...
+
     def upkeep(self, view, rng, now):  # type: ignore[no-untyped-def]
         return ()
 

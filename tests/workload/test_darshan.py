@@ -65,6 +65,8 @@ def test_file_systems_phases_and_operations_of_a_job(tmp_path: Path) -> None:
     assert (io.filesystem, io.writes) == ("lustre", 2199023263277 - 3029 - 280)
     detail = profile.extra["darshan"]
     assert detail["metadata_operations"] >= 2049  # POSIX_OPENS of the one big file
+    assert io.operations["open"] >= 2049
+    assert sum(io.operations.values()) <= detail["metadata_operations"]
     assert detail["write_seconds"] == pytest.approx(100397.6, abs=0.1)
     (phase,) = detail["phases"]
     assert phase["end"] <= 117

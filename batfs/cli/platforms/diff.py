@@ -2,8 +2,6 @@
 
   batfs platform diff old.xml new.xml
 
-Changes alike in places whose names differ in a number only are one line; --all shows each.
-
 Exit code 0 when nothing differs, 1 when something does.
 """
 
@@ -12,11 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from batfs.platform import load_platform, number_resources
-from batfs.platform.changes import Change, told
 from batfs.platform.difference import MAX_ROUTES, compare
 
 SHOWN = 20
@@ -38,21 +34,19 @@ def run(args: argparse.Namespace) -> int:
         for file in (args.old, args.new)
     )
     found = compare(old, new, limit=args.routes)
-    kinds: dict[str, Sequence[Change | str]] = {
+    kinds = {
         "hosts": found.hosts,
         "links": found.links,
         "routes": found.routes,
         "bandwidths": found.bandwidths,
     }
     if args.json:
-        lists = {kind: [str(change) for change in changes] for kind, changes in kinds.items()}
-        json.dump({**lists, "compared": found.compared, "pairs": found.pairs}, sys.stdout, indent=1)
+        json.dump({**kinds, "compared": found.compared, "pairs": found.pairs}, sys.stdout, indent=1)
         print()
         return int(bool(found))
-    for kind, changes in kinds.items():
-        lines = [line for change in changes for line in told([change])] if args.all else told(changes)
+    for kind, lines in kinds.items():
         if lines:
-            print(f"{kind}: {len(changes)}")
+            print(f"{kind}: {len(lines)}")
             for line in lines if args.all else lines[:SHOWN]:
                 print(f"  {line}")
             if len(lines) > SHOWN and not args.all:

@@ -148,6 +148,19 @@ def format_bandwidth(bandwidth: float) -> str:
     return f"{_scaled(bandwidth, 'B')}/s"
 
 
+def format_speed(speed: float) -> str:
+    """``2Gf``: flop/s as a platform file writes them."""
+    return _scaled(speed, "f").replace(" ", "")
+
+
+def format_time(time: float) -> str:
+    """``20 us``: seconds in the largest unit that leaves at least one digit before the point."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if time >= scale:
+            return f"{time / scale:.4g} {unit}"
+    return "0" if time == 0 else f"{time * 1e9:.4g} ns"
+
+
 def size_unit(size: float) -> tuple[float, str]:
     """The factor and the name of the unit that :func:`format_size` shows ``size`` in."""
     for prefix, scale in reversed(_DECIMAL.items()):

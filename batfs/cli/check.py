@@ -6,17 +6,19 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from batfs.cli.annotations import Annotation, github, sarif
 from batfs.errors import InputError
 from batfs.files import write_text
+from batfs.platform.changes import Change, all_changes, told
 from batfs.platform.check import CHECKS, Report, check_platform
-from batfs.platform.drawing import seconds, table
-from batfs.platform.measures import FORMAT, all_changes
-from batfs.units import format_bandwidth
+from batfs.platform.drawing import table
+from batfs.platform.measures import FORMAT
+from batfs.units import format_bandwidth, format_time
 
 HELP = """Check platform files: do they load, does every node reach every storage and back, are read and write
 links where they belong, are sizes and roles given, and Batsim's traps.
@@ -26,11 +28,18 @@ links where they belong, are sizes and roles given, and Batsim's traps.
   batfs check platform.xml --baseline platform.json --update  remember how it is now
   batfs check platform.xml --baseline platform.json           name every change since
   batfs check platforms/*.xml --junit check.xml --json        for a pipeline
+  batfs check platforms/*.xml --format github                 beside the lines of a pull request
 
 Exit code 0: nothing found; 1: a fault, or a change since the baseline; 2: a file that can't be read.
 """
 
 
+Moved = dict[str, list[Change | str]]
+_RULES = {
+    "load": "SimGrid reads the file.",
+    "numbering": "Batsim can number its resources: one master, roles it knows, nodes with speed.",
+    "baseline": "The platform is as the baseline remembers it.",
+}
 CLEAR = "\r\033[K"
 
 
@@ -54,9 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--update", action="store_true", help="write the baseline instead")
     parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
     parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
+    parser.add_argument("--mmax", type=int, metavar="N", help="only the first N compute nodes")
     parser.add_argument("--bandwidths", action="store_true", help="print bandwidth and latency of storages")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell notes as well")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "github", "sarif"),
+        default="text",
+        help="how the result is printed: for people, as JSON, as GitHub's annotations, as SARIF [text]",
+    )
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as --format json"
+    )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the result as JUnit XML")
     parser.add_argument("--list", action="store_true", help="list the checks")
 
@@ -71,10 +89,15 @@ def run(args: argparse.Namespace) -> int:
     if args.update and args.baseline is None:
         raise InputError("--update needs --baseline FILE")
     remembered = {} if args.baseline is None or args.update else _read_baseline(args.baseline)
-    reports, moved = [], {}
+    reports: list[Report] = []
+    moved: Moved = {}
     for file in args.platforms:
         report = check_platform(
-            file, master=args.master_host, roles=args.add_role_to_hosts, say=_progress(file)
+            file,
+            master=args.master_host,
+            roles=args.add_role_to_hosts,
+            limit=args.mmax,
+            say=_progress(file),
         )
         reports.append(report)
         if args.baseline is not None and not args.update:
@@ -86,13 +109,19 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.update:
         _write_baseline(args.baseline, reports)
+    unseen = sorted(set(remembered) - {file.name for file in args.platforms})
     if args.junit is not None:
         write_text(args.junit, junit(reports, moved))
-    if args.json:
+    if args.format == "json":
         json.dump(as_json(reports, moved), sys.stdout, indent=1)
         print()
+    elif args.format == "github":
+        sys.stdout.write(github(_annotations(reports, moved)))
+    elif args.format == "sarif":
+        rules = {name: (check.__doc__ or "").splitlines()[0] for name, check in CHECKS.items()}
+        sys.stdout.write(sarif(_annotations(reports, moved), {**_RULES, **rules}))
     else:
-        _print(reports, moved, args)
+        _print(reports, moved, unseen, args)
     return code
 
 
@@ -119,14 +148,14 @@ def _read_baseline(path: Path) -> dict[str, Any]:
     return dict(document["platforms"])
 
 
-def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[str]:
+def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[Change | str]:
     # by file name, so that a baseline holds wherever the files are called from
     old = remembered.get(file.name)
     if old is None:
         return [f"{file.name} is not in the baseline"]
     if report.summary is None:
         return []  # its faults say why
-    return all_changes(old, report.summary)
+    return list(all_changes(old, report.summary))
 
 
 def _write_baseline(path: Path, reports: list[Report]) -> None:
@@ -136,29 +165,45 @@ def _write_baseline(path: Path, reports: list[Report]) -> None:
     names = [Path(report.file).name for report in reports]
     if len(set(names)) < len(names):
         raise InputError("two platforms have the same file name; a baseline keeps them by name")
-    platforms = {Path(report.file).name: report.summary for report in reports}
+    # the others in it stay: hooks only see the files that changed
+    kept = _read_baseline(path) if path.exists() else {}
+    platforms = {**kept, **{Path(report.file).name: report.summary for report in reports}}
     write_text(path, json.dumps({"format": FORMAT, "platforms": platforms}, indent=1) + "\n")
 
 
 # -- output ---------------------------------------------------------------------------------------------
 
 
-def _print(reports: list[Report], moved: dict[str, list[str]], args: argparse.Namespace) -> None:
+def _annotations(reports: list[Report], moved: Moved) -> Iterator[Annotation]:
     for report in reports:
         for finding in report.findings:
-            if not finding.note or args.verbose:
+            if finding.note and not finding.told:
+                continue
+            level = "note" if finding.note else "error" if finding.check in _RULES else "warning"
+            text = finding.message if finding.place.startswith(("line ", "file")) else str(finding)
+            yield Annotation(report.file, level, finding.check, text, report.line(finding))
+        for line in told(moved.get(report.file, [])):
+            yield Annotation(report.file, "warning", "baseline", line)
+
+
+def _print(reports: list[Report], moved: Moved, unseen: list[str], args: argparse.Namespace) -> None:
+    for report in reports:
+        for finding in report.findings:
+            if not finding.note or finding.told or args.verbose:
                 print(f"{report.file}: {'note: ' if finding.note else ''}{finding}")
-        for change in moved.get(report.file, []):
+        for change in told(moved.get(report.file, [])):
             print(f"{report.file}: {change} [baseline]")
         if args.bandwidths and report.measures:
             print("\n".join(_bandwidths(report)))
+    if unseen:
+        print(f"note: in the baseline, but not checked: {', '.join(unseen)}")
     faults = sum(len(report.faults) for report in reports)
     many = sum(len(lines) for lines in moved.values())
-    told = f"{len(reports)} platform{'s' if len(reports) != 1 else ''} checked: "
-    told += f"{faults or 'no'} fault{'s' if faults != 1 else ''}"
+    text = f"{len(reports)} platform{'s' if len(reports) != 1 else ''} checked: "
+    text += f"{faults or 'no'} fault{'s' if faults != 1 else ''}"
     if moved:
-        told += f", {many or 'no'} change{'s' if many != 1 else ''} since the baseline"
-    print(f"{told}; baseline written to {args.baseline}" if args.update else told)
+        text += f", {many or 'no'} change{'s' if many != 1 else ''} since the baseline"
+    print(f"{text}; baseline written to {args.baseline}" if args.update else text)
 
 
 def _bandwidths(report: Report) -> list[str]:
@@ -170,15 +215,15 @@ def _bandwidths(report: Report) -> list[str]:
                 format_bandwidth(value)
                 for value in (entry.read_alone, entry.read_all, entry.write_alone, entry.write_all)
             ),
-            seconds(entry.read_latency),
-            seconds(entry.write_latency),
+            format_time(entry.read_latency),
+            format_time(entry.write_latency),
         )
         for name, entry in report.measures.items()
     ]
     return list(table(titles, rows, right=range(1, 7)))
 
 
-def as_json(reports: list[Report], moved: dict[str, list[str]]) -> dict[str, Any]:
+def as_json(reports: list[Report], moved: Moved) -> dict[str, Any]:
     return {
         "platforms": [
             {
@@ -186,7 +231,7 @@ def as_json(reports: list[Report], moved: dict[str, list[str]]) -> dict[str, Any
                 "loaded": report.loaded,
                 "faults": [_finding(finding) for finding in report.faults],
                 "notes": [_finding(finding) for finding in report.findings if finding.note],
-                "changes": moved.get(report.file, []),
+                "changes": [str(change) for change in moved.get(report.file, [])],
                 "summary": report.summary,
             }
             for report in reports
@@ -198,19 +243,19 @@ def _finding(finding: Any) -> dict[str, str]:
     return {"check": finding.check, "place": finding.place, "message": finding.message}
 
 
-def junit(reports: list[Report], moved: dict[str, list[str]]) -> str:
+def junit(reports: list[Report], moved: Moved) -> str:
     """One suite per platform, one case per check; a case fails with all its findings."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for report in reports:
-        told: dict[str, list[str]] = {name: [] for name in report.checks}
+        cases: dict[str, list[str]] = {name: [] for name in report.checks}
         for finding in report.faults:
-            told[finding.check].append(f"{finding.place}: {finding.message}")
+            cases[finding.check].append(f"{finding.place}: {finding.message}")
         if report.file in moved:
-            told["baseline"] = moved[report.file]
-        failures = sum(1 for messages in told.values() if messages)
+            cases["baseline"] = told(moved[report.file])
+        failures = sum(1 for messages in cases.values() if messages)
         name = quoteattr(report.file)
-        lines.append(f'  <testsuite name={name} tests="{len(told)}" failures="{failures}">')
-        for check, messages in told.items():
+        lines.append(f'  <testsuite name={name} tests="{len(cases)}" failures="{failures}">')
+        for check, messages in cases.items():
             case = f"    <testcase classname={name} name={quoteattr(check)}"
             if messages:
                 first = quoteattr(messages[0])

@@ -15,6 +15,7 @@ HELP = """Make, draw and compare platforms (SimGrid XML that Batsim and batfs re
   batfs platform from-storalloc system.yml --nodes 128 -o pool.xml
   batfs platform show platforms/taurus_storage.xml
   batfs platform diff old.xml new.xml
+  batfs platform convert old.xml -o new.xml
 """
 
 # name -> module, one line
@@ -22,6 +23,7 @@ COMMANDS = {
     "new": ("batfs.cli.platforms.new", "make a platform from a name, a small TOML file or flags"),
     "from-storalloc": ("batfs.cli.platforms.storalloc", "the NVMe-oF pool of a StorAlloc system file"),
     "show": ("batfs.cli.platforms.show", "draw zones, links and storages; list resource ids"),
+    "convert": ("batfs.cli.platforms.convert", "rewrite a file of an earlier SimGrid as 3.34 reads it"),
     "diff": ("batfs.cli.platforms.diff", "what changed in hosts, links, routes and bandwidths"),
 }
 

@@ -62,6 +62,9 @@ def run(
     if prefix is not None:
         check_writable(Path(prefix).parent)
     loaded = load(experiment, config)
+    if say is not None:
+        for sentence in loaded.platform.warnings:
+            say(sentence)
     events = [read_events(path, forward_unknown=False) for path in experiment.events]
     nodes = loaded.machine.nb_compute
     jobs = JobTally(nodes, steps=experiment.dynamic_jobs)

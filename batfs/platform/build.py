@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 
 from batfs.errors import InputError, nearest, unknown
 from batfs.platform import settings
@@ -69,6 +69,10 @@ class Builder:
         self.zones: list[Zone] = []
         self.root: Zone | None = None
         self.notes: list[str] = []
+        self.refused: list[tuple[int, str]] = []
+        self.dropped: list[tuple[int, str]] = []
+        self.disks: list[tuple[int, str, str]] = []
+        self.clusters: list[tuple[range, range]] = []
         self.loopback = -1
         self._zone: Zone | None = None
         self._properties: list[dict[str, str]] = []
@@ -83,7 +87,7 @@ class Builder:
 
     def read(self, path: str | os.PathLike[str]) -> None:
         """Read the file and seal all zones."""
-        read_elements(path, self._start, self._end)
+        self.refused += read_elements(path, self._start, self._end)
         if self.root is None:
             raise InputError("the platform holds no zone", file=path)
         for zone in self.zones:
@@ -120,15 +124,16 @@ class Builder:
         elif tag == "link":
             self._link(given, self._properties.pop(), line)
         elif tag in ("route", "zoneRoute", "ASroute", "bypassRoute", "bypassZoneRoute", "bypassASroute"):
-            self._route(tag, given)
+            self._route(tag, given, line)
         elif tag in ("zone", "AS"):
             self._close_zone()
         elif tag == "cluster":
-            self._cluster(given, self._properties.pop(), line)
+            self._made_alike(partial(self._cluster, given, self._properties.pop(), line))
         elif tag == "config":
             self._set_config(self._properties.pop())
         elif tag == "disk":
             self._properties.pop()
+            self.disks.append((line, given["id"], ""))
             parse_bandwidth(given["read_bw"])
             parse_bandwidth(given["write_bw"])
 
@@ -218,15 +223,24 @@ class Builder:
             zone.connect(point, (up, *through), (*through, down))
         self._links_of_hosts.clear()
         for given, line in self._cabinets:
-            speeds = _speeds(given["speed"])
-            for number in expand_radical(given["radical"]):
-                name = f"{given['prefix']}{number}{given['suffix']}"
-                point = self._new_host(name, speeds, 1, 0, {}, line)
-                bandwidth, latency = _bandwidth(given["bw"]), _time(given["lat"])
-                up = self.network.add(f"link_{name}_UP", bandwidth, latency, line=line)
-                down = self.network.add(f"link_{name}_DOWN", bandwidth, latency, line=line)
-                zone.connect(point, (up, *through), (*through, down))
+            self._made_alike(partial(self._cabinet, zone, through, given, line))
         self._cabinets.clear()
+
+    def _cabinet(self, zone: StarZone, through: tuple[int, ...], given: dict[str, str], line: int) -> None:
+        speeds = _speeds(given["speed"])
+        bandwidth, latency = _bandwidth(given["bw"]), _time(given["lat"])
+        for number in expand_radical(given["radical"]):
+            name = f"{given['prefix']}{number}{given['suffix']}"
+            point = self._new_host(name, speeds, 1, 0, {}, line)
+            up = self.network.add(f"link_{name}_UP", bandwidth, latency, line=line)
+            down = self.network.add(f"link_{name}_DOWN", bandwidth, latency, line=line)
+            zone.connect(point, (up, *through), (*through, down))
+
+    def _made_alike(self, make: Callable[[], None]) -> None:
+        """Note which hosts and links one element makes: they are alike, and count as one."""
+        hosts, links = len(self.hosts), len(self.network.links)
+        make()
+        self.clusters.append((range(hosts, len(self.hosts)), range(links, len(self.network.links))))
 
     # -- hosts and links ------------------------------------------------------------------------------
 
@@ -258,6 +272,7 @@ class Builder:
         self._here("host")
         cores = _integer(given["core"], "core", 1)
         pstate = _integer(given["pstate"], "pstate", 0)
+        self.disks = [(at, disk, host or given["id"]) for at, disk, host in self.disks]
         point = self._new_host(given["id"], _speeds(given["speed"]), cores, pstate, properties, line)
         point.coordinates = _coordinates(given["coordinates"], given["id"])
 
@@ -326,6 +341,16 @@ class Builder:
             zone.add_node(rank)
         zone.finish()
         self._zone = outer
+        names = [f"{given['prefix']}{radical}{given['suffix']}" for radical in spec.radicals[zone.size() :]]
+        if names:
+            self.dropped.append(
+                (
+                    line,
+                    f"the radical of the cluster {given['id']!r} names {len(spec.radicals)} hosts, its "
+                    f"{zone.keyword} topology has {zone.size()}: as in SimGrid, {_some(names)} "
+                    f"{'does' if len(names) == 1 else 'do'} not exist",
+                )
+            )
         # a router SimGrid made for such clusters up to 3.26, accepted when a gateway names it
         router = given["router_id"] or f"{given['prefix']}{given['id']}_router{given['suffix']}"
         self._old_routers[router] = zone
@@ -404,15 +429,20 @@ class Builder:
         close = nearest(name, [*self.network.by_name, *self.network.split])
         raise InputError(f"unknown link {name!r}", hint=f"did you mean {close!r}?" if close else None)
 
-    def _end_of_route(self, name: str, role: str) -> NetPoint:
+    def _end_of_route(self, name: str, role: str, line: int) -> NetPoint:
         found = self.points.get(name)
         if found is not None:
             return found
         zone = self._old_routers.get(name)
         if zone is not None:
-            self.notes.append(
-                f"{name!r} is taken as a router of the {zone.keyword} cluster {zone.name!r} without links "
-                "of its own, as in SimGrid up to 3.26; newer versions make no such router and refuse the file"
+            gateway = next(member.name for member in zone.members)
+            self.refused.append(
+                (
+                    line,
+                    f"{name!r} is taken as a router of the {zone.keyword} cluster {zone.name!r} without "
+                    "links of its own, as in SimGrid up to 3.26; newer versions make no such router: name "
+                    f"a host such as {gateway!r} as gateway",
+                )
             )
             point = self.points[name] = NetPoint(name, zone)
             return point
@@ -422,13 +452,13 @@ class Builder:
             hint=f"did you mean {close!r}?" if close else None,
         )
 
-    def _route(self, tag: str, given: dict[str, str]) -> None:
+    def _route(self, tag: str, given: dict[str, str], line: int) -> None:
         zone = self._here("route")
         hops, self._hops = self._hops, []
-        src, dst = (self._end_of_route(given[role], role) for role in ("src", "dst"))
+        src, dst = (self._end_of_route(given[role], role, line) for role in ("src", "dst"))
         gw_src = gw_dst = None
         if "gw_src" in given:
-            gw_src, gw_dst = (self._end_of_route(given[role], role) for role in ("gw_src", "gw_dst"))
+            gw_src, gw_dst = (self._end_of_route(given[role], role, line) for role in ("gw_src", "gw_dst"))
         if tag.startswith("bypass"):
             zone.add_bypass(src, dst, hops, gw_src, gw_dst)
         else:
@@ -440,6 +470,11 @@ class Builder:
                 gw_dst=gw_dst,
                 symmetrical=given["symmetrical"].upper() == "YES",
             )
+
+
+def _some(names: list[str]) -> str:
+    """``n12 to n23``, or the name when there is one."""
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def _coordinates(text: str, name: str) -> tuple[float, float, float] | None:

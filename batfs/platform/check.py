@@ -16,7 +16,7 @@ from batfs.errors import InputError
 from batfs.platform import faults as faults, oddities as oddities  # isort: skip
 from batfs.platform.machine import load_platform
 from batfs.platform.measures import measure, measured, near_node, summary
-from batfs.platform.numbering import number_resources
+from batfs.platform.numbering import survey
 from batfs.platform.subject import CHECKS, Finding, Report, Subject
 
 
@@ -25,6 +25,7 @@ def check_platform(
     *,
     master: str = "master_host",
     roles: Sequence[str] = (),
+    limit: int | None = None,
     config: Mapping[str, str] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Report:
@@ -40,21 +41,27 @@ def check_platform(
     except InputError as error:
         report.findings.append(Finding("load", error.place or "file", _told(error)))
         return report
-    report.loaded = True
-    report.findings += [Finding("load", "file", note, note=True) for note in platform.notes]
+    report.loaded, report.platform = True, platform
+    refused = [text for _, text in platform.refused]
+    report.findings += [
+        Finding("load", f"line {line}", f"SimGrid refuses it: {text}") for line, text in platform.refused
+    ]
+    report.findings += [
+        Finding("load", "file", note, note=True) for note in platform.notes if note not in refused
+    ]
     report.checks.append("numbering")
     try:
-        machine = number_resources(platform, master=master, roles=roles)
+        machine, faults = survey(platform, master=master, roles=roles, limit=limit)
     except InputError as error:
-        report.findings.append(Finding("numbering", error.place or "file", _told(error)))
-        return report
+        machine, faults = survey(platform, master=master)[0], [error]
+    report.findings += [Finding("numbering", fault.place or "file", _told(fault)) for fault in faults]
     report.machine = machine
     subject = Subject(machine)
     report.checks += CHECKS
     for name, check in CHECKS.items():
         tell(f"checking {name}")
         report.findings += check(subject)
-    if any(finding.check == "route" for finding in report.faults) or not machine.compute:
+    if any(finding.check in ("route", "numbering") for finding in report.faults) or not machine.compute:
         return report
     nodes = [resource.host for resource in machine.compute]
     chosen = measured(machine)

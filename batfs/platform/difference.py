@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from batfs.platform.measures import between, changes, link_changes, measure, near_node, summary
+from batfs.platform.changes import Change, changes, link_changes
+from batfs.platform.measures import between, measure, near_node, summary
 from batfs.platform.model import NoRouteError
 from batfs.platform.numbering import Machine
 
@@ -14,12 +15,12 @@ MAX_ROUTES = 20_000  # pairs compared; a seeded sample above
 
 @dataclass(slots=True)
 class Difference:
-    """Lines by kind; ``compared`` of ``pairs`` routes were looked at."""
+    """Changes by kind; ``compared`` of ``pairs`` routes were looked at."""
 
-    hosts: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
+    hosts: list[Change] = field(default_factory=list)
+    links: list[Change] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
-    bandwidths: list[str] = field(default_factory=list)
+    bandwidths: list[Change] = field(default_factory=list)
     compared: int = 0
     pairs: int = 0
 
@@ -71,8 +72,8 @@ def _routes(old: Machine, new: Machine, limit: int, found: Difference) -> None:
             found.routes.append(f"{a} -> {b}: latency {latency:.6g} s -> {later:.6g} s")
 
 
-def _storages(old: Machine, new: Machine) -> list[str]:
-    found: list[str] = []
+def _storages(old: Machine, new: Machine) -> list[Change]:
+    found: list[Change] = []
     for storage in old.storages:
         other = new.by_name.get(storage.name)
         if other is None or other.role != storage.role or not old.compute or not new.compute:

@@ -11,17 +11,9 @@ from batfs.platform.numbering import Machine
 from batfs.platform.shortest import GraphZone
 from batfs.platform.star import StarZone
 from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
-from batfs.units import format_bandwidth, format_size, parse_size
+from batfs.units import format_bandwidth, format_size, format_time, parse_size
 
 FEW = 4  # so many of a kind are named, more are counted
-
-
-def seconds(value: float) -> str:
-    """``20 us``."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:.4g} {unit}"
-    return "0" if value == 0 else f"{value * 1e9:.4g} ns"
 
 
 def grouped(names: Sequence[str]) -> list[str]:
@@ -131,7 +123,8 @@ def _links(machine: Machine, zone: Zone) -> Iterator[str]:
             names = [name.removesuffix("_UP") for name in names]
         policy = ", not shared" if fatpipe else ""
         each = " each way" if both else ""
-        yield f"{', '.join(grouped(names))}: {format_bandwidth(bandwidth)}{each}, {seconds(latency)}{policy}"
+        speed = f"{format_bandwidth(bandwidth)}{each}"
+        yield f"{', '.join(grouped(names))}: {speed}, {format_time(latency)}{policy}"
 
 
 def _joints(machine: Machine, zone: Zone) -> Iterator[str]:

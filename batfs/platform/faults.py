@@ -15,7 +15,12 @@ from batfs.platform.measures import near_node
 from batfs.platform.model import NoRouteError
 from batfs.platform.numbering import MachineResource
 from batfs.platform.subject import OWN, Finding, Subject, check
-from batfs.units import format_bandwidth, parse_bandwidth, parse_size
+from batfs.units import format_bandwidth, format_size, parse_bandwidth, parse_size
+
+SLOW = 1.0  # seconds of a link's latency
+NARROW = 1000.0  # bytes/s of a link
+SMALL = 10**6  # bytes of a storage
+HUGE = 10**19
 
 # -- reaching -------------------------------------------------------------------------------------------
 
@@ -34,16 +39,27 @@ def reachable(subject: Subject) -> Iterator[Finding]:
     for storage, (message, count) in missing.items():
         more = f" (and {count - 1} more)" if count > 1 else ""
         yield Finding("route", subject.name(storage), f"{message}{more}")
+    yield from _master(subject)
+
+
+def _master(subject: Subject) -> Iterator[Finding]:
+    """Batsim's own messages go from the master to itself, and from the nodes of a job to the master."""
     master = subject.machine.master
-    for host in subject.kinds([resource.host for resource in subject.machine.resources]):
-        for src, dst in ((host, master), (master, host)):
-            if subject.route(src, dst) is None:
-                yield Finding(
-                    "route",
-                    subject.name(host),
-                    f"no route from {subject.name(src)!r} to {subject.name(dst)!r}",
-                )
-                break
+    if master < 0:
+        return
+    name = subject.name(master)
+    if subject.route(master, master) is None:
+        zone = subject.platform.hosts[master].zone
+        text = f"the zone {zone!r} gives it no route to itself, which Batsim's own messages take"
+        yield Finding("route", name, text)
+    for host in subject.kinds(subject.nodes):
+        if subject.route(host, master) is None:
+            text = f"no route from {subject.name(host)!r} to the master {name!r}"
+            yield Finding("route", subject.name(host), text)
+    for host in subject.kinds([storage.host for storage in subject.machine.storages]):
+        if subject.route(host, master) is None:
+            text = f"no route to the master {name!r}: only jobs that run on storages alone (staging) need one"
+            yield Finding("route", subject.name(host), text, note=True)
 
 
 @check("free-route")
@@ -83,6 +99,55 @@ def zero_bandwidth(subject: Subject) -> Iterator[Finding]:
     for link in subject.platform.links:
         if link.bandwidth == 0:
             yield Finding("zero-bandwidth", link.name, "its bandwidth is 0: what crosses it never ends")
+
+
+@check("dropped-hosts")
+def dropped_hosts(subject: Subject) -> Iterator[Finding]:
+    """Every host that a cluster's radical names exists: a topology has as many as its parameters make."""
+    for line, text in subject.platform.dropped:
+        yield Finding("dropped-hosts", f"line {line}", text)
+
+
+@check("disk")
+def disks(subject: Subject) -> Iterator[Finding]:
+    """SimGrid's ``<disk>`` moves nothing: a storage is a host with the role storage."""
+    for line, disk, host in subject.platform.disks:
+        text = (
+            f"the <disk> {disk!r} of {host!r} is ignored by Batsim and batfs: a storage is a <host> with the "
+            "role 'storage' of its own, joined to the node by a link for reads and one for writes"
+        )
+        yield Finding("disk", f"line {line}", text, note=bool(subject.machine.storages))
+
+
+@check("plausible")
+def plausible(subject: Subject) -> Iterator[Finding]:
+    """Sizes, latencies and bandwidths are of this world: a forgotten unit is bytes, or seconds."""
+    odd: dict[int, str] = {}
+    for link in subject.platform.links:
+        if link.latency >= SLOW:
+            odd[link.index] = f"its latency is {link.latency:g} s; without a unit it is in seconds"
+        elif 0 < link.bandwidth < NARROW:
+            text = f"its bandwidth is {link.bandwidth:g} B/s; without a unit it is in bytes a second"
+            odd[link.index] = text
+    crossed: set[int] = set()
+    for pair in subject.pairs if odd else []:
+        for src, dst in (pair, pair[::-1]):
+            route = subject.route(src, dst)
+            crossed.update(odd.keys() & route.links if route is not None else ())
+    for index, text in odd.items():
+        # between nodes it may be meant (a site far away); no storage is like that
+        name = subject.platform.links[index].name
+        yield Finding("plausible", name, text, note=index not in crossed, told=True)
+    for storage in subject.machine.storages:
+        try:
+            size = parse_size(storage.properties.get("size", ""))
+        except InputError:
+            continue
+        if 0 < size < SMALL:
+            text = f"its size is {size} B; without a unit it is in bytes"
+            yield Finding("plausible", storage.name, text)
+        if size > HUGE:
+            yield Finding("plausible", storage.name, f"its size is {format_size(size)}")
 
 
 # -- storages -------------------------------------------------------------------------------------------

@@ -22,7 +22,10 @@ class Platform:
     """Hosts, links, zones and routes of one SimGrid platform.
 
     ``hosts`` and ``links`` are in order of declaration (link 0 is the default loopback), ``config`` holds
-    the effective SimGrid options, ``notes`` what a user should know about how the file was read;
+    the effective SimGrid options, ``notes`` what a user should know about how the file was read, with the
+    line: ``refused`` what SimGrid (and so Batsim) refuses, ``dropped`` hosts that it leaves out in silence;
+    ``disks`` (line, id, host) are declared and used by nobody; ``clusters`` are the hosts and the links that
+    one element each made;
     ``bandwidths`` are those of the links, bytes/s.
     """
 
@@ -34,7 +37,11 @@ class Platform:
         self.hosts: list[Host] = builder.hosts
         self.links: list[Link] = builder.network.links
         self.config: dict[str, str] = builder.config
-        self.notes: list[str] = builder.notes
+        self.notes: list[str] = [*builder.notes, *(text for _, text in builder.refused)]
+        self.refused: list[tuple[int, str]] = builder.refused
+        self.dropped: list[tuple[int, str]] = builder.dropped
+        self.disks: list[tuple[int, str, str]] = builder.disks
+        self.clusters: list[tuple[range, range]] = builder.clusters
         self.points: dict[str, NetPoint] = builder.points
         self.host_index: dict[str, int] = {host.name: host.index for host in self.hosts}
         self.link_index: dict[str, int] = builder.network.by_name
@@ -42,6 +49,12 @@ class Platform:
         self._host_points = [self.points[host.name] for host in self.hosts]
         self._routes: dict[int, Route] = {}
         self._consumer = Consumer(self._host_points, self.links, self.zones, self.route)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever simulates on it should be told first: one sentence each, with the place."""
+        said = [f"{self.file}: line {line}: {text} (Batsim refuses the file)" for line, text in self.refused]
+        return said + [f"{self.file}: line {line}: {text}" for line, text in self.dropped]
 
     def route(self, src: int, dst: int) -> Route:
         """The way from one host to another (indices; equal ones give the self-route).

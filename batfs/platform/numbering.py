@@ -123,46 +123,74 @@ def number_resources(
     ``limit`` keeps that many compute nodes, the first by id; None or 0 keeps all. InputError where Batsim
     aborts: no master or two, unknown or doubled roles, a compute node without speed, a limit too large.
     """
+    machine, faults = survey(platform, master=master, roles=roles, limit=limit)
+    if faults:
+        raise faults[0]
+    return machine
+
+
+def survey(
+    platform: Platform,
+    *,
+    master: str = "master_host",
+    roles: Sequence[str] = (),
+    limit: int | None = None,
+) -> tuple[Machine, list[InputError]]:
+    """:func:`number_resources` that goes on after a fault: what can be numbered, and every fault.
+
+    Hosts whose role isn't clear are left out; ``master`` is -1 when there is none. InputError only for roles
+    that can't be read.
+    """
     given = _given_roles(platform, master, roles)
     masters: list[Host] = []
+    faults: list[InputError] = []
     by_role: dict[str, list[Host]] = {COMPUTE: [], STORAGE: []}
     # code points sort as their UTF-8 bytes do
     for host in sorted(platform.hosts, key=lambda host: host.name):
-        role = _role_of(host, given.get(host.name), master, platform)
+        try:
+            role = _role_of(host, given.get(host.name), master, platform)
+        except InputError as error:
+            faults.append(error)
+            continue
         if role == MASTER:
             masters.append(host)
-            continue
-        if role == COMPUTE and host.speed <= 0:
-            raise InputError(
-                f"the compute node {host.name!r} has speed 0",
-                file=platform.file,
-                place=f"line {host.line}",
-                hint="a storage needs role 'storage', the master -m or role 'master'",
+        elif role == COMPUTE and host.speed <= 0:
+            faults.append(
+                InputError(
+                    f"the compute node {host.name!r} has speed 0",
+                    file=platform.file,
+                    place=f"line {host.line}",
+                    hint="a storage needs role 'storage', the master -m or role 'master'",
+                )
             )
-        by_role[role].append(host)
+        else:
+            by_role[role].append(host)
     for name in given:
         if name not in platform.host_index and name != master:
             close = nearest(name, platform.host_index)
-            raise InputError(
-                f"-r names the host {name!r}, which the platform doesn't have",
-                file=platform.file,
-                hint=f"did you mean {close!r}?" if close else None,
+            faults.append(
+                InputError(
+                    f"-r names the host {name!r}, which the platform doesn't have",
+                    file=platform.file,
+                    hint=f"did you mean {close!r}?" if close else None,
+                )
             )
     if not masters:
-        raise InputError(
-            f"no host has the role 'master': there is no host {master!r}, and no role says so",
-            file=platform.file,
-            hint="name it with -m HOST",
+        faults.append(
+            InputError(
+                f"no host has the role 'master': there is no host {master!r}, and no role says so",
+                file=platform.file,
+                hint="name it with -m HOST",
+            )
         )
     if len(masters) > 1:
         names = " and ".join(repr(host.name) for host in masters[:2])
-        raise InputError(f"there are two master hosts: {names}", file=platform.file)
+        faults.append(InputError(f"there are two master hosts: {names}", file=platform.file))
     compute = by_role[COMPUTE]
     if limit:
         if limit > len(compute):
-            raise InputError(
-                f"--mmax {limit}: the platform has only {len(compute)} compute nodes", file=platform.file
-            )
+            problem = f"--mmax {limit}: the platform has only {len(compute)} compute nodes"
+            faults.append(InputError(problem, file=platform.file))
         compute = compute[:limit]
     resources: list[MachineResource] = []
     for role, hosts in ((COMPUTE, compute), (STORAGE, by_role[STORAGE])):
@@ -174,4 +202,5 @@ def number_resources(
             resources.append(
                 MachineResource(len(resources), host.name, host.index, role, properties, host.zone_properties)
             )
-    return Machine(platform, masters[0].index, resources, len(compute), len(by_role[STORAGE]))
+    first = masters[0].index if masters else -1
+    return Machine(platform, first, resources, len(compute), len(by_role[STORAGE])), faults

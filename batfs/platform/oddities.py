@@ -20,19 +20,46 @@ ODD = 5.0  # a value that far from its many siblings is a fault
 # -- the odd one out ------------------------------------------------------------------------------------
 
 
-def _odd_numbers(values: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
-    """(name, its value, the usual one) for values far from what at least three quarters have."""
-    groups: dict[str, list[str]] = {}
-    for name in values:
-        groups.setdefault(pattern(name), []).append(name)
-    for names in groups.values():
+class _Likes:
+    """What is compared with what: a cluster counts as one, and only beside clusters of as many hosts."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._made: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._sizes: list[tuple[int, str]] = []
+        roles = {resource.host: resource.role for resource in subject.machine.resources}
+        for number, (hosts, links) in enumerate(subject.platform.clusters):
+            self._made[0].update(dict.fromkeys(hosts, number))
+            self._made[1].update(dict.fromkeys(links, number))
+            self._sizes.append((len(hosts), roles.get(hosts.start, "")))
+
+    def host(self, index: int) -> tuple[Any, Any]:
+        """(what it is like, what it counts as one with)."""
+        return self._of(self._made[0].get(index), index)
+
+    def link(self, index: int) -> tuple[Any, Any]:
+        return self._of(self._made[1].get(index), index)
+
+    def _of(self, cluster: int | None, index: int) -> tuple[Any, Any]:
+        return (None, ("one", index)) if cluster is None else (self._sizes[cluster], ("cluster", cluster))
+
+
+def _odd_numbers(values: Mapping[str, tuple[float, tuple[Any, Any]]]) -> Iterator[tuple[str, float, float]]:
+    """(name, its value, the usual one) for values far from what at least three quarters of its likes have.
+
+    One name stands for those that count as one with it.
+    """
+    groups: dict[Any, dict[Any, str]] = {}
+    for name, (_, (kind, unit)) in values.items():
+        groups.setdefault((pattern(name), kind), {}).setdefault(unit, name)
+    for units in groups.values():
+        names = list(units.values())
         if len(names) < 4:
             continue
-        usual, count = Counter(values[name] for name in names).most_common(1)[0]
+        usual, count = Counter(values[name][0] for name in names).most_common(1)[0]
         if 4 * count < 3 * len(names):
             continue
         for name in names:
-            value = values[name]
+            value = values[name][0]
             low, high = sorted((value, usual))
             if high > low * ODD:
                 yield name, value, usual
@@ -41,20 +68,22 @@ def _odd_numbers(values: Mapping[str, float]) -> Iterator[tuple[str, float, floa
 @check("odd-one-out")
 def odd_ones(subject: Subject) -> Iterator[Finding]:
     """Of links and hosts whose names differ in a number only, none is far from the others."""
-    links = subject.platform.links
+    links, likes = subject.platform.links, _Likes(subject)
     for what, values in (
-        ("bandwidth", {link.name: link.bandwidth for link in links}),
-        ("latency", {link.name: link.latency for link in links}),
+        ("bandwidth", {link.name: (link.bandwidth, likes.link(link.index)) for link in links}),
+        ("latency", {link.name: (link.latency, likes.link(link.index)) for link in links}),
     ):
         for name, value, usual in _odd_numbers(values):
             yield Finding("odd-one-out", name, f"its {what} is {value:g}, that of its like {usual:g}")
-    speeds = {r.name: subject.platform.hosts[r.host].speed for r in subject.machine.compute}
+    hosts = subject.platform.hosts
+    speeds = {r.name: (hosts[r.host].speed, likes.host(r.host)) for r in subject.machine.compute}
     for name, value, usual in _odd_numbers(speeds):
         yield Finding("odd-one-out", name, f"its speed is {value:g}, that of its like {usual:g}")
-    held: dict[str, float] = {}
+    held: dict[str, tuple[float, tuple[Any, Any]]] = {}
     for storage in subject.machine.storages:
         try:
-            held[storage.name] = float(parse_size(storage.properties.get("size", "")))
+            size = float(parse_size(storage.properties.get("size", "")))
+            held[storage.name] = size, likes.host(storage.host)
         except InputError:
             continue
     for name, value, usual in _odd_numbers(held):
@@ -176,7 +205,8 @@ def unused_links(subject: Subject) -> Iterator[Finding]:
     if len(subject.machine.resources) > 400:
         return
     used: set[int] = {platform.link_index["__loopback__"]}
-    hosts = [*(resource.host for resource in subject.machine.resources), subject.machine.master]
+    hosts = [resource.host for resource in subject.machine.resources]
+    hosts += [subject.machine.master] if subject.machine.master >= 0 else []
     for a in hosts:
         for b in hosts:
             route = subject.route(a, b)

@@ -20,12 +20,16 @@ OWN = (*PROPERTIES, "role", "model", "service")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``check`` names the rule, ``place`` what it is about (a host, a link, a line)."""
+    """``check`` names the rule, ``place`` what it is about (a host, a link, a line).
+
+    A ``note`` is no fault; one that is ``told`` is shown without being asked for.
+    """
 
     check: str
     place: str
     message: str
     note: bool = False
+    told: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message} [{self.check}]"
@@ -41,6 +45,7 @@ class Report:
     file: str
     findings: list[Finding] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    platform: Platform | None = None
     machine: Machine | None = None
     measures: dict[str, Measure] = field(default_factory=dict)
     summary: dict[str, Any] | None = None
@@ -49,6 +54,20 @@ class Report:
     @property
     def faults(self) -> list[Finding]:
         return [finding for finding in self.findings if not finding.note]
+
+    def line(self, finding: Finding) -> int:
+        """The line of the file that a finding is about; 0 when it is about none."""
+        word, _, rest = finding.place.partition(" ")
+        if word == "line":
+            return int(rest.partition(",")[0])
+        if self.platform is None:
+            return 0
+        name = finding.place
+        if name in self.platform.host_index:
+            return self.platform.host(name).line
+        if name in self.platform.link_index:
+            return self.platform.links[self.platform.link_index[name]].line
+        return next((zone.line for zone in self.platform.zones if zone.name == name), 0)
 
 
 class Subject:
@@ -63,6 +82,9 @@ class Subject:
         return self.platform.hosts[host].name
 
     def route(self, src: int, dst: int) -> Route | None:
+        """The way from one host to another; None where there is none, or where -1 stands for a host."""
+        if src < 0 or dst < 0:
+            return None
         try:
             return self.platform.route(src, dst)
         except NoRouteError:

@@ -1,5 +1,7 @@
 """Strict reading of platform XML on expat: grammar, attributes, and the line of everything wrong.
 
+Strict as SimGrid is: what its lexer lets pass is made fit for expat first (see :mod:`~batfs.platform.text`).
+
 No entity is expanded, nothing is fetched, size and depth are bounded.
 """
 
@@ -12,6 +14,7 @@ from xml.parsers import expat
 
 from batfs.errors import InputError, nearest
 from batfs.platform.schema import ATTRIBUTES, CHILDREN, CHOICES, REFUSED, TRACE_FILES, Order
+from batfs.platform.text import DOCTYPE, platform_text
 
 MAX_BYTES = 1 << 29  # 512 MiB; the largest platforms we know of are below 50
 MAX_DEPTH = 128
@@ -20,8 +23,10 @@ MAX_DEPTH = 128
 Handler = Callable[[str, dict[str, str], int], None]
 
 
-def read_elements(path: str | os.PathLike[str], start: Handler, end: Handler) -> None:
+def read_elements(path: str | os.PathLike[str], start: Handler, end: Handler) -> list[tuple[int, str]]:
     """Parse ``path`` and call ``start`` and ``end`` for each element, checked against the format.
+
+    Returns what SimGrid refuses and this reader doesn't: the line, and why.
 
     InputErrors from parser and handlers get the file and ``line N``.
     """
@@ -35,9 +40,13 @@ def read_elements(path: str | os.PathLike[str], start: Handler, end: Handler) ->
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the platform: {error.strerror}", file=file) from error
-    reader = _Reader(start, end)
     try:
-        reader.parse(data)
+        text = platform_text(data)
+    except InputError as error:
+        raise error.at(file) from None
+    reader = _Reader(start, end, text.encoding)
+    try:
+        reader.parse(text.data)
     except InputError as error:
         raise error.at(file, f"line {reader.line}") from None
     except expat.ExpatError as error:
@@ -46,16 +55,17 @@ def read_elements(path: str | os.PathLike[str], start: Handler, end: Handler) ->
             file=file,
             place=f"line {error.lineno}, column {error.offset + 1}",
         ) from None
+    return text.refused
 
 
 class _Reader:
-    def __init__(self, start: Handler, end: Handler) -> None:
+    def __init__(self, start: Handler, end: Handler, encoding: str) -> None:
         self._start, self._end = start, end
         self._stack: list[Order] = []
         self._open: list[tuple[dict[str, str], int]] = []
         self._begun = 0
         self._doctype = False
-        self.parser = parser = expat.ParserCreate()
+        self.parser = parser = expat.ParserCreate(encoding)
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._on_doctype
         parser.EntityDeclHandler = self._on_entity
@@ -65,6 +75,7 @@ class _Reader:
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
         parser.CharacterDataHandler = self._on_text
+        parser.StartCdataSectionHandler = self._on_cdata
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
 
     @property
@@ -89,6 +100,9 @@ class _Reader:
     def _on_instruction(self, target: str, data: str) -> None:
         raise InputError(f"the processing instruction {target!r} is not allowed in a platform")
 
+    def _on_cdata(self) -> None:
+        raise InputError("a CDATA section is not allowed in a platform")
+
     def _on_text(self, text: str) -> None:
         if not text.isspace():
             raise InputError(f"unexpected text {text.strip()[:40]!r}")
@@ -100,7 +114,7 @@ class _Reader:
             if not self._doctype:
                 raise InputError(
                     "the DOCTYPE line is missing, without which SimGrid refuses the file",
-                    hint='<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">',
+                    hint=DOCTYPE,
                 )
         else:
             self._check_place(self._stack[-1], tag)

@@ -92,6 +92,8 @@ def run_command(args: argparse.Namespace) -> int:
         return 0
     quiet = args.quiet or args.verbosity == "quiet"
     platform, machine, workloads, options = prepare(args)
+    for sentence in () if quiet else platform.warnings:
+        print(f"batfs sim: note: {sentence}", file=sys.stderr)
     return _run(args, platform, machine, workloads, options, quiet, sys.stderr.isatty() and not quiet)
 
 

@@ -30,11 +30,18 @@ def _simgrid_python() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def simgrid() -> Ask:
-    """``simgrid(platform, pairs=None, options=())`` -> hosts, links, routes as SimGrid sees them."""
+def simgrid_python() -> str:
+    """The interpreter that has SimGrid's module."""
     python = _simgrid_python()
     if python is None:
         pytest.skip("SimGrid's Python module (python3-simgrid) is not installed")
+    return python
+
+
+@pytest.fixture(scope="session")
+def simgrid(simgrid_python: str) -> Ask:
+    """``simgrid(platform, pairs=None, options=())`` -> hosts, links, routes as SimGrid sees them."""
+    python = simgrid_python
 
     def ask(
         platform: Path, pairs: list[tuple[str, str]] | None = None, options: tuple[str, ...] = ()

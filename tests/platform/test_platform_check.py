@@ -255,6 +255,33 @@ FAULTS = [
         "odd-way",
         "the link of 'taurus-7'",
     ),
+    ("a size of a few bytes", "taurus_storage", 'value="4TB"', 'value="3"', "plausible", "its size is 3 B"),
+    (
+        "a latency of seconds",
+        "pfs_cluster",
+        'latency="0.5ms"',
+        'latency="2"',
+        "plausible",
+        "its latency is 2 s",
+    ),
+    (
+        "more hosts than the topology",
+        CLUSTER.replace('bb_bw="10GBps" bb_lat="1us"', 'topology="TORUS" topo_parameters="4,2"').replace(
+            "nc_router", "n0"
+        ),
+        'radical="0-7"',
+        'radical="0-9"',
+        "dropped-hosts",
+        "n8 to n9 do not exist",
+    ),
+    (
+        "a disk for a storage",
+        CLUSTER,
+        '<host id="master_host" speed="1Gf"/>',
+        '<host id="master_host" speed="1Gf"><disk id="d" read_bw="1GBps" write_bw="1GBps"/></host>',
+        "disk",
+        "ignored by Batsim",
+    ),
 ]
 
 

@@ -2,6 +2,8 @@
 
   batfs platform diff old.xml new.xml
 
+Changes alike in places whose names differ in a number only are one line; --all shows each.
+
 Exit code 0 when nothing differs, 1 when something does.
 """
 
@@ -10,9 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from batfs.platform import load_platform, number_resources
+from batfs.platform.changes import Change, told
 from batfs.platform.difference import MAX_ROUTES, compare
 
 SHOWN = 20
@@ -34,19 +38,21 @@ def run(args: argparse.Namespace) -> int:
         for file in (args.old, args.new)
     )
     found = compare(old, new, limit=args.routes)
-    kinds = {
+    kinds: dict[str, Sequence[Change | str]] = {
         "hosts": found.hosts,
         "links": found.links,
         "routes": found.routes,
         "bandwidths": found.bandwidths,
     }
     if args.json:
-        json.dump({**kinds, "compared": found.compared, "pairs": found.pairs}, sys.stdout, indent=1)
+        lists = {kind: [str(change) for change in changes] for kind, changes in kinds.items()}
+        json.dump({**lists, "compared": found.compared, "pairs": found.pairs}, sys.stdout, indent=1)
         print()
         return int(bool(found))
-    for kind, lines in kinds.items():
+    for kind, changes in kinds.items():
+        lines = [line for change in changes for line in told([change])] if args.all else told(changes)
         if lines:
-            print(f"{kind}: {len(lines)}")
+            print(f"{kind}: {len(changes)}")
             for line in lines if args.all else lines[:SHOWN]:
                 print(f"  {line}")
             if len(lines) > SHOWN and not args.all:

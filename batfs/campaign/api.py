@@ -70,6 +70,7 @@ def compare(
     baseline: str | None = None,
     resample: str = "none",
     null: bool = False,
+    primary: str | None = None,
     threshold: float = 10.0,
     output: PathText | None = None,
     executor: str | Executor | None = None,
@@ -83,6 +84,7 @@ def compare(
     ``vary`` maps keys of the scheduler's configuration to values; ``seeds`` is a count or the seeds
     themselves;
     ``resample`` draws a workload per seed (``"shake"``, ``"blocks"``: see :mod:`batfs.campaign.resample`).
+    ``primary`` names the one figure that is tested; without it all are, and more pairs are needed.
     ``output`` keeps everything in a directory, where a later call with the same arguments finds what is done.
     ``executor`` is None for processes of this machine, ``"dask://host:port"``, or any
     :class:`concurrent.futures.Executor`.
@@ -105,6 +107,7 @@ def compare(
         "configuration": configuration,
         "resample": resample,
         "null": null,
+        "primary": primary,
         "threshold": threshold,
         "dynamic_jobs": dynamic_jobs,
     }

@@ -51,7 +51,8 @@ class Plan:
 
     ``base`` is the scheduler's configuration below the treatments; ``resample`` says how a seed makes a
     workload of its own (``none``: every seed runs the same jobs); ``null`` runs the baseline once more with
-    other policy seeds, as a check that no difference is found where there is none.
+    other policy seeds, as a check that no difference is found where there is none. ``primary``: the one
+    figure that is tested; the others then only describe.
     """
 
     platforms: tuple[str, ...]
@@ -64,6 +65,7 @@ class Plan:
     null: bool = False
     dynamic_jobs: bool | None = None
     threshold: float = 10.0
+    primary: str | None = None
 
     def __post_init__(self) -> None:
         if not self.platforms or not self.workloads:
@@ -124,6 +126,7 @@ class Plan:
             "null": self.null,
             "dynamic_jobs": self.dynamic_jobs,
             "threshold": self.threshold,
+            **({} if self.primary is None else {"primary": self.primary}),
         }
 
 
@@ -208,6 +211,7 @@ _PLAN_KEYS: Final = (
     "null",
     "dynamic_jobs",
     "threshold",
+    "primary",
 )
 
 
@@ -286,4 +290,14 @@ def make_plan(values: Mapping[str, Any]) -> Plan:
         null=bool(values.get("null", False)),
         dynamic_jobs=values.get("dynamic_jobs"),
         threshold=float(threshold),
+        primary=_figure(values.get("primary")),
     )
+
+
+def _figure(name: Any) -> str | None:
+    """The figure that ``name`` names; InputError listing the known ones."""
+    if name is None:
+        return None
+    from batfs.report.tables import metric_named
+
+    return metric_named(str(name)).name

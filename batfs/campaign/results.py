@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Iterable, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from batfs import __version__, files
 from batfs.campaign.engine import Failure, Finished
 from batfs.campaign.inputs import code_digest
 from batfs.campaign.store import to_json
-from batfs.report.comparisons import Compared, compare_groups
+from batfs.report.comparisons import Compared, compare_groups, joined, joined_label
 from batfs.report.extras import pd, require
+from batfs.report.format import MISSING
 from batfs.report.groups import Group
 from batfs.report.run import Run, read_run
-from batfs.report.statistics import THRESHOLD, all_metrics, job_table, summarize
-from batfs.report.tables import HEADLINE, metric_named, shown
+from batfs.report.statistics import THRESHOLD, Metric, all_metrics, job_table, summarize
+from batfs.report.tables import HEADLINE, metric_named, with_ends
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures
@@ -41,6 +46,9 @@ class Comparison:
     directory: Path | None = None
     resampled: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    primary: str | None = None
+    # runs that were to be done, by treatment and context; what lacks some is named
+    planned: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _drawn(self) -> Figures:
@@ -89,45 +97,79 @@ class Comparison:
 
     @cached_property
     def compared(self) -> list[Compared]:
-        """Every treatment against the baseline in every headline figure."""
-        return compare_groups(self.groups, self.baseline) if len(self.groups) > 1 else []
+        """Every treatment against the baseline in every headline figure; over all contexts, too, if there are
+        several. Empty where the baseline has no run."""
+        if len(self.groups) < 2 or all(self.baseline not in (g.treatment, g.label) for g in self.groups):
+            return []
+        return compare_groups(self.groups, self.baseline, primary=self.primary)
+
+    @property
+    def uncompared(self) -> list[tuple[str, str]]:
+        """The settings (treatment, context) that were to be compared and can't be: they or the baseline
+        have no run there."""
+        done = {(group.treatment, group.context) for group in self.groups}
+        return [
+            (label, context)
+            for label, context in self.planned
+            if label != self.baseline and not {(label, context), (self.baseline, context)} <= done
+        ]
+
+    def gaps(self) -> list[str]:
+        """A sentence for every setting and context that lacks runs, and for every one that can't be
+        compared."""
+        failed: dict[tuple[str, str], list[Failure]] = {}
+        for failure in self.failures:
+            failed.setdefault((failure.label, failure.context), []).append(failure)
+        found = []
+        for key, several in failed.items():
+            count = self.planned.get(key, len(several))
+            why = several[0].error.splitlines()[0] if several[0].error else "no message"
+            runs = f"{len(several)} of {count} runs" if len(several) < count else f"all {count} runs"
+            lost = "their pairs are missing" if len(several) < count else "it has no run"
+            if key[0] == self.baseline:
+                lost += ", and it is the baseline"
+            found.append(f"{_named(*key)}: {runs} failed, so {lost} ({why}).")
+        for label, context in self.uncompared:
+            lacking = [
+                _named(name, context)
+                for name in (label, self.baseline)
+                if all((group.treatment, group.context) != (name, context) for group in self.groups)
+            ]
+            found.append(
+                f"{_named(label, context)} can't be compared to {self.baseline}: {' and '.join(lacking)} "
+                f"{'has' if len(lacking) == 1 else 'have'} no run."
+            )
+        return found
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """A row per treatment and figure: mean over the runs, its 95 % interval, and the difference to the
-        baseline with interval, effect size, adjusted p, and what can be concluded."""
+        baseline with interval, effect size, adjusted p, and what can be concluded. Every column has its type
+        whatever was compared; the rows over several contexts have the context ``*``."""
         found = {(row.label, row.metric.name): row for row in self.compared}
-        rows = []
-        for group in self.groups:
-            for name, metric in all_metrics().items():
-                interval = group.interval(name)
-                row: dict[str, Any] = {
-                    "context": group.context,
-                    "treatment": group.treatment,
-                    "figure": name,
-                    "unit": metric.unit,
-                    "runs": interval.n,
-                    "mean": interval.mean,
-                    "low": interval.low,
-                    "high": interval.high,
-                }
-                other = found.get((group.label, name))
-                if other is not None:
-                    d = other.difference
-                    row |= {
-                        "difference": d.mean,
-                        "difference_low": d.low,
-                        "difference_high": d.high,
-                        "relative": d.relative,
-                        "effect_size": d.effect,
-                        "lower_in": d.lower,
-                        "p": d.p,
-                        "p_adjusted": d.adjusted,
-                        "verdict": other.verdict or "none",
-                        "conclusion": other.sentence,
-                    }
-                rows.append(row)
-        return pd.DataFrame(rows)
+        over = {row.label for row in self.compared} - {group.label for group in self.groups}
+        groups = [(group, group.context) for group in self.groups]
+        for label in dict.fromkeys(row.label for row in self.compared if row.label in over):
+            parts = [
+                g for g in self.groups if joined_label(g.treatment, self._contexts(g.treatment)) == label
+            ]
+            groups.append((joined(parts), "*"))
+        rows = [
+            _summary_row(group, context, metric, found.get((group.label, name)))
+            for group, context in groups
+            for name, metric in all_metrics().items()
+        ]
+        return pd.DataFrame(
+            {
+                name: pd.Series([row[k] for row in rows], dtype=kind)
+                for k, (name, kind) in enumerate(_SUMMARY.items())
+            }
+        )
+
+    def _contexts(self, treatment: str) -> int:
+        """Over how many contexts a treatment is compared: those in which the baseline has runs as well."""
+        with_base = {g.context for g in self.groups if self.baseline in (g.treatment, g.label)}
+        return sum(g.treatment == treatment and g.context in with_base for g in self.groups)
 
     def conclusions(self, *, all_of_them: bool = False) -> list[str]:
         """A sentence per comparison; only those that found a difference unless all are wanted."""
@@ -143,8 +185,10 @@ class Comparison:
 
         notes = [SCOPES["drawn" if self.resampled else "same"]]
         if self.failures:
-            notes.append(failed_sentence(self.failures))
-        return write_figures_report(self._drawn, path, title=title, baseline=self.baseline, notes=notes)
+            notes += [failed_sentence(self.failures), *self.gaps()]
+        return write_figures_report(
+            self._drawn, path, title=title, baseline=self.baseline, notes=notes, compared=self.compared
+        )
 
     def table(self, names: Sequence[str] = HEADLINE) -> tuple[list[str], list[list[str]]]:
         """Header and rows of treatment x figure: mean and interval as text."""
@@ -154,12 +198,20 @@ class Comparison:
             cells = []
             for group in self.groups:
                 interval = group.interval(metric.name)
-                text = shown(metric, interval.mean)
-                if interval.n > 1 and interval.low != interval.high:
-                    text += f" [{shown(metric, interval.low)}, {shown(metric, interval.high)}]"
-                cells.append(text)
+                cells.append(with_ends(metric, interval))
             rows.append([metric.title, *cells])
-        return ["figure", *(group.label for group in self.groups)], rows
+        header = ["figure", *(group.label for group in self.groups)]
+        done = {(group.treatment, group.context): len(group.runs) for group in self.groups}
+        absent = [key for key in self.planned if key not in done]
+        header += [_named(*key) for key in absent]
+        rows = [[*row, *([MISSING] * len(absent))] for row in rows]
+        if self.failures:
+            counts = [
+                (done.get(key, 0), self.planned[key]) for key in [*done, *absent] if key in self.planned
+            ]
+            if len(counts) == len(header) - 1:
+                rows.append(["runs that succeeded", *(f"{n} of {of}" for n, of in counts)])
+        return header, rows
 
     def _repr_html_(self) -> str:
         header, rows = self.table()
@@ -182,8 +234,53 @@ class Comparison:
         files.write_bytes(paths[0], parquet(self.runs))
         files.write_bytes(paths[1], parquet(self.jobs))
         files.write_text(paths[2], self.summary.to_csv(index=False, lineterminator="\n"))
-        files.write_text(paths[3], "".join(f"{line}\n" for line in self.conclusions(all_of_them=True)))
+        said = [*self.gaps(), *self.conclusions(all_of_them=True)]
+        files.write_text(paths[3], "".join(f"{line}\n" for line in said))
         return paths
+
+
+_SUMMARY: Final = {
+    "context": "str",
+    "treatment": "str",
+    "figure": "str",
+    "unit": "str",
+    "runs": "int64",
+    "mean": "float64",
+    "low": "float64",
+    "high": "float64",
+    "difference": "float64",
+    "difference_low": "float64",
+    "difference_high": "float64",
+    "relative": "float64",
+    "effect_size": "float64",
+    "lower_in": "float64",
+    "p": "float64",
+    "p_adjusted": "float64",
+    "verdict": "str",
+    "conclusion": "str",
+    "independent_runs": "int64",
+    "least": "float64",
+    "most": "float64",
+    "pairs": "int64",
+    "pairs_needed": "int64",
+    "comparisons": "int64",
+    "detectable": "float64",
+}
+
+
+def _summary_row(group: Group, context: str, metric: Metric, other: Compared | None) -> list[Any]:
+    """The values of :data:`_SUMMARY`."""
+    interval = group.interval(metric.name)
+    runs = int(np.count_nonzero(~np.isnan(group.figures(metric.name))))
+    row: list[Any] = [context, group.treatment, metric.name, metric.unit, runs]
+    row += [interval.mean, interval.low, interval.high]
+    ends = [interval.n, interval.least, interval.most]
+    if other is None:
+        return [*row, *([math.nan] * 8), "", "", *ends, 0, 0, 0, math.nan]
+    d = other.difference
+    row += [d.mean, d.low, d.high, d.relative, d.effect, d.lower, d.p, d.adjusted]
+    verdict = other.verdict or ("described" if d.descriptive else "none")
+    return [*row, verdict, other.sentence, *ends, d.n, d.needed, d.family, d.seen]
 
 
 SCOPES = {
@@ -191,6 +288,10 @@ SCOPES = {
     "for others like them is what --resample asks.",
     "drawn": "Every seed draws a workload of its own from the one given, the same for every setting.",
 }
+
+
+def _named(label: str, context: str) -> str:
+    return f"{label} @ {context}" if context else label
 
 
 def failed_sentence(failures: Sequence[Failure]) -> str:
@@ -250,6 +351,8 @@ def collect(finished: Finished, processes: int = 1) -> Comparison:
         finished.store.root,
         plan.resample != "none",
         rows,
+        plan.primary,
+        Counter((cell.label, cell.context) for cell in plan.cells()),
     )
 
 

@@ -70,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="run the baseline twice with other seeds, as a check",
     )
+    how.add_argument(
+        "--primary",
+        metavar="FIGURE",
+        help="the one figure that is tested, such as mean_waiting_time; the others are described "
+        "(that takes fewer pairs)",
+    )
     how.add_argument("--threshold", type=float, metavar="SECONDS", help="of bounded slowdown [10]")
     run_ = parser.add_argument_group("running")
     run_.add_argument("-o", "--output", default="out/compare", metavar="DIR", help="results [out/compare]")
@@ -96,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the comparison; 0, 1 when runs failed, 2 for bad input."""
+    from batfs.campaign.ahead import ahead
     from batfs.campaign.engine import run_campaign
     from batfs.campaign.plan import make_plan
     from batfs.campaign.results import collect, write_campaign
@@ -110,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
     def say(sentence: str) -> None:
         print(f"batfs compare: {sentence}", file=sys.stderr, flush=True)
 
+    for sentence in ahead(plan):
+        say(sentence)
     root = Path(args.output)
     finished = run_campaign(plan, root, executor=args.executor, jobs=args.jobs, say=say)
     comparison = collect(finished, args.jobs or cores())
@@ -148,6 +157,7 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
         "resample",
         "baseline",
         "null",
+        "primary",
     ):
         given = getattr(args, key)
         if given is not None:
@@ -170,21 +180,35 @@ def _print(comparison: Any) -> None:
     header, rows = comparison.table()
     groups = comparison.groups
     # beside one another while that fits, else one block per setting
-    if len(groups) <= 3:
+    if len(header) <= 4:
         print(text_table(header, rows))
     else:
         short = [[row[0], *(cell.partition(" [")[0] for cell in row[1:])] for row in rows]
         print(text_table(header, short))
-    if len(groups) < 2:
+    if len(groups) < 2 and not comparison.failures:
         return
     found = [row for row in comparison.compared if row.found]
-    shown = [row.sentence for row in found if row.metric.name in TOLD]
+    told = TOLD if comparison.primary is None else (comparison.primary,)
+    shown = [row.sentence for row in found if row.metric.name in told]
     print()
+    if comparison.failures or shown:
+        print("\n".join(f"- {line}" for line in [*comparison.gaps(), *shown]))
+    if not shown:
+        what = "waiting, slowdown or I/O time" if comparison.primary is None else comparison.primary
+        print(f"No difference in {what} is established.")
+    tested = [
+        row for row in comparison.compared if row.difference.testable and not row.difference.descriptive
+    ]
+    few = [row for row in tested if row.difference.n < row.difference.needed]
+    if few:
+        needed = few[0].difference.needed
+        print(
+            f"{len(few)} of {len(tested)} comparisons have too few pairs to establish anything: "
+            f"at least {needed} are needed."
+        )
+    lacking = len(comparison.uncompared)
+    more = f"; {lacking} couldn't be made" if lacking else ""
+    every = len(comparison.compared)
     print(
-        "\n".join(f"- {line}" for line in shown)
-        or "No difference in waiting, slowdown or I/O time is established."
-    )
-    print(
-        f"({len(found)} of {len(comparison.compared)} comparisons find a difference; conclusions.txt has a "
-        "sentence for each.)"
+        f"({len(found)} of {every} comparisons find a difference{more}; conclusions.txt has all sentences.)"
     )

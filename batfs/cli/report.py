@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, default=10.0, metavar="SECONDS", help="of bounded slowdown [10 s]"
     )
     parser.add_argument("--baseline", metavar="LABEL", help="the setting others are compared to [the first]")
+    parser.add_argument(
+        "--primary", metavar="FIGURE", help="the one figure that is tested; the others are described"
+    )
     parser.add_argument("--title", metavar="TEXT", help="the report's title")
     parser.add_argument(
         "--json", action="store_true", help="print every run's statistics as JSON, write nothing"
@@ -69,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     )
     files.check_writable(html.parent)
     title = args.title or (f"batfs report: {runs[0].label}" if len(runs) == 1 else "batfs report")
-    write_report(runs, html, threshold=args.threshold, title=title, baseline=args.baseline)
+    write_report(
+        runs, html, threshold=args.threshold, title=title, baseline=args.baseline, primary=args.primary
+    )
     print(f"{html}  ({html.stat().st_size / 1e6:.1f} MB, opens in any browser)")
     if formats:
         from batfs.report.extras import cores

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.report.extras import pd
-from batfs.report.inference import Interval, bootstrap_mean
+from batfs.report.inference import Interval, mean_interval
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, job_table, summarize
 
@@ -40,10 +40,13 @@ class Group:
         return str(self.runs[0].provenance.get("treatment", self.label))
 
     def interval(self, metric: str) -> Interval:
-        """Mean and 95 % bootstrap interval of one figure over the runs that have it."""
+        """Mean and 95 % interval of one figure over the runs that have it; those that repeat one another,
+        as the seed changes nothing on their workload, are one."""
         if metric not in self._intervals:
             values = self.figures(metric)
-            self._intervals[metric] = bootstrap_mean(values[~np.isnan(values)])
+            there = np.flatnonzero(~np.isnan(values))
+            cells = [self.runs[k].cell for k in there.tolist()]
+            self._intervals[metric] = mean_interval(values[there], cells)
         return self._intervals[metric]
 
     def values(self, metric: str) -> FloatArray:

@@ -45,6 +45,7 @@ def write_report(
     title: str = "batfs report",
     baseline: str | None = None,
     notes: Sequence[str] = (),
+    primary: str | None = None,
 ) -> Path:
     """Write the report of ``runs`` to ``path`` (a file that replaces what was there); returns the path.
 
@@ -52,7 +53,8 @@ def write_report(
     compared to
     ``baseline`` (default: the first). ``notes`` are paragraphs put under the title.
     """
-    return write_figures_report(Figures(runs, threshold), path, title=title, baseline=baseline, notes=notes)
+    figures = Figures(runs, threshold)
+    return write_figures_report(figures, path, title=title, baseline=baseline, notes=notes, primary=primary)
 
 
 def write_figures_report(
@@ -62,16 +64,28 @@ def write_figures_report(
     title: str = "batfs report",
     baseline: str | None = None,
     notes: Sequence[str] = (),
+    compared: Sequence[Compared] | None = None,
+    primary: str | None = None,
 ) -> Path:
-    """:func:`write_report` of runs that already have their figures."""
-    files.write_text(Path(path), render(figures, title=title, baseline=baseline, notes=notes))
+    """:func:`write_report` of runs that already have their figures, and perhaps their comparisons."""
+    page = render(figures, title=title, baseline=baseline, notes=notes, compared=compared, primary=primary)
+    files.write_text(Path(path), page)
     return Path(path)
 
 
-def render(figures: Figures, *, title: str, baseline: str | None = None, notes: Sequence[str] = ()) -> str:
+def render(
+    figures: Figures,
+    *,
+    title: str,
+    baseline: str | None = None,
+    notes: Sequence[str] = (),
+    compared: Sequence[Compared] | None = None,
+    primary: str | None = None,
+) -> str:
     """The report's HTML."""
     groups, runs = figures.groups, figures.runs
-    compared = compare_groups(groups, baseline) if len(groups) > 1 else []
+    if compared is None:
+        compared = compare_groups(groups, baseline, primary=primary) if len(groups) > 1 else []
     shown_runs = representatives(groups, runs, DETAILED)
     environment = require("jinja2").Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     names = [n for n in HEADLINE if any(not math.isnan(g.interval(n).mean) for g in groups)]
@@ -129,8 +143,9 @@ def _cell(group: Group, name: str, compared: Sequence[Compared]) -> Cell:
     if math.isnan(interval.mean):
         return Cell(MISSING, "", "", metric.about)
     mine = [row for row in compared if row.label == group.label and row.metric.name == name]
-    several = interval.n > 1 and interval.low != interval.high
-    spread = between(interval.low, interval.high, metric.unit) if several else ""
+    spread = ""
+    if interval.ends is not None:
+        spread = ("range " if interval.word == "range" else "") + between(*interval.ends, metric.unit)
     verdict = mine[0].verdict if mine else ""
     return Cell(shown(metric, interval.mean), spread, verdict, mine[0].sentence if mine else metric.about)
 

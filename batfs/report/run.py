@@ -211,6 +211,15 @@ class Run:
         hashes = sorted(str(entry.get("sha256")) for path, entry in inputs.items() if path != platform)
         return self.settings["seed"], *hashes
 
+    @property
+    def cell(self) -> tuple[str, ...] | None:
+        """The workload (or, in a campaign, the workload and platform) that it has in common with runs of
+        other seeds; None where nobody knows."""
+        pair = self.pair
+        if pair is None:
+            return None
+        return pair[:-1] if isinstance(self.provenance.get("pair"), list) else pair[1:]
+
     @cached_property
     def storages(self) -> Storages:
         """The storages this run's files name."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from batfs.errors import unknown
-from batfs.report.format import number, quantity
+from batfs.report.format import number, quantity, together
+from batfs.report.inference import Interval
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, summarize
 
@@ -49,6 +50,16 @@ def shown(metric: Metric, value: float) -> str:
         if metric.unit in ("B", "s")
         else f"{number(value)} {metric.unit}".strip()
     )
+
+
+def with_ends(metric: Metric, interval: Interval) -> str:
+    """``12.1 [11, 13.2] min``: a mean with its interval, in one unit; ``[range 11, 13]`` of two values."""
+    ends = interval.ends
+    if ends is None:
+        return shown(metric, interval.mean)
+    (mean, low, high), unit = together((interval.mean, *ends), metric.unit)
+    word = "range " if interval.word == "range" else ""
+    return f"{mean} [{word}{low}, {high}] {unit}".rstrip()
 
 
 def run_html(run: Run, threshold: float = THRESHOLD) -> str:

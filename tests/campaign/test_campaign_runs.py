@@ -18,7 +18,8 @@ import pytest
 pd = pytest.importorskip("pandas", reason="the extra 'report' is not installed")
 
 import batfs  # noqa: E402
-from batfs.campaign.plan import NULL_SUFFIX  # noqa: E402
+from batfs.campaign.ahead import ahead  # noqa: E402
+from batfs.campaign.plan import NULL_SUFFIX, make_plan  # noqa: E402
 from batfs.cli.main import main  # noqa: E402
 from batfs.errors import InputError  # noqa: E402
 from batfs.report.statistics import job_table  # noqa: E402
@@ -165,6 +166,109 @@ def test_a_failing_run_is_told_and_the_others_go_on(
     failures = pd.read_csv(directory / "failures.csv")
     assert len(failures) == 2
     assert failures["command"].str.startswith("batfs run -p ").all()
+
+
+NEVER = """
+class Never:
+    def __init__(self, **options):
+        pass
+
+    def choose(self, view, request, rng):
+        raise RuntimeError("no")
+"""
+
+
+def test_a_baseline_that_always_fails_is_named_and_the_rest_is_there(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "never.py"
+    plugin.write_text(NEVER)
+    directory = tmp_path / "c"
+    more = [
+        "--policy",
+        f"{plugin}:Never",
+        "--seeds",
+        "2",
+        "-o",
+        str(directory),
+        "--baseline",
+        f"{plugin}:Never",
+    ]
+    assert main(words(machine, jobs, *more)) == 1
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    assert "0 of 2" in said.out  # in the table, as its runs that succeeded
+    assert len(pd.read_csv(directory / "failures.csv")) == 2
+    summary = pd.read_csv(directory / "summary.csv")
+    assert set(summary["treatment"]) == {"random", "worst_fit"}
+    conclusions = (directory / "conclusions.txt").read_text().splitlines()
+    assert len(conclusions) == 3
+    assert "all 2 runs failed, so it has no run, and it is the baseline (RuntimeError: no)" in conclusions[0]
+    assert all("can't be compared" in line and "has no run" in line for line in conclusions[1:])
+    assert (directory / "provenance.json").exists()
+
+
+def test_a_workload_on_which_the_baseline_fails_is_named(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It never gets to choose where no job has bytes; so one workload has a baseline and the other hasn't."""
+    plugin = tmp_path / "never.py"
+    plugin.write_text(NEVER)
+    plain = tmp_path / "plain.json"
+    value = json.loads(jobs.read_text())
+    for profile in value["profiles"].values():
+        for key in ("io", "io_reads", "io_writes"):
+            profile.pop(key, None)
+    plain.write_text(json.dumps(value))
+    found = batfs.compare(
+        machine,
+        [jobs, plain],
+        policy=[f"{plugin}:Never", "random", "worst_fit"],
+        seeds=2,
+        jobs=2,
+        progress=False,
+    )
+    assert {row.label for row in found.compared} == {"random @ plain", "worst_fit @ plain"}
+    assert found.uncompared == [("random", jobs.stem), ("worst_fit", jobs.stem)]
+    said = "\n".join(found.gaps())
+    assert f"never.py:Never @ {jobs.stem}: all 2 runs failed" in said
+    assert f"random @ {jobs.stem} can't be compared" in said
+    page = found.report(tmp_path / "r.html").read_text()
+    assert "runs failed, so it has no run" in page
+    header, rows = found.table()
+    assert header[-1] == f"{plugin}:Never @ {jobs.stem}"
+    assert rows[-1][0] == "runs that succeeded"
+    assert rows[-1][-1] == "0 of 2"
+
+
+def test_what_can_be_concluded_is_said_before_the_first_run(
+    tmp_path: Path, machine: Path, jobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """13 figures of one setting: 2 / 2**9 x 13 is above 0.05, so ten pairs at least."""
+    assert main(words(machine, jobs, "--seeds", "2", "-o", str(tmp_path / "a"), "--null")) == 0
+    few = capsys.readouterr()
+    assert "2 pairs can't establish any difference" in few.err
+    assert few.err.index("can't establish") < few.err.index("results in")
+    assert "is the baseline under other seeds" in few.err
+    assert "settings that draw nothing at random give one run" in few.err
+    assert "too few pairs" in few.out
+    plan = make_plan({"platform": ["p"], "workload": ["w"], "policy": ["random", "worst_fit"], "seeds": 12})
+    assert "12 pairs find a difference of" in ahead(plan)[1]
+    one = make_plan({"platform": ["p"], "workload": ["w"], "policy": ["random"], "seeds": 2, "null": False})
+    assert "nothing is compared" in ahead(one)[0]
+    with pytest.raises(InputError, match="unknown figure"):
+        make_plan({"platform": ["p"], "workload": ["w"], "primary": "mean_waitin_time"})
+
+
+def test_the_summary_has_its_types_whatever_was_compared(machine: Path, jobs: Path) -> None:
+    one = batfs.compare(machine, jobs, policy="worst_fit", seeds=2, jobs=2, progress=False).summary
+    two = batfs.compare(
+        machine, jobs, policy=["worst_fit", "random"], seeds=2, jobs=2, progress=False
+    ).summary
+    assert one.dtypes.equals(two.dtypes)
+    row = two[(two["treatment"] == "worst_fit") & (two["figure"] == "mean_waiting_time")].iloc[0]
+    assert (row["runs"], row["independent_runs"]) == (2, 1)
+    assert pd.isna(row["low"])
 
 
 @pytest.mark.slow

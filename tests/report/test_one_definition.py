@@ -78,7 +78,7 @@ def report_json(folder: Path, capsys: Any) -> dict[str, Any]:
 
 def users_jobs(folder: Path) -> Any:
     """jobs.csv by plain pandas: users' jobs, each from its first step to the last that held its nodes."""
-    table = pd.read_csv(folder / "x_jobs.csv", dtype={"job_id": str})
+    table = pd.read_csv(folder / "x_jobs.csv", dtype={"job_id": str, "allocated_resources": str})
     steps = table[table["workload_name"] == "batfs"].copy()
     jobs = table[table["workload_name"] != "batfs"].copy().set_index("job_id")
     if len(steps):

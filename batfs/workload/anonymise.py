@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from batfs.workload.account import Report
+from batfs.workload.joblog.states import State, state_of
 from batfs.workload.recorded import RecordedJob
 
 # a member of a job -> what its substitutes begin with
@@ -56,7 +57,11 @@ def _without(key: str, value: Any, names: dict[str, dict[str, str]], numbers: Ma
     if key == "swf":
         return {inner: _number(inner, item, names, numbers) for inner, item in value.items()}
     if isinstance(value, Mapping):
-        return {inner: item for inner, item in value.items() if not _PERSONAL.search(inner)}
+        return {
+            inner: item
+            for inner, item in value.items()
+            if not _PERSONAL.search(inner) and not (inner == "state" and state_of(item)[0] is State.UNKNOWN)
+        }
     if key not in _WORDS:
         return value
     if isinstance(value, list):

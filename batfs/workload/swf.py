@@ -122,9 +122,7 @@ def parse_swf(
         report.records += 1
         longer += len(words) > len(FIELDS)
         try:
-            job = _job(_numbers(words[: len(FIELDS)]), options, per_node, report)
-            if job is not None and job.id in seen:
-                raise InputError(f"the job number {job.id} is that of line {seen[job.id]}")
+            job = _job(_numbers(words[: len(FIELDS)]), options, per_node, report, seen)
         except InputError as error:
             place = f"line {number}"
             if options.strict:
@@ -246,7 +244,9 @@ def _clock(header: dict[str, str], report: Report) -> tuple[float | None, float 
     return float(local.hour * 3600 + local.minute * 60 + local.second), start
 
 
-def _job(row: list[float], options: SwfOptions, per_node: int, report: Report) -> RecordedJob | None:
+def _job(
+    row: list[float], options: SwfOptions, per_node: int, report: Report, seen: Mapping[str, int]
+) -> RecordedJob | None:
     values = dict(zip(FIELDS, row, strict=True))
     if values["job"] != int(values["job"]):
         raise InputError(f"the job number is {values['job']}")
@@ -254,6 +254,9 @@ def _job(row: list[float], options: SwfOptions, per_node: int, report: Report) -
     if reason is not None:
         report.leave_out(reason)
         return None
+    name = str(int(values["job"]))
+    if name in seen:
+        raise InputError(f"the job number {name} is that of line {seen[name]}")
     first, second = values["processors"], values["requested_processors"]
     if options.size == "requested":
         first, second = second, first
@@ -271,7 +274,7 @@ def _job(row: list[float], options: SwfOptions, per_node: int, report: Report) -
         report.assume("shares no node: its processors rounded up to whole nodes")
         report.rounded += (nodes - processors / per_node) * runtime
     return RecordedJob(
-        id=str(int(values["job"])),
+        id=name,
         submission=values["submit"],
         nodes=nodes,
         runtime=runtime,

@@ -59,6 +59,8 @@ def to_timestamp(value: Any, zone: Zone = "UTC", *, second: bool = False) -> flo
         moment = datetime(value.year, value.month, value.day)
     else:
         raise InputError(f"{value!r} is not a time")
+    if moment.tzinfo is None and zone == "UTC":  # the same, quickly
+        return moment.replace(tzinfo=UTC).timestamp()
     if moment.tzinfo is None:
         there = moment.replace(tzinfo=_zone(zone), fold=1 if second else 0)
         back = there.astimezone(UTC).astimezone(_zone(zone))

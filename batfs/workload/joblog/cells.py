@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 from batfs.errors import InputError
@@ -75,9 +74,9 @@ UNITS: Final = {
 
 def is_known(cell: Any) -> bool:
     """Whether ``cell`` says anything: not empty, ``nan``, ``NaT``, ``N/A``, ``Unknown``, ``None``."""
-    if cell is None or cell != cell:  # NaN and NaT are not themselves
-        return False
-    return not isinstance(cell, str) or cell.strip().lower() not in _UNKNOWN
+    if isinstance(cell, str):  # the quick way for what begins with a digit: most cells of a log
+        return "0" <= cell[:1] <= "9" or cell.strip().lower() not in _UNKNOWN
+    return cell is not None and cell == cell  # NaN and NaT are not themselves
 
 
 def text_of(cell: Any) -> str:
@@ -94,6 +93,8 @@ def number_of(cell: Any) -> float | None:
     if isinstance(cell, (int, float)):
         return float(cell) if cell - cell == 0 else None
     text = str(cell).strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
     if _NUMBER.fullmatch(text):
         value = float(text)
         return value if value - value == 0 else None
@@ -110,6 +111,8 @@ def time_of(cell: Any, zone: Zone, scale: list[str], *, second: bool = False) ->
     """
     if not is_known(cell):
         return None
+    if isinstance(cell, str) and cell[4:5] == "-" and len(cell) > 9:
+        return _date(cell, zone, second)
     number = None if isinstance(cell, datetime) else number_of(cell)
     if number is None:
         if isinstance(cell, str):
@@ -125,7 +128,6 @@ def time_of(cell: Any, zone: Zone, scale: list[str], *, second: bool = False) ->
     return number
 
 
-@lru_cache(maxsize=4096)
 def _date(text: str, zone: Zone, second: bool) -> float:
     try:
         return to_timestamp(text, zone, second=second)

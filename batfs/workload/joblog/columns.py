@@ -199,6 +199,8 @@ def assign(header: Sequence[str], given: Sequence[str] = (), *, hint: str | None
         del places["name"]
     if "time" in places and ("elapsed" in places or "st" not in plain):
         del places["time"]  # TIME alone means anything
+    if "queue" in places and plain[places["queue"]] == "queue" and "duration" in plain:
+        del places["queue"]  # Helios and Acme: the seconds a job queued
     units: dict[str, float | None] = {}
     for role in ("elapsed", "limit"):
         if role in places:

@@ -266,4 +266,5 @@ def _spaced(lines: list[str], first: int, cluster: str) -> Table:
                 words = [line[b:e].strip() for b, e in zip(begins, [*ends[:-1], len(line)], strict=True)]
             yield Row(number, [*words, name])
 
-    return Table("squeue's columns", header, rows(), slurm=True)
+    hint = "squeue -o '%i|%u|%T|%V|%S|%e|%D|%l' prints what is needed"
+    return Table("squeue's columns", header, rows(), slurm=True, hint=hint)

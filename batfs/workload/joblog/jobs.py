@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from batfs.errors import InputError
 from batfs.texts import decode, read_unpacked
+from batfs.units import parse_size
 from batfs.workload.account import Report
 from batfs.workload.io import RequestedIo
 from batfs.workload.joblog.cells import (
@@ -179,6 +180,9 @@ class _Reading:
         self._floats = False
         self._stepped: set[str] = set()
         self._clusters = False
+        self._names = [(role, columns.places[role]) for role in _NAMES if role in columns.places]
+        self._labelled = bool({"label", "array"} & columns.places.keys())
+        self._measured = bool({"reads", "writes"} & columns.places.keys())
         self._said: list[tuple[str, str]] = []  # of the record at hand: counts only once it is a job
 
     def jobs(self) -> list[SchedulerJob]:
@@ -426,10 +430,12 @@ class _Reading:
 
     def _members(self, cells: Sequence[Any]) -> dict[str, Json]:
         found: dict[str, Json] = {}
-        for role in _NAMES:
-            value = self._columns.cell(cells, role)
+        for role, place in self._names:
+            value = cells[place]
             if is_known(value):
                 found[role] = text_of(value).replace("\0", "")
+        if not self._labelled:
+            return found
         label = self._columns.cell(cells, "label")
         parent, task = self._columns.cell(cells, "array"), self._columns.cell(cells, "task")
         if is_known(label) and "_" in str(label):
@@ -439,20 +445,21 @@ class _Reading:
         return found
 
     def _volumes(self, cells: Sequence[Any]) -> tuple[int, int] | None:
-        from batfs.units import parse_size
-
+        if not self._measured:
+            return None
         sizes: list[int] = []
         for role in ("reads", "writes"):
             value = self._columns.cell(cells, role)
             sizes.append(parse_size(text_of(value)) if is_known(value) else 0)
-        return (sizes[0], sizes[1]) if {"reads", "writes"} & self._columns.places.keys() else None
+        return sizes[0], sizes[1]
 
     def _component(self, cells: Sequence[Any]) -> str:
         """The heterogeneous job (or PAI's job of several tasks) that this row is part of; or empty."""
         if self._table.parts:
             return self._identifier(cells)
         for role in ("label", "id"):
-            found = _HET.fullmatch(str(self._columns.cell(cells, role) or ""))
+            name = self._columns.cell(cells, role)
+            found = _HET.fullmatch(name) if isinstance(name, str) and "+" in name else None
             if found:
                 return found[1]
         het = self._columns.cell(cells, "het")

@@ -130,8 +130,8 @@ def in_process(theirs: str, path: Path, variant: str, split: bool = False) -> tu
 @contextlib.contextmanager
 def _planning_timed(spent: dict[str, float]) -> Iterator[None]:
     """While this lasts, ``spent`` adds up what plans, profiles and bookings take in the injector."""
-    from batfs.decision import injected
     from batfs.filesystems.site import FileSystems
+    from batfs.scheduling import tenancy
     from batfs.scheduling.machine import Machine
 
     spent[PLANNING] = 0.0
@@ -146,7 +146,7 @@ def _planning_timed(spent: dict[str, float]) -> Iterator[None]:
 
         return call
 
-    places: list[tuple[Any, str]] = [(FileSystems, "plan"), (Machine, "book"), (injected, "build_profile")]
+    places: list[tuple[Any, str]] = [(FileSystems, "plan"), (Machine, "book"), (tenancy, "build_profile")]
     before = [getattr(owner, name) for owner, name in places]
     for (owner, name), function in zip(places, before, strict=True):
         setattr(owner, name, timed(function))

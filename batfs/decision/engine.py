@@ -92,7 +92,7 @@ def run_with_batsim(
             scheduler = load_pybatsim(name, options, prefix)
         else:
             scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
-            scheduler.use_files(loaded.files)
+            scheduler.core.make_files = loaded.make_files()
         batsim_is_alive = _Watch(log)
         link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive)
         stack.callback(link.close)

@@ -22,6 +22,7 @@ from batfs.workload.phases import with_io
 
 if TYPE_CHECKING:
     from batfs.filesystems.site import FileSystems
+    from batfs.scheduling.tenancy import MakeFiles
 
 
 @record
@@ -61,6 +62,19 @@ class Loaded:
     machine: Machine
     workloads: Sequence[Workload]
     files: FileSystems | None
+
+    def make_files(self) -> MakeFiles:
+        """The file systems as a scheduler has them made: first those that are there, then more like them."""
+        from batfs.decision.files import make_on
+
+        made = [] if self.files is None else [self.files]
+
+        def make(
+            config: Configuration, compute: Sequence[Resource], storages: Sequence[Resource], dynamic: bool
+        ) -> FileSystems:
+            return made.pop() if made else make_on(config, compute, storages, dynamic, self.platform)
+
+        return make
 
 
 def load(experiment: Experiment, config: Configuration) -> Loaded:

@@ -38,8 +38,8 @@ _EVENTS = frozenset(
     )
 )
 _REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE", "SUBMIT_JOB", "SUBMIT_PROFILE"))
-#: What is said of jobs that have a part to hide, or may have.
-_KILLED, _OURS = b'"JOB_KILLED"', f'"{WORKLOAD}!'.encode()
+#: What is said of jobs and machines of which a part may have to be hidden.
+_HIDING = (b'"JOB_KILLED"', b'"event_machine_', f'"{WORKLOAD}!'.encode())
 #: What reading a message raises that has not the form it should have.
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
@@ -55,7 +55,7 @@ class RawProxy:
     def passes(self, text: bytes) -> bool:
         """Whether :meth:`request` will find nothing to change in the simulator's message: then it may be sent
         on first, and be looked at while the decision process thinks."""
-        return self.injector.only_watches and _KILLED not in text and _OURS not in text
+        return self.injector.only_watches and not any(word in text for word in _HIDING)
 
     def request(self, text: bytes) -> bytes | None:
         """The simulator's message as the decision process shall get it; None if it needs none."""
@@ -116,8 +116,7 @@ class RawProxy:
     def reply(self, text: bytes | None) -> bytes:
         """The decision process's answer (None: it was not asked) as the simulator shall get it."""
         injector = self.injector
-        out: list[Any] = [decision_to_json(decision) for decision in injector.alive(injector.decisions)]
-        injector.decisions = []
+        out: list[Any] = [decision_to_json(decision) for decision in injector.own()]
         changed = bool(out)
         if text is not None and not changed and b'"type"' not in text and injector.idle:
             return text  # no decisions, and nothing to add to them
@@ -221,9 +220,12 @@ def _changed(raw: Mapping[str, Any], seen: m.Event) -> dict[str, Any]:
         data["config"] = dict(seen.config)
         shown = {resource.id for resource in seen.compute_resources}
         data["compute_resources"] = [r for r in data["compute_resources"] if r["id"] in shown]
-        hidden = int(data["nb_compute_resources"]) - len(shown)
-        data["nb_compute_resources"] = len(shown)
-        data["nb_resources"] = int(data["nb_resources"]) - hidden
+        storages = {resource.id for resource in seen.storage_resources}
+        data["storage_resources"] = [r for r in data["storage_resources"] if r["id"] in storages]
+        data["nb_compute_resources"], data["nb_storage_resources"] = len(shown), len(storages)
+        data["nb_resources"] = len(shown) + len(storages)
+    elif isinstance(seen, m.Notification):
+        data = dict(seen.data)
     elif isinstance(seen, m.JobKilled):
         kept = set(seen.job_ids)
         data["job_ids"] = list(seen.job_ids)

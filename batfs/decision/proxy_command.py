@@ -82,6 +82,11 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the platform file, for models and policies that use its topology",
     )
+    parser.add_argument(
+        "--show-storages",
+        action="store_true",
+        help="let the scheduler see the storages too (default: it sees the compute nodes, numbered from 0)",
+    )
     add_scheduler_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--version", action="version", version=f"batfs {__version__}")
@@ -177,7 +182,7 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
     with contextlib.ExitStack() as stack:
         stack.callback(front.close)
         recorder = stack.enter_context(Recorder(args.export)) if args.export else None
-        injector = Injector(settings, observer=recorder, say=say)
+        injector = Injector(settings, observer=recorder, say=say, show_storages=args.show_storages)
         proxy = RawProxy(injector)
         stack.enter_context(_child(child))
         front.bind()

@@ -42,10 +42,6 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
         self._events: list[m.Event] = []
         self._over: list[str] = []
 
-    def use_files(self, files: Any) -> None:
-        """File systems that were made already."""
-        self.core.make_files = lambda *given: files
-
     # ---- callbacks ----------------------------------------------------------------------------------------
 
     def onBeforeEvents(self) -> None:

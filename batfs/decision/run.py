@@ -144,7 +144,7 @@ def _process(
         assert config.queue.startswith(PYBATSIM)
         name, options = split_pybatsim(config.queue)
         return PybatsimProcess(load_pybatsim(name, options, prefix))
-    return Scheduler(settings, lambda *given: files, observer=observer, say=say)
+    return Scheduler(settings, loaded.make_files(), observer=observer, say=say)
 
 
 @contextmanager

@@ -18,11 +18,16 @@ from batfs.filesystems.composed import Phased, write_phases
 from batfs.filesystems.interface import IoPlan, Volume
 from batfs.filesystems.script import Activity, Step, launch, write_script
 from batfs.protocol import messages as m
+from batfs.protocol.clock import due, on_wire
 from batfs.records import record
 from batfs.workload.model import IoProfile, Job, Profile
 
 SUCCESS = "COMPLETED_SUCCESSFULLY"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"
+
+#: Seconds. Batsim aborts when the time asked for has passed on its clock by the time it handles the message,
+#: and every decision before it in the reply delays that by the latency of a message.
+SOON = 0.1
 
 
 @record
@@ -119,7 +124,7 @@ class Life:
     def tick(self, now: float) -> list[m.Decision]:
         """Called when time has passed: ends a job whose walltime is over though Batsim can't know it (its
         own walltime starts with the computation, ours with the read phase)."""
-        if self.deadline is None or now < self.deadline or self._stopped:
+        if self.deadline is None or not due(self.deadline, now) or self._stopped:
             return []
         return self._stop(now, WALLTIME)
 
@@ -163,7 +168,7 @@ class Life:
             if step.state == "running" and self.deadline is None and self.job.walltime is not None:
                 self.deadline = now + self.job.walltime
                 if self._next < len(self.steps) and self.steps[self._next].state == "running":
-                    out.append(m.CallMeLater(now, self.deadline))
+                    out.append(m.CallMeLater(now, on_wire(max(self.deadline, now + SOON))))
             for activity in step.activities:
                 out += self._launch(activity, now)
             for activity, steps in step.spanning:

@@ -7,6 +7,7 @@ and finds whose activity has ended.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 
 from batfs.filesystems.interface import Hold, Move
 from batfs.filesystems.lifecycle import SUCCESS, Life
@@ -45,7 +46,7 @@ class LiveJob:
                 for resource in profile.ids.tolist()
             }
         )
-        self._transfers: dict[str, list[tuple[int, int]]] = {}
+        self.transfers: dict[str, list[tuple[int, int]]] = {}
 
     def begin(self, now: float) -> list[m.Decision]:
         out = self.life.begin(now)
@@ -82,16 +83,16 @@ class LiveJob:
 
     def _sync(self) -> None:
         machine, owners = self._lives.machine, self._lives.owners
-        for job_id in [i for i in self._transfers if i not in self.life.live]:
-            machine.count_transfers(self._transfers.pop(job_id), -1)
+        for job_id in [i for i in self.transfers if i not in self.life.live]:
+            machine.count_transfers(self.transfers.pop(job_id), -1)
             del owners[job_id]
         for job_id, live in self.life.live.items():
-            if job_id not in self._transfers:
+            if job_id not in self.transfers:
                 counted = [
                     t for p in profiles_of(live.activity) for t in machine.transfers_of(p, p.ids.tolist())
                 ]
                 machine.count_transfers(counted, 1)
-                self._transfers[job_id] = counted
+                self.transfers[job_id] = counted
                 owners[job_id] = self
         if self.life.paused:
             self._lives.paused[self.life.job.id] = self
@@ -126,6 +127,14 @@ class Lives:
     def held(self) -> dict[str, list[Reservation]]:
         """Bytes of moves that go when the move is over, by its id."""
         return {job_id: list(held.lines) for job_id, (_, held, _) in self._moves.items()}
+
+    @property
+    def transfers(self) -> Iterator[Sequence[tuple[int, int]]]:
+        """What is counted for each activity and each move under way."""
+        for job in dict.fromkeys(self.owners.values()):
+            yield from job.transfers.values()
+        for _, _, transfers in self._moves.values():
+            yield transfers
 
     def owner(self, activity_id: str) -> LiveJob | None:
         return self.owners.get(activity_id)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from batfs.errors import BatfsError
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Volume
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
@@ -18,15 +17,12 @@ from batfs.scheduling.interface import JobPlacement, NodeSet
 from batfs.scheduling.nodes import SELECTIONS, UNDEMANDING, NodeOrder, Selection
 from batfs.scheduling.observer import StorageState
 from batfs.scheduling.storages import storage_table
+from batfs.scheduling.story import InvariantError
 from batfs.storage.interface import Share, StorageView
 from batfs.storage.ledger import Ledger, NoRoomError, Reservation
 from batfs.storage.view import SystemView
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import IntArray, IoProfile, Profile
-
-
-class InvariantError(BatfsError):
-    """The scheduler's own books disagree: a defect of batfs or of a plugin, not of the input."""
 
 
 class FileSystems(Protocol):
@@ -118,7 +114,7 @@ class Machine:
         self._unavailable: NodeSet = 0
         #: ids of nodes that are away: nothing is started there
         self.away: set[int] = set()
-        self._busy: NodeSet = 0
+        self.busy: NodeSet = 0
         self.all: NodeSet = self.order.all & ~self._services
         self.largest_job = self.all.bit_count()  # nodes a job may ask for at most
         self.free: NodeSet = self.all
@@ -129,7 +125,7 @@ class Machine:
         self.transfers: IntArray = np.zeros(len(storages), dtype=np.int64)
         self._active: Any = memoryview(self.transfers.data)  # the same; quicker, one at a time
         self.view = SystemView(self.ledger, transfers=self.transfers)
-        self._used = [0] * len(storages)
+        self.used = [0] * len(storages)
         self._changed: set[int] = set()
         self.kept: dict[str, Reservation] = {}
 
@@ -141,14 +137,14 @@ class Machine:
             taken = format_resources(self.order.ids(nodes & ~self.free))
             raise InvariantError(f"the nodes {taken} were given out while in use or unavailable")
         self.free &= ~nodes
-        self._busy |= nodes
+        self.busy |= nodes
 
     def return_nodes(self, nodes: NodeSet) -> None:
         """InvariantError when one of them was not in use."""
-        if nodes & ~self._busy:
-            idle = format_resources(self.order.ids(nodes & ~self._busy))
+        if nodes & ~self.busy:
+            idle = format_resources(self.order.ids(nodes & ~self.busy))
             raise InvariantError(f"the nodes {idle} were given back twice")
-        self._busy &= ~nodes
+        self.busy &= ~nodes
         self.free |= nodes & self.all
 
     def set_available(self, ids: Sequence[int], available: bool) -> None:
@@ -158,7 +154,7 @@ class Machine:
         (self.away.difference_update if available else self.away.update)(gone)
         self._unavailable = self._unavailable & ~nodes if available else self._unavailable | nodes
         self.all = self.order.all & ~self._services & ~self._unavailable
-        self.free = self.all & ~self._busy
+        self.free = self.all & ~self.busy
 
     @property
     def some_unavailable(self) -> bool:
@@ -245,7 +241,7 @@ class Machine:
         """Bytes of ``lines`` are used from now on (sign 1) or no longer (-1)."""
         for line in lines:
             for share in line.shares:
-                self._used[share.index] += sign * share.size
+                self.used[share.index] += sign * share.size
                 self._changed.add(share.index)
 
     def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
@@ -296,7 +292,7 @@ class Machine:
         """The storages that changed since the last call, as they are now."""
         if not self._changed:
             return []
-        held, used, active = self.ledger.held, self._used, self._active
+        held, used, active = self.ledger.held, self.used, self._active
         changed = self._changed
         order = sorted(changed) if len(changed) > 1 else changed
         states = [StorageState(k, held(k), used[k], active[k]) for k in order]
@@ -305,37 +301,3 @@ class Machine:
 
     def text(self, nodes: NodeSet) -> str:
         return format_resources(self.order.ids(nodes))
-
-    # ---- invariants ---------------------------------------------------------------------------------------
-
-    def validate(self, held: Mapping[str, tuple[NodeSet, Sequence[Reservation]]]) -> None:
-        """``held``: what each job should hold. Disjoint nodes; busy and free are what they should be; every
-        byte in the ledger belongs to one of these jobs, and no storage holds more than its capacity."""
-        busy = 0
-        for job_id, (nodes, _) in held.items():
-            if busy & nodes:
-                raise InvariantError(f"{job_id} shares the nodes {self.text(busy & nodes)} with another job")
-            busy |= nodes
-        if busy != self._busy:
-            raise InvariantError("the busy nodes are not those of the jobs that run")
-        if self.free != self.all & ~busy:
-            raise InvariantError("the free nodes are not those that nobody holds")
-        self.ledger.validate()
-        sizes = [0] * len(self.storage_ids)
-        lines = [line for _, reservations in held.values() for line in reservations] + [*self.kept.values()]
-        for line in lines:
-            for share in line.shares:
-                sizes[share.index] += share.size
-        if len(lines) != len(self.ledger):
-            raise InvariantError(f"the ledger holds {len(self.ledger)} reservations, the jobs {len(lines)}")
-        for k, size in enumerate(sizes):
-            capacity = self.ledger.storages[k].capacity
-            if self.ledger.held(k) != size or not 0 <= size <= capacity:
-                raise InvariantError(
-                    f"storage {self.storage_ids[k]} holds {self.ledger.held(k)} bytes, its jobs {size}, "
-                    f"capacity {capacity}"
-                )
-            if not 0 <= self._used[k] <= size:
-                raise InvariantError(f"{self._used[k]} bytes of {size} are in use on {self.storage_ids[k]}")
-        if (self.transfers < 0).any():
-            raise InvariantError("fewer than no transfers are active")

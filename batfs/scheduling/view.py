@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
-from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, InvariantError, Machine
+from batfs.scheduling.machine import NOTHING_HELD, Booked
+from batfs.scheduling.story import InvariantError
+from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
 
 #: Not enough free nodes; the word is Slurm's.
@@ -19,21 +21,18 @@ class PassView:
 
     def __init__(
         self,
-        machine: Machine,
-        files: FileSystems,
+        tenancy: Tenancy,
         queue: Queue,
-        running: Mapping[str, StartedJob],
-        rng: random.Random,
         held_back: Callable[[WaitingJob, Hold], None],
     ) -> None:
-        self._machine = machine
-        self._files = files
+        machine = self._machine = tenancy.machine
+        self._tenancy = tenancy
         self._held_back = held_back
         self._open: dict[int, Booked] = {}
-        self._trials = Trials(machine, files)
+        self._trials = Trials(machine, tenancy.files)
         self.queue = queue
-        self.running = running
-        self.rng = rng
+        self.running: Mapping[str, StartedJob] = tenancy.running
+        self.rng: random.Random = tenancy.rng
         self.storage = machine.view
         self.storage_positions = machine.position
         self.picky = machine.picky
@@ -90,13 +89,11 @@ class PassView:
         placed = Booked(job, nodes, begin, (), machine.order.ids(nodes), NOTHING_HELD, ahead)
         if job.volumes:
             self._trials.tell()
-            end = begin + job.walltime
-            plans = self._files.plan(job.id, placed.ids, job.volumes, begin, end, machine.view, self.rng)
-            if isinstance(plans, Hold):
+            hold = self._tenancy.plan(placed)
+            if hold is not None:
                 if not ahead:
-                    self._held_back(job, plans)
-                return plans
-            placed.plans = plans
+                    self._held_back(job, hold)
+                return hold
         return self._book(placed)
 
     def again(self, placement: JobPlacement, start: float) -> Booked | Hold:
@@ -112,20 +109,15 @@ class PassView:
 
     def _book(self, placed: Booked) -> Booked | Hold:
         """Hold what a placement's plans need, and its nodes if it begins now."""
-        machine, plans = self._machine, placed.plans
-        if plans:
-            placements = (
-                plans[0].placements if len(plans) == 1 else [p for plan in plans for p in plan.placements]
-            )
-            held = machine.book(placed.job.id, placements, placed.start, placed.end)
-            if isinstance(held, Hold):
+        if placed.plans:
+            hold = self._tenancy.reserve(placed)
+            if hold is not None:
                 if not placed.ahead:
-                    self._held_back(placed.job, held)
-                return held
-            placed.held = held
+                    self._held_back(placed.job, hold)
+                return hold
         if not placed.ahead:
             self.free_nodes &= ~placed.nodes
-            if plans:
+            if placed.plans:
                 self._trials.add(placed)
         self._open[id(placed)] = placed
         return placed

@@ -287,8 +287,8 @@ class KillsToo:
     def decide(self, request: m.Request) -> m.Reply:
         scheduler = self._inner
         reply = scheduler.decide(request)
-        if not isinstance(getattr(scheduler, "policy", None), Killing):
-            scheduler.policy = Killing(scheduler.policy, self._rng)
+        if not isinstance(scheduler.session.policy, Killing):
+            scheduler.session.policy = Killing(scheduler.session.policy, self._rng)
         return reply
 
 
@@ -317,7 +317,6 @@ def test_kills_at_any_moment_leave_nothing_behind(tmp_path: Path, seed: int, dyn
     (scheduler,) = schedulers
     assert scheduler.counts["done"] + scheduler.counts["rejected"] == 5
     machine = scheduler.machine
-    assert machine is not None
     assert len(machine.ledger) == len(machine.kept)
     assert not machine.transfers.any()
 
@@ -338,7 +337,6 @@ def test_the_same_behind_the_proxy(tmp_path: Path, seed: int, dynamic: bool) -> 
     ran = simulate_tiny(tmp_path, NODES, STORAGES, jobs, CONFIG, dynamic=dynamic, process=make, control="1ms")
     assert not ran.result.deadlock
     assert sorted(inner.seen) == sorted(f"w0!{k}" for k in range(5))
-    machine = injectors[0]._machine
-    assert machine is not None
+    machine = injectors[0].tenancy.machine
     assert len(machine.ledger) == len(machine.kept)
     assert not machine.transfers.any()

@@ -209,8 +209,7 @@ def test_kills_at_any_moment_leave_nothing_behind(tmp_path: Path, seed: int, dyn
     ran = simulate_tiny(tmp_path, 3, BUFFER, jobs, STAGED, dynamic=dynamic, process=make)
     assert not ran.result.deadlock
     assert sorted(inner.seen) == sorted(f"w0!{k}" for k in range(8))
-    machine = injectors[0]._machine
-    assert machine is not None
+    machine = injectors[0].tenancy.machine
     assert len(machine.ledger) == 0
     assert not machine.transfers.any()
 
@@ -280,7 +279,7 @@ def test_what_is_not_changed_passes_byte_for_byte() -> None:
 
     from batfs.decision.proxy import RawProxy
 
-    proxy = RawProxy(Injector(Settings()))
+    proxy = RawProxy(Injector(Settings(), show_storages=True))
     resources: dict[str, Any] = {"state": "idle", "zone_properties": {}}
     data = {
         "nb_resources": 3,

@@ -1,0 +1,465 @@
+"""What happens to a job's bytes, from what it asks for to the record of it.
+
+A :class:`Tenancy` is made when the simulation begins and the machine is known. The scheduler, which decides
+what starts, and the proxy, which stands before a scheduler that knows nothing of storage, are shells over it:
+
+    read          what the job asks of the file systems
+    plan, reserve where its bytes go, and that they are held
+    start         the job is on its way: its I/O merged with it, or a life of several steps
+    completed     one of its activities, or all of it, is over: bytes are given back and the record is told
+
+It has no queue and takes no decisions; what is to be sent to the simulator gathers in ``out``. Records in,
+records out: which protocol they travel by is no concern of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from batfs.errors import InputError
+from batfs.filesystems.composed import Phases
+from batfs.filesystems.interface import Hold, IoRequest
+from batfs.filesystems.lifecycle import SUCCESS
+from batfs.filesystems.profile import build_profile
+from batfs.filesystems.script import WORKLOAD, needs_script
+from batfs.protocol import messages as m
+from batfs.records import record, replace
+from batfs.resource_sets import format_ascending, parse_resources
+from batfs.scheduling.config import Configuration
+from batfs.scheduling.interface import JobState, StartedJob, WaitingJob
+from batfs.scheduling.lives import LiveJob, Lives
+from batfs.scheduling.machine import Booked, FileSystems, Machine
+from batfs.scheduling.observer import JobRecord, Observer
+from batfs.scheduling.possible import EmptyMachine
+from batfs.scheduling.storages import with_overrides
+from batfs.scheduling.waits import StorageWaits
+from batfs.storage.topology import PlatformNetwork
+from batfs.workload.even import EvenProfile
+from batfs.workload.model import Composed, IoProfile
+
+_OURS = f"{WORKLOAD}!"  # what the ids of our dynamic jobs begin with
+
+#: (configuration, compute resources, storages, whether dynamic jobs can be sent) -> the file systems.
+MakeFiles: TypeAlias = Callable[
+    [Configuration, Sequence[m.Resource], Sequence[m.Resource], bool], FileSystems
+]
+Say: TypeAlias = Callable[[str], None]
+
+
+def is_ours(job_id: str) -> bool:
+    """Whether it is a dynamic job of batfs's own."""
+    return job_id.startswith(_OURS)
+
+
+@record(frozen=False, eq=False)
+class Running(StartedJob):
+    """A job that holds something: the interface's record, and what to give back.
+
+    ``moved``: whether its bytes move. ``left``: its nodes are free, whatever its bytes still do.
+    """
+
+    booked: Booked
+    waited: float
+    hold: Hold | None
+    io: IoProfile | None = None
+    io_ids: Sequence[int] = ()
+    transfers: Sequence[tuple[int, int]] = ()
+    life: LiveJob | None = None
+    moved: bool = True
+    left: bool = False
+
+
+class Tenancy:
+    """See the module. ``observer`` is None if nobody keeps records. ``left`` is called when the nodes of a
+    job in several steps are free. ``freed``: bytes or nodes were given back since somebody set it to False;
+    ``done``: jobs that have ended.
+    """
+
+    def __init__(
+        self,
+        event: m.SimulationBegins,
+        config: Configuration,
+        make_files: MakeFiles,
+        *,
+        observer: Observer | None,
+        say: Say,
+        left: Callable[[Running], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.now = event.timestamp
+        self.rng = random.Random(config.seed)
+        self.out: list[m.Decision] = []
+        self.running: dict[str, Running] = {}
+        self.waits = StorageWaits()
+        self.done = 0
+        self.freed = True
+        self.no_more_jobs = False
+        self._say = say
+        self._told: set[str] = set()
+        self._left = left
+        self._observer = observer
+        storages = with_overrides(event.storage_resources, config.storages)
+        self.registering = bool(event.config.get("dynamic-jobs-enabled", False))
+        self.dynamic = self.registering and event.allow_storage_sharing
+        if self.registering and not self.dynamic:
+            say("storages can't be shared (--disable-storage-sharing): nothing is staged")
+
+        def make() -> tuple[FileSystems, Machine]:
+            files = make_files(config, event.compute_resources, storages, self.dynamic)
+            return files, _machine(event.compute_resources, storages, files, config)
+
+        self.files, self.machine = files, machine = make()
+        smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
+        self._empty = EmptyMachine(make, smallest, config.seed)
+        self.lives = Lives(machine, files, self.rng)
+        self.profiles = dict(event.profiles)
+        self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
+        self._read = 0
+        self._upkeep_due = True
+        if observer is not None:
+            observer.begins(machine.ledger.storages, machine.storage_ids)
+        for sentence in files.announcements():
+            say(sentence)
+
+    def tell_once(self, key: str, sentence: str) -> None:
+        """A sentence for the user that holds for many jobs."""
+        if key not in self._told:
+            self._told.add(key)
+            self._say(sentence)
+
+    # ---- time, and machines that come and go ---------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """It is ``now``, or later already."""
+        if now > self.now:
+            self.now = now
+        self.machine.ledger.advance(self.now)
+
+    def called(self) -> None:
+        """Time has passed: what is past its walltime ends."""
+        paused = [*self.lives.paused]
+        self.out += self.lives.tick(self.now)
+        for job_id in paused:  # one whose walltime is over ends at once
+            self._follow(self.running[job_id])
+
+    def notified(self, event: m.Notification) -> None:
+        """What a notification means for machines and bytes."""
+        if event.kind == "no_more_static_job_to_submit":
+            self.no_more_jobs = True
+        elif event.kind in ("event_machine_available", "event_machine_unavailable"):
+            ids = parse_resources(str(event.data["resources"]))
+            there = event.kind == "event_machine_available"
+            self.machine.set_available(ids, there)
+            for live in [*self.lives.paused.values()] if there else ():
+                self.out += live.resume(self.now)
+                self._follow(self.running[live.life.job.id])
+            (self.files.back if there else self.files.lost)(ids)
+            self._drop_released()
+            self._gave_back()
+
+    # ---- what a job asks for, and where it can go ----------------------------------------------------------
+
+    def read(self, event: m.JobSubmitted) -> WaitingJob:
+        """The job with what it asks of the file systems. InputError when that makes no sense."""
+        job, profile = event.job, event.profile
+        if profile is None:
+            try:
+                profile = self.profiles[job.workload][job.profile]
+            except KeyError:
+                raise InputError(
+                    f"the simulator submitted {job.id} without its profile {job.profile!r}",
+                    hint="start Batsim with --forward-profiles-on-submission",
+                ) from None
+        if type(profile) is Composed:
+            profile, volumes = self._phases.read(job, profile)
+        else:
+            volumes = self.files.volumes(job.id, profile)
+        waiting = WaitingJob(job, profile, volumes, self._read)
+        self._read += 1
+        if volumes:
+            problem = self.files.cannot(profile)
+            if problem is not None:
+                waiting.io_ignored = True
+                self.tell_once(
+                    problem,
+                    f"{job.id} asks for I/O, but {problem}; its bytes hold their space and nothing is moved "
+                    "(said once for all such jobs)",
+                )
+        return waiting
+
+    def never(self, job: WaitingJob) -> Hold | None:
+        """What the job would lack on an empty machine too; None if it can start some day."""
+        return self._empty.never(job)
+
+    def plan(self, placed: Booked) -> Hold | None:
+        """Where the bytes of a placement's job go: its ``plans``, or why there is nowhere."""
+        job = placed.job
+        end = placed.start + job.walltime
+        plans = self.files.plan(
+            job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, self.rng
+        )
+        if isinstance(plans, Hold):
+            return plans
+        placed.plans = plans
+        return None
+
+    def reserve(self, placed: Booked) -> Hold | None:
+        """Hold what the placement's plans need: its ``held``, or what is missing."""
+        plans = placed.plans
+        placements = (
+            plans[0].placements if len(plans) == 1 else [p for plan in plans for p in plan.placements]
+        )
+        held = self.machine.book(placed.job.id, placements, placed.start, placed.end)
+        if isinstance(held, Hold):
+            return held
+        placed.held = held
+        return None
+
+    # ---- its life ------------------------------------------------------------------------------------------
+
+    def start(self, booked: Booked, asked: m.ExecuteJob | None = None) -> Running:
+        """The job begins on ``booked``; ``asked``: how somebody else wants it executed."""
+        machine, now, files, job = self.machine, self.now, self.files, booked.job
+        machine.take_nodes(booked.nodes)
+        machine.keep(booked.held)
+        waited, hold = self.waits.over(job.id, now) if job.volumes else (0.0, None)
+        running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited, hold)
+        attending = files.attending
+        for volume, plan in zip(job.volumes, booked.plans, strict=True):
+            if plan.file_system in attending:
+                files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+        mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
+        if self.dynamic and booked.plans and (mapped or needs_script(job.profile, booked.plans)):
+            running.life = self.lives.begin(booked, asked if mapped else None)
+            self.out += running.life.begin(now)
+            self._follow(running)
+            return running
+        machine.use(booked.held.lines, 1)
+        io_job = None
+        if mapped and booked.plans:
+            running.moved = False
+            self.tell_once(
+                "mapping",
+                f"{job.id} is started with a mapping, which Batsim 4 can't combine with I/O; "
+                "nothing is moved for it (said once for all such jobs)",
+            )
+        elif job.io_ignored:
+            running.moved = False
+        elif booked.plans:
+            profile = running.io = build_profile(booked.plans, booked.ids)
+            if profile is not None:
+                running.io_ids = profile.resources()
+                io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
+                running.transfers = machine.transfers_of(profile, running.io_ids)
+                machine.count_transfers(running.transfers, 1)
+        if asked is None:
+            self.out.append(m.ExecuteJob(now, job.id, booked.ids, io_job=io_job))
+        else:
+            self.out.append(asked if io_job is None else replace(asked, io_job=io_job))
+        return running
+
+    def completed(self, job_id: str, state: str) -> Running | None:
+        """A job, or one of its steps, has ended in ``state`` (Batsim's word); the job, None if the id is none
+        of ours. It is over when its ``state`` says so."""
+        job = self.running.get(job_id)
+        if job is not None and job.life is None:
+            self._finish(job, state == SUCCESS)
+            return job
+        live = self.lives.owner(job_id)
+        if live is None:
+            return None
+        self.out += live.completed(job_id, state, self.now)
+        job = self.running[live.life.job.id]
+        self._follow(job)
+        return job
+
+    def move_over(self, job_id: str, success: bool) -> bool:
+        """A file system's own move has ended; False if the id is none of these."""
+        if not self.lives.upkeep_over(job_id, success):
+            return False
+        self._gave_back()
+        return True
+
+    def kill(self, job_ids: Sequence[str]) -> None:
+        """End these jobs; what runs in steps stops where it is. Those that aren't known go as they came."""
+        plain: list[str] = []
+        for job_id in job_ids:
+            job = self.running.get(job_id)
+            if job is None or job.life is None:
+                plain.append(job_id)
+            elif not job.left:
+                self.out += job.life.kill(self.now)
+                self._follow(job)
+        if plain:
+            self.out.append(m.KillJob(self.now, plain))
+
+    def only_alive(self, unknown: Callable[[str], bool] | None = None) -> None:
+        """Kills in ``out`` only of what still runs: a later event of the same message may have ended it, and
+        Batsim aborts when a job that it has reported is killed. ``unknown``: of which jobs we can't tell."""
+        for decision in self.out:
+            if type(decision) is m.KillJob:
+                break
+        else:
+            return
+        out: list[m.Decision] = []
+        for decision in self.out:
+            if isinstance(decision, m.KillJob):
+                ids = [
+                    i for i in decision.job_ids if self._under_way(i) or (unknown is not None and unknown(i))
+                ]
+                if not ids:
+                    continue
+                decision = m.KillJob(decision.timestamp, ids)
+            out.append(decision)
+        self.out = out
+
+    def _under_way(self, job_id: str) -> bool:
+        job = self.running.get(job_id)
+        return (job is not None and job.life is None) or self.lives.owner(job_id) is not None
+
+    def close(self, *, alive: bool) -> None:
+        """The end of an exchange: upkeep of the file systems, the end of registration, what has changed.
+        ``alive``: whether jobs wait, run or may still come."""
+        if self.registering:
+            if alive:
+                if self.dynamic and self._upkeep_due:
+                    self._upkeep_due = False
+                    self.out += self.lives.upkeep(self.now)
+            elif not self.lives.busy:
+                self.registering = False
+                self.out.append(m.Notify(self.now, "registration_finished"))
+
+    def tell_changes(self) -> None:
+        """The storages that have changed, to who keeps records."""
+        changes = self.machine.changes()
+        if changes and self._observer is not None:
+            self._observer.storages_changed(self.now, changes)
+
+    def ends(self) -> None:
+        """The simulation is over."""
+        if self._observer is not None:
+            self._observer.ends(self.now)
+
+    # ---- inside --------------------------------------------------------------------------------------------
+
+    def _gave_back(self) -> None:
+        self.freed = self._upkeep_due = True
+
+    def _drop_released(self) -> None:
+        for key in self.files.released():
+            self.machine.drop(key)
+
+    def _follow(self, job: Running) -> None:
+        """A job with a life of several steps has moved on: give back what it no longer needs."""
+        assert job.life is not None
+        life = job.life.life
+        job.state = JobState(life.state)
+        if life.nodes_free and not job.left:
+            job.left = True
+            self.machine.return_nodes(job.nodes)
+            job.nodes = 0
+            self._gave_back()
+            if self._left is not None:
+                self._left(job)
+        if life.over:
+            self._finish(job, life.result == SUCCESS)
+
+    def _finish(self, job: Running, success: bool) -> None:
+        """The job is over: nodes and bytes are free, except what the file systems keep."""
+        machine = self.machine
+        del self.running[job.id]
+        machine.return_nodes(job.nodes)
+        machine.count_transfers(job.transfers, -1)
+        lines = job.booked.held.lines
+        if job.life is None or job.life.in_use:
+            machine.use(lines, -1)
+        machine.end(lines)
+        if job.booked.job.volumes:
+            if self.files.attending:
+                self.files.ended(job.id, success, self.now)
+                self._drop_released()
+            if self._observer is not None:
+                self._record(self._observer, job)
+        job.state = JobState.DONE
+        self.done += 1
+        self._gave_back()
+
+    # ---- records -------------------------------------------------------------------------------------------
+
+    def reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
+        """The job will never run."""
+        # Batsim aborts on a double quote in metadata
+        self.out.append(m.SetJobMetadata(self.now, job.id, reason.replace('"', "'")))
+        self.out.append(m.RejectJob(self.now, job.id))
+        waited, _ = self.waits.over(job.id, self.now)
+        if self._observer is not None:
+            self._observer.job_over(JobRecord(job.job, job.volumes, (), "", "", waited, hold, reason, False))
+
+    def sentence(self, hold: Hold) -> str:
+        """Why a job has to wait, with names."""
+        return hold.sentence(self.machine.names)
+
+    def holders(self) -> Iterator[str]:
+        """A line for each job that runs: its state, its nodes and its bytes."""
+        names = self.machine.names
+        for job in self.running.values():
+            bytes_on = [
+                f"{share.size} on {names[self.machine.storage_ids[share.index]]}"
+                for line in job.booked.held.lines
+                for share in line.shares
+            ]
+            nodes = "" if job.left else f" on {format_ascending(job.booked.ids)}"
+            yield f"{job.id} {job.state}{nodes}, holds {', '.join(bytes_on) or 'no bytes'}"
+
+    def _record(self, observer: Observer, job: Running) -> None:
+        waiting, booked = job.booked.job, job.booked
+        nodes = self.machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
+        observer.job_over(
+            JobRecord(
+                job=waiting.job,
+                volumes=waiting.volumes,
+                plans=booked.plans,
+                nodes=nodes,
+                io_resources=_io_resources(job, nodes),
+                storage_waiting_time=job.waited,
+                hold=job.hold,
+                reason="" if job.hold is None else self.sentence(job.hold),
+                moved=job.moved,
+                profile=waiting.profile,
+                io=job.io if job.life is None else None,
+            )
+        )
+
+
+def _machine(
+    compute: Sequence[m.Resource], storages: Sequence[m.Resource], files: FileSystems, config: Configuration
+) -> Machine:
+    machine = Machine(
+        compute,
+        storages,
+        own_nodes=files.own_nodes,
+        node_order=config.node_order,
+        node_selection=config.node_selection,
+    )
+    platform = getattr(files, "platform", None)
+    if platform is not None:  # what the policies locality and max_bandwidth go by
+        names = [storage.name for storage in storages]
+        machine.view.network = PlatformNetwork(platform, names, machine.transfers)
+    return machine
+
+
+def _io_resources(job: Running, nodes: str) -> str:
+    if job.life is not None:
+        return format_ascending(job.life.resources)
+    if job.io is None:
+        return ""
+    ids, own = job.io_ids, job.booked.ids
+    count = len(own)
+    # usually all its nodes and then storages, which come after every node: the text is there already
+    even = type(job.io) is EvenProfile and job.io.nodes is own
+    if len(ids) > count and ids[count] > ids[count - 1] + 1 and (even or tuple(ids[:count]) == own):
+        rest = ids[count:]
+        return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
+    return format_ascending(ids)

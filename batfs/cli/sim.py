@@ -23,12 +23,7 @@ _REFUSED = (
     (("-E", "--energy"), 0, "energy"),
     (("-W", "--workflow"), 1, "workflows"),
     (("--WS", "--workflow-start"), 2, "workflows"),
-    (("--workflow-jobs-limit",), 1, "workflows"),
-    (("--ignore-beyond-last-workflow",), 0, "workflows"),
     (("--enable-redis",), 0, "redis"),
-    (("--redis-hostname",), 1, "redis"),
-    (("--redis-port",), 1, "redis"),
-    (("--redis-prefix",), 1, "redis"),
 )
 
 
@@ -37,6 +32,25 @@ class _Refuse(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         raise InputError(f"{option}: batfs doesn't simulate {self.const}", hint="Batsim does")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < 1e9:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+# what argparse calls them where a value is wrong
+_seconds.__name__ = "number of seconds"
+_count.__name__ = "count"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="a workload, Batsim JSON (repeatable)",
+        help="a workload, Batsim JSON (repeatable; none: what the decision process registers)",
     )
     source.add_argument(
         "--events",
@@ -97,6 +111,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where it listens [%(default)s]",
     )
     process.add_argument(
+        "--connect-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=60.0,
+        help="how long to wait for its first answer; 0: for ever [%(default)g]",
+    )
+    process.add_argument(
         "--forward-profiles-on-submission", action="store_true", help="send profiles with jobs"
     )
     process.add_argument(
@@ -126,9 +147,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--simgrid-version",
         action="version",
-        version="3.34",
+        version="3.34.0",
         help="print which SimGrid's numbers these are and stop",
     )
+    idle = parser.add_argument_group("Batsim's, without effect as long as redis and workflows are off")
+    idle.add_argument("--redis-hostname", metavar="HOST", default="127.0.0.1", help=argparse.SUPPRESS)
+    idle.add_argument("--redis-port", metavar="PORT", type=int, default=6379, help=argparse.SUPPRESS)
+    idle.add_argument("--redis-prefix", metavar="PREFIX", default="default", help=argparse.SUPPRESS)
+    idle.add_argument("--workflow-jobs-limit", metavar="N", type=_count, default=0, help=argparse.SUPPRESS)
+    idle.add_argument("--ignore-beyond-last-workflow", action="store_true", help=argparse.SUPPRESS)
     refused = parser.add_argument_group("Batsim's, refused here (energy, workflows, redis)")
     for flags, count, what in _REFUSED:
         refused.add_argument(

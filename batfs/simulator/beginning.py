@@ -27,9 +27,9 @@ def simulation_begins(server: Server) -> SimulationBegins:
         options.storage_sharing,
         {
             "redis-enabled": False,
-            "redis-hostname": "127.0.0.1",
-            "redis-port": 6379,
-            "redis-prefix": "default",
+            "redis-hostname": options.redis[0],
+            "redis-port": options.redis[1],
+            "redis-prefix": options.redis[2],
             "profiles-forwarded-on-submission": options.forward_profiles,
             "dynamic-jobs-enabled": options.dynamic_jobs,
             "dynamic-jobs-acknowledged": options.acknowledge_dynamic_jobs,

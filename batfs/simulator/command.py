@@ -44,8 +44,8 @@ def prepare(
     args: argparse.Namespace,
 ) -> tuple[Platform, Machine, list[Workload], SimulationOptions]:
     """Read what the flags name. InputError for whatever is wrong with it."""
-    if not args.workload:
-        raise InputError("no workload given", hint="-w FILE")
+    if args.enable_profile_reuse and not args.enable_dynamic_jobs:
+        raise InputError("--enable-profile-reuse needs --enable-dynamic-jobs, for Batsim too")
     if args.mmax < 0:
         raise InputError(f"--mmax must be at least 0, found {args.mmax}")
     config = args.sched_cfg
@@ -60,7 +60,8 @@ def prepare(
     workloads = [read_workload(path, f"w{i}") for i, path in enumerate(args.workload)]
     limit = args.mmax
     if args.mmax_workload:
-        most = max(workload.nb_res for workload in workloads)
+        # without workloads there is no limit
+        most = max([workload.nb_res for workload in workloads], default=limit)
         limit = min(limit, most) if limit else most
     machine = number_resources(
         platform, master=args.master_host, roles=args.add_role_to_hosts, limit=limit or None
@@ -73,7 +74,7 @@ def prepare(
         forward_profiles=args.forward_profiles_on_submission,
         dynamic_jobs=args.enable_dynamic_jobs,
         acknowledge_dynamic_jobs=args.acknowledge_dynamic_jobs,
-        profile_reuse=args.enable_profile_reuse and args.enable_dynamic_jobs,
+        profile_reuse=args.enable_profile_reuse,
         compute_sharing=args.enable_compute_sharing,
         storage_sharing=not args.disable_storage_sharing,
         scheduler_config=config,
@@ -81,14 +82,28 @@ def prepare(
         events=events,
         no_scheduler=args.no_sched,
         keep_io_profiles=True,
+        redis=(args.redis_hostname, args.redis_port, args.redis_prefix),
     )
     return platform, machine, workloads, options
+
+
+def execution_context(args: argparse.Namespace) -> dict[str, str | int | bool]:
+    """What Batsim's --dump-execution-context prints."""
+    return {
+        "socket_endpoint": args.socket_endpoint,
+        "redis_enabled": False,
+        "redis_hostname": args.redis_hostname,
+        "redis_port": args.redis_port,
+        "redis_prefix": args.redis_prefix,
+        "export_prefix": args.export,
+        "external_scheduler": not args.no_sched,
+    }
 
 
 def run_command(args: argparse.Namespace) -> int:
     """Run one simulation against the decision process at the other end of a socket; the exit code."""
     if args.dump_execution_context:
-        print(json.dumps(vars(args), indent=2, sort_keys=True, default=str))
+        print(json.dumps(execution_context(args), separators=(",", ":")))
         return 0
     quiet = args.quiet or args.verbosity == "quiet"
     platform, machine, workloads, options = prepare(args)
@@ -122,7 +137,10 @@ def _run(
 
             log = _log if args.verbosity in ("network-only", "debug") and not quiet else None
             connection = SocketDecisionProcess(
-                args.socket_endpoint, profiles=options.forward_profiles, log=log
+                args.socket_endpoint,
+                profiles=options.forward_profiles,
+                log=log,
+                patience=args.connect_timeout,
             )
         with connection as decision_process:
             result = simulate(platform, machine, workloads, decision_process, options)
@@ -144,10 +162,12 @@ def _run(
         )
     if not quiet:
         summary = result.summary
+        counts: tuple[float | int | str, ...] = result.unreported
+        if not args.no_sched:
+            counts = (summary["nb_jobs"], summary["nb_jobs_success"], summary["makespan"])
         print(
-            f"{summary['nb_jobs']} jobs, {summary['nb_jobs_success']} successful, "
-            f"{summary['nb_jobs_rejected']} "
-            f"rejected; makespan {summary['makespan']:.6f} s; files {args.export}_*",
+            f"{counts[0]} jobs, {counts[1]} successful, {summary['nb_jobs_rejected']} rejected; "
+            f"makespan {counts[2]:.6f} s; files {args.export}_*",
             file=sys.stderr,
         )
     return 0

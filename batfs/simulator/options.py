@@ -59,6 +59,7 @@ class SimulationOptions:
     Nothing else is kept of finished jobs.
     ``keep_io_profiles``: an inline profile of an additional_io_job stays registered after its job has
     ended, as in Batsim; without, memory doesn't grow with finished jobs.
+    ``redis``: host, port and prefix, which only the decision process is told of.
     ``compiled``: None lets the run decide, True and False force compiled or interpreted kernels.
     """
 
@@ -81,12 +82,14 @@ class SimulationOptions:
     progress_interval: float = 0.2
     compiled: bool | None = None
     keep_io_profiles: bool = False
+    redis: tuple[str, int, str] = ("127.0.0.1", 6379, "default")
 
 
 @record(frozen=False)
 class SimulationResult:
     """How a run ended. ``summary`` are the fields of ``schedule.csv``; ``files`` what was written.
 
+    ``unreported``: jobs that ran without a scheduler (in all, successful ones), and when the last ended (s).
     ``deadlock``: nothing could happen any more although jobs or the scheduler were still waiting.
     """
 
@@ -97,3 +100,4 @@ class SimulationResult:
     files: Sequence[Path] = field(default_factory=list)
     steps: int = 0
     solves: int = 0
+    unreported: tuple[int, int, float] = (0, 0, 0.0)

@@ -57,6 +57,7 @@ class Outputs:
     def __init__(self, options: SimulationOptions, machines: int, names: list[str]) -> None:
         self.on_job = options.on_job
         self.totals = Totals()
+        self.unreported = Totals()  # jobs that ran without a scheduler
         self.jobs_done = 0
         self._open: list[tuple[Lines, Path]] = []
         self.paths: list[Path] = []

@@ -101,6 +101,7 @@ class _Run:
         machines = self.server.machines
         summary = self.outputs.totals.summary(machines, self.deciding, time.perf_counter() - begin)
         self.outputs.finish(summary)
+        unreported = self.outputs.unreported
         return SimulationResult(
             self.engine.now,
             self.server.requests,
@@ -109,6 +110,7 @@ class _Run:
             self.outputs.paths,
             self.engine.steps,
             self.engine.solves,
+            (unreported.success + unreported.failed, unreported.success, unreported.makespan),
         )
 
     def _loop(self) -> bool:

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
-from batfs.errors import InputError
+from batfs.errors import BatfsError, InputError
 from batfs.protocol import messages as m
 from batfs.protocol.simulator_side import decode_reply, encode_request
 
 SPELL = 200  # ms
+PATIENCE = 60.0  # s, for the first answer
+LARGEST_REPLY = 1 << 30  # bytes; a larger one ends the connection
+LATE = 100  # ms in which an answer may still be on its way inside libzmq when its sender is gone
+
+
+class DecisionProcessGoneError(BatfsError):
+    """The decision process never answered, or went away."""
 
 
 class SocketDecisionProcess:
-    """Connects to ``endpoint`` and waits for each reply as long as it takes.
+    """Connects to ``endpoint`` and asks there, one request after the other.
+
+    The first answer must come within ``patience`` seconds (0: whenever it will); the later ones as long after
+    as they like, since a planner may think for minutes. A connection that closes while an answer is owed ends
+    it all: DecisionProcessGoneError. libzmq would connect again and wait for ever.
 
     ``profiles``: JOB_SUBMITTED carries the job's profile (Batsim's --forward-profiles-on-submission).
     ``log``: called with every message sent ("sent", text) and received ("received", text).
     """
 
-    def __init__(self, endpoint: str, *, profiles: bool = False, log: object = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        profiles: bool = False,
+        log: Callable[[str, bytes], None] | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         self.endpoint = endpoint
         self.profiles = profiles
         self.log = log
+        self.patience = patience
         self.replies = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_REPLY)
+        events = zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_SUCCEEDED
+        self._monitor = self._socket.get_monitor_socket(events)
+        self._met = False  # whether anybody has ever been there
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -39,23 +65,56 @@ class SocketDecisionProcess:
 
     def decide(self, request: m.Request) -> m.Reply:
         text = encode_request(request, profiles=self.profiles)
-        if callable(self.log):
+        if self.log is not None:
             self.log("sent", text)
         self._socket.send(text)
+        frames = self._answer()
+        self.replies += 1
+        place = f"reply {self.replies}"
+        if len(frames) != 1:
+            raise InputError(
+                f"the decision process sent a message of {len(frames)} parts, expected one", place=place
+            )
+        if self.log is not None:
+            self.log("received", frames[0])
+        try:
+            return decode_reply(frames[0])
+        except InputError as error:
+            raise error.at(place=place) from None
+
+    def _answer(self) -> list[bytes]:
+        """The frames of the next answer."""
+        deadline = time.monotonic() + self.patience if self.patience and not self.replies else float("inf")
         # in short spells: a signal that comes just before a wait doesn't interrupt it
         while not self._socket.poll(SPELL):
-            pass
-        answer = self._socket.recv()
-        if callable(self.log):
-            self.log("received", answer)
-        self.replies += 1
-        try:
-            return decode_reply(answer)
-        except InputError as error:
-            raise error.at(place=f"reply {self.replies}") from None
+            if self._gone() and not self._socket.poll(LATE):
+                raise DecisionProcessGoneError(
+                    f"the decision process at {self.endpoint} went away: its connection closed before it "
+                    f"answered request {self.replies + 1}"
+                )
+            if time.monotonic() > deadline:
+                who = "somebody is there, but" if self._met else "nobody is there, or"
+                raise DecisionProcessGoneError(
+                    f"no answer from {self.endpoint} for {self.patience:g} s: {who} no Batsim 4 decision "
+                    "process (--connect-timeout says how long to wait for its first answer)"
+                )
+        return self._socket.recv_multipart()
+
+    def _gone(self) -> bool:
+        """Whether a connection that stood has closed since the last look."""
+        gone = False
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._met = True
+            elif self._met:
+                gone = True
+        return gone
 
     def close(self) -> None:
         """Let go of the socket."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
         self._socket.close(0)
         self._context.term()
 

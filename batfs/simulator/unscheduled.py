@@ -1,4 +1,7 @@
-"""``--no-sched``: no scheduler; every job starts at once on the first machines (BATSIM.md G)."""
+"""``--no-sched``: no scheduler; every job starts at once on the first machines (BATSIM.md G).
+
+Batsim reports no such job in its files; what ran is only counted (``Outputs.unreported``).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
 from batfs.simulator import jobs as states
+from batfs.simulator.actors import Script
 from batfs.simulator.jobs import SimJob
 from batfs.workload.model import Workload
 
@@ -28,5 +32,10 @@ def launch_all(server: Server, workloads: Sequence[Workload]) -> None:
             record.alloc = tuple(range(job.requested_nodes))
             record.alloc_text = f"0-{job.requested_nodes - 1}" if job.requested_nodes > 1 else "0"
             server.jobs[job.id] = record
-            script = states.execute(server, record, notify=False)
+            script = _execute(server, record)
             record.actors.append(server.maestro.create(script, server.machines.hosts[0]))
+
+
+def _execute(server: Server, job: SimJob) -> Script:
+    yield from states.execute(server, job, notify=False)
+    server.outputs.unreported.add(job.state, job.job.submission_time, job.start, job.runtime)

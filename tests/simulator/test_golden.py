@@ -254,6 +254,6 @@ def test_over_a_socket(golden: Path, name: str, tmp_path: Path) -> None:
 def test_the_command_refuses_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     sim.add_arguments(parser)
-    for flags in (["-E"], ["-W", "flow.xml"], ["--enable-redis"], ["--redis-port", "1"]):
+    for flags in (["-E"], ["-W", "flow.xml"], ["--enable-redis"], ["--WS", "flow.xml", "1"]):
         with pytest.raises(BatfsError, match="doesn't simulate"):
             parser.parse_args(["-p", "x", *flags])

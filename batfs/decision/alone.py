@@ -18,7 +18,6 @@ import numpy as np
 from batfs.platform import Machine, Platform
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.observer import JobRecord
-from batfs.simulator import compiled
 from batfs.simulator.profiles import demand_of
 from batfs.simulator.work import Work, Workshop, merge
 from batfs.workload.even import EvenProfile
@@ -31,7 +30,6 @@ from batfs.workload.model import (
     of_each,
 )
 
-MANY_TASKS = 500  # from so many on, compiled code is worth a loading that takes some time
 Single: TypeAlias = Parallel | Homogeneous
 _SINGLE = (Parallel, *HOMOGENEOUS)
 
@@ -43,16 +41,10 @@ class AloneClock:
         self._workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
         hosts = [host.cores * host.speed for host in platform.hosts]
         self._capacity = np.array([*hosts, *(link.bandwidth for link in platform.links)])
-        self._asked = 0
         self._host_of = np.array([resource.host for resource in machine.resources], np.int64)
         self._noted: dict[str, float] = {}
 
     def _work(self, profile: Single, nodes: IntArray, io: IoProfile) -> Work:
-        self._asked += 1
-        if (self._asked == 1 and compiled.at_hand()) or (self._asked == MANY_TASKS and compiled.available()):
-            kernels = compiled.load()
-            if kernels is not None:
-                self._workshop.compile(kernels)
         if (
             isinstance(io, EvenProfile)
             and not isinstance(profile, Parallel)

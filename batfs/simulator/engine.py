@@ -1,7 +1,6 @@
 """Activities and time: flows and timers in slots, and the clock that moves from one end to the next.
 
-The memory of the kernels (one block of float64, one of int64) lives here; the engine hands out slots and
-rows, and calls the kernels either interpreted or compiled.
+The memory of the solver lives here; the engine hands out slots and rows.
 """
 
 from __future__ import annotations
@@ -12,15 +11,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs._core import interpreted as core
+from batfs._core import layout, solver
+from batfs._core.layout import State
 from batfs.errors import InputError
-from batfs.simulator import kernels, wide
-from batfs.simulator.kernels import State
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_FLOATS: Final = kernels.FLOATS
-_INTEGERS: Final = kernels.INTEGERS
+_LAYOUTS: Final = ((np.float64, "clock", 1, layout.FLOATS), (np.int64, "info", layout.INFO, layout.INTEGERS))
+
+
+INFINITY: Final = float("inf")
 
 
 class Deadlock(Exception):
@@ -31,10 +33,16 @@ class Engine:
     """The fluid system over resources with ``capacities`` (flop/s, bytes/s); ``fatpipe`` marks FATPIPE ones.
 
     A slot belongs to an *owner*, any object; :meth:`advance` returns the owners of what has ended. ``names``
-    are the resources' names for messages.
+    are the resources' names for messages. ``interpreted``: the core as plain Python, although it is compiled.
     """
 
-    def __init__(self, capacities: Sequence[float], fatpipe: Sequence[bool], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        capacities: Sequence[float],
+        fatpipe: Sequence[bool],
+        names: Sequence[str],
+        interpreted: bool = False,
+    ) -> None:
         self.names = names
         self.owners: list[Any] = []
         self._free: list[int] = []
@@ -44,9 +52,10 @@ class Engine:
         self._early = 0  # how many ends a transfer met, for `advance` to give
         self._sizes = {"slot": 0, "resource": len(capacities), "row": 0, "twice": 0}
         self.state: State
-        self._compiled: Any = None
+        self.compiled = solver.COMPILED and not interpreted
+        self.solver: solver.Solver = (core("solver") if interpreted else solver).Solver()
         self._allocate(16, 256)
-        self.state.info[kernels.SLOTS] = 0
+        self.state.info[layout.SLOTS] = 0
         arrays = self.arrays
         arrays["capacity"][:] = capacities
         arrays["fatpipe"][:] = fatpipe
@@ -56,52 +65,40 @@ class Engine:
     # ---- memory ----
 
     def _allocate(self, slots: int, rows: int) -> None:
-        """(Re)allocate both blocks with room for that many slots and rows, keeping what was there."""
+        """(Re)allocate the buffers, with room for that many slots and rows, keeping what was there."""
         old = dict(getattr(self, "arrays", {}))
         sizes = {"slot": slots, "resource": self._sizes["resource"], "row": rows, "twice": 2 * slots}
         arrays: dict[str, NDArray[Any]] = {}
-        blocks: list[NDArray[Any]] = []
-        for dtype, head, layout in (
-            (np.float64, ("clock", 1), _FLOATS),
-            (np.int64, ("info", kernels.INFO), _INTEGERS),
-        ):
-            total = head[1] + sum(sizes[kind] * len(names) for kind, names in layout.items())
-            block: NDArray[Any] = np.zeros(total, dtype)
-            blocks.append(block)
-            arrays[head[0]] = block[: head[1]]
-            place = head[1]
-            for kind, names in layout.items():
-                for name in names:
-                    arrays[name] = block[place : place + sizes[kind]]
-                    place += sizes[kind]
+        for dtype, head, size, names in _LAYOUTS:
+            arrays[head] = np.zeros(size, dtype)
+            for kind, every in names.items():
+                for name in every:
+                    arrays[name] = np.zeros(sizes[kind], dtype)
         arrays["timer"][:] = np.inf
         for name, array in old.items():
             arrays[name][: len(array)] = array
         self.arrays = arrays
-        self.blocks = tuple(blocks)
         self._sizes = sizes
         # nobody else may keep these buffers: they are others from here on
         self.state = State(**{name: memoryview(arrays[name].data) for name in State._fields})
-        self.wide = wide.Arrays(**{name: arrays[name] for name in wide.Arrays._fields})
         self.owners.extend([None] * (slots - len(self.owners)))
         info = self.state.info
-        info[kernels.ROOM], info[kernels.ROOM + 1], info[kernels.ROOM + 2] = slots, sizes["resource"], rows
-        if self._compiled is not None:
-            self._compiled.attach(*self.blocks)
+        info[layout.ROOM], info[layout.ROOM + 1], info[layout.ROOM + 2] = slots, sizes["resource"], rows
+        self.solver.attach(arrays)
 
     def _slot(self, owner: Any) -> int:
         if self._free:
             slot = self._free.pop()
         else:
-            slot = self.state.info[kernels.SLOTS]
+            slot = self.state.info[layout.SLOTS]
             if slot == self._sizes["slot"]:
                 self._allocate(2 * slot, self._sizes["row"])
-            self.state.info[kernels.SLOTS] = slot + 1
+            self.state.info[layout.SLOTS] = slot + 1
         self.owners[slot] = owner
         state = self.state
-        created = state.info[kernels.CREATED]
+        created = state.info[layout.CREATED]
         state.order[slot] = created
-        state.info[kernels.CREATED] = created + 1
+        state.info[layout.CREATED] = created + 1
         return slot
 
     def rows(self, count: int) -> int:
@@ -147,7 +144,7 @@ class Engine:
         slot = self._slot(owner)
         state = self.state
         state.timer[slot] = duration
-        state.kind[slot] = kernels.TIMER
+        state.kind[slot] = layout.TIMER
         state.rate[slot] = 0.0
         state.latency[slot] = 0.0
         return slot
@@ -165,19 +162,8 @@ class Engine:
         state.bound[slot] = bound
         state.remains[slot] = 1.0 if count else 0.0
         state.rate[slot] = 0.0
-        if self._compiled is not None:
-            self._compiled.call(8 * slot + kernels.START)
-        else:
-            self._start(slot)
+        self.solver.start(slot)
         return slot
-
-    def _start(self, slot: int) -> None:
-        state = self.state
-        wide.prepare(state, self.wide, slot)
-        if state.latency[slot] > 0.0:
-            state.kind[slot] = kernels.LATENT
-        else:
-            wide.enable(state, self.wide, slot)
 
     def reserve(self, first: int, count: int, latency: float, bound: float) -> int:
         """A slot for a flow that :meth:`transfer` starts again and again."""
@@ -199,12 +185,7 @@ class Engine:
         True: that is the flow's own end, and nothing else's. False: :meth:`advance` gives what has ended, and
         the slot is no longer reserved: its owner is to be set.
         """
-        if self._compiled is not None:
-            count = self._compiled.call(8 * slot + kernels.TRANSFER)
-        else:
-            kernels.again(self.state, slot)
-            self._start(slot)
-            count = kernels.others(self.state, slot, wide.advance(self.state, self.wide))
+        count = self.solver.transfer(slot)
         if not count:
             return True
         self._early = count
@@ -213,8 +194,8 @@ class Engine:
     def stamp(self) -> int:
         """The place in the order of creation of something that is about to be created."""
         info = self.state.info
-        created: int = info[kernels.CREATED]
-        info[kernels.CREATED] = created + 1
+        created: int = info[layout.CREATED]
+        info[layout.CREATED] = created + 1
         return created
 
     def pause(self, duration: float, stamp: int) -> int:
@@ -231,11 +212,8 @@ class Engine:
         state = self.state
         state.order[slot] = stamp
         state.timer[slot] = duration
-        state.kind[slot] = kernels.TIMER
-        if self._compiled is not None:
-            count = self._compiled.call(kernels.ADVANCE)
-        else:
-            count = wide.advance(state, self.wide)
+        state.kind[slot] = layout.TIMER
+        count = self.solver.advance()
         if count == 1 and state.finished[0] == slot:
             return -1
         self._early = count
@@ -245,13 +223,10 @@ class Engine:
     def remove(self, slot: int) -> None:
         """Cancel an activity: it gives its resources back and never ends."""
         state = self.state
-        if state.kind[slot] == kernels.ENABLED:
-            if self._compiled is not None:
-                self._compiled.call(8 * slot + kernels.STOP)
-            else:
-                wide.disable(state, self.wide, slot)
-        state.kind[slot] = kernels.FREE
-        state.timer[slot] = kernels.INFINITY
+        if state.kind[slot] == layout.ENABLED:
+            self.solver.stop(slot)
+        state.kind[slot] = layout.FREE
+        state.timer[slot] = INFINITY
         state.latency[slot] = 0.0
         state.rate[slot] = 0.0
         self.owners[slot] = None
@@ -270,10 +245,8 @@ class Engine:
         count = self._early
         if count:
             self._early = 0
-        elif self._compiled is not None:
-            count = self._compiled.call(kernels.ADVANCE)
         else:
-            count = wide.advance(self.state, self.wide)
+            count = self.solver.advance()
         if count < 0:
             if count == -1:
                 raise Deadlock
@@ -290,7 +263,7 @@ class Engine:
         return ended
 
     def _endless(self) -> None:
-        culprit = self.state.info[kernels.CULPRIT]
+        culprit = self.state.info[layout.CULPRIT]
         name = self.names[culprit] if culprit >= 0 else "?"
         raise InputError(
             f"the bandwidth shares of {name} never settle: SimGrid's solver would loop for ever here "
@@ -303,16 +276,11 @@ class Engine:
     @property
     def steps(self) -> int:
         """How many times the clock has moved."""
-        steps: int = self.state.info[kernels.STEPS]
+        steps: int = self.state.info[layout.STEPS]
         return steps
 
     @property
     def solves(self) -> int:
         """How many components were solved."""
-        solves: int = self.state.info[kernels.SOLVES]
+        solves: int = self.state.info[layout.SOLVES]
         return solves
-
-    def use(self, compiled: Any) -> None:
-        """Go on with compiled kernels (see ``compiled``): the same memory, the same numbers."""
-        self._compiled = compiled
-        compiled.attach(*self.blocks)

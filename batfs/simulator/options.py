@@ -61,6 +61,7 @@ class SimulationOptions:
     ended, as in Batsim; without, memory doesn't grow with finished jobs.
     ``redis``: host, port and prefix, which only the decision process is told of.
     ``compiled``: None lets the run decide, True and False force compiled or interpreted kernels.
+    ``interpreted``: the core runs as plain Python although it is compiled (for comparing the two).
     """
 
     outputs: str | Path | None = None
@@ -80,7 +81,7 @@ class SimulationOptions:
     on_work: Callable[[str, Work], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
     progress_interval: float = 0.2
-    compiled: bool | None = None
+    interpreted: bool = False
     keep_io_profiles: bool = False
     redis: tuple[str, int, str] = ("127.0.0.1", 6379, "default")
 

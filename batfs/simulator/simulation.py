@@ -17,10 +17,6 @@ from batfs.simulator.server import Server
 from batfs.workload.model import Workload
 
 PATIENCE = 64  # clock steps between looks at the wall clock
-MANY_JOBS = 1000  # from so many jobs compiled kernels are used from the start, if they take some loading
-LONG_RUN = 0.25  # s after which any run goes over to them
-HOST_OF_JOBS = 5000  # from so many jobs they are compiled at once if need be
-COMPILE_AFTER = 10.0  # s after which any run has them compiled
 
 
 def simulate(
@@ -44,6 +40,7 @@ def simulate(
         [*(host.cores * host.speed for host in platform.hosts), *(link.bandwidth for link in platform.links)],
         [*(False for _ in platform.hosts), *(link.fatpipe for link in platform.links)],
         [*(host.name for host in platform.hosts), *(link.name for link in platform.links)],
+        interpreted=options.interpreted,
     )
     names = {workload.name for workload in workloads}
     if len(names) != len(workloads):
@@ -78,8 +75,6 @@ class _Run:
         self.deciding = 0.0
         self.decision_process = decision_process
         self.server = Server(engine, machine, workloads, self, options, outputs)
-        self.begin = time.monotonic()
-        self.compiled = False
         self.next_report = time.monotonic() + options.progress_interval
         self.jobs = sum(len(workload.jobs) for workload in workloads)
 
@@ -130,7 +125,6 @@ class _Run:
                 maestro.create(submitters.submit_events(server, events), server.master)
             server.actor = maestro.create(server.script(), server.master)
         patience = PATIENCE
-        self._choose_kernels()
         while True:
             maestro.run_ready()
             if maestro.living == 0:
@@ -145,27 +139,6 @@ class _Run:
             if patience == 0:
                 patience = PATIENCE
                 self._report()
-                self._choose_kernels()
-
-    def _choose_kernels(self) -> None:
-        """Go over to compiled kernels when the run is, or proves to be, long enough to be worth it."""
-        wanted = self.options.compiled
-        if wanted is False or self.compiled:
-            return
-        from batfs.simulator import compiled
-
-        if wanted is None:
-            elapsed = time.monotonic() - self.begin
-            if not compiled.at_hand():
-                if self.jobs < MANY_JOBS and elapsed <= LONG_RUN:
-                    return
-                if not compiled.available() and self.jobs < HOST_OF_JOBS and elapsed < COMPILE_AFTER:
-                    return
-        self.compiled = True
-        kernels = compiled.load()
-        if kernels is not None:
-            self.engine.use(kernels)
-            self.server.workshop.compile(kernels)
 
     def _report(self) -> None:
         """Tell the caller now and then how far the run is."""

@@ -78,7 +78,8 @@ class Tasks:
         self.engine = engine
         self.machine = machine
         platform = machine.platform
-        self.workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
+        gamma = float(platform.config.get("network/TCP-gamma", 4194304))
+        self.workshop = Workshop(platform, gamma, gathering=engine.compiled)
         self.host_of: NDArray[np.int64] = np.array([r.host for r in machine.resources], np.int64)
         self.is_compute = [r.role == "compute_node" for r in machine.resources]
         self.workloads = {

@@ -5,18 +5,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs._core import gather_layout as gather
+from batfs._core.gather import COMPILED
+from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
 from batfs.records import record
-from batfs.simulator import gather
 from batfs.workload.even import EvenProfile
-
-if TYPE_CHECKING:
-    from batfs.simulator.compiled import Kernels
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -132,9 +131,9 @@ def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[D
 
 
 class Gatherer:
-    """The compiled way from demands to work (see ``gather``), on buffers that grow as needed."""
+    """The compiled way from demands to work (see ``_core.gather``), on buffers that grow as needed."""
 
-    def __init__(self, workshop: Workshop, kernels: Kernels) -> None:
+    def __init__(self, workshop: Workshop) -> None:
         self._consumer = workshop.platform.consumer
         self._host_of: Indices | None = None
         links = workshop.platform.links
@@ -152,8 +151,7 @@ class Gatherer:
         self._numbers = np.zeros(gather.NUMBERS)
         self.parameters: Any = memoryview(self._parameters.data)
         self.numbers: Any = memoryview(self._numbers.data)
-        self._kernels = kernels  # the function's definition lives in it
-        self._function = kernels.gatherer(self._parameters, self._numbers)
+        self._addresses = self._parameters.ctypes.data, self._numbers.ctypes.data
         p = self.parameters
         p[gather.RESOURCES] = self._hosts
         p[gather.A_FATPIPE] = self._fatpipe.ctypes.data
@@ -313,7 +311,7 @@ class Gatherer:
             if self._consumer.version != self._version:
                 # somebody else learned routes in the meantime: the arrays are other ones
                 self._fetch_tables()
-            outcome = self._function(0)
+            outcome = gather_rows(*self._addresses)
             if outcome == gather.DONE:
                 break
             p[gather.MAPPED] = 0  # that has been done
@@ -334,19 +332,15 @@ class Gatherer:
 class Workshop:
     """Turns demands into work on one platform. Resources are hosts first (their CPUs), then links."""
 
-    def __init__(self, platform: Platform, gamma: float) -> None:
+    def __init__(self, platform: Platform, gamma: float, *, gathering: bool = COMPILED) -> None:
+        """``gathering``: whether tasks go through the core's kernel rather than through arrays."""
         self.platform = platform
         self.gamma = gamma
         self.hosts = len(platform.hosts)
-        self._gatherer: Gatherer | None = None
         self._transfers: dict[int, tuple[tuple[int, ...], tuple[int, ...], float]] = {}
         self.speeds = np.array([host.speed for host in platform.hosts])
-
-    def compile(self, kernels: Kernels) -> None:
-        """Take the compiled way from now on."""
-        gatherer = Gatherer(self, kernels)
-        if gatherer.usable:
-            self._gatherer = gatherer
+        gatherer = Gatherer(self) if gathering else None
+        self._gatherer = gatherer if gatherer is not None and gatherer.usable else None
 
     def merged(
         self, job: Demand, job_ids: Indices, io: Demand, io_ids: Indices, host_of: Indices

@@ -206,7 +206,7 @@ def simulate_tiny(
     def keep(result: JobResult) -> None:
         ran.jobs[result.job_id if "!" in result.job_id else f"{result.workload}!{result.job_id}"] = result
 
-    switches = SimulationOptions(on_job=keep, dynamic_jobs=dynamic, compiled=False, **options)
+    switches = SimulationOptions(on_job=keep, dynamic_jobs=dynamic, **options)
     workload = read_workload(files[1], "w0")
     ran.result = simulate(platform, machine, [workload], Watch(inner, ran), switches)
     return ran

@@ -147,7 +147,7 @@ class Whimsical:
         return m.Reply(max(at, now + rng.choice([0.0, 0.0, 2e-6])), out)
 
 
-def outcome(seed: int, folder: Path, compiled: bool | None) -> tuple[list[str], dict[str, str], Any]:
+def outcome(seed: int, folder: Path, interpreted: bool) -> tuple[list[str], dict[str, str], Any]:
     platform = load_platform(PLATFORM)
     machine = number_resources(platform)
     nodes = min(machine.nb_compute, 12)
@@ -159,7 +159,7 @@ def outcome(seed: int, folder: Path, compiled: bool | None) -> tuple[list[str], 
         dynamic_jobs=True,
         forward_unknown_events=True,
         events=[events],
-        compiled=compiled,
+        interpreted=interpreted,
     )
     workload = random_workload(random.Random(seed), nodes)
     result = simulate(platform, machine, [workload], process, options)
@@ -169,10 +169,10 @@ def outcome(seed: int, folder: Path, compiled: bool | None) -> tuple[list[str], 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_short_cuts_change_nothing(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = None if seed % 2 else False
-    quick = outcome(seed, tmp_path / "quick", compiled)
+    interpreted = seed % 2 == 0
+    quick = outcome(seed, tmp_path / "quick", interpreted)
     monkeypatch.setattr("batfs.simulator.server.Maestro", PlainMaestro)
-    plain = outcome(seed, tmp_path / "plain", compiled)
+    plain = outcome(seed, tmp_path / "plain", interpreted)
     assert quick[0] == plain[0]
     assert quick[1:] == plain[1:]
     assert len(quick[0]) > 40

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import random
-import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from batfs.platform import load_platform, number_resources
-from batfs.simulator import compiled
 from batfs.simulator.work import Demand, Work, Workshop, merge
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import IoProfile
@@ -52,30 +49,12 @@ def test_even_bytes_are_those_of_a_plain_matrix() -> None:
     ]
 
 
-def test_a_workshop_keeps_the_kernels_that_it_uses() -> None:
-    """Python's own object of such a function points into the kernels: without them it would crash."""
-    kernels = compiled.load()
-    if kernels is None:
-        pytest.skip("the kernels can't be compiled here")
-    workshop = Workshop(load_platform(PLATFORMS / NAMES[0]), 4194304.0)
-    workshop.compile(kernels)
-    watched = weakref.ref(kernels)
-    del kernels
-    gc.collect()
-    assert watched() is not None
-    assert workshop.work(Demand(2, None, 5.0), np.array([0, 1])).weights.sum() > 0.0
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
-    kernels = compiled.load()
-    if kernels is None:
-        pytest.skip("the kernels can't be compiled here")
     platform = load_platform(PLATFORMS / name)
     machine = number_resources(platform)
     host_of = np.array([r.host for r in machine.resources], np.int64)
-    plain, quick = Workshop(platform, 4194304.0), Workshop(platform, 4194304.0)
-    quick.compile(kernels)
+    plain, quick = (Workshop(platform, 4194304.0, gathering=gathering) for gathering in (False, True))
     rng = random.Random(7)
     storages = list(range(machine.nb_compute, machine.nb_compute + machine.nb_storage))
     compared = 0

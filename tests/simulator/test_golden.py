@@ -105,7 +105,7 @@ class Recording:
         return decode_reply(reply if isinstance(reply, str) else json.dumps(reply))
 
 
-def replay(case: Path, prefix: Path, compiled: bool = False) -> tuple[Recording, dict[str, float]]:
+def replay(case: Path, prefix: Path, interpreted: bool = False) -> tuple[Recording, dict[str, float]]:
     """Simulate the case against its recording; exact ends of jobs by id."""
     parser = argparse.ArgumentParser()
     sim.add_arguments(parser)
@@ -123,7 +123,7 @@ def replay(case: Path, prefix: Path, compiled: bool = False) -> tuple[Recording,
                 ends[job.job_id] = job.start + job.runtime
 
         options.on_job = note
-        options.compiled = compiled
+        options.interpreted = interpreted
         simulate(platform, machine, workloads, recording, options)
     finally:
         os.chdir(before)
@@ -145,11 +145,11 @@ def compare_files(got: Path, recorded: Path) -> None:
                 assert close(float(x), float(y)), f"{recorded.name}: {name}: {x}, recorded {y} in {b}"
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["interpreted", "compiled"])
+@pytest.mark.parametrize("interpreted", [False, True], ids=["compiled", "interpreted"])
 @pytest.mark.parametrize("name", names("cases"))
-def test_case(golden: Path, name: str, compiled: bool, tmp_path: Path) -> None:
+def test_case(golden: Path, name: str, interpreted: bool, tmp_path: Path) -> None:
     case = golden / "cases" / name
-    recording, ends = replay(case, tmp_path / "out", compiled)
+    recording, ends = replay(case, tmp_path / "out", interpreted)
     assert recording.asked == len(recording.requests)
     for kind in ("jobs", "schedule", "machine_states"):
         compare_files(tmp_path / f"out_{kind}.csv", case / f"{kind}.csv")

@@ -1,88 +1,189 @@
+# cython: language_level=3, infer_types=True, boundscheck=False, wraparound=False, cdivision=True
 """The kernel that turns a task's flops and flows into rows, flow by flow in SimGrid's own order.
 
-It is the compiled twin of ``work.merge`` and ``Platform.consume``: the job's own matrix (uniform or none) and
-the I/O's flows are walked together, row by row and column by column, and each flow's bytes are added to the
-links it crosses. Like ``kernels`` it is plain Python that numba compiles.
+The job's own matrix (uniform or none) and the I/O's flows are walked together, row by row and column by
+column, and each flow's bytes are added to the links it crosses: what ``simulator.work.merge`` and
+``Platform.consume`` do with arrays. Compiled by Cython; interpreted it does the same.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# places in the parameters: counts first, then addresses of buffers
-HOSTS, UNIFORM, FLOWS, WITH_FLOPS, RESOURCES = (
-    0,
-    1,
-    2,
-    3,
-    4,
-)  # numbers of executors, of those in the matrix, ...
-KINDS, WIDTH, OUT, INTO, BOTH = 5, 6, 7, 8, 9  # kinds of hosts, and widths of the tables of links
-EPOCH, KEY, COUNT = 10, 11, 12  # count of calls; answers: the missing core's key, the number of rows
-A_HOSTS, A_PLACES, A_SOURCES, A_DESTINATIONS, A_VOLUMES, A_FLOPS = 13, 14, 15, 16, 17, 18
-A_KIND, A_TABLE, A_ROWS, A_LENGTHS, A_NUMBERED, A_LATENCIES = 19, 20, 21, 22, 23, 24
-A_OUT, A_INTO, A_BOTH, A_FATPIPE, A_SPEEDS = 25, 26, 27, 28, 29
-A_SEEN, A_PLACE, A_RESOURCES, A_WEIGHTS = 30, 31, 32, 33
-DISTINCT = 34  # whether all executors are on different hosts, for sure
-A_CAPACITIES = 35
-# even I/O: on how many storages (they come last; 0: the flows are given), whether written and read
-STORAGES, WRITTEN, READ, A_AMOUNTS = 36, 37, 38, 39
-# whether HOSTS holds resource ids, and the table of their hosts
-MAPPED, A_HOST_OF = 40, 41
-PARAMETERS = 42
-# places in the numbers: the uniform volume in, the answers out, the flops of each executor in the matrix
-VOLUME, LATENCY, LATENCY_VOLUME, BOUND, REACH, FLOPS = 0, 1, 2, 3, 4, 5
-NUMBERS = 6
+from batfs._core import gather_layout as places_of
 
-# what WITH_FLOPS says: none, those of the buffer, the same for each in the matrix
-NO_FLOPS, EACH_ITS_OWN, ALL_THE_SAME = 0, 1, 2
+try:
+    import cython
+except ImportError:
+    from batfs._core import plain as cython
 
-DONE, MISSING, SELF = 0, 1, 2
+HOSTS = cython.declare(cython.longlong, places_of.HOSTS)
+UNIFORM = cython.declare(cython.longlong, places_of.UNIFORM)
+FLOWS = cython.declare(cython.longlong, places_of.FLOWS)
+WITH_FLOPS = cython.declare(cython.longlong, places_of.WITH_FLOPS)
+RESOURCES = cython.declare(cython.longlong, places_of.RESOURCES)
+KINDS = cython.declare(cython.longlong, places_of.KINDS)
+WIDTH = cython.declare(cython.longlong, places_of.WIDTH)
+OUT = cython.declare(cython.longlong, places_of.OUT)
+INTO = cython.declare(cython.longlong, places_of.INTO)
+BOTH = cython.declare(cython.longlong, places_of.BOTH)
+EPOCH = cython.declare(cython.longlong, places_of.EPOCH)
+KEY = cython.declare(cython.longlong, places_of.KEY)
+COUNT = cython.declare(cython.longlong, places_of.COUNT)
+A_HOSTS = cython.declare(cython.longlong, places_of.A_HOSTS)
+A_PLACES = cython.declare(cython.longlong, places_of.A_PLACES)
+A_SOURCES = cython.declare(cython.longlong, places_of.A_SOURCES)
+A_DESTINATIONS = cython.declare(cython.longlong, places_of.A_DESTINATIONS)
+A_VOLUMES = cython.declare(cython.longlong, places_of.A_VOLUMES)
+A_FLOPS = cython.declare(cython.longlong, places_of.A_FLOPS)
+A_KIND = cython.declare(cython.longlong, places_of.A_KIND)
+A_TABLE = cython.declare(cython.longlong, places_of.A_TABLE)
+A_ROWS = cython.declare(cython.longlong, places_of.A_ROWS)
+A_LENGTHS = cython.declare(cython.longlong, places_of.A_LENGTHS)
+A_NUMBERED = cython.declare(cython.longlong, places_of.A_NUMBERED)
+A_LATENCIES = cython.declare(cython.longlong, places_of.A_LATENCIES)
+A_OUT = cython.declare(cython.longlong, places_of.A_OUT)
+A_INTO = cython.declare(cython.longlong, places_of.A_INTO)
+A_BOTH = cython.declare(cython.longlong, places_of.A_BOTH)
+A_FATPIPE = cython.declare(cython.longlong, places_of.A_FATPIPE)
+A_SPEEDS = cython.declare(cython.longlong, places_of.A_SPEEDS)
+A_SEEN = cython.declare(cython.longlong, places_of.A_SEEN)
+A_PLACE = cython.declare(cython.longlong, places_of.A_PLACE)
+A_RESOURCES = cython.declare(cython.longlong, places_of.A_RESOURCES)
+A_WEIGHTS = cython.declare(cython.longlong, places_of.A_WEIGHTS)
+DISTINCT = cython.declare(cython.longlong, places_of.DISTINCT)
+A_CAPACITIES = cython.declare(cython.longlong, places_of.A_CAPACITIES)
+STORAGES = cython.declare(cython.longlong, places_of.STORAGES)
+WRITTEN = cython.declare(cython.longlong, places_of.WRITTEN)
+READ = cython.declare(cython.longlong, places_of.READ)
+A_AMOUNTS = cython.declare(cython.longlong, places_of.A_AMOUNTS)
+MAPPED = cython.declare(cython.longlong, places_of.MAPPED)
+A_HOST_OF = cython.declare(cython.longlong, places_of.A_HOST_OF)
+VOLUME = cython.declare(cython.longlong, places_of.VOLUME)
+LATENCY = cython.declare(cython.longlong, places_of.LATENCY)
+LATENCY_VOLUME = cython.declare(cython.longlong, places_of.LATENCY_VOLUME)
+BOUND = cython.declare(cython.longlong, places_of.BOUND)
+REACH = cython.declare(cython.longlong, places_of.REACH)
+FLOPS = cython.declare(cython.longlong, places_of.FLOPS)
+NO_FLOPS = cython.declare(cython.longlong, places_of.NO_FLOPS)
+ALL_THE_SAME = cython.declare(cython.longlong, places_of.ALL_THE_SAME)
+DONE = cython.declare(cython.longlong, places_of.DONE)
+MISSING = cython.declare(cython.longlong, places_of.MISSING)
+SELF = cython.declare(cython.longlong, places_of.SELF)
+
+# whole numbers up to here (just below 2 ** 53) are exact in a float64, and so are their sums
+EXACT = cython.declare(cython.double, 9.0e15)
+
+#: Whether this is the compiled form.
+COMPILED = cython.compiled
 
 
-EXACT = 9.0e15  # whole numbers up to here (just below 2 ** 53) are exact in a float64, and so are their sums
+def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.longlong:
+    """Fill the rows. ``parameters``, ``numbers``: the addresses of the buffers whose places ``gather_layout``
+    names.
+
+    Returns DONE, MISSING (a core is not known yet: ``KEY``) or SELF (a flow from a host to itself).
+    """
+    return fill(integers(parameters), floats(numbers))
 
 
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def integers(address: cython.longlong) -> cython.p_longlong:
+    """The int64 buffer at an address."""
+    if cython.compiled:
+        return cython.cast(cython.p_longlong, cython.cast(cython.size_t, address))
+    return at("c_int64", address)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def small(address: cython.longlong) -> cython.p_int:
+    """The int32 buffer at an address."""
+    if cython.compiled:
+        return cython.cast(cython.p_int, cython.cast(cython.size_t, address))
+    return at("c_int32", address)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def floats(address: cython.longlong) -> cython.p_double:
+    """The float64 buffer at an address."""
+    if cython.compiled:
+        return cython.cast(cython.p_double, cython.cast(cython.size_t, address))
+    return at("c_double", address)
+
+
+def at(kind: str, address: int) -> Any:
+    """Numbers of that kind from an address on, for the interpreted form (which knows no end of them
+    either)."""
+    import ctypes
+
+    return ctypes.cast(address, ctypes.POINTER(getattr(ctypes, kind)))
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def whole(value: cython.double) -> cython.double:
+    """Without its fraction; EXACT where it is larger."""
+    least: cython.double = value if value < EXACT else EXACT
+    return (
+        float(int(least))
+        if not cython.compiled
+        else cython.cast(cython.double, cython.cast(cython.longlong, least))
+    )
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
 def countable(
-    uniform: int,
-    flows: int,
-    each: float,
-    places: Any,
-    sources: Any,
-    destinations: Any,
-    volumes: Any,
-) -> bool:
+    uniform: cython.longlong,
+    flows: cython.longlong,
+    each: cython.double,
+    places: cython.p_longlong,
+    sources: cython.p_longlong,
+    destinations: cython.p_longlong,
+    volumes: cython.p_double,
+) -> cython.bint:
     """Whether the matrix's share of each link can be counted instead of summed.
 
     So it is when all volumes are whole numbers (their sums are exact in any order) and no flow joins two
     executors of the matrix (whose bytes would come together). Each host must have one executor only.
     """
-    if each != float(int(min(each, EXACT))) or places[uniform - 1] != uniform - 1:
+    if each != whole(each) or places[uniform - 1] != uniform - 1:
         return False
     total = 2.0 * each * uniform * uniform
     for flow in range(flows):
         volume = volumes[flow]
         total += 2.0 * volume
-        if total > EXACT or volume != float(int(volume)):
+        if total > EXACT or volume != whole(volume):
             return False
         if sources[flow] < uniform and destinations[flow] < uniform:
             return False
     return total <= EXACT
 
 
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
 def take(
-    link: int,
-    times: int,
-    each: float,
-    epoch: int,
-    count: int,
-    first_link: int,
-    fatpipe: Any,
-    seen: Any,
-    place: Any,
-    resources: Any,
-    weights: Any,
-) -> int:
+    link: cython.longlong,
+    times: cython.longlong,
+    each: cython.double,
+    epoch: cython.longlong,
+    count: cython.longlong,
+    first_link: cython.longlong,
+    fatpipe: cython.p_longlong,
+    seen: cython.p_longlong,
+    place: cython.p_longlong,
+    resources: cython.p_longlong,
+    weights: cython.p_double,
+) -> cython.longlong:
     """``times`` flows of ``each`` bytes cross a link; returns how many rows there are then."""
     if seen[link] != epoch:
         seen[link] = epoch
@@ -97,7 +198,15 @@ def take(
     return count
 
 
-def spread(p: Any, amounts: Any, sources: Any, destinations: Any, volumes: Any) -> int:
+@cython.cfunc
+@cython.exceptval(check=False)
+def spread(
+    p: cython.p_longlong,
+    amounts: cython.p_longlong,
+    sources: cython.p_longlong,
+    destinations: cython.p_longlong,
+    volumes: cython.p_double,
+) -> cython.longlong:
     """The flows of even I/O, row by row; returns how many. ``amounts``: (bytes of each node, how many nodes
     have one more, the first of these) of each storage, what is written before what is read."""
     storages = p[STORAGES]
@@ -133,12 +242,10 @@ def spread(p: Any, amounts: Any, sources: Any, destinations: Any, volumes: Any) 
     return flow
 
 
-def gather(p: Any, x: Any, integers: Any, small: Any, floats: Any) -> int:
-    """Fill the rows. ``integers``, ``small`` and ``floats`` turn addresses into buffers (int64, int32,
-    float64).
-
-    Returns DONE, MISSING (a core is not known yet: ``KEY``) or SELF (a flow from a host to itself).
-    """
+@cython.cfunc
+@cython.exceptval(check=False)
+def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
+    """See :func:`gather`."""
     hosts, places = integers(p[A_HOSTS]), integers(p[A_PLACES])
     sources, destinations = integers(p[A_SOURCES]), integers(p[A_DESTINATIONS])
     volumes, flops = floats(p[A_VOLUMES]), floats(p[A_FLOPS])

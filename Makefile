@@ -27,10 +27,9 @@ check: $(STAMP)
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml setup.py $(wildcard batfs/_core/*.py)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,dask,darshan,live]"
-	@$(BIN)/python -m batfs.simulator.compiled > /dev/null
 	@touch $@
 
 docs: $(STAMP)

@@ -6,9 +6,23 @@ batfs.
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
 
+def uncompiled() -> str | None:
+    """What to tell a person whose installation has no compiled core; None for the others."""
+    from batfs._core import solver
+
+    if solver.COMPILED:
+        return None
+    return (
+        "the core is not compiled: simulations take some ten times longer. Install a C compiler (Debian: "
+        "apt install gcc python3-dev) and batfs once more"
+    )
+
+
+@cache
 def interpreted(name: str) -> ModuleType:
     """A module of the core as plain Python, whether or not it is compiled: what tests compare with."""
     import importlib.util

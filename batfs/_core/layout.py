@@ -38,6 +38,8 @@ class State(NamedTuple):
     fresh: Any  # f8, the latency of a flow that starts again and again
     bound: Any  # f8, <= 0 for none
     increment: Any  # f8, the solver's last increment
+    pace: Any  # f8, see the solver's leaps
+    slope: Any  # f8
     order: Any  # i8, creation order
     kind: Any  # i8
     first: Any  # i8
@@ -46,6 +48,7 @@ class State(NamedTuple):
     shared: Any  # i8, first row of the list of shared rows, -1 for none
     seen: Any  # i8, epoch of the last component search that met this slot
     alive: Any  # i8
+    driver: Any  # i8, see the solver's leaps
     finished: Any  # i8, list
     dirty: Any  # i8, list, room for every slot twice
     component: Any  # i8, list
@@ -53,11 +56,14 @@ class State(NamedTuple):
     capacity: Any  # f8
     left: Any  # f8
     share: Any  # f8
+    fall: Any  # f8, see the solver's leaps
+    bend: Any  # f8
     fatpipe: Any  # i8
     top: Any  # i8, newest enabled row, -1 for none
     rows: Any  # i8, number of enabled rows
     living: Any  # i8, rows whose flow is still alive in this solve
     met: Any  # i8, epoch
+    drives: Any  # i8, see the solver's leaps
     listed: Any  # i8, list
     # per row
     weight: Any  # f8
@@ -76,15 +82,16 @@ class State(NamedTuple):
 
 #: Names of the float64 buffers by what they are for: one number per slot, resource or row.
 FLOATS = {
-    "slot": ("remains", "rate", "timer", "latency", "fresh", "bound", "increment"),
-    "resource": ("capacity", "left", "share"),
+    "slot": ("remains", "rate", "timer", "latency", "fresh", "bound", "increment", "pace", "slope"),
+    "resource": ("capacity", "left", "share", "fall", "bend"),
     "row": ("weight", "group_capacity", "group_weight", "group_left"),
 }
 INTEGERS = {
     "slot": (
-        *("order", "kind", "first", "count", "groups", "shared", "seen", "alive", "finished", "component"),
+        *("order", "kind", "first", "count", "groups", "shared", "seen", "alive", "driver", "finished"),
+        "component",
     ),
     "twice": ("dirty",),
-    "resource": ("fatpipe", "top", "rows", "living", "met", "listed"),
+    "resource": ("fatpipe", "top", "rows", "living", "met", "drives", "listed"),
     "row": ("resource", "owner", "below", "above", "after", "before", "group", "group_private"),
 }

@@ -16,7 +16,7 @@ from batfs import __version__
 from batfs.errors import InputError
 from batfs.files import write_text
 
-_PACKAGES = ("numpy", "numba", "orjson", "pyyaml", "pyzmq", "pybatsim", "procset")
+_PACKAGES = ("numpy", "orjson", "pyyaml", "pyzmq", "pybatsim", "procset")
 
 
 def provenance_path(prefix: str | Path) -> Path:

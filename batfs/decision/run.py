@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from batfs._core import uncompiled
 from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import Experiment, Loaded, load
 from batfs.decision.options import PYBATSIM, split_pybatsim
@@ -65,6 +66,9 @@ def run(
     if say is not None:
         for sentence in loaded.platform.warnings:
             say(sentence)
+    slow = uncompiled()
+    if say is not None and slow is not None:
+        say(slow)
     events = [read_events(path, forward_unknown=False) for path in experiment.events]
     nodes = loaded.machine.nb_compute
     jobs = JobTally(nodes, steps=experiment.dynamic_jobs)

@@ -1,6 +1,6 @@
 """Which waiting jobs to start: the search for a plan on amounts, whatever the resources are.
 
-Shared by ``kopanski.plan_io`` and ``queues.plan_io``. ``amounts_kernel`` says why amounts are enough.
+Shared by ``kopanski.plan_io`` and ``queues.plan_io``. ``_core.amounts`` says why amounts are enough.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batfs.scheduling import amounts_kernel
-from batfs.scheduling.amounts_kernel import Ints
+from batfs._core.amounts import Queue
+from batfs.workload.model import IntArray as Ints
 
 OVERTIME = 60.0
 """A job still there when its walltime is over is expected to go in so many seconds (s)."""
@@ -87,21 +87,17 @@ class PlanSearch:
         fixed = len(first)
         jobs = [waiting[k] for k in queue]
         weights = [(BRIEF / max(want.stay, BRIEF)) ** self.aims.beta for want in jobs]
-        best, starts = amounts_kernel.search(
-            np.array(self._first_orders(jobs, fixed), np.int64),
-            fixed,
-            self.aims.trials,
-            self._rng.getrandbits(63),
-            (
-                np.array([want.amounts for want in jobs], np.int64),
-                np.array([want.stay for want in jobs]),
-                np.array([want.submitted for want in jobs]),
-                np.array(weights),
-            ),
-            float(self.aims.alpha),
-            np.array(times),
-            np.array(free, np.int64),
-            COLD,
+        columns = (
+            np.array([want.amounts for want in jobs], np.int64),
+            np.array([want.stay for want in jobs], np.float64),
+            np.array([want.submitted for want in jobs], np.float64),
+            np.array(weights, np.float64),
+        )
+        timeline = np.array(times, np.float64), np.array(free, np.int64)
+        orders = np.array(self._first_orders(jobs, fixed), np.int64)
+        seed = self._rng.getrandbits(63)
+        best, starts = Queue(columns, float(self.aims.alpha), *timeline).search(
+            orders, fixed, self.aims.trials, seed, COLD
         )
         order = best.tolist()
         self._last = {jobs[k].id: place for place, k in enumerate(order)}

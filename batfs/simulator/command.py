@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from batfs._core import uncompiled
 from batfs.errors import InputError
 from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.simulator.options import SimulationOptions
@@ -109,6 +110,9 @@ def run_command(args: argparse.Namespace) -> int:
     platform, machine, workloads, options = prepare(args)
     for sentence in () if quiet else platform.warnings:
         print(f"batfs sim: note: {sentence}", file=sys.stderr)
+    slow = uncompiled()
+    if slow is not None and not quiet:
+        print(f"batfs sim: {slow}", file=sys.stderr)
     return _run(args, platform, machine, workloads, options, quiet, sys.stderr.isatty() and not quiet)
 
 

@@ -21,11 +21,11 @@ def best_plan(alpha: float, rng: random.Random) -> BestPlan:
         layout, size = state.layout, len(waiting)
         jobs = (
             np.array([job.nodes for job in waiting], np.int64),
-            np.array([job.walltime for job in waiting]),
+            np.array([job.walltime for job in waiting], np.float64),
             np.array([job.share for job in waiting], np.int64),
             np.empty((0, 0), np.int64),
         )
-        aims = (np.array([job.submission_time for job in waiting]), float(alpha))
+        aims = (np.array([job.submission_time for job in waiting], np.float64), float(alpha))
         machine = (layout.hosts_per_chassis - 1, np.array(layout.preferences, np.int64), True, layout.split)
         problem = Problem(jobs, aims, machine, state.timeline.arrays(), state.bases(now))
         if size <= EXHAUSTIVE:

@@ -149,8 +149,8 @@ class Plan:
         unavailable = ~np.frombuffer(view.all_nodes.to_bytes(8 * node_free.shape[1], "little"), "<u8").astype(
             np.uint64
         )
-        walltimes = np.array([min(job.walltime, FOREVER) for job in queue])
-        submitted = np.array([job.submission_time for job in queue])
+        walltimes = np.array([min(job.walltime, FOREVER) for job in queue], np.float64)
+        submitted = np.array([job.submission_time for job in queue], np.float64)
         counts = np.array([job.nodes for job in queue], np.int64)
         nothing = np.zeros(len(queue), np.int64)
         return Problem(

@@ -1,0 +1,183 @@
+"""The compiled core against the same files interpreted: equal bits; and a run without the compiled form."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batfs._core import amounts, gather, interpreted, plans, solver
+from batfs.platform import load_platform, number_resources
+from batfs.simulator import work
+from batfs.workload.even import EvenProfile
+
+ROOT = Path(__file__).parents[2]
+PLAIN_PLANS: Any = interpreted("plans")
+PLAIN_AMOUNTS: Any = interpreted("amounts")
+
+needs_compiled = pytest.mark.skipif(
+    not (solver.COMPILED and gather.COMPILED and plans.COMPILED and amounts.COMPILED),
+    reason="the core is not compiled here",
+)
+
+
+def a_queue(rng: random.Random) -> tuple[Any, ...]:
+    """Arguments of ``Plans`` without the arrays that are filled: jobs on a timeline of some steps."""
+    jobs, nodes, storages, steps = (
+        rng.randint(1, 7),
+        rng.randint(1, 100),
+        rng.randint(1, 3),
+        rng.randint(1, 6),
+    )
+    words = (nodes + 63) // 64
+    every = (1 << nodes) - 1
+    free = [rng.getrandbits(nodes) for _ in range(steps - 1)] + [every]
+    bits = b"".join(f.to_bytes(8 * words, "little") for f in free)
+    node_free = np.frombuffer(bits, "<u8").astype(np.uint64).reshape(steps, words)
+    times = np.array([0.0, *sorted(rng.uniform(1, 50) for _ in range(steps - 1))])
+    rooms = [[rng.randint(0, 100) for _ in range(storages)] for _ in range(steps - 1)] + [[100] * storages]
+    byte_free = np.array(rooms, np.int64)
+    near = rng.random() < 0.5
+    per_chassis = rng.randint(1, nodes) if near else 0
+    chassis = -(-nodes // per_chassis) if near else 0
+    preferences = [rng.sample(range(storages), storages) for _ in range(chassis)]
+    if near:  # the last chassis is whole
+        nodes -= nodes % per_chassis
+        chassis = nodes // per_chassis
+        preferences = preferences[:chassis]
+    counts = np.array([rng.randint(1, max(1, nodes)) for _ in range(jobs)], np.int64)
+    walltimes = np.array([rng.uniform(0.5, 60) for _ in range(jobs)])
+    shares = np.array([rng.randint(0, 9) for _ in range(jobs)], np.int64)
+    needs = np.array([[rng.randint(0, 100) for _ in range(storages)] for _ in range(jobs)], np.int64)
+    submissions = np.array([-rng.uniform(0, 30) for _ in range(jobs)])
+    machine = (
+        per_chassis,
+        np.array(preferences, np.int64).reshape(chassis, -1 if chassis else 0),
+        rng.random() < 0.5,
+        rng.random() < 0.5,
+    )
+    timeline = (times, node_free, times.copy(), byte_free)
+    return (
+        (counts, walltimes, shares, needs),
+        (submissions, rng.choice([1.0, 2.0, 1.5])),
+        machine,
+        timeline,
+        times.copy(),
+    )
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(st.integers(0, 2**32))
+def test_plans(seed: int) -> None:
+    rng = random.Random(seed)
+    given = a_queue(rng)
+    jobs, words = len(given[0][0]), given[3][1].shape[1]
+    storages = given[3][3].shape[1]
+    orders = np.array([rng.sample(range(jobs), jobs) for _ in range(4)], np.int64)
+    drawn = np.array([rng.getrandbits(32) for _ in range(600)], np.uint32)
+    results = []
+    for module in (plans, PLAIN_PLANS):
+        out = np.zeros(jobs), np.zeros((jobs, words), np.uint64), np.zeros((jobs, storages), np.int64)
+        made = module.Plans(*given, out)
+        extremes = made.extremes(orders)
+        placed = made.plan(orders[0])
+        best, used = made.anneal(orders, drawn)
+        results.append((extremes, placed, [a.tolist() for a in out], best.tolist(), used))
+    assert results[0] == results[1]
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.integers(0, 2**32))
+def test_amounts(seed: int) -> None:
+    rng = random.Random(seed)
+    jobs, kinds, steps = rng.randint(1, 8), rng.randint(1, 4), rng.randint(1, 6)
+    most = [rng.randint(1, 1000) for _ in range(kinds)]
+    free = [[rng.randint(0, m) for m in most] for _ in range(steps - 1)] + [most]
+    queue = (
+        np.array([[rng.randint(0, m) for m in most] for _ in range(jobs)], np.int64),
+        np.array([rng.uniform(1, 50) for _ in range(jobs)]),
+        np.array([-rng.uniform(0, 50) for _ in range(jobs)]),
+        np.array([rng.uniform(0.1, 2) for _ in range(jobs)]),
+    )
+    times = np.array([0.0, *sorted(rng.uniform(1, 40) for _ in range(steps - 1))])
+    orders = np.array([rng.sample(range(jobs), jobs) for _ in range(3)], np.int64)
+    rest = (rng.randint(0, jobs), 40, rng.getrandbits(63), 0.01)
+    alpha = rng.choice([1.0, 2.0, 1.5])
+    found = []
+    for module in (amounts, PLAIN_AMOUNTS):
+        best, starts = module.Queue(queue, alpha, times, np.array(free, np.int64)).search(orders, *rest)
+        found.append((best.tolist(), starts.tolist()))
+    assert found[0] == found[1]
+
+
+@needs_compiled
+@pytest.mark.parametrize("name", ["taurus_storage.xml", "bb_cluster.xml"])
+def test_gather(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = load_platform(ROOT / "platforms" / name)
+    machine = number_resources(platform)
+    host_of = np.array([r.host for r in machine.resources], np.int64)
+    rng = random.Random(3)
+    cases = []
+    for _ in range(25):
+        nodes = sorted(rng.sample(range(machine.nb_compute), rng.randint(2, min(9, machine.nb_compute))))
+        last = machine.nb_compute + machine.nb_storage
+        stores = sorted(rng.sample(range(machine.nb_compute, last), min(2, machine.nb_storage)))
+        part = (
+            [rng.randrange(len(nodes), 10**10) for _ in stores],
+            [rng.randrange(len(nodes)) for _ in stores],
+        )
+        io = EvenProfile(tuple(nodes), tuple(stores), part, part if rng.random() < 0.5 else None)
+        cases.append((rng.choice([0.0, 1e9]), rng.choice([0.0, 1e6, 1234567.5]), io))
+
+    def rows(cases: list[Any]) -> list[Any]:
+        workshop = work.Workshop(platform, 4194304.0, gathering=True)
+        found = [workshop.even(cpu, com, io, host_of) for cpu, com, io in cases]
+        return [(list(w.resources), list(w.weights), w.latency, w.bound, w.reach) for w in found if w]
+
+    compiled = rows(cases)
+    plain: Any = interpreted("gather")
+    monkeypatch.setattr(work, "gather_rows", plain.gather)
+    assert rows(cases) == compiled
+    assert len(compiled) == len(cases)
+
+
+UNCOMPILED = """
+import importlib.machinery, importlib.util, sys
+from pathlib import Path
+core = Path(sys.argv.pop(1))
+class Plain:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cython":
+            raise ImportError(name)
+        if name.startswith("batfs._core."):
+            return importlib.util.spec_from_file_location(name, core / f"{name.rpartition('.')[2]}.py")
+sys.meta_path.insert(0, Plain())
+from batfs._core import solver
+assert not solver.COMPILED
+from batfs.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_without_the_compiled_form(tmp_path: Path) -> None:
+    """The same files, and one sentence that says what is missing."""
+    given = ["-p", str(ROOT / "platforms/io_example.xml"), "-w", str(ROOT / "workloads/io_example.json")]
+    said = []
+    core = str(ROOT / "batfs/_core")
+    for name, begin in (("plain", ["-c", UNCOMPILED, core]), ("own", ["-m", "batfs"])):
+        command = [sys.executable, *begin, "run", *given, "-e", str(tmp_path / name / "x"), "--queue", "plan"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stderr)
+    assert said[0].count("C compiler") == 1
+    for suffix in ("jobs.csv", "io_jobs.csv", "storage_states.csv"):
+        assert (tmp_path / f"plain/x_{suffix}").read_bytes() == (tmp_path / f"own/x_{suffix}").read_bytes()

@@ -35,7 +35,7 @@ REMAINS_PRECISION = cython.declare(cython.double, 1e-14)  # their product
 MARGIN = cython.declare(cython.double, 1.0 + 1e-6)  # a limit so much looser than the tightest never binds
 INFINITY = cython.declare(cython.double, float("inf"))
 ROUND_LIMIT = cython.declare(cython.longlong, 20_000_000)  # rounds that are really made
-ENDLESS = cython.declare(cython.longlong, 10_000_000_000)  # with those leapt over: an hour of SimGrid's time
+ENDLESS = cython.declare(cython.longlong, 10_000_000_000)  # with those leapt over: minutes of SimGrid's time
 # rounds are made one by one up to here, whence their bits are SimGrid's (the longest of Batsim's recordings
 # that ends in the same bits takes 8,531); then every so many rounds a leap is tried
 PLAIN_ROUNDS = cython.declare(cython.longlong, 20_000)

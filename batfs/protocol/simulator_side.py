@@ -7,8 +7,9 @@ kinds are refused, with the place in the reply.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -137,7 +138,7 @@ def decode_reply(text: bytes | str) -> m.Reply:
 def _decision(event: Json, now: float, place: str) -> m.Decision:
     if not isinstance(event, dict):
         raise InputError(f"found {_kind(event)}, expected an object", place=place)
-    kind = _member(event, "type", str, "a string", place)
+    kind = _name(event, "type", place)
     timestamp = _number(event, "timestamp", place)
     if timestamp > now:
         raise InputError(f"timestamp {timestamp} must not be later than now = {now}", place=place)
@@ -162,6 +163,35 @@ def _member(obj: Mapping[str, Json], key: str, kind: type, expected: str, place:
     return value
 
 
+LONGEST_NAME: Final = 1024  # characters
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _is_name(value: str) -> bool:
+    """Whether it can be the name of something: not too long, and of one line."""
+    return len(value) <= LONGEST_NAME and _CONTROL.search(value) is None
+
+
+def _name(obj: Mapping[str, Json], key: str, place: str) -> str:
+    """A member that names something."""
+    value: str = _member(obj, key, str, "a string", place)
+    if not _is_name(value):
+        raise InputError(f"{key!r} is {_cut(value)}, expected a printable name", place=place or None)
+    return value
+
+
+def _cut(text: str) -> str:
+    """In quotes, and cut where it's long."""
+    return repr(text) if len(text) <= 80 else f"{text[:60]!r}... ({len(text)} characters)"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The names in quotes; of many the first."""
+    names = list(names)
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(map(_cut, names[:8])) + more if names else "nothing"
+
+
 def _number(obj: Mapping[str, Json], key: str, place: str) -> float:
     if key not in obj:
         raise InputError(f"the member {key!r} is missing", place=place or None)
@@ -174,29 +204,27 @@ def _number(obj: Mapping[str, Json], key: str, place: str) -> float:
 def _exactly(data: Mapping[str, Json], place: str, *keys: str) -> None:
     if len(data) != len(keys):
         known = ", ".join(repr(key) for key in keys) or "no member"
-        raise InputError(
-            f"expected {known} and nothing else, found {', '.join(map(repr, data)) or 'nothing'}", place=place
-        )
+        raise InputError(f"expected {known} and nothing else, found {_listed(data)}", place=place)
 
 
 _OPTIONAL = ("mapping", "storage_mapping", "additional_io_job")
 
 
 def _execute(timestamp: float, data: Mapping[str, Json], place: str) -> m.ExecuteJob:
-    job_id = _member(data, "job_id", str, "a string", place)
+    job_id = _name(data, "job_id", place)
     alloc = _alloc(data, place)
     extra = [key for key in data if key not in ("job_id", "alloc")]
     if len(extra) > 1:
         raise InputError(
             f"has {len(data)} members, Batsim accepts 2 or 3: besides 'job_id' and 'alloc' at most one of "
-            f"{', '.join(map(repr, _OPTIONAL))}; found {', '.join(map(repr, extra))}",
+            f"{', '.join(map(repr, _OPTIONAL))}; found {_listed(extra)}",
             place=place,
         )
     mapping = storage_mapping = io_job = None
     for key in extra:
         where = f"{place}.{key}"
         if key not in _OPTIONAL:
-            raise unknown("member", key, ("job_id", "alloc", *_OPTIONAL), place=place)
+            raise unknown("member", _cut(key)[1:-1], ("job_id", "alloc", *_OPTIONAL), place=place)
         value = _member(data, key, dict, "an object", place)
         if key == "mapping":
             mapping = {_integer_text(e, where): _integer_text(p, f"{where}.{e}") for e, p in value.items()}
@@ -204,6 +232,8 @@ def _execute(timestamp: float, data: Mapping[str, Json], place: str) -> m.Execut
                 raise InputError("the mapping is empty", place=where)
         elif key == "storage_mapping":
             for label, found in value.items():
+                if not _is_name(label):
+                    raise InputError(f"the label {_cut(label)} is no printable name", place=where)
                 if isinstance(found, bool) or not isinstance(found, int):
                     raise InputError(f"{label!r} is {_kind(found)}, expected an integer id", place=where)
             storage_mapping = dict(value)
@@ -229,12 +259,12 @@ def _integer_text(value: Json, place: str) -> int:
             return int(value)
         except ValueError:
             pass
-    raise InputError(f"found {value!r}, expected an integer", place=place)
+    raise InputError(f"found {_cut(str(value))}, expected an integer", place=place)
 
 
 def _io_job(data: Mapping[str, Json], place: str) -> m.IoJob:
     alloc = _alloc(data, place)
-    name = _member(data, "profile_name", str, "a string", place)
+    name = _name(data, "profile_name", place)
     if "profile" not in data:
         return m.IoJob(alloc, name)
     raw = _member(data, "profile", dict, "an object", place)
@@ -249,7 +279,7 @@ def _io_job(data: Mapping[str, Json], place: str) -> m.IoJob:
 
 def _reject(timestamp: float, data: Mapping[str, Json], place: str) -> m.RejectJob:
     _exactly(data, place, "job_id")
-    return m.RejectJob(timestamp, _member(data, "job_id", str, "a string", place))
+    return m.RejectJob(timestamp, _name(data, "job_id", place))
 
 
 def _kill(timestamp: float, data: Mapping[str, Json], place: str) -> m.KillJob:
@@ -260,6 +290,8 @@ def _kill(timestamp: float, data: Mapping[str, Json], place: str) -> m.KillJob:
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"'job_ids' holds {_kind(name)}, expected strings", place=place)
+        if not _is_name(name):
+            raise InputError(f"'job_ids' holds {_cut(name)}, expected printable names", place=place)
     return m.KillJob(timestamp, names)
 
 
@@ -271,53 +303,55 @@ def _call(timestamp: float, data: Mapping[str, Json], place: str) -> m.CallMeLat
 def _set_state(timestamp: float, data: Mapping[str, Json], place: str) -> m.SetResourceState:
     _exactly(data, place, "resources", "state")
     resources = _member(data, "resources", str, "a string", place)
-    return m.SetResourceState(timestamp, resources, _member(data, "state", str, "a string", place))
+    return m.SetResourceState(timestamp, resources, _name(data, "state", place))
 
 
 def _metadata(timestamp: float, data: Mapping[str, Json], place: str) -> m.SetJobMetadata:
     _exactly(data, place, "job_id", "metadata")
-    job_id = _member(data, "job_id", str, "a string", place)
+    job_id = _name(data, "job_id", place)
     metadata = _member(data, "metadata", str, "a string", place)
     if '"' in metadata:
-        raise InputError(f"'metadata' must not contain double quotes, found {metadata!r}", place=place)
+        raise InputError(f"'metadata' must not contain double quotes, found {_cut(metadata)}", place=place)
     return m.SetJobMetadata(timestamp, job_id, metadata)
 
 
 def _change_state(timestamp: float, data: Mapping[str, Json], place: str) -> m.ChangeJobState:
-    job_id = _member(data, "job_id", str, "a string", place)
-    return m.ChangeJobState(timestamp, job_id, _member(data, "job_state", str, "a string", place))
+    job_id = _name(data, "job_id", place)
+    return m.ChangeJobState(timestamp, job_id, _name(data, "job_state", place))
 
 
 def _to_job(timestamp: float, data: Mapping[str, Json], place: str) -> m.ToJobMessage:
     _exactly(data, place, "job_id", "msg")
-    job_id = _member(data, "job_id", str, "a string", place)
+    job_id = _name(data, "job_id", place)
     return m.ToJobMessage(timestamp, job_id, _member(data, "msg", str, "a string", place))
 
 
 def _register_job(timestamp: float, data: Mapping[str, Json], place: str) -> m.RegisterJob:
     _exactly(data, place, "job_id", "job")
-    job_id = _member(data, "job_id", str, "a string", place)
+    job_id = _name(data, "job_id", place)
     workload, separator, name = job_id.partition("!")
     if not (workload and separator and name) or "!" in name:
         raise InputError(f"'job_id' is {job_id!r}, expected 'WORKLOAD!NAME'", place=place)
     raw = _member(data, "job", dict, "an object", place)
     identifier = raw.get("id")
     if identifier is not None and full_id(identifier, workload, f"{place}.job.id") != job_id:
-        raise InputError(f"the job's own id {identifier!r} is not {job_id!r}", place=f"{place}.job.id")
+        raise InputError(
+            f"the job's own id {_cut(str(identifier))} is not {job_id!r}", place=f"{place}.job.id"
+        )
     return m.RegisterJob(timestamp, parse_job(raw, workload, None, f"{place}.job"))
 
 
 def _register_profile(timestamp: float, data: Mapping[str, Json], place: str) -> m.RegisterProfile:
     _exactly(data, place, "workload_name", "profile_name", "profile")
-    workload = _member(data, "workload_name", str, "a string", place)
-    name = _member(data, "profile_name", str, "a string", place)
+    workload = _name(data, "workload_name", place)
+    name = _name(data, "profile_name", place)
     raw = _member(data, "profile", dict, "an object", place)
     return m.RegisterProfile(timestamp, workload, name, parse_profile(raw, f"{place}.profile"))
 
 
 def _notify(timestamp: float, data: Mapping[str, Json], place: str) -> m.Notify:
     _exactly(data, place, "type")
-    kind = _member(data, "type", str, "a string", place)
+    kind = _name(data, "type", place)
     known = ("registration_finished", "continue_registration")
     if kind not in known:
         raise unknown("notification type", kind, known, place=place)
@@ -331,7 +365,7 @@ def _query(timestamp: float, data: Mapping[str, Json], place: str) -> m.Query:
         raise InputError("'requests' is empty", place=place)
     for name in requests:
         if name != "consumed_energy":
-            raise unknown("request", name, ("consumed_energy",), place=place)
+            raise unknown("request", _cut(name)[1:-1], ("consumed_energy",), place=place)
     return m.Query(timestamp, requests)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from batfs import _core as core
 from batfs.platform import load_platform
 from batfs.simulator.actors import Flow, Maestro, Script
 from batfs.simulator.engine import Engine
@@ -100,12 +101,13 @@ def world(rng: random.Random, number: int) -> tuple[str, list[dict[str, Any]]]:
     return text, tasks
 
 
-def ours(path: Path, tasks: list[dict[str, Any]]) -> list[float]:
+def ours(path: Path, tasks: list[dict[str, Any]], interpreted: bool = False) -> list[float]:
     platform = load_platform(path)
     engine = Engine(
         [*(h.cores * h.speed for h in platform.hosts), *(link.bandwidth for link in platform.links)],
         [*(False for _ in platform.hosts), *(link.fatpipe for link in platform.links)],
         [*(h.name for h in platform.hosts), *(link.name for link in platform.links)],
+        interpreted=interpreted,
     )
     workshop = Workshop(platform, 4194304.0)
     maestro = Maestro(engine)
@@ -132,26 +134,52 @@ def ours(path: Path, tasks: list[dict[str, Any]]) -> list[float]:
             owner.end()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_ends_agree(seed: int, tmp_path: Path) -> None:
+def slow_world(rng: random.Random, number: int) -> tuple[str, list[dict[str, Any]]]:
+    """A zone whose FATPIPE links serve tasks of very different rates: 10,000 rounds a solve and more."""
+    name = f"w{number}"
+    hosts = [f"{name}h{i}" for i in range(4)]
+    text = f'<zone id="{name}" routing="Full">\n'
+    text += "".join(f'<host id="{host}" speed="1Gf"/>\n' for host in hosts)
+    for link, bandwidth, policy in (
+        ("a", 1e9, "FATPIPE"),
+        ("b", 10 ** rng.uniform(7, 9.5), "FATPIPE"),
+        ("s", 10 ** rng.uniform(8, 10), "SHARED"),
+    ):
+        text += (
+            f'<link id="{name}{link}" bandwidth="{bandwidth}Bps" latency="0" sharing_policy="{policy}"/>\n'
+        )
+    for a in hosts:
+        for b in hosts:
+            if a != b:
+                links = dict.fromkeys(rng.choice(["a", "b", "as", "bs", "ab"]))
+                used = "".join(f'<link_ctn id="{name}{link}"/>' for link in links)
+                text += f'<route src="{a}" dst="{b}" symmetrical="NO">{used}</route>\n'
+    tasks = []
+    for k in range(rng.randint(2, 4)):
+        slow = k == 0 or rng.random() < 0.5  # as long as it computes, 5 or 10 s
+        volume = 10 ** (rng.uniform(3.5, 6) if slow else rng.uniform(7, 10))
+        flops = [rng.choice([1e10, 5e9]) if slow else 0.0, 0.0]
+        tasks.append(
+            {"start": 0.0, "hosts": rng.sample(hosts, 2), "flops": flops, "bytes": [0.0, volume, 0.0, 0.0]}
+        )
+    return text + "</zone>\n", tasks
+
+
+def compare(worlds: list[tuple[str, list[dict[str, Any]]]], folder: Path, interpreted: bool = False) -> int:
+    """Simulate the worlds here and in SimGrid; how many tasks ended at the same time."""
     reason = missing()
     if reason:
         pytest.skip(reason)
-    rng = random.Random(seed)
-    zones, tasks = [], []
-    for number in range(75):
-        text, found = world(rng, number)
-        zones.append(text)
-        tasks += found
-    platform = tmp_path / "worlds.xml"
+    zones = "".join(text for text, _ in worlds)
+    tasks = [task for _, found in worlds for task in found]
+    platform = folder / "worlds.xml"
     platform.write_text(
-        f'{HEAD}<platform version="4.1">\n<zone id="all" '
-        f'routing="Full">\n{"".join(zones)}</zone>\n</platform>\n'
+        f'{HEAD}<platform version="4.1">\n<zone id="all" routing="Full">\n{zones}</zone>\n</platform>\n'
     )
-    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    (folder / "tasks.json").write_text(json.dumps(tasks))
     script = Path(__file__).with_name("simgrid_worlds.py")
     ran = subprocess.run(
-        [PYTHON, str(script), str(platform), str(tmp_path / "tasks.json")],
+        [PYTHON, str(script), str(platform), str(folder / "tasks.json")],
         capture_output=True,
         text=True,
         timeout=120,
@@ -160,6 +188,29 @@ def test_ends_agree(seed: int, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr[-2000:]
     line = next(line for line in ran.stdout.splitlines() if line.startswith("ENDS "))
     theirs = [float.fromhex(end) for end in json.loads(line[5:])]
-    assert len(theirs) > 200
-    for i, (mine, simgrid) in enumerate(zip(ours(platform, tasks), theirs, strict=True)):
+    for i, (mine, simgrid) in enumerate(zip(ours(platform, tasks, interpreted), theirs, strict=True)):
         assert mine == pytest.approx(simgrid, rel=1e-9, abs=1e-9), tasks[i]
+    return len(theirs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ends_agree(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    assert compare([world(rng, number) for number in range(75)], tmp_path) > 200
+
+
+def test_ends_agree_after_rounds_leapt_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SimGrid makes each of them."""
+    leapt: list[int] = []
+    kernels = core.interpreted("solver")
+    plain = kernels.leap
+
+    def leap(*arguments: Any) -> int:
+        found: int = plain(*arguments)
+        leapt.append(found)
+        return found
+
+    monkeypatch.setattr(kernels, "leap", leap)
+    rng = random.Random(5)
+    assert compare([slow_world(rng, number) for number in range(12)], tmp_path, interpreted=True) > 24
+    assert sum(leapt) > 100_000

@@ -197,6 +197,13 @@ class Session:
         if lacks is not None:
             self._reject(waiting, f"can never start: {self.tenancy.sentence(lacks)}", lacks)
             return
+        if event.job.walltime is None and getattr(self.policy, "by_walltimes", False):
+            self.tenancy.tell_once(
+                "no walltime",
+                f"{waiting.id} has no requested time: the queue policy {self.policy.name!r} takes it to run"
+                " for ever, and nothing is planned behind it (said once for all such jobs; converters give"
+                " them one with --walltime, such as runtime:2)",
+            )
         self.queue.add(waiting)
         self._arrived.append(waiting)
         self._dirty = True

@@ -225,7 +225,11 @@ class Pass:
 
 
 class QueuePolicy(Protocol):
-    """Decides which waiting jobs start now."""
+    """Decides which waiting jobs start now.
+
+    A policy that backfills or plans by walltimes says so with ``by_walltimes = True``: jobs without one are
+    announced then, since nothing can be promised behind them.
+    """
 
     name: str
 

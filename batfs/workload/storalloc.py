@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from batfs.errors import InputError, nearest
+from batfs.workload.foreign import foreign_json, foreign_workload
 from batfs.workload.zones import Zone, to_timestamp
 
 GB = 10**9
@@ -156,7 +157,7 @@ def _job(row: Any, file: Path, place: str, zone: Zone) -> TraceJob:
     end = members.time("endTime", zone)
     if end <= start:  # an end in the hour that is there twice, when clocks go back
         end = members.time("endTime", zone, second=True)
-    if end <= start:
+    if end < start:
         raise InputError(
             f"the end {members.get('endTime')!r} is not after the start {members.get('startTime')!r}",
             file=file,
@@ -211,8 +212,9 @@ def _load(file: Path) -> Any:
 
 def _list(document: Any, key: str, file: Path) -> Sequence[Any]:
     if not isinstance(document, dict) or not isinstance(document.get(key), list):
+        what = foreign_json(document) if isinstance(document, dict) else foreign_workload(file.read_bytes())
         found = ", ".join(map(str, document)) if isinstance(document, dict) else type(document).__name__
-        raise InputError(f"a mapping with a list {key!r} was expected; found: {found}", file=file)
+        raise InputError(f"a mapping with a list {key!r} was expected; found: {found}", file=file, hint=what)
     return document[key]  # type: ignore[no-any-return]
 
 

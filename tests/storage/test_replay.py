@@ -321,13 +321,21 @@ def test_records_stay_apart_when_told(tmp_path: Path) -> None:
     assert [r.key for r in read_requests(trace, merge=False).requests] == ["1", "1#1", "2"]
 
 
+def test_requests_of_no_length_last_a_second(tmp_path: Path) -> None:
+    """A log whose clock counts seconds has jobs that end as they begin: they are kept, and counted."""
+    _, trace = files(tmp_path, "id,start,end,size\n1,0,100,5GB\n2,60,60,2GB\n3,7,7,0\n")
+    read = read_requests(trace)
+    assert [(r.key, r.duration) for r in read.requests] == [("1", 100), ("2", 1)]
+    assert (read.no_length, read.without_bytes) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "text, says",
     [
         ("a,b\n", "line 1: has no column id"),
         ("id,start,size\n", "has no column end or duration"),
         ("id,start,duration,size\n1,0,x,3\n", "line 2: 'x' is not a duration"),
-        ("id,start,duration,size\n1,0,0,3\n", "line 2: the duration must be above 0"),
+        ("id,start,duration,size\n1,0,-5,3\n", "line 2: the duration must be above 0, not -5"),
         ("id,start,duration,size\n1,0,5,3XB\n", "line 2: unknown unit 'XB'"),
         ("id,start,duration,size\n1,noon,5,3\n", "line 2: 'noon' is not a time"),
         ("id,start,duration,size\n,0,5,3\n", "line 2: nothing in the column 'id'"),

@@ -14,6 +14,7 @@ from batfs.cli.main import main
 from batfs.workload import read_workload, requested_io
 from batfs.workload.account import Report
 from batfs.workload.darshan import DarshanOptions, named, phases, to_jobs
+from batfs.workload.phases import io_over_phases
 
 try:
     import darshan
@@ -215,3 +216,30 @@ def test_two_programs_of_one_job_are_one_job() -> None:
         ("gpfs", 12, 4, "per_node")
     ]
     assert job.io_extra["darshan"]["logs"] == 2
+
+
+def test_every_example_of_pydarshan_converts_with_counts_that_add_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twelve logs of twelve jobs; as composed jobs they have the same bytes, and paths can be named apart."""
+    examples, out = str(LOGS.parent), tmp_path / "w.json"
+    volumes = []
+    for compute in ("recorded", "without-io", "phases"):
+        words = ["workload", "from-darshan", examples, "--compute", compute, "--json", "-o", str(out)]
+        assert main(words) == 0
+        report = json.loads(capsys.readouterr().out.partition("\n")[2])
+        assert report["records"] == report["jobs"] == len(list(LOGS.parent.rglob("*.darshan")))
+        workload = read_workload(out)
+        volumes.append(
+            {
+                job.name: [
+                    (io.filesystem, io.reads, io.writes)
+                    for io in io_over_phases(workload.profiles[job.profile], workload.profiles)
+                ]
+                for job in workload.jobs
+            }
+        )
+    assert volumes[0] == volumes[1]
+    assert {name: sorted(io) for name, io in volumes[2].items()} == volumes[0]
+    assert main(["workload", "from-darshan", str(EXAMPLE), "--name", "/nowhere=x"]) == 2
+    assert "/scratch2 (lustre)" in capsys.readouterr().err

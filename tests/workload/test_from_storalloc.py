@@ -62,3 +62,25 @@ def test_thetas_traces(tmp_path: Path) -> None:
     assert len(workload.jobs) == 57
     assert sum(io.reads for p in workload.profiles.values() for io in requested_io(p)) > 8e11
     assert all("writeTimeSeconds" in job.extra["recorded"] for job in workload.jobs)
+
+
+def test_measured_io_seconds_are_taken_off(trace: Path, tmp_path: Path) -> None:
+    """Fives's seconds are sums over the processes: (6 + 2 + 4) s of 4 are 3 s of 600."""
+    row = (
+        "- {id: %d, startTime: '2020-10-01 20:00:00', endTime: '2020-10-01 20:%s:00', readBytes: 5,"
+        " writtenBytes: 0, nodesUsed: 3, readTimeSeconds: 6, writeTimeSeconds: 2, metaTimeSeconds: 4.0,"
+        " runs: [{nprocs: 4}]}\n"
+    )
+    trace.write_text("jobs:\n" + row % (1, "10") + row % (2, "00"))
+    out = tmp_path / "w.json"
+    assert main(["workload", "from-storalloc", str(trace), "--compute", "without-io", "-o", str(out)]) == 0
+    workload = read_workload(out)
+    assert workload.profiles["1"].cpu == 597e9  # type: ignore[union-attr]
+    assert workload.extra["converted"]["changed"]["run time of 0 made 1 s"] == 1
+
+
+def test_other_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "djc.csv"
+    table.write_text("COBALT_JOBID,QUEUED_TIMESTAMP,START_TIMESTAMP\n1,2,3\n")
+    assert main(["workload", "from-storalloc", str(table)]) == 2
+    assert "from-log" in capsys.readouterr().err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from batfs.cli.workloads import convert
 from batfs.errors import InputError
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-merge", action="store_true", help="a job for each row, not for each id")
     add("--filesystem", metavar="NAME", help="where the bytes are (default: the configuration decides)")
     add("--cores-per-node", type=int, metavar="N", help="for rows that tell cores but no nodes")
+    convert.add_compute(parser, phases=False)
     convert.add_arguments(parser, io=False)
 
 
@@ -71,4 +74,23 @@ def recorded(
             requested_time=row.walltime,
             io=(io,) if io.reads or io.writes else (),
             extra={"recorded": extra},
+            start=row.start,
+            io_seconds=io_seconds(row),
         )
+
+
+def io_seconds(row: TraceJob) -> float | None:
+    """What a process spent in I/O on average: Fives's seconds are sums over processes. None: not measured."""
+    found = (row.extra.get(key) for key in _SECONDS)
+    seconds = [value for value in found if isinstance(value, int | float) and value >= 0]
+    if len(seconds) < len(_SECONDS):
+        return None
+    runs = row.extra.get("runs") or ()
+    counts = [run.get("nprocs") for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+    counts += [row.extra.get("MPIprocs"), row.cores, row.nodes]
+    processes = next((count for count in counts if isinstance(count, int) and count > 0), 1)
+    processes = max([processes, *(c for c in counts[: len(runs)] if isinstance(c, int))])
+    return round(math.fsum(seconds) / processes, 6)
+
+
+_SECONDS: Final = ("readTimeSeconds", "writeTimeSeconds", "metaTimeSeconds")

@@ -29,6 +29,7 @@ class Conservative:
     """
 
     name = "conservative"
+    by_walltimes = True
 
     def __init__(self, depth: int = 0) -> None:
         if depth < 0:

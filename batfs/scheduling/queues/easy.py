@@ -43,6 +43,7 @@ class Easy:
     """
 
     name = "easy"
+    by_walltimes = True
 
     def __init__(self, depth: int = 0) -> None:
         if depth < 0:

@@ -25,6 +25,7 @@ class EasyStorage:
     """
 
     name = "easy_storage"
+    by_walltimes = True
 
     def __init__(self, depth: int = 0) -> None:
         if depth < 0:

@@ -43,6 +43,7 @@ class Plan:
     """
 
     name = "plan"
+    by_walltimes = True
 
     def __init__(self, alpha: float = 2.0, depth: int = 200) -> None:
         if alpha <= 0:

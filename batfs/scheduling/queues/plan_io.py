@@ -42,6 +42,7 @@ class PlanIo:
     """
 
     name = "plan_io"
+    by_walltimes = True
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -47,13 +47,15 @@ class TraceRequest:
 class RequestTrace:
     """Requests in order of arrival (those of one instant as in the file), and how they were made.
 
-    ``without_bytes`` jobs asked for nothing and are left out.
+    ``without_bytes`` jobs asked for nothing and are left out. ``no_length``: requests that ended as they
+    began, which last 1 s.
     """
 
     requests: Sequence[TraceRequest]
     source: str
     records: int
     without_bytes: int
+    no_length: int
     capacity_from: str
     zone: Zone
     merged: bool
@@ -88,12 +90,16 @@ def read_requests(
             for job in read_trace(file, zone=zone, merge=merge)
         ]
     requests = [request for request in wanted if request.size > 0]
+    brief = sum(request.duration == 0 for request in requests)
+    if brief:  # less than the clock can tell
+        requests = [replace(request, duration=request.duration or 1.0) for request in requests]
     requests.sort(key=lambda request: request.arrival)
     return RequestTrace(
         requests=requests,
         source=str(path),
         records=sum(request.records for request in wanted),
         without_bytes=len(wanted) - len(requests),
+        no_length=brief,
         capacity_from=capacity_from,
         zone=zone,
         merged=merge,
@@ -191,7 +197,7 @@ def _csv_row(
             raise InputError(f"{row['duration']!r} is not a duration in seconds", file=file, place=place)
     else:
         duration = time("end") - start
-    if not (math.isfinite(duration) and duration > 0):
+    if not (math.isfinite(duration) and duration >= 0):
         raise InputError(f"the duration must be above 0, not {duration:g} s", file=file, place=place)
     if row.get("size") is not None:
         bytes_ = size("size")

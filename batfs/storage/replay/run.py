@@ -101,6 +101,7 @@ def to_json(run: Run) -> Mapping[str, Any]:
             "requests": len(t.requests),
             "records": t.records,
             "without_bytes": t.without_bytes,
+            "no_length": t.no_length,
             "merged": t.merged,
             "capacity_from": t.capacity_from,
             "zone": t.zone,
@@ -179,8 +180,10 @@ def describe(run: Run) -> str:
     merged = f"merged from {t.records} records" if t.merged else "one a record"
     capacity = int(run.table.capacities.sum())
     stands = CAPACITY_FROM[t.capacity_from]
+    brief = f"; {t.no_length} of no length made 1 s" if t.no_length else ""
     return (
-        f"{len(t.requests)} requests ({merged}) of {t.source}: capacity from {stands}, times in {t.zone}\n"
+        f"{len(t.requests)} requests ({merged}) of {t.source}: capacity from {stands}, times in {t.zone}"
+        f"{brief}\n"
         f"on {len(run.table)} storages of {len(run.table.group_names)} nodes, {units.format_size(capacity)}; "
         f"policy {s.policy}, seed {s.seed}{block}, when full: {s.when_full}"
     )

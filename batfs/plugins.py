@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from batfs import units
-from batfs.errors import InputError, nearest, unknown
+from batfs.errors import BatfsError, InputError, nearest, unknown
 from batfs.records import record
 
 T = TypeVar("T")
@@ -32,6 +32,41 @@ F = TypeVar("F", bound=Callable[..., Any])
 Size: TypeAlias = Annotated[int, units.parse_size]
 Seconds: TypeAlias = Annotated[float, units.parse_time]
 Bandwidth: TypeAlias = Annotated[float, units.parse_bandwidth]
+
+
+class PluginError(InputError):
+    """Code from outside did what it may not do: ``file`` and ``place`` say where in it."""
+
+    @classmethod
+    def of(cls, error: BaseException, story: str) -> PluginError:
+        """What ``error``, raised in a plugin, was, after ``story``: who did it, at what simulated time."""
+        file, line = raised_in(error)
+        if isinstance(error, SystemExit):
+            what = f"ended the program (SystemExit: {error.code})"
+        else:
+            what = f"raised {type(error).__name__}: {error}"
+        return cls(f"{story} {what[:500]}", file=file, place=line)
+
+
+def raised_in(error: BaseException) -> tuple[str | None, str | None]:
+    """File and line of the innermost frame of ``error`` that isn't in batfs or in Python's library."""
+    trace = error.__traceback__
+    found: tuple[str | None, str | None] = (None, None)
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith("batfs_plugin_") or (
+            module.partition(".")[0] not in ("batfs", "__main__", *sys.stdlib_module_names)
+            and "site-packages" not in trace.tb_frame.f_code.co_filename
+        ):
+            found = (trace.tb_frame.f_code.co_filename, f"line {trace.tb_lineno}")
+        trace = trace.tb_next
+    return found
+
+
+def place_in(function: Any) -> tuple[str | None, str | None]:
+    """File and line where ``function`` (or a method) begins, as far as it is written in Python."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return (None, None) if code is None else (code.co_filename, f"line {code.co_firstlineno}")
 
 
 @record
@@ -125,7 +160,15 @@ class Registry(Generic[T]):
         thing = self.get(spec.name)
         if not callable(thing):
             raise InputError(f"the {self.kind} {spec.name!r} can't be called")
-        return thing(**convert_options(thing, spec, self.kind, given))
+        options = convert_options(thing, spec, self.kind, given)
+        try:
+            return thing(**options)
+        except BatfsError:
+            raise
+        except (Exception, SystemExit) as error:
+            if not raised_in(error)[0]:
+                raise
+            raise PluginError.of(error, f"while it was made, the {self.kind} {spec.name!r}") from error
 
     def _from_entry_points(self) -> dict[str, T]:
         if self._outside is None:
@@ -141,7 +184,7 @@ class Registry(Generic[T]):
                     continue
                 try:
                     self._outside[point.name] = point.load()
-                except Exception as error:  # whatever a foreign module does at import
+                except (Exception, SystemExit) as error:  # whatever a foreign module does at import
                     warnings.warn(
                         f"entry point {point.value!r} ({self.kind} {point.name!r}) is broken and skipped: "
                         f"{type(error).__name__}: {error}",
@@ -166,7 +209,7 @@ def _from_file(file: Path, attribute: str, kind: str) -> Any:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             line = _line_in(error, file)
             raise InputError(
@@ -205,8 +248,7 @@ def convert_options(
     options = [n for n in named if n not in out]
     hints: Mapping[str, Any] = {}
     if spec.options:
-        target = thing.__init__ if inspect.isclass(thing) else thing
-        hints = typing.get_type_hints(target, include_extras=True)
+        hints = _hints(thing.__init__ if inspect.isclass(thing) else thing)
     for key, text in spec.options.items():
         if key not in options and rest is None:
             close = nearest(key, options)
@@ -228,6 +270,23 @@ def convert_options(
             hint=f"write {spec.name}:{','.join(f'{n}=...' for n in missing)}",
         )
     return out
+
+
+def _hints(function: Any) -> Mapping[str, Any]:
+    """The annotations of ``function`` as types; one that can't be looked up (its name is imported for type
+    checkers only) is left out."""
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception:  # whatever the evaluation of a foreign text raises
+        found: dict[str, Any] = {}
+        for name, hint in getattr(function, "__annotations__", {}).items():
+            alone = types.SimpleNamespace(__annotations__={name: hint})
+            try:
+                names = getattr(function, "__globals__", {})
+                found |= typing.get_type_hints(alone, globalns=names, include_extras=True)
+            except Exception:
+                continue
+        return found
 
 
 def _parameters(thing: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -81,9 +80,6 @@ def _usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for bad input)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # a reader that goes away (`batfs ... | head`) ends us quietly
-    if argv is None and hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     name = words[0] if words else ""
     entry = COMMANDS.get(name)
     if entry is None:

@@ -59,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--metrics", type=int, default=0, metavar="PORT", help="serve Prometheus metrics on loopback"
     )
+    p.add_argument(
+        "--grace",
+        default="0",
+        metavar="TIME",
+        help="keep a lease's space so long after its end [%(default)s]",
+    )
+    p.add_argument(
+        "--quota",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help="leases and requests of one user [%(default)s]",
+    )
     p.add_argument("--simulate", action="store_true", help="virtual time: the clock is the requests'")
 
     p = verb("server", "Hold disks: register them, make space, remove it.")
@@ -190,6 +203,8 @@ def _orchestrator(args: argparse.Namespace) -> int:
         block_size=None if args.block_size is None else parse_size(args.block_size),
         min_block_size=parse_size(args.min_block_size),
         metrics=args.metrics,
+        grace=parse_time(args.grace),
+        quota=args.quota,
     )
     orchestrator = Orchestrator(settings, make_policy(args.policy), Log("orchestrator", args.log))
     print(f"listening on {orchestrator.endpoint}", flush=True)
@@ -256,7 +271,10 @@ def _when(text: str) -> float:
 def _clock(seconds: float) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # after the year 9999
+        return f"{seconds:.0f} s"
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -290,11 +308,17 @@ def _status_text(found: dict[str, Any]) -> str:
         f"{'leases':>6}",
     ]
     for d in found["disks"]:
-        share = d["reserved"] / d["capacity"]
+        share = d["reserved"] / max(1, d["capacity"])
         lines.append(
             f"{d['server']:<24} {d['disk']:<16} {d['state']:<6} {format_size(d['capacity']):>10} "
             f"{format_size(d['reserved']):>10} {share:>5.0%} {d['allocations']:>6}"
         )
+    lines += [f"problem: {text}" for text in found.get("problems", [])]
+    if found.get("quarantined"):
+        lines.append(
+            f"{found['quarantined']} requests failed when their turn came, and wait for somebody to look:"
+        )
+        lines += [f"  {x['lease']} {x['user']}: {x['reason']}" for x in found.get("quarantine", [])[:5]]
     lines += [f"refused {_clock(r['time'])} {r['who']}: {r['text']}" for r in found.get("refusals", [])[-3:]]
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ the orchestrator binds to loopback only, and everybody there is the operator.
 from __future__ import annotations
 
 import os
+import string
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,14 @@ ROLES = ("client", "server", "operator")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A known speaker."""
+    """A known speaker. ``anybody``: there are no keys; whoever reaches the loopback may say all things."""
 
     role: str
     name: str
+    anybody: bool = False
 
 
-LOCAL = Peer("operator", "local")
+LOCAL = Peer("operator", "local", anybody=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,19 @@ class KeyPair:
     secret: bytes | None = None
 
 
+# ASCII, so that no two names look alike
+_NAME = frozenset(string.ascii_letters + string.digits + "-_.")
+_Z85 = frozenset(string.ascii_letters + string.digits + ".-:+=^!/*?&<>()[]{}@%$#")
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Changes whenever the file does, also when its size and its time of change were put back."""
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+
+
 def make_keys(directory: Path, name: str) -> tuple[Path, Path]:
     """Create ``name.key`` and ``name.key_secret`` in ``directory`` (0700); never overwrites. Returns both."""
-    if not name or any(not (c.isalnum() or c in "-_.") for c in name):
+    if not name or not set(name) <= _NAME or len(name) > 100:
         raise InputError(f"the name {name!r} may hold letters, digits, '-', '_' and '.' only")
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     public_file, secret_file = directory / f"{name}.key", directory / f"{name}.key_secret"
@@ -105,7 +117,7 @@ class AllowList:
         self.path = path
         self.problem: str | None = None
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._peers: dict[str, Peer] = {}
         self._peers = self._read()
 
@@ -115,15 +127,21 @@ class AllowList:
             text = self.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read the allow-list: {error}", file=self.path) from error
-        self._stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        self._stamp = _stamp(status)
         peers: dict[str, Peer] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
             place = f"line {number}"
-            if len(words) != 3 or len(words[2]) != 40:
+            if len(words) != 3 or len(words[2]) != 40 or not set(words[2]) <= _Z85:
                 raise InputError("expected 'role name public-key'", file=self.path, place=place)
+            if not set(words[1]) <= _NAME:
+                raise InputError(
+                    f"the name {words[1]!r} may hold letters, digits, '-', '_' and '.' only",
+                    file=self.path,
+                    place=place,
+                )
             if words[0] not in ROLES:
                 raise unknown("role", words[0], ROLES, file=self.path, place=place)
             if words[2] in peers:
@@ -133,29 +151,37 @@ class AllowList:
 
     def peer(self, public_key: str) -> Peer | None:
         """Who has this key now; None when nobody may."""
-        self.refresh()
+        self.look()
         return self._peers.get(public_key)
 
-    def refresh(self) -> None:
-        """Read the file again if it changed. A broken file leaves the old list in force; see ``problem``."""
+    def look(self) -> str:
+        """Read the file again if it changed; what is wrong with it, or nothing.
+
+        Of a list that is missing or malformed the last good one stays in force for those who are connected;
+        nobody new is let in until it can be read again (see :meth:`callback`).
+        """
         try:
             status = self.path.stat()
+            stamp: tuple[int, ...] | None = _stamp(status)
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror}"
-            return
-        if (status.st_mtime_ns, status.st_size, status.st_ino) == self._stamp:
-            return
-        with self._lock:
-            try:
-                self._peers = self._read()
-                self.problem = None
-            except InputError as error:
-                self._stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-                self.problem = str(error)
+            self._stamp = None
+            return self.problem
+        if stamp != self._stamp:
+            with self._lock:
+                try:
+                    self._peers = self._read()
+                    self.problem = None
+                except InputError as error:
+                    self._stamp, self.problem = stamp, str(error)
+        return self.problem or ""
 
     def callback(self, domain: str, key: bytes) -> bool:
         """pyzmq's credentials provider: may this key (Z85) connect?"""
-        return self.peer(key.decode()) is not None
+        try:
+            return self.peer(key.decode("ascii", "replace")) is not None and not self.problem
+        except Exception:  # the authenticator's thread must not end; who can't be looked up stays outside
+            return False
 
 
 def start_authenticator(context: zmq.Context[zmq.Socket[bytes]], allowed: AllowList) -> ThreadAuthenticator:

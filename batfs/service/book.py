@@ -13,10 +13,14 @@ from typing import Any
 
 from batfs.service import messages as m
 from batfs.service.leases import FINAL, LIVE, Lease, Server
-from batfs.service.room import Room
+from batfs.service.room import PlacementError, Room
 from batfs.service.store import AnswerRow, LeaseRow, Row, ServerRow
 from batfs.storage.interface import AllocationPolicy
 
+# of requests that ended, the newest so many are known by their ids (refused ones; others; other changes)
+MAX_REFUSED, MAX_ENDED, MAX_ANSWERS = 10_000, 200_000, 200_000
+# refusals logged in ten seconds, at most; all are counted
+MAX_LOGGED = 500
 # at one instant: what ends, then what begins, then whose patience is over
 END, START, WAIT = 0, 1, 2
 
@@ -26,6 +30,7 @@ class Book:
 
     ``heartbeat``: seconds between a server's signs of life; it is away after three that are missing.
     ``block_size``: larger requests are split into blocks of it, placed by the policy one by one.
+    ``grace``: for so long (seconds) after its end a lease's space is kept, and the lease can be extended.
     ``virtual``: the clock is the messages' own (``--simulate``): nothing is too old, nobody is ever away.
     """
 
@@ -40,6 +45,7 @@ class Book:
         block_size: int | None = None,
         min_block_size: int = 0,
         now: float = 0.0,
+        grace: float = 0.0,
         log: Callable[..., None] | None = None,
     ) -> None:
         self.discipline, self.heartbeat, self.virtual = discipline, heartbeat, virtual
@@ -52,9 +58,13 @@ class Book:
             min_block_size=min_block_size,
         )
         self.now = now
+        self.grace = grace
+        # how far the system's date is ahead of the service's clock, and until when nothing may be removed
+        self.offset, self.nothing_ends_before = 0.0, 0.0
         self._log = log or (lambda *_, **__: None)
         self.servers: dict[str, Server] = {}
         self.leases: dict[int, Lease] = {}  # live ones
+        self.owned: Counter[str] = Counter()  # how many of them each user has
         self.queue: OrderedDict[int, Lease] = OrderedDict()
         self.counts: Counter[str] = Counter()
         self.refusals: deque[dict[str, Any]] = deque(maxlen=50)
@@ -71,6 +81,10 @@ class Book:
         self._out: list[tuple[bytes, m.Message]] = []
         self.outstanding = 0
         self._freed = False
+        self._ended: dict[str, deque[int]] = {"refused": deque(), "others": deque()}
+        self._answered: deque[tuple[str, str]] = deque()
+        self._logged = (now, 0)
+        self.fresh: set[int] = set()  # leases of which nothing is durable yet
 
     def drain(self) -> tuple[list[Row], list[tuple[bytes, m.Message]]]:
         """What to make durable, and what to send once it is."""
@@ -91,30 +105,42 @@ class Book:
             if row.state != "forgotten":
                 self.servers[row.name] = Server.of(row)
                 self.servers[row.name].state = "away"
+        known = {f"{server.name}/{disk.name}" for server in self.servers.values() for disk in server.disks}
         for lease_row in leases:
             lease = Lease.of(lease_row)
             self._known[lease.user, lease.request] = (lease.digest, lease.changed, lease.number)
             if lease.state in FINAL:
-                self._finals[lease.number] = lease
+                self._remember(lease)
                 continue
             self.leases[lease.number] = lease
-            if lease.state == "queued":
-                self.queue[lease.number] = lease
+            self.owned[lease.user] += 1
+            if lease.state == "ending" and not set(lease.shares) <= known:
+                # an older version kept shares on a server that was forgotten
+                lease.shares = {disk: size for disk, size in lease.shares.items() if disk in known}
+                lease.pending &= known
+                self._dirty[lease.number] = lease
+            if lease.state in ("queued", "quarantined"):
+                if lease.state == "queued":
+                    self.queue[lease.number] = lease
                 heapq.heappush(self._agenda, (lease.wait_until, WAIT, lease.number))
+            elif lease.state == "reserved":
+                heapq.heappush(self._agenda, (lease.start, START, lease.number))
             else:
-                kind = START if lease.state == "reserved" else END
-                heapq.heappush(
-                    self._agenda, (lease.start if kind == START else lease.end, kind, lease.number)
-                )
+                heapq.heappush(self._agenda, (self._due(lease), END, lease.number))
         for answer in answers:
             self._known[answer.user, answer.request] = (answer.digest, answer.at, answer.reply)
+            self._answered.append((answer.user, answer.request))
+        self._known = OrderedDict(sorted(self._known.items(), key=lambda item: item[1][1]))
         self._next = last + 1
         self._rebuild()
-        for lease in self.leases.values():
+        for lease in list(self.leases.values()):
             if lease.state in ("provisioning", "allocated", "ending"):
-                self.room.occupy(lease)
-                if lease.state != "allocated":
-                    lease.pending = set(lease.shares)
+                # of one that ends, some disks may be clear already
+                self.room.occupy(lease, lease.pending if lease.state == "ending" else None)
+            if lease.state == "ending" and not lease.pending:
+                final, _, reason = lease.reason.partition(": ")
+                self._finish(lease, final or "ended", reason)
+        self._freed = True
 
     def _rebuild(self) -> None:
         self.room.rebuild(self.servers.values(), self.leases.values(), self.now)
@@ -124,8 +150,20 @@ class Book:
             self._out.append((address, message))
 
     def _note_refusal(self, who: str, reason: str, text: str) -> None:
+        """For the status and the log; who floods us doesn't fill the disk."""
         self.refusals.append({"time": self.now, "who": who, "reason": reason, "text": text[:300]})
-        self._log("refused", who=who, reason=reason, text=text[:300])
+        since, count = self._logged
+        if self.now - since > 10.0:
+            if count > MAX_LOGGED:
+                self._log("refused", who="", reason="", text=f"{count - MAX_LOGGED} more in ten seconds")
+            since, count = self.now, 0
+        self._logged = (since, count + 1)
+        if count < MAX_LOGGED:
+            self._log("refused", who=who, reason=reason, text=text[:300])
+
+    def _due(self, lease: Lease) -> float:
+        """When the lease's space may be removed: never early, whatever the clock seems to say."""
+        return max(lease.until, self.nothing_ends_before)
 
     def next_time(self) -> float:
         """When something is due; infinite if nothing is."""
@@ -135,21 +173,14 @@ class Book:
         """Move the clock: leases begin and end, the queue's patience runs out, servers are missed."""
         while self._agenda and self._agenda[0][0] <= now:
             time, kind, number = heapq.heappop(self._agenda)
-            lease = self.leases.get(number)
-            due = {} if lease is None else {START: lease.start, END: lease.end, WAIT: lease.wait_until}
             self.now = max(self.now, time)
             self.room.advance(self.now)
-            if lease is None or due[kind] != time:
-                pass
-            elif kind == WAIT and lease.state == "queued":
-                del self.queue[number]
-                self._finish(lease, "refused", f"waited until its time was up; {self._shortage(lease)}")
-                self._freed = True  # the next in the queue may be smaller
-            elif kind == START and lease.state == "reserved" and number not in self._blocked:
-                self._begin(lease)
-            elif kind == END and lease.state in ("reserved", "provisioning", "allocated"):
-                self.counts["expired"] += 1
-                self._end(lease, "ended", "")
+            lease = self.leases.get(number)
+            if lease is not None:
+                try:
+                    self._turn(lease, time, kind)
+                except Exception as error:  # one lease's trouble is not the others'
+                    self._quarantine(lease, f"{type(error).__name__}: {error}")
             if not self._agenda or self._agenda[0][0] > time:
                 self._serve_queue()
                 if one:
@@ -160,6 +191,37 @@ class Book:
         if not self.virtual:
             self._miss_servers()
             self._prune()
+
+    def _turn(self, lease: Lease, time: float, kind: int) -> None:
+        """Something of the lease is due at ``time``, if it still is."""
+        due = {START: lease.start, END: self._due(lease), WAIT: lease.wait_until}
+        if due[kind] != time:
+            return
+        if kind == WAIT and lease.state in ("queued", "quarantined"):
+            self.queue.pop(lease.number, None)
+            why = lease.reason if lease.state == "quarantined" else self._shortage(lease)
+            self._finish(lease, "refused", f"waited until its time was up; {why}")
+            self._freed = True  # the next in the queue may be smaller
+        elif kind == START and lease.state == "reserved" and lease.number not in self._blocked:
+            self._begin(lease)
+        elif kind == END and lease.state in ("reserved", "provisioning", "allocated"):
+            self.counts["expired"] += 1
+            self._end(lease, "ended", "")
+
+    def _quarantine(self, lease: Lease, why: str) -> None:
+        """A request that can't be served, for a reason that lies in it: out of the way, but not forgotten."""
+        self.counts["quarantined"] += 1
+        self._log("quarantined", lease=lease.name, user=lease.user, state=lease.state, reason=why[:500])
+        if lease.state not in ("queued", "reserved"):
+            return  # its bytes exist: they stay where they are
+        self.queue.pop(lease.number, None)
+        self._blocked.pop(lease.number, None)
+        self._let_go(lease)
+        lease.shares = {}
+        self._change(lease, "quarantined", why[:500])
+        heapq.heappush(self._agenda, (lease.wait_until, WAIT, lease.number))
+        self._answer(lease, lease.asks)
+        lease.asks = set()
 
     def _miss_servers(self) -> None:
         for server in self.servers.values():
@@ -185,8 +247,19 @@ class Book:
             if isinstance(what, int):
                 self._finals.pop(what, None)
 
+    def _remember(self, lease: Lease) -> None:
+        """Its id is known for a while, unless too many come after it."""
+        self._finals[lease.number] = lease
+        refused = lease.state == "refused"
+        ended = self._ended["refused" if refused else "others"]
+        ended.append(lease.number)
+        while len(ended) > (MAX_REFUSED if refused else MAX_ENDED):
+            old = self._finals.pop(ended.popleft(), None)
+            if old is not None:
+                self._known.pop((old.user, old.request), None)
+
     def _place(self, lease: Lease) -> bool:
-        """Find room and book it; False if there is none now."""
+        """Find room and book it; False if there is none now. Raises PlacementError."""
         if not self.room.book(lease):
             return False
         self.counts["granted"] += 1
@@ -207,7 +280,7 @@ class Book:
 
     def _begin(self, lease: Lease) -> None:
         """Have the servers make the space, or wait until what stood there is gone."""
-        heapq.heappush(self._agenda, (lease.end, END, lease.number))
+        heapq.heappush(self._agenda, (self._due(lease), END, lease.number))
         self._change(lease, "reserved")
         self._blocked[lease.number] = lease
         self._unblock()
@@ -242,6 +315,8 @@ class Book:
         state = {"queued": "queued", "reserved": "granted", "allocated": "allocated"}.get(lease.state)
         if lease.state in ("ending", *FINAL):
             state = "refused" if lease.state in ("refused", "failed") else "released"
+        elif lease.state == "quarantined":
+            state = "refused"
         blocked = lease.number in self._blocked
         if (state is None or blocked) or state in ("queued", "granted"):
             lease.asks |= asks
@@ -256,13 +331,13 @@ class Book:
                     state=state,
                     reason=lease.reason,
                     lease=lease.name,
-                    data=lease.summary(),
+                    data=lease.summary(self.offset),
                 ),
             )
 
     def _end(self, lease: Lease, final: str, reason: str) -> None:
         """Stop holding: at once if nothing exists on a disk, else when the servers have removed it."""
-        if lease.state in ("queued", "reserved"):
+        if lease.state in ("queued", "quarantined", "reserved"):
             self.queue.pop(lease.number, None)
             self._blocked.pop(lease.number, None)
             self._let_go(lease)
@@ -288,6 +363,7 @@ class Book:
         """A share no longer exists on its disk."""
         lease.pending.discard(disk)
         self.room.vacate(lease, disk)
+        self._dirty[lease.number] = lease
         if not lease.pending:
             final, _, reason = lease.reason.partition(": ")
             self._finish(lease, final or "ended", reason)
@@ -295,8 +371,11 @@ class Book:
 
     def _finish(self, lease: Lease, final: str, reason: str) -> None:
         self._change(lease, final, reason)
-        self.leases.pop(lease.number, None)
-        self._finals[lease.number] = lease
+        if self.leases.pop(lease.number, None) is not None:
+            self.owned[lease.user] -= 1
+            if not self.owned[lease.user]:
+                del self.owned[lease.user]
+        self._remember(lease)
         if final in ("refused", "failed"):
             self.counts["refused_requests"] += 1
             self._note_refusal(f"client {lease.user}", final, reason)
@@ -309,9 +388,14 @@ class Book:
             return
         self._freed = False
         for lease in list(self.queue.values()):
-            if lease.now_start:
+            if lease.now_start or lease.start < self.now:
                 lease.start = self.now
-            if self._place(lease):
+            try:
+                placed = self._place(lease)
+            except PlacementError as error:
+                self._quarantine(lease, str(error))
+                continue
+            if placed:
                 del self.queue[lease.number]
                 self.counts["delayed"] += 1
             elif self.discipline == "fifo":
@@ -332,6 +416,8 @@ class Book:
         """The invariants; AssertionError names the one that is broken."""
         for lease in self.leases.values():
             assert lease.state in LIVE, f"{lease.name} is {lease.state}"
-            whole = lease.state in ("queued", "ending") or sum(lease.shares.values()) == lease.size
+            whole = (
+                lease.state in ("queued", "quarantined", "ending") or sum(lease.shares.values()) == lease.size
+            )
             assert whole, f"{lease.name} holds {sum(lease.shares.values())} of {lease.size} bytes"
         self.room.validate(self.leases.values())

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import zmq
+from msgspec.structs import replace
 
 from batfs.errors import BatfsError
 from batfs.service import messages as m
@@ -164,11 +164,24 @@ class Client:
         return self.ask(m.ExtendLease(lease=lease, duration=duration))
 
     def leases(self, *, everybody: bool = False) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._data(m.ListLeases(all=everybody))["leases"]
+        found: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page = self._data(m.ListLeases(all=everybody, after=after))
+            found += page["leases"]
+            after = page.get("next")
         return found
 
     def status(self, *, history: bool = False) -> dict[str, Any]:
-        return self._data(m.GetStatus(history=history))
+        """What :mod:`batfs.service.status` says, all disks in one."""
+        found = self._data(m.GetStatus(history=history))
+        after = found.get("next")
+        while after is not None:
+            page = self._data(m.GetStatus(after=after))
+            for key in ("servers", "disks"):
+                found[key] += page[key]
+            after = page.get("next")
+        return found
 
     def forget(self, server: str) -> m.Reply:
         return self.ask(m.ForgetServer(server=server))

@@ -5,9 +5,12 @@ Life of a lease::
     queued ──► reserved ──► provisioning ──► allocated ──► ending ──► ended | released | failed
        │           │
        └───────────┴──► refused | released
+       └──► quarantined ──► refused | released
 
 *queued* waits for room; *reserved* has room from a later start on; *provisioning* waits for the servers
 to make the space; *ending* waits for them to remove it: only then is the space given to somebody else.
+A request whose turn ends in an error of the policy is *quarantined*: it holds nothing, is not tried again,
+and is shown in the status until its patience is over or its owner (or an operator) takes it back.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from batfs.service.messages import Disk
 from batfs.service.store import LeaseRow, ServerRow
 from batfs.storage.ledger import Reservation
 
-LIVE = ("queued", "reserved", "provisioning", "allocated", "ending")
+LIVE = ("queued", "quarantined", "reserved", "provisioning", "allocated", "ending")
 FINAL = ("ended", "released", "failed", "refused")
 
 
@@ -43,11 +46,12 @@ class Lease:
     shares: dict[str, int] = field(default_factory=dict)
     connections: dict[str, Any] = field(default_factory=dict)
     changed: float = 0.0
+    now_start: bool = True
+    grace: float = 0.0  # so long after its end the space is still there
+    pending: set[str] = field(default_factory=set)  # disks whose server has not yet said that it is done
     # not kept: rebuilt after a restart
     lines: list[Reservation] = field(default_factory=list)  # one a block, as the policies count them
-    pending: set[str] = field(default_factory=set)
     asks: set[tuple[bytes, str]] = field(default_factory=set)
-    now_start: bool = True
 
     @property
     def name(self) -> str:
@@ -56,6 +60,11 @@ class Lease:
     @property
     def end(self) -> float:
         return self.start + self.duration
+
+    @property
+    def until(self) -> float:
+        """When its space may go to somebody else."""
+        return self.start + self.duration + self.grace
 
     def row(self) -> LeaseRow:
         # what waits for "ending" to finish is kept in the reason, so that a restart knows the final state
@@ -76,22 +85,27 @@ class Lease:
             dict(self.shares),
             dict(self.connections),
             self.changed,
+            self.now_start,
+            self.grace,
+            sorted(self.pending),
         )
 
     @staticmethod
     def of(row: LeaseRow) -> Lease:
         # the kept fields are the first of a lease's, in the same order
-        return Lease(*(getattr(row, field_.name) for field_ in fields(row)))
+        lease = Lease(*(getattr(row, field_.name) for field_ in fields(row)))
+        lease.pending = set(row.pending)
+        return lease
 
-    def summary(self) -> dict[str, Any]:
-        """What a user is shown."""
+    def summary(self, offset: float = 0.0) -> dict[str, Any]:
+        """What a user is shown; ``offset``: how far the system's date is ahead of the service's clock."""
         return {
             "lease": self.name,
             "user": self.user,
             "state": self.state,
             "size": self.size,
-            "start": self.start,
-            "end": self.end,
+            "start": self.start + offset,
+            "end": self.end + offset,
             "reason": self.reason,
             "shares": dict(self.shares),
             "connections": dict(self.connections),
@@ -110,7 +124,7 @@ class Server:
     heard: float = 0.0
 
     def row(self) -> ServerRow:
-        disks = [{name: getattr(d, name) for name in d.__dataclass_fields__} for d in self.disks]
+        disks = [{name: getattr(d, name) for name in d.__struct_fields__} for d in self.disks]
         return ServerRow(self.name, self.backend, self.state, disks)
 
     @staticmethod

@@ -20,6 +20,7 @@ class Log:
         self.component = component
         self.fresh: deque[dict[str, Any]] = deque(maxlen=1000)
         self._quiet = quiet and path is None
+        self.lost = 0  # records that could not be written
         self._stream: TextIO = sys.stderr
         if path is not None:
             try:
@@ -31,8 +32,22 @@ class Log:
         record = {"time": round(time.time(), 6), "component": self.component, "event": event, **facts}
         self.fresh.append(record)
         if not self._quiet:
-            self._stream.write(orjson.dumps(record, default=str).decode() + "\n")
+            self._write(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """What can't be logged must not end who logs it: it is counted, and told with the next that can."""
+        try:
+            line = orjson.dumps(record, default=str)
+        except (TypeError, RecursionError):  # letters that are no Unicode, numbers beyond 64 bits, nesting
+            line = orjson.dumps({"text": ascii(record)[:2000]})
+        try:
+            if self.lost:
+                self._stream.write(f'{{"component":"log","event":"lost","records":{self.lost}}}\n')
+            self._stream.write(line.decode() + "\n")
             self._stream.flush()
+            self.lost = 0
+        except (OSError, ValueError):  # a full disk, a closed stderr
+            self.lost += 1
 
     def take(self) -> list[dict[str, Any]]:
         """The records since the last call (the newest thousand)."""

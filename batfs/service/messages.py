@@ -12,16 +12,13 @@ members and wrong kinds are refused; a frame above :data:`MAX_BYTES` is never pa
 
 from __future__ import annotations
 
-import math
 import time
-import types
-import typing
 import uuid
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias
 
-import orjson
+import msgspec
+from msgspec import Meta, Raw, field
 
 from batfs.errors import BatfsError
 
@@ -30,6 +27,32 @@ MAX_BYTES = 256 * 1024
 MAX_AGE = 3600.0
 MAX_TEXT = 1024
 MAX_ITEMS = 4096
+# leases in one message: the rest follows in further pages
+PAGE = 500
+# no moment and no duration is further away (seconds; some 3,000 years): they add up without loss of order
+MAX_SECONDS = 1e11
+
+# what the outside may write, with its bounds; msgspec checks them while it reads
+Id: TypeAlias = Annotated[str, Meta(pattern=r"\A[!-~]{1,128}\Z")]
+# a server or a disk: printable ASCII, without the "/" that stands between the two
+Name: TypeAlias = Annotated[str, Meta(pattern=r"\A[!-.0-~]{1,255}\Z")]
+Text: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"\A[^\x00]*\Z")]
+LongText: TypeAlias = Annotated[str, Meta(max_length=4 * MAX_TEXT, pattern=r"\A[^\x00]*\Z")]
+Word: TypeAlias = Annotated[str, Meta(pattern=r"\A[!-~]{1,64}\Z")]
+Bytes: TypeAlias = Annotated[int, Meta(ge=0, lt=2**62)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=-MAX_SECONDS, le=MAX_SECONDS)]
+Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1e18)]
+# flat: nothing in a message nests deeper than its schema says
+Scalar: TypeAlias = (
+    LongText
+    | Annotated[int, Meta(ge=-(2**62), lt=2**62)]
+    | Annotated[float, Meta(ge=-1e300, le=1e300)]
+    | bool
+    | None
+)
+Options: TypeAlias = Annotated[dict[Word, Scalar], Meta(max_length=32)]
+Connection: TypeAlias = Annotated[dict[Word, Scalar], Meta(max_length=64)]
+Held: TypeAlias = Annotated[dict[Text, Bytes], Meta(max_length=MAX_ITEMS)]
 
 
 class MessageError(BatfsError):
@@ -40,19 +63,18 @@ class MessageError(BatfsError):
         super().__init__(text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """What all messages carry."""
 
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    sent: float = field(default_factory=time.time)
+    id: Id = field(default_factory=lambda: uuid.uuid4().hex)
+    sent: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] = field(default_factory=time.time)
+    v: Annotated[int, Meta(ge=VERSION, le=VERSION)] = VERSION
 
 
 # ---- client -> orchestrator -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestSpace(Message):
+class RequestSpace(Message, frozen=True, kw_only=True, tag="request"):
     """Ask for ``size`` bytes for ``duration`` seconds from ``start`` (None: now).
 
     ``wait``: how many seconds it may stand in the queue when there is no room (0: refuse at once).
@@ -60,161 +82,163 @@ class RequestSpace(Message):
     ``options`` go to the allocation policy's request.
     """
 
-    size: int
-    duration: float
-    start: float | None = None
-    wait: float = 0.0
-    host: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
+    size: Bytes
+    duration: Seconds
+    start: Seconds | None = None
+    wait: Seconds = 0.0
+    host: Text = ""
+    options: Options = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListLeases(Message):
-    """The sender's own leases (an operator sees all)."""
+class ListLeases(Message, frozen=True, kw_only=True, tag="list"):
+    """The sender's own leases (an operator sees all), those after number ``after``.
+
+    The answer's ``next`` is where to go on, None when these were the last.
+    """
 
     all: bool = False
+    after: Bytes = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtendLease(Message):
+class ExtendLease(Message, frozen=True, kw_only=True, tag="extend"):
     """Let a lease end ``duration`` seconds later."""
 
-    lease: str
-    duration: float
+    lease: Text
+    duration: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLease(Message):
+class ReleaseLease(Message, frozen=True, kw_only=True, tag="release"):
     """Give the space back before its end; also cancels one that waits or has not begun."""
 
-    lease: str
+    lease: Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetStatus(Message):
-    """Capacity, servers, queue and refusals, for `status`, `watch` and the live page."""
+class GetStatus(Message, frozen=True, kw_only=True, tag="status"):
+    """Capacity, servers, queue and refusals, for `status`, `watch` and the live page.
+
+    ``after``: how many disks were told before; the answer's ``next`` is where to go on, None at the end.
+    """
 
     history: bool = False
+    after: Bytes = 0
 
 
 # ---- operator -> orchestrator -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetServer(Message):
+class ForgetServer(Message, frozen=True, kw_only=True, tag="forget"):
     """A vanished server will not come back: end its allocations and drop its storages."""
 
-    server: str
+    server: Name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassTime(Message):
+class PassTime(Message, frozen=True, kw_only=True, tag="pass_time"):
     """In virtual time only: let everything up to ``sent`` happen."""
 
 
 # ---- server -> orchestrator -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One storage of a server. Bandwidths in bytes/s, 0 when unknown."""
 
-    name: str
-    capacity: int
-    node: str = ""
-    read_bandwidth: float = 0.0
-    write_bandwidth: float = 0.0
-    network_bandwidth: float = 0.0
-    device: str = ""
+    name: Name
+    capacity: Bytes
+    node: Text = ""
+    read_bandwidth: Rate = 0.0
+    write_bandwidth: Rate = 0.0
+    network_bandwidth: Rate = 0.0
+    device: LongText = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterServer(Message):
-    """A server and its disks; ``held`` are the allocations it has on them (``lease/disk``: bytes)."""
+class RegisterServer(Message, frozen=True, kw_only=True, tag="register"):
+    """A server and its disks; ``held`` are the allocations it has on them (``lease/disk``: bytes).
 
-    server: str
-    disks: list[Disk]
-    backend: str
-    held: dict[str, int] = field(default_factory=dict)
+    ``more``: how many :class:`HeldToo` follow with the rest of them; only then the server is welcome.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat(Message):
-    server: str
+    server: Name
+    disks: Annotated[list[Disk], Meta(max_length=MAX_ITEMS)]
+    backend: Text
+    held: Held = field(default_factory=dict)
+    more: Annotated[int, Meta(ge=0, le=100_000)] = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provisioned(Message):
+class HeldToo(Message, frozen=True, kw_only=True, tag="held"):
+    """A further page of what a server holds; ``of`` is the id of its registration."""
+
+    server: Name
+    of: Id
+    held: Held
+
+
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
+    server: Name
+
+
+class Provisioned(Message, frozen=True, kw_only=True, tag="provisioned"):
     """The space exists; ``connection`` is what a client needs to reach it."""
 
-    server: str
-    lease: str
-    disk: str
-    connection: dict[str, Any]
+    server: Name
+    lease: Word
+    disk: Name
+    connection: Connection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisionFailed(Message):
-    server: str
-    lease: str
-    disk: str
-    reason: str
+class ProvisionFailed(Message, frozen=True, kw_only=True, tag="provision_failed"):
+    server: Name
+    lease: Word
+    disk: Name
+    reason: Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed(Message):
-    server: str
-    lease: str
-    disk: str
+class Removed(Message, frozen=True, kw_only=True, tag="removed"):
+    server: Name
+    lease: Word
+    disk: Name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRecords(Message):
+class LogRecords(Message, frozen=True, kw_only=True, tag="log"):
     """Structured log lines of a component, gathered by the orchestrator."""
 
-    component: str
-    records: list[dict[str, Any]]
+    component: Text
+    records: Annotated[list[Annotated[dict[Text, Scalar], Meta(max_length=64)]], Meta(max_length=MAX_ITEMS)]
 
 
 # ---- orchestrator -> server -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Welcome(Message):
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """Registration accepted; send a heartbeat every ``heartbeat`` seconds."""
 
-    heartbeat: float
+    heartbeat: Annotated[float, Meta(gt=0, le=86400)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterAgain(Message):
+class RegisterAgain(Message, frozen=True, kw_only=True, tag="register_again"):
     """The orchestrator doesn't know the sender (it was restarted)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provision(Message):
+class Provision(Message, frozen=True, kw_only=True, tag="provision"):
     """Make ``size`` bytes of space on ``disk`` for ``lease``; doing it again changes nothing."""
 
-    lease: str
-    disk: str
-    size: int
-    user: str
-    host: str = ""
+    lease: Word
+    disk: Name
+    size: Bytes
+    user: Text
+    host: Text = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remove(Message):
+class Remove(Message, frozen=True, kw_only=True, tag="remove"):
     """Destroy the space of ``lease`` on ``disk``; already gone is as good."""
 
-    lease: str
-    disk: str
+    lease: Word
+    disk: Name
 
 
 # ---- orchestrator -> anybody ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply(Message):
+class Reply(Message, frozen=True, kw_only=True, tag="reply"):
     """The answer to the message with the same ``id``.
 
     ``state``: granted, allocated, queued, released, refused, ok. ``reason`` when refused.
@@ -240,6 +264,7 @@ CLIENT: dict[str, type[Message]] = {
 }
 SERVER: dict[str, type[Message]] = {
     "register": RegisterServer,
+    "held": HeldToo,
     "heartbeat": Heartbeat,
     "provisioned": Provisioned,
     "provision_failed": ProvisionFailed,
@@ -256,111 +281,70 @@ ANSWERS: dict[str, type[Message]] = {
 }
 BY_ROLE: dict[str, dict[str, type[Message]]] = {"client": CLIENT, "server": SERVER, "operator": OPERATOR}
 _TYPES: dict[str, type[Message]] = {**OPERATOR, **SERVER, **ANSWERS}
-_NAMES = {kind: name for name, kind in _TYPES.items()}
+
+
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in _TYPES.items()}
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Head(msgspec.Struct):
+    """What is looked at first. Raw: skipped over, not built."""
+
+    v: Raw = Raw(b"null")
+    type: Raw = Raw(b"null")
+    id: Raw = Raw(b"null")
+    sent: Raw = Raw(b"")
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_TEXT = msgspec.json.Decoder(str)
+_ID = msgspec.json.Decoder(Id)
+# msgspec's errors, and what nesting and letters that are no Unicode make of JSON's
+_WRONG = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 def encode(message: Message) -> bytes:
     """The frame of a message. Raises MessageError when it is above :data:`MAX_BYTES`."""
-    body: dict[str, Any] = {"v": VERSION, "type": _NAMES[type(message)]}
-    for f in fields(message):
-        value = getattr(message, f.name)
-        body[f.name] = value
-    frame = orjson.dumps(body)
+    try:
+        frame = _ENCODER.encode(message)
+    except (TypeError, *_WRONG) as error:
+        raise MessageError("malformed", f"can't be written as JSON: {error}") from None
     if len(frame) > MAX_BYTES:
         raise MessageError("oversized", f"a message of {len(frame)} bytes; at most {MAX_BYTES} are allowed")
     return frame
 
 
 def decode(frame: bytes, known: Mapping[str, type[Message]] = _TYPES) -> Message:
-    """The message in ``frame``. ``known``: what the sender may say. Raises MessageError."""
+    """The message in ``frame``. ``known``: what the sender may say. Raises MessageError, and nothing else."""
     if len(frame) > MAX_BYTES:
         raise MessageError("oversized", f"a frame of {len(frame)} bytes; at most {MAX_BYTES} are allowed")
     try:
-        body = orjson.loads(frame)
-    except (orjson.JSONDecodeError, RecursionError) as error:
-        raise MessageError("malformed", f"not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise MessageError("malformed", "not a JSON object")
-    named = body.get("id")
-    message_id = named if isinstance(named, str) and 0 < len(named) <= 128 else ""
-    if body.get("v") != VERSION or isinstance(body.get("v"), bool):
-        raise MessageError("version", f"version {body.get('v')!r}; this side speaks {VERSION}", message_id)
-    name = body.get("type")
-    if not isinstance(name, str) or name not in _TYPES:
-        raise MessageError("malformed", f"unknown type {str(name)[:40]!r}", message_id)
+        head = _HEAD.decode(frame)
+    except _WRONG as error:
+        raise MessageError("malformed", f"not a message: {error}") from None
+    try:
+        message_id = _ID.decode(head.id)
+    except _WRONG:
+        message_id = ""
+    if bytes(head.v) != b"%d" % VERSION:
+        raise MessageError("version", f"version {_shown(head.v)}; this side speaks {VERSION}", message_id)
+    try:
+        name = _TEXT.decode(head.type)
+    except _WRONG:
+        name = ""
+    if name not in _TYPES:
+        raise MessageError("malformed", f"unknown type {_shown(head.type)}", message_id)
     if name not in known:
         raise MessageError("role", f"{name!r} is not for this role", message_id)
     if not message_id:
-        raise MessageError("malformed", "'id' must be a string of 1 to 128 characters")
-    members = {key: value for key, value in body.items() if key not in ("v", "type")}
+        raise MessageError("malformed", "'id' must be a string of 1 to 128 printable ASCII characters")
+    if not bytes(head.sent):
+        raise MessageError("malformed", f"{name}: 'sent' is missing", message_id)
     try:
-        return _build(_TYPES[name], members, name)
-    except MessageError as error:
-        raise MessageError(error.reason, str(error), message_id) from None
+        return _DECODERS[name].decode(frame)
+    except _WRONG as error:
+        raise MessageError("malformed", f"{name}: {str(error)[:300]}", message_id) from None
 
 
-T = TypeVar("T")
-
-
-def _build(kind: type[T], members: Mapping[str, Any], where: str) -> T:
-    hints = _hints(kind)
-    unknown = set(members) - set(hints)
-    if unknown:
-        raise MessageError("malformed", f"{where}: unknown member {min(unknown)[:40]!r}")
-    values: dict[str, Any] = {}
-    for name, (hint, required) in hints.items():
-        if name in members:
-            values[name] = _check(hint, members[name], f"{where}.{name}")
-        elif required:
-            raise MessageError("malformed", f"{where}: {name!r} is missing")
-    return kind(**values)
-
-
-_HINTS: dict[type, dict[str, tuple[Any, bool]]] = {}
-
-
-def _hints(kind: type) -> dict[str, tuple[Any, bool]]:
-    found = _HINTS.get(kind)
-    if found is None:
-        types_ = typing.get_type_hints(kind)
-        found = {
-            f.name: (
-                types_[f.name],
-                (f.default is MISSING and f.default_factory is MISSING) or f.name in ("id", "sent"),
-            )
-            for f in fields(kind)
-        }
-        _HINTS[kind] = found
-    return found
-
-
-def _check(hint: Any, value: Any, where: str) -> Any:
-    """``value`` if it is what ``hint`` says and within bounds; MessageError otherwise."""
-    if isinstance(hint, types.UnionType):
-        return None if value is None else _check(hint.__args__[0], value, where)
-    if hint is str:
-        if isinstance(value, str) and len(value) <= MAX_TEXT and "\x00" not in value:
-            return value
-    elif hint is bool:
-        if isinstance(value, bool):
-            return value
-    elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62:
-            return value
-    elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    elif typing.get_origin(hint) is list:
-        if isinstance(value, list) and len(value) <= MAX_ITEMS:
-            (inner,) = typing.get_args(hint)
-            return [_check(inner, item, f"{where}[{i}]") for i, item in enumerate(value)]
-    elif typing.get_origin(hint) is dict:
-        if isinstance(value, dict) and len(value) <= MAX_ITEMS:
-            inner = typing.get_args(hint)[1]
-            if inner is Any:
-                return value
-            return {k: _check(inner, v, f"{where}[{k[:40]!r}]") for k, v in value.items()}
-    elif isinstance(value, dict):
-        return _build(hint, value, where)
-    expected = getattr(hint, "__name__", str(hint))
-    raise MessageError("malformed", f"{where}: expected {expected}, found {str(value)[:40]!r}")
+def _shown(raw: Raw) -> str:
+    return bytes(raw)[:40].decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from batfs.storage.replay.requests import TraceRequest
 from batfs.units import format_size
 
 WINDOW = 200
-FOREVER = 1e12
+FOREVER = m.MAX_SECONDS / 2
 
 
 @dataclass(frozen=True, slots=True)

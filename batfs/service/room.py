@@ -13,12 +13,21 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.errors import BatfsError, InputError
 from batfs.service.leases import Lease, Server
 from batfs.service.messages import Disk
-from batfs.storage.interface import AllocationPolicy, Share, SpaceRequest, Storage
-from batfs.storage.ledger import HELD, RELEASED, Ledger, Listener, NoRoomError
+from batfs.storage.choice import checked_choice
+from batfs.storage.interface import AllocationPolicy, Choice, Share, SpaceRequest, Storage
+from batfs.storage.ledger import HELD, RELEASED, Ledger, LedgerError, Listener, NoRoomError
 from batfs.storage.split import block_sizes, choose_blocks
 from batfs.storage.view import SystemView
+
+# one request in so many blocks at most: the policy is asked for each, and the others wait meanwhile
+MAX_BLOCKS = 10_000
+
+
+class PlacementError(BatfsError):
+    """A request that the policy can't answer, whatever room there is."""
 
 
 class Room:
@@ -41,6 +50,7 @@ class Room:
         self.names: list[str] = []
         self.index: dict[str, int] = {}
         self.present: list[int] = []
+        self.capacity = 0
         self._listener = listener
         self._up: NDArray[np.int64] | None = None
         self.ledger = Ledger([], now=now, release_at_end=True)
@@ -53,6 +63,7 @@ class Room:
         self.names = [f"{server.name}/{disk.name}" for server, disk in self.disks]
         self.index = {name: i for i, name in enumerate(self.names)}
         self.present = [present.get(name, 0) for name in self.names]
+        self.capacity = sum(disk.capacity for _, disk in self.disks)
         self._up = None
         self.ledger = Ledger(
             [
@@ -74,10 +85,10 @@ class Room:
         self.ledger.listen(self._listener)
         for lease in leases:
             lease.lines = []
-            if lease.state in ("reserved", "provisioning", "allocated") and lease.end > now:
+            if lease.state in ("reserved", "provisioning", "allocated") and lease.until > now:
                 shares = [Share(self.index[disk], size) for disk, size in lease.shares.items()]
                 start = max(lease.start, now)
-                lease.lines = [self.ledger.reserve(shares, start=start, end=lease.end, key=lease.name)]
+                lease.lines = [self.ledger.reserve(shares, start=start, end=lease.until, key=lease.name)]
 
     # ---- promises ------------------------------------------------------------------------------------------
 
@@ -92,47 +103,63 @@ class Room:
         return self._up
 
     def book(self, lease: Lease) -> bool:
-        """Choose disks by the policy and reserve them, all or nothing; False if there is no room."""
+        """Choose disks by the policy and reserve them, all or nothing; False if there is no room.
+
+        Raises PlacementError for whatever the policy does instead of choosing; nothing is held then.
+        """
         up = self._candidates()
-        if not len(up):
+        if not len(up) or lease.size > self.capacity:
             return False
-        request = SpaceRequest(
-            lease.size,
-            lease.start,
-            lease.end,
-            key=lease.name,
-            candidates=None if len(up) == len(self.disks) else up,
-            options=lease.options,
-        )
-        sizes = block_sizes(lease.size, self.block_size, self.min_block_size)
-        if len(sizes) == 1:
-            choice = self.policy.choose(self._view, request, self.rng)
-        else:
-            choice = choose_blocks(self.policy, self._view, request, sizes, self.rng)
+        try:
+            choice = self._choose(lease, up)
+        except Exception as error:  # a policy is anybody's code, and sees options that anybody wrote
+            what = str(error) if isinstance(error, BatfsError) else f"{type(error).__name__}: {error}"
+            raise PlacementError(f"the policy {self.policy.name!r} can't place this: {what[:200]}") from error
         if choice is None:
             return False
         try:
-            self.ledger.check(choice, lease.start, lease.end)
+            self.ledger.check(choice, lease.start, lease.until)
         except NoRoomError:  # a policy that looks at no capacity
             return False
-        lease.lines = [
-            self.ledger.reserve([share], start=lease.start, end=lease.end, key=lease.name) for share in choice
-        ]
+        except LedgerError as error:
+            raise PlacementError(str(error)) from error
+        lease.lines = []
+        for share in choice:
+            line = self.ledger.reserve([share], start=lease.start, end=lease.until, key=lease.name)
+            lease.lines.append(line)
         lease.shares = {}
         for share in choice:
             disk = self.names[share.index]
             lease.shares[disk] = lease.shares.get(disk, 0) + share.size
         return True
 
+    def _choose(self, lease: Lease, up: NDArray[np.int64]) -> Choice | None:
+        request = SpaceRequest(
+            lease.size,
+            lease.start,
+            lease.until,
+            key=lease.name,
+            candidates=None if len(up) == len(self.disks) else up,
+            options=lease.options,
+        )
+        if self.block_size is not None and lease.size > MAX_BLOCKS * self.block_size:
+            raise InputError(f"{lease.size} bytes would be more than {MAX_BLOCKS} blocks")
+        sizes = block_sizes(lease.size, self.block_size, self.min_block_size)
+        if len(sizes) == 1:
+            choice = self.policy.choose(self._view, request, self.rng)
+        else:
+            choice = choose_blocks(self.policy, self._view, request, sizes, self.rng)
+        return None if choice is None else checked_choice(choice, request, len(self.disks))
+
     def extend(self, lease: Lease, by: float) -> str:
         """Let the reservation end ``by`` seconds later; what stands against it, or nothing."""
         shares = [share for line in lease.lines for share in line.shares]
         try:
-            self.ledger.check(shares, lease.end, lease.end + by)
+            self.ledger.check(shares, lease.until, lease.until + by)
         except NoRoomError as error:
             return f"others come after it: {error}"
         for line in lease.lines:
-            self.ledger.set_end(line, lease.end + by)
+            self.ledger.set_end(line, lease.until + by)
         return ""
 
     def let_go(self, lease: Lease) -> None:
@@ -143,14 +170,14 @@ class Room:
         lease.lines = []
 
     def could_ever_fit(self, lease: Lease) -> bool:
-        return lease.size <= int(self.ledger.capacities.sum())
+        return lease.size <= self.capacity
 
     def shortage(self, lease: Lease) -> str:
         """Why there is no room for the lease."""
         up = self._candidates()
         if not len(up):
             return "no storage server is up"
-        largest = int(self.ledger.free(lease.start, lease.end)[up].max())
+        largest = int(self.ledger.free(lease.start, lease.until)[up].max())
         return f"no room: the most free bytes on one disk for that time are {largest}"
 
     def advance(self, now: float) -> None:
@@ -158,7 +185,7 @@ class Room:
 
     def used(self, now: float) -> int:
         """Bytes reserved now, all disks together."""
-        return int(self.ledger.capacities.sum() - self.ledger.free(now, now).sum())
+        return self.capacity - int(self.ledger.free(now, now).sum())
 
     # ---- what exists ---------------------------------------------------------------------------------------
 
@@ -169,9 +196,10 @@ class Room:
             for i, size in ((self.index[disk], size) for disk, size in lease.shares.items())
         )
 
-    def occupy(self, lease: Lease) -> None:
-        for disk, size in lease.shares.items():
-            self.present[self.index[disk]] += size
+    def occupy(self, lease: Lease, disks: Iterable[str] | None = None) -> None:
+        """The lease's bytes exist from now on: on all its disks, or on some of them."""
+        for disk in lease.shares if disks is None else disks:
+            self.present[self.index[disk]] += lease.shares[disk]
 
     def vacate(self, lease: Lease, disk: str) -> None:
         self.present[self.index[disk]] -= lease.shares[disk]

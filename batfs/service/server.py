@@ -22,6 +22,12 @@ from batfs.service.backends.interface import Backend
 from batfs.service.logs import Log
 
 LOG_EVERY = 2.0
+# what could not be removed is tried again so often (seconds)
+AGAIN_EVERY = 60.0
+# a registration that gets no answer is repeated after so long, then later and later
+FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0
+# refusals that say nothing about this server: it asks again
+PASSING = ("ledger", "sent too long ago")
 
 
 class Server:
@@ -48,7 +54,9 @@ class Server:
         self._worker = threading.Thread(target=self._work, daemon=True, name="backend")
         self._stopping = False
         self.heartbeat = 1.0
-        self.welcome = False
+        self.welcome = self._ever_welcome = False
+        self._registered, self._wait = 0.0, FIRST_WAIT
+        self._again: list[m.Remove] = []  # removals that failed
         self.refused = ""
 
     def _connect(self) -> zmq.Socket[bytes]:
@@ -75,7 +83,7 @@ class Server:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._results, zmq.POLLIN)
         self._register()
-        beat, logged = time.monotonic(), time.monotonic()
+        beat = logged = tried = time.monotonic()
         try:
             while not self._stopping:
                 ready = dict(poller.poll(200))
@@ -90,10 +98,17 @@ class Server:
                     self._hear()
                 if self.refused:
                     raise BatfsError(f"the orchestrator refuses {self.name!r}: {self.refused}")
-                if time.monotonic() - beat >= self.heartbeat:
+                if self.welcome and time.monotonic() - beat >= self.heartbeat:
                     beat = time.monotonic()
-                    # not welcomed yet (or a registration was lost): ask again
-                    self._send(m.Heartbeat(server=self.name)) if self.welcome else self._register()
+                    self._send(m.Heartbeat(server=self.name))
+                elif not self.welcome and time.monotonic() - self._registered >= self._wait:
+                    # a registration was lost, or is still being looked at: ask again, less and less often
+                    self._wait = min(LONGEST_WAIT, 2 * self._wait)
+                    self._register()
+                if time.monotonic() - tried >= AGAIN_EVERY:
+                    tried = time.monotonic()
+                    while self._again:
+                        self._jobs.put(self._again.pop())
                 if time.monotonic() - logged >= LOG_EVERY:
                     logged = time.monotonic()
                     records = self.log.take()
@@ -107,7 +122,10 @@ class Server:
             self._context.term()
 
     def _send(self, message: m.Message) -> None:
-        self._post(m.encode(message))
+        try:
+            self._post(m.encode(message))
+        except m.MessageError as error:
+            self.log("unsent", type=type(message).__name__, reason=str(error))
 
     def _post(self, frame: bytes) -> None:
         # no connection: what is lost here is put right when the server registers again
@@ -115,12 +133,20 @@ class Server:
             self._socket.send(frame, zmq.NOBLOCK)
 
     def _register(self) -> None:
-        self.welcome = False
-        self._send(
-            m.RegisterServer(
-                server=self.name, disks=self.disks, backend=self.backend.name, held=dict(self.backend.held())
-            )
+        """Say who we are and what we hold, in pages: there may be any number of allocations."""
+        self.welcome, self._registered = False, time.monotonic()
+        try:
+            held = list(self.backend.held().items())
+        except (BatfsError, OSError, ValueError) as error:
+            self.log("back end failed", reason=f"what it holds can't be told: {error}"[:500])
+            return
+        pages = [dict(held[i : i + m.PAGE]) for i in range(0, len(held), m.PAGE)] or [{}]
+        first = m.RegisterServer(
+            server=self.name, disks=self.disks, backend=self.backend.name, held=pages[0], more=len(pages) - 1
         )
+        self._send(first)
+        for page in pages[1:]:
+            self._send(m.HeldToo(server=self.name, of=first.id, held=page))
 
     def _hear(self) -> None:
         while True:
@@ -135,14 +161,18 @@ class Server:
                 continue
             match message:
                 case m.Welcome():
-                    self.welcome, self.heartbeat = True, message.heartbeat
+                    self.welcome = self._ever_welcome = True
+                    self.heartbeat, self._wait = message.heartbeat, FIRST_WAIT
                     self.log("registered", heartbeat=message.heartbeat)
                 case m.RegisterAgain():
                     self._register()
                 case m.Provision() | m.Remove():
                     self._jobs.put(message)
                 case m.Reply() if not message.ok and not self.welcome:
-                    self.refused = message.reason
+                    self.log("refused", reason=message.reason)
+                    # a fault of the set-up ends us at the start; later, or for a while, it is waited out
+                    if not self._ever_welcome and not any(word in message.reason for word in PASSING):
+                        self.refused = message.reason
 
     def _work(self) -> None:
         out = self._context.socket(zmq.PUSH)
@@ -162,15 +192,25 @@ class Server:
                 else:
                     self.backend.remove(job.lease, job.disk)
                     answer = m.Removed(server=self.name, lease=job.lease, disk=job.disk)
-            except (BatfsError, OSError) as error:
-                self.log("back end failed", lease=job.lease, disk=job.disk, reason=str(error))
+            except Exception as error:  # a back end's trouble, whatever it is, is one allocation's only
+                reason = str(error) if isinstance(error, BatfsError | OSError) else repr(error)
+                self.log("back end failed", lease=job.lease, disk=job.disk, reason=reason[:500])
                 if isinstance(job, m.Remove):
                     # the space may still be there: say nothing, so that it stays withheld
+                    self._again.append(job)
                     continue
                 answer = m.ProvisionFailed(
-                    server=self.name, lease=job.lease, disk=job.disk, reason=str(error)[:500]
+                    server=self.name, lease=job.lease, disk=job.disk, reason=_plain(reason)[:500] or "failed"
                 )
             else:
                 self.log(type(job).__name__.lower(), lease=job.lease, disk=job.disk)
-            out.send(m.encode(answer))
+            try:
+                out.send(m.encode(answer))
+            except m.MessageError as error:
+                self.log("unsent", type=type(answer).__name__, reason=str(error))
         out.close()
+
+
+def _plain(text: str) -> str:
+    """What may stand in a message: Unicode without NUL (a file's name may be anything)."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

@@ -8,11 +8,19 @@ if TYPE_CHECKING:
     from batfs.service.core import Core
 
 
-def status(core: Core, *, history: bool = False, details: bool = True) -> dict[str, Any]:
+# disks (and servers) in one answer: the others follow in further ones
+PAGE = 300
+
+
+def status(
+    core: Core, *, history: bool = False, details: bool = True, after: int = 0, most: int | None = PAGE
+) -> dict[str, Any]:
     """Capacity and leases per server and disk, the queue, refusals and counters, as plain JSON.
 
-    Without ``details`` (a client asks) nothing is said of other users' leases.
+    Without ``details`` (a client asks) nothing is said of other users' leases. At most ``most`` disks from
+    the one numbered ``after`` on; ``next`` says where to go on. Sums are over all.
     """
+    end = len(core.room.disks) if most is None else min(len(core.room.disks), after + most)
     free = core.room.ledger.free(core.now, core.now)
     live = core.room.ledger.overlaps(core.now, core.now)
     disks = [
@@ -26,10 +34,10 @@ def status(core: Core, *, history: bool = False, details: bool = True) -> dict[s
             "present": core.room.present[i],
             "allocations": int(live[i]),
         }
-        for i, (server, disk) in enumerate(core.room.disks)
+        for i, (server, disk) in enumerate(core.room.disks[after:end], start=after)
     ]
     answer: dict[str, Any] = {
-        "now": core.now,
+        "now": core.now + core.offset,
         "virtual": core.virtual,
         "policy": core.room.policy.name,
         "servers": [
@@ -38,27 +46,40 @@ def status(core: Core, *, history: bool = False, details: bool = True) -> dict[s
                 "state": s.state,
                 "backend": s.backend,
                 "disks": len(s.disks),
-                "heard": s.heard,
+                "heard": s.heard + core.offset,
             }
-            for s in core.servers.values()
+            for s in list(core.servers.values())[after : None if most is None else after + most]
         ],
         "disks": disks,
-        "capacity": sum(d["capacity"] for d in disks),
-        "reserved": sum(d["reserved"] for d in disks),
+        "next": end if end < len(core.room.disks) else None,
+        "capacity": core.room.capacity,
+        "reserved": core.room.capacity - int(free.sum()),
         "leases": len(core.leases),
         "queued": len(core.queue),
+        "quarantined": sum(lease.state == "quarantined" for lease in core.leases.values()),
+        "problems": [text for text in (core.unsafe, core.closed) if text],
         "counters": dict(sorted(core.counts.items())),
     }
     if details:
-        answer["queue"] = [lease.summary() for lease in list(core.queue.values())[:100]]
-        answer["refusals"] = list(core.refusals)
+        answer["queue"] = [lease.summary(core.offset) for lease in list(core.queue.values())[:100]]
+        answer["quarantine"] = [
+            lease.summary(core.offset) for lease in core.leases.values() if lease.state == "quarantined"
+        ][:50]
+        answer["refusals"] = [{**r, "time": r["time"] + core.offset} for r in core.refusals]
     if history:
         # at most some hundred points; the last stays
         step = max(1, len(core.history) // 400)
         points = list(core.history)
-        answer["history"] = [list(p) for p in points[::-1][::step][::-1]]
+        answer["history"] = [[p[0] + core.offset, *p[1:]] for p in points[::-1][::step][::-1]]
         # the newest changes; older ones don't fit into a message
-        answer["changes"] = [list(c) for c in list(core.changes)[-1500:]]
+        changes: list[list[Any]] = []
+        room = 90_000
+        for time, disk, held, count in reversed(core.changes):
+            room -= len(disk) + 60
+            if room < 0:
+                break
+            changes.append([time + core.offset, disk, held, count])
+        answer["changes"] = changes[::-1]
     return answer
 
 
@@ -71,7 +92,7 @@ def prometheus(core: Core) -> str:
         lines.append(f"# TYPE batfs_{name} {kind}")
         lines.extend(f"batfs_{name}{labels} {value:g}" for labels, value in samples)
 
-    now = status(core)
+    now = status(core, most=None)
     for key, text in (
         ("capacity", "Bytes on the disk."),
         ("reserved", "Bytes reserved on the disk."),
@@ -92,6 +113,8 @@ def prometheus(core: Core) -> str:
         [(f'{{server="{_label(s["server"])}"}}', float(s["state"] == "up")) for s in now["servers"]],
     )
     gauge("leases", "Live leases.", [("", len(core.leases))])
+    gauge("quarantined", "Requests that failed when their turn came.", [("", now["quarantined"])])
+    gauge("problems", "Troubles of the orchestrator's own; see its log.", [("", len(now["problems"]))])
     gauge("queue_length", "Requests that wait for room.", [("", len(core.queue))])
     gauge(
         "events_total",

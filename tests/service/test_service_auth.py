@@ -129,12 +129,49 @@ def test_the_allow_list_is_read_again(secured: Secured) -> None:
             bob.status()
     with secured.client("mallory") as late:
         assert late.status()
-    # a broken list leaves the old one in force, and is said in the log
-    secured.allowed.write_text("nonsense\n")
-    with secured.client("alice") as alice:
+
+
+@pytest.mark.parametrize("how", ["malformed", "missing", "not text"])
+def test_a_broken_allow_list_lets_nobody_new_in_and_says_so(secured: Secured, how: str) -> None:
+    """Who is connected goes on by the last good list; a revocation in the next good one takes effect."""
+    good = secured.allowed.read_text()
+    with secured.client("alice", timeout=2.0) as alice, secured.client("root") as root:
         assert alice.status()
-    time.sleep(0.1)
-    assert "expected 'role name public-key'" in (secured.folder / "log").read_text()
+        assert root.status()["problems"] == []
+        if how == "missing":
+            secured.allowed.unlink()
+        else:
+            secured.allowed.write_bytes(b"nonsense\n" if how == "malformed" else b"\xff\xfe\0")
+        assert alice.status()
+        time.sleep(0.5)
+        assert str(secured.allowed) in root.status()["problems"][0]
+        with secured.client("bob", timeout=0.6) as late, pytest.raises(NoAnswerError):
+            late.status()
+        assert str(secured.allowed) in (secured.folder / "log").read_text()
+        secured.allowed.write_text("".join(line for line in good.splitlines(True) if " alice " not in line))
+        with secured.client("bob") as late:
+            assert late.status()
+        alice.timeout = 0.6
+        with pytest.raises(NoAnswerError):
+            alice.status()
+        time.sleep(0.3)
+        assert root.status()["problems"] == []
+
+
+def test_a_key_named_local_has_its_role_only(secured: Secured) -> None:
+    """ "local" is what the keyless user is called on loopback; a key of that name is like any other."""
+    for role, name in (("client", "local"), ("server", "s2")):
+        public, secret = make_keys(secured.folder / "keys", name)
+        secured.keys[name] = read_key(secret)
+        add_to_allow_list(secured.allowed, role, name, public)
+    disks = [m.Disk(name="x", capacity=5)]
+    with secured.client("local") as local, secured.client("s2") as other:
+        for client in (local, other):
+            reply = client.ask(m.RegisterServer(server="s1", disks=disks, backend="evil"))
+            assert not reply.ok
+            assert client.ask(m.ForgetServer(server="s1")).state == "refused"
+        assert "not for this role" in local.ask(m.Heartbeat(server="s1")).reason
+    assert secured.orchestrator.core.servers["s1"].backend == "simulated"
 
 
 def test_a_client_cannot_play_the_server(secured: Secured) -> None:

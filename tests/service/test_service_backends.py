@@ -54,6 +54,34 @@ def test_directory_leaves_nothing_half_made(tmp_path: Path) -> None:
     assert list((tmp_path / "root" / "d0").iterdir()) == []
 
 
+@pytest.mark.parametrize("torn", [b"", b'{"size":', b"\0" * 50, b"[]", None])
+def test_a_torn_note_is_written_anew_and_the_others_stay(tmp_path: Path, torn: bytes | None) -> None:
+    """What a power cut leaves of a file that nobody waited for: the size comes from the space itself."""
+    backend = Directory("s", tmp_path / "root")
+    paths = [Path(backend.provision(f"L{i}", "d0", 1000 * i, "u", "")["path"]) for i in (1, 2, 3)]
+    paths[1].write_bytes(b"x" * 2000)
+    about = paths[1].parent / "about.json"
+    about.unlink() if torn is None else about.write_bytes(torn)
+    again = Directory("s", tmp_path / "root")
+    assert again.held() == {"L1/d0": 1000, "L2/d0": 2000, "L3/d0": 3000}
+    assert again.provision("L2", "d0", 2000, "u", "")["path"] == str(paths[1])
+    assert paths[1].read_bytes() == b"x" * 2000
+    with pytest.raises(BackendError, match="exists with 2000 bytes"):
+        again.provision("L2", "d0", 7, "u", "")
+
+
+def test_a_note_nobody_can_restore_is_told_by_the_orchestrator(tmp_path: Path) -> None:
+    """A folder with a quota doesn't say its size: it counts as lost, is asked for again, keeps its data."""
+    backend = Directory("s", tmp_path / "root")
+    place = Path(backend.provision("L1", "d0", 1000, "u", "")["path"]).parent
+    (place / "space").rename(place / "data")
+    (place / "about.json").write_bytes(b"")
+    backend._kind = "quota"
+    assert backend.held() == {}
+    assert backend.provision("L1", "d0", 1000, "u", "")["path"] == str(place / "data")
+    assert backend.held() == {"L1/d0": 1000}
+
+
 def test_simulated_remembers_across_a_crash(tmp_path: Path) -> None:
     journal = tmp_path / "j"
     backend = Simulated("s", journal)

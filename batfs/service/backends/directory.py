@@ -6,8 +6,13 @@ Under the root stands one folder a disk, in it one folder a lease::
     ROOT/DISK/LEASE/data/        a directory with a project quota (kind "quota"; XFS or ext4 with prjquota)
     ROOT/DISK/LEASE/about.json   lease, size, user
 
-A folder is built under a name beginning with ``.new-`` and renamed when it is whole, so that a server killed
-half-way leaves nothing that counts.
+A folder is built under a name beginning with ``.new-``, brought to the disk, and renamed when it is whole, so
+that a server killed half-way leaves nothing that counts. An ``about.json`` that can't be read all the same
+(an older version didn't wait for the disk) is written anew: its size from the space, or from the orchestrator
+when it asks for the space again. The data stay.
+
+Nothing of another tenant's can be read: a preallocated file's blocks are unwritten and read as zeros until
+they are written (ext4, XFS), and a folder begins empty.
 """
 
 from __future__ import annotations
@@ -59,11 +64,41 @@ class Directory:
         place = self._place(lease, disk)
         if not place.exists():
             self._build(place, lease, size, user)
-        about = orjson.loads((place / "about.json").read_bytes())
-        if about["size"] != size:
-            raise BackendError(f"{place} exists with {about['size']} bytes, not {size}")
+        found = self._size_of(place)
+        if found is None:
+            # nobody but the orchestrator knows how large it is
+            self._note(place, lease, size, user)
+        elif found != size:
+            raise BackendError(f"{place} exists with {found} bytes, not {size}")
         inner = "space" if self._kind == "file" else "data"
         return {"server": self._server, "disk": disk, "path": str(place / inner)}
+
+    def _note(self, place: Path, lease: str, size: int, user: str) -> None:
+        """Write ``about.json``, whole and on the disk."""
+        about = {"lease": lease, "size": size, "user": user, "kind": self._kind}
+        aside = place / ".about"
+        try:
+            with open(aside, "wb") as stream:
+                stream.write(orjson.dumps(about))
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(aside, place / "about.json")
+            _sync(place)
+        except OSError as error:
+            raise BackendError(f"cannot write {place / 'about.json'}: {error.strerror}") from error
+
+    def _size_of(self, place: Path) -> int | None:
+        """Bytes of the space in ``place``; None if neither its note nor the space itself tells."""
+        try:
+            about = orjson.loads((place / "about.json").read_bytes())
+            if isinstance(about, dict) and type(about.get("size")) is int and about["size"] >= 0:
+                return int(about["size"])
+        except (OSError, ValueError):
+            pass
+        try:
+            return (place / "space").stat().st_size  # of the kind "file"
+        except OSError:
+            return None
 
     def _build(self, place: Path, lease: str, size: int, user: str) -> None:
         building = place.parent / f"{_BUILDING}{lease}"
@@ -74,9 +109,9 @@ class Directory:
                 self._allocate(building / "space", size)
             else:
                 self._limit(building / "data", size)
-            about = {"lease": lease, "size": size, "user": user, "kind": self._kind}
-            (building / "about.json").write_bytes(orjson.dumps(about))
+            self._note(building, lease, size, user)
             os.rename(building, place)
+            _sync(place.parent)
         except OSError as error:
             shutil.rmtree(building, ignore_errors=True)
             raise BackendError(f"cannot make {size} bytes in {place}: {error.strerror}") from error
@@ -88,8 +123,13 @@ class Directory:
     def _allocate(path: Path, size: int) -> None:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            free = os.fstatvfs(handle)
+            if size > free.f_bavail * free.f_frsize:
+                # asked for all the same, some file systems would fill the disk before they say no
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if size:
                 os.posix_fallocate(handle, 0, size)
+            os.fsync(handle)
         except OSError as error:
             # a file system that can't preallocate would only promise the space
             if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
@@ -131,10 +171,21 @@ class Directory:
 
     def held(self) -> Mapping[str, int]:
         found: dict[str, int] = {}
-        for about in sorted(self._root.glob("*/*/about.json")):
-            if about.parent.name.startswith("."):
+        for place in sorted(self._root.glob("*/*/")):
+            if place.name.startswith(".") or place.parent.name.startswith("."):
                 continue
-            found[f"{about.parent.name}/{about.parent.parent.name}"] = orjson.loads(about.read_bytes())[
-                "size"
-            ]
+            size = self._size_of(place)
+            if size is not None:
+                found[f"{place.name}/{place.parent.name}"] = size
+                if not (place / "about.json").is_file() or not (place / "about.json").stat().st_size:
+                    self._note(place, place.name, size, "")
         return found
+
+
+def _sync(folder: Path) -> None:
+    """What was renamed in ``folder`` is on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

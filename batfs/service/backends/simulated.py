@@ -6,7 +6,6 @@ the same allocations as a real one would.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import orjson
 
 from batfs.errors import InputError
+from batfs.files import write_bytes
 from batfs.service.backends.interface import BackendError
 
 
@@ -28,17 +28,28 @@ class Simulated:
         self._journal = None
         if journal is not None:
             self._restore(journal)
-            self._journal = open(journal, "ab")  # noqa: SIM115 (kept open for the server's life)
+            try:
+                self._journal = open(journal, "ab")  # noqa: SIM115 (kept open for the server's life)
+            except OSError as error:
+                raise InputError(f"cannot write the journal: {error.strerror}", file=journal) from error
 
     def _restore(self, journal: Path) -> None:
         if not journal.exists():
             return
-        for number, line in enumerate(journal.read_bytes().splitlines(), start=1):
+        try:
+            lines = journal.read_bytes().split(b"\n")
+        except OSError as error:
+            raise InputError(f"cannot read the journal: {error.strerror}", file=journal) from error
+        for number, line in enumerate(lines, start=1):
+            if not line and number == len(lines):
+                break
             try:
                 key, size = orjson.loads(line)
+                if not isinstance(key, str) or type(size) is not int or size < 0:
+                    raise ValueError
             except (orjson.JSONDecodeError, ValueError, TypeError):
-                # the last line may be cut short by a crash; its change was not reported
-                if number < journal.read_bytes().count(b"\n"):
+                # the end may be cut short, or be zeros, after a crash; those changes were not reported
+                if any(rest.strip(b"\0 ") for rest in lines[number:]):
                     raise InputError(
                         "not a journal of this back end", file=journal, place=f"line {number}"
                     ) from None
@@ -47,9 +58,7 @@ class Simulated:
                 self._held[key] = size
             else:
                 self._held.pop(key, None)
-        aside = journal.with_name(journal.name + ".partial")
-        aside.write_bytes(b"".join(orjson.dumps(item) + b"\n" for item in self._held.items()))
-        os.replace(aside, journal)
+        write_bytes(journal, b"".join(orjson.dumps(item) + b"\n" for item in self._held.items()))
 
     def _note(self, key: str, size: int) -> None:
         if self._journal is not None:

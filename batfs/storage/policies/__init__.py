@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from batfs.storage.choice import guard
 from batfs.storage.interface import AllocationPolicy
 from batfs.storage.policies.base import POLICIES
 
@@ -20,7 +21,7 @@ def make_policy(text: str) -> AllocationPolicy:
 
     Raises InputError for an unknown name or option, listing the known ones.
     """
-    return cast(AllocationPolicy, POLICIES.make(text))
+    return guard(cast(AllocationPolicy, POLICIES.make(text)))
 
 
 def known_policies() -> list[str]:

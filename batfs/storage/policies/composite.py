@@ -7,6 +7,7 @@ import random
 import numpy as np
 
 from batfs.errors import InputError
+from batfs.storage.choice import guard
 from batfs.storage.interface import AllocationPolicy, Choice, FloatArray, IntArray, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, ScoringPolicy
 
@@ -29,7 +30,7 @@ class Striped:
         inner: AllocationPolicy = POLICIES.make(by)
         if isinstance(inner, Striped):
             raise InputError("option 'by' of the allocation policy 'striped' can't be 'striped' itself")
-        self._inner = inner
+        self._inner = guard(inner)
 
     def choose(self, view: StorageView, request: SpaceRequest, rng: random.Random) -> Choice | None:
         if "count" not in request.options:

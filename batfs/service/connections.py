@@ -1,0 +1,98 @@
+"""No connection may pile up memory: what it has sent must turn into whole messages.
+
+ZeroMQ bounds a frame (``MAXMSGSIZE``) and the number of whole messages that wait (``RCVHWM``), but not the
+parts of a message that doesn't end. So each connection's bytes are compared with its messages: one that
+brings in more than :data:`MOST` bytes without a single message being complete is closed. The kernel counts
+the bytes (``TCP_INFO``), the socket's monitor says which connections there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+MOST = 64 * 2**20
+LOOK_EVERY = 0.05
+# tcpi_bytes_received in Linux's struct tcp_info (RFC 4898's tcpEStatsAppHCThruOctetsReceived)
+_RECEIVED = struct.Struct("=Q")
+_AT = 128
+
+
+class Connections:
+    """Watches the connections of ``bound``; :meth:`look` wants to be called often."""
+
+    def __init__(self, bound: zmq.Socket[bytes]) -> None:
+        self._monitor = bound.get_monitor_socket(
+            zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        )
+        # descriptor -> bytes it had received when its last whole message was seen
+        self._open: dict[int, int] = {}
+        self._heard: set[int] = set()
+        self._looked = 0.0
+        self.closed = 0
+
+    def heard(self, frame: zmq.Frame) -> None:
+        """A whole message came; ``frame`` is of it."""
+        with contextlib.suppress(zmq.ZMQError, ValueError, TypeError):
+            self._heard.add(int(frame.get(zmq.SRCFD)))
+
+    def look(self) -> int:
+        """Close what piles up; how many that were."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY:
+            return 0
+        self._looked, count = now, 0
+        self._follow()
+        for descriptor, before in list(self._open.items()):
+            received = _received(descriptor)
+            if received is None:
+                continue
+            if descriptor in self._heard:
+                self._open[descriptor] = received
+            elif received - before > MOST:
+                self._open[descriptor] = received
+                count += _shut(descriptor)
+        self._heard.clear()
+        self.closed += count
+        return count
+
+    def close(self) -> None:
+        if not self._monitor.closed:
+            self._monitor.close(0)
+
+    def _follow(self) -> None:
+        while self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            descriptor = int(event["value"])
+            # what was heard until now was heard from who had this descriptor before
+            self._heard.discard(descriptor)
+            if event["event"] == zmq.EVENT_ACCEPTED:
+                self._open[descriptor] = 0
+            else:
+                self._open.pop(descriptor, None)
+
+
+def _received(descriptor: int) -> int | None:
+    """Bytes the kernel has received on the connection; None where that can't be told."""
+    try:
+        # a copy of the descriptor: closing it leaves ZeroMQ's own alone
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _AT + _RECEIVED.size)
+    except (OSError, AttributeError):
+        return None
+    return int(_RECEIVED.unpack_from(info, _AT)[0]) if len(info) >= _AT + _RECEIVED.size else None
+
+
+def _shut(descriptor: int) -> int:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return 0
+    return 1

@@ -33,7 +33,7 @@ from batfs.resource_sets import format_resources, parse_resources
 from batfs.scheduling.config import Settings
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.invariants import validate
-from batfs.scheduling.machine import NOTHING_HELD, Booked
+from batfs.scheduling.machine import Booked
 from batfs.scheduling.observer import Observer
 from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Running, Tenancy, is_ours
@@ -297,7 +297,7 @@ class Injector:
         """Start the job if there is room for it now."""
         tenancy = self.tenancy
         # which nodes are free is the other side's affair
-        booked = Booked(waiting, 0, tenancy.now, (), tuple(sorted(decision.alloc)), NOTHING_HELD)
+        booked = Booked(waiting, 0, tenancy.now, ids=tuple(sorted(decision.alloc)))
         hold = tenancy.plan(booked) or tenancy.reserve(booked)
         if hold is not None:
             self._hold_back(decision, waiting, hold)

@@ -191,6 +191,14 @@ class Model(ABC):
             return max(reads, writes)
         return reads if self.reserve == "reads" else writes
 
+    def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
+        """Bytes of each file system that a job of so many nodes would hold, wherever they lie: for plans."""
+        return {self.name: self.held_bytes(volume.reads, volume.writes)}
+
+    def footprint_behind(self, volume: Volume, nodes: int) -> Mapping[str, int]:
+        """The same of a volume of the file system behind this tier."""
+        return footprint(self.setup.models[self.backing], volume, nodes)
+
     def choose(
         self,
         sizes: Sequence[int],
@@ -331,6 +339,15 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{k}:{_text(v)}" for k, v in value.items())
     return str(value)
+
+
+def footprint(model: FileSystemModel, volume: Volume, nodes: int) -> Mapping[str, int]:
+    """What the model says, or what is read and written if it doesn't."""
+    asked = getattr(model, "footprint", None)
+    if asked is None:
+        return {volume.filesystem: volume.reads + volume.writes}
+    found: Mapping[str, int] = asked(volume, nodes)
+    return found
 
 
 def add_internal(plan: IoPlan, reading: Sequence[Traffic], writing: Sequence[Traffic]) -> None:

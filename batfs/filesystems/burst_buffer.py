@@ -117,6 +117,23 @@ class BurstBuffer(Model):
             )
         return said
 
+    def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
+        times, checkpoint = self._checkpoints(volume) if self.setup.dynamic_jobs else (0, 0)
+        held = {self.name: self.held_bytes(volume.reads, volume.writes) + checkpoint * self._copies(times)}
+        if not self.setup.dynamic_jobs or not self.backing:
+            return held
+        options = volume.options
+        reads = volume.reads if options.get("stage_in", self.stage_in) else 0
+        writes = volume.writes if options.get("stage_out", self.stage_out) else 0
+        theirs = self.options_behind(volume)
+        for asked in (
+            Volume(self.backing, reads, writes, options=theirs),
+            Volume(self.backing, 0, checkpoint),
+        ):
+            for name, size in self.footprint_behind(asked, nodes).items():
+                held[name] = held.get(name, 0) + size
+        return held
+
     # ---- planning -----------------------------------------------------------------------------------------
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:

@@ -118,6 +118,11 @@ class CacheTier(Model):
             )
         return said
 
+    def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
+        """The cache's own bytes are nobody's; behind, as much as if nothing were found here."""
+        theirs = self.options_behind(volume)
+        return self.footprint_behind(Volume(self.backing, volume.reads, volume.writes, options=theirs), nodes)
+
     # ---- planning -----------------------------------------------------------------------------------------
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:

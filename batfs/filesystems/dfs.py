@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -121,6 +121,13 @@ class DistributedFileSystem(Model):
         self._users: dict[str, list[str]] = {}  # job -> the data sets it uses
 
     # ---- planning -----------------------------------------------------------------------------------------
+
+    def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
+        copies = min(self.replication, len(self.layout.disks))
+        if volume.options.get("data_set"):  # its input is there, or placed once for all
+            return {self.name: copies * volume.writes}
+        reads = volume.reads if self.reserve != "writes" else 0
+        return {self.name: reads + (copies * volume.writes if self.reserve != "reads" else 0)}
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         draft = _Draft(request, view, rng, self._picker(request, view, rng))

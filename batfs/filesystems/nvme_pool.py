@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -52,9 +53,15 @@ class NvmePool(Model):
         ):
             raise InputError(f"capacity is {wanted!r}, expected whole bytes, at least {least}")
 
+    def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
+        return {self.name: self._size(volume)}
+
+    def _size(self, volume: Volume) -> int:
+        return int(volume.options.get("capacity", self.held_bytes(volume.reads, volume.writes)))
+
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         volume, nodes = request.volume, request.nodes
-        size = int(volume.options.get("capacity", self.held_bytes(volume.reads, volume.writes)))
+        size = self._size(volume)
         owners = [tuple(nodes)] if self.per == "job" else [(node,) for node in nodes]
         sizes = split_evenly(size, len(owners)).tolist()
         reads = split_evenly(volume.reads, len(owners)).tolist()

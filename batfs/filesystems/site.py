@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.base import Model, make_model
+from batfs.filesystems.base import Model, footprint, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -190,6 +190,14 @@ class FileSystems:
                 taken = [(self.position[p.storage], p.size) for p in outcome.placements]
                 seen = TakenView(seen, taken)
         return tuple(plans)
+
+    def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
+        """Bytes of each file system that a job of so many nodes would hold, wherever they lie."""
+        out: dict[str, int] = {}
+        for volume in volumes:
+            for name, size in footprint(self.models[volume.filesystem], volume, nodes).items():
+                out[name] = out.get(name, 0) + size
+        return out
 
     def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
         """The plan's bytes are reserved and the job (or its stage-in) is on its way. Models behind a tier are

@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume
 from batfs.records import record
+from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.storage.interface import StorageView
 from batfs.workload.model import Job, Profile
 
@@ -65,17 +66,26 @@ class WaitingJob:
 
 @record(frozen=False, eq=False)
 class JobPlacement:
-    """Nodes for a job from ``start`` on, and one I/O plan for each of its volumes (in their order)."""
+    """Nodes for a job from ``start`` on, and one I/O plan for each of its volumes (in their order).
+    ``stages``: how long it is expected to stage in and out.
+    """
 
     job: WaitingJob
     nodes: NodeSet
     start: float
     plans: tuple[IoPlan, ...] = ()
+    stages: Stages = NO_STAGES
+
+    @property
+    def node_end(self) -> float:
+        """When its nodes are free at the latest, if it stages in as expected: staging in counts, and then its
+        walltime; infinite without one."""
+        return self.start + self.stages.before + self.job.walltime
 
     @property
     def end(self) -> float:
-        """When the walltime is over; infinite without one."""
-        return self.start + self.job.walltime
+        """When its bytes are, if it stages out as expected."""
+        return self.node_end + self.stages.after
 
 
 @record(frozen=False, eq=False)
@@ -96,7 +106,13 @@ class StartedJob:
 
     @property
     def expected_end(self) -> float:
-        """Start + walltime; may lie in the past while the job still stages out or drains."""
+        """When its nodes are expected to be free; may lie in the past while the job still stages out or
+        drains, or stages in for longer than estimated."""
+        return self.placement.node_end
+
+    @property
+    def expected_release(self) -> float:
+        """When its bytes are; may lie in the past while the job still stages out or drains."""
         return self.placement.end
 
 
@@ -195,10 +211,20 @@ class QueueView(Protocol):
         """Hold nodes and bytes for ``job`` until the end of the pass, or say why that can't be done.
 
         ``start``: when it would start, now if None. A later start is a reservation: its bytes are booked over
-        [start, start + walltime) and its nodes are *not* taken from ``free_nodes`` (give ``among`` the nodes
-        that will be free then, and keep them out of later calls with ``avoid`` where they collide).
-        ``among``: the nodes to select from, ``free_nodes`` if None. ``avoid``: nodes to leave out.
+        [start, end), staging included (see ``JobPlacement``), and its nodes are *not* taken from
+        ``free_nodes`` (give ``among`` the nodes that will be free then, and keep them out of later calls with
+        ``avoid`` where they collide). ``among``: the nodes to select from, ``free_nodes`` if None. ``avoid``:
+        nodes to leave out.
         """
+        ...
+
+    def stay(self, job: WaitingJob) -> float:
+        """Seconds for which ``job`` would hold nodes: its walltime, and the staging in that was expected when
+        it was last placed (0 before: compare with ``node_end`` of what ``place`` returns)."""
+        ...
+
+    def footprint(self, job: WaitingJob) -> Mapping[str, int]:
+        """Bytes of each file system that ``job`` would hold, by its model's rules."""
         ...
 
     def again(self, placement: JobPlacement, start: float) -> JobPlacement | Hold:

@@ -33,6 +33,7 @@ from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
+from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.storages import with_overrides
 from batfs.scheduling.waits import StorageWaits
 from batfs.storage.topology import PlatformNetwork
@@ -114,6 +115,9 @@ class Tenancy:
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
         self.lives = Lives(machine, files, self.rng)
+        platform = getattr(files, "platform", None)
+        self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform)
+        self._stages: dict[str, Stages] = {}  # of waiting jobs
         self.profiles = dict(event.profiles)
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
         self._read = 0
@@ -193,16 +197,25 @@ class Tenancy:
         """What the job would lack on an empty machine too; None if it can start some day."""
         return self._empty.never(job)
 
+    def stages(self, job: WaitingJob) -> Stages:
+        """The staging expected of a job when it was last planned; none before that."""
+        return self._stages.get(job.id, NO_STAGES)
+
     def plan(self, placed: Booked) -> Hold | None:
-        """Where the bytes of a placement's job go: its ``plans``, or why there is nowhere."""
+        """Where the bytes of a placement's job go: its ``plans`` and the ``stages`` they mean; or why there
+        is no room for them."""
         job = placed.job
-        end = placed.start + job.walltime
+        end = placed.start + job.walltime + sum(self.stages(job))
         plans = self.files.plan(
             job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, self.rng
         )
         if isinstance(plans, Hold):
             return plans
         placed.plans = plans
+        if self.dynamic:
+            stages = placed.stages = self._stage_times.of(plans)
+            if stages is not NO_STAGES:
+                self._stages[job.id] = stages
         return None
 
     def reserve(self, placed: Booked) -> Hold | None:
@@ -222,6 +235,7 @@ class Tenancy:
     def start(self, booked: Booked, asked: m.ExecuteJob | None = None) -> Running:
         """The job begins on ``booked``; ``asked``: how somebody else wants it executed."""
         machine, now, files, job = self.machine, self.now, self.files, booked.job
+        self._stages.pop(job.id, None)
         machine.take_nodes(booked.nodes)
         machine.keep(booked.held)
         waited, hold = self.waits.over(job.id, now) if job.volumes else (0.0, None)
@@ -355,7 +369,9 @@ class Tenancy:
         """A job with a life of several steps has moved on: give back what it no longer needs."""
         assert job.life is not None
         life = job.life.life
-        job.state = JobState(life.state)
+        before, job.state = job.state, JobState(life.state)
+        if before == JobState.STAGING_IN and job.state == JobState.RUNNING:
+            self._has_staged(job.booked)
         if life.nodes_free and not job.left:
             job.left = True
             self.machine.return_nodes(job.nodes)
@@ -365,6 +381,14 @@ class Tenancy:
                 self._left(job)
         if life.over:
             self._finish(job, life.result == SUCCESS)
+
+    def _has_staged(self, booked: Booked) -> None:
+        """How long a job has staged in is known now: so is when its nodes and its bytes will be free."""
+        booked.stages = booked.stages._replace(before=self.now - booked.start)
+        ledger, end = self.machine.ledger, booked.end
+        for line in booked.held.lines:
+            if end > self.now:
+                ledger.set_end(line, end)
 
     def _finish(self, job: Running, success: bool) -> None:
         """The job is over: nodes and bytes are free, except what the file systems keep."""
@@ -393,6 +417,7 @@ class Tenancy:
         # Batsim aborts on a double quote in metadata
         self.out.append(m.SetJobMetadata(self.now, job.id, reason.replace('"', "'")))
         self.out.append(m.RejectJob(self.now, job.id))
+        self._stages.pop(job.id, None)
         waited, _ = self.waits.over(job.id, self.now)
         if self._observer is not None:
             self._observer.job_over(JobRecord(job.job, job.volumes, (), "", "", waited, hold, reason, False))

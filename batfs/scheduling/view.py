@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
 from batfs.scheduling.machine import NOTHING_HELD, Booked
+from batfs.scheduling.stages import NO_STAGES
 from batfs.scheduling.story import InvariantError
 from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
@@ -86,15 +87,30 @@ class PassView:
             if not ahead:
                 self._held_back(job, NODES)
             return NODES
-        placed = Booked(job, nodes, begin, (), machine.order.ids(nodes), NOTHING_HELD, ahead)
-        if job.volumes:
-            self._trials.tell()
+        ids = machine.order.ids(nodes)
+        placed = Booked(job, nodes, begin, (), NO_STAGES, ids, NOTHING_HELD, ahead)
+        if not job.volumes:
+            return self._book(placed)
+        self._trials.tell()
+        while True:
+            known = self._tenancy.stages(job)
             hold = self._tenancy.plan(placed)
             if hold is not None:
                 if not ahead:
                     self._held_back(job, hold)
                 return hold
-        return self._book(placed)
+            booked = self._book(placed)
+            if not isinstance(booked, Hold) or sum(placed.stages) <= sum(known):
+                return booked
+            # it was planned for a shorter window: its staging was not known
+
+    def stay(self, job: WaitingJob) -> float:
+        """See ``QueueView.stay``."""
+        return job.walltime + self._tenancy.stages(job).before
+
+    def footprint(self, job: WaitingJob) -> Mapping[str, int]:
+        """See ``QueueView.footprint``."""
+        return self._tenancy.files.footprint(job.volumes, job.nodes)
 
     def again(self, placement: JobPlacement, start: float) -> Booked | Hold:
         """See ``QueueView.again``."""
@@ -104,7 +120,9 @@ class PassView:
             self._held_back(job, NODES)
             return NODES
         ids = machine.order.ids(placement.nodes)
-        placed = Booked(job, placement.nodes, begin, placement.plans, ids, NOTHING_HELD, ahead)
+        placed = Booked(
+            job, placement.nodes, begin, placement.plans, placement.stages, ids, NOTHING_HELD, ahead
+        )
         return self._book(placed)
 
     def _book(self, placed: Booked) -> Booked | Hold:

@@ -52,6 +52,9 @@ class OnePool:
         writes = Grid(list(nodes), [target], np.ascontiguousarray(split_rows([volume.writes], count).T))
         return (IoPlan("pool", (Placement(target, size),), (reads,), (writes,)),)
 
+    def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
+        return {"pool": sum(volume.reads + volume.writes for volume in volumes)}
+
     def announcements(self) -> Sequence[str]:
         return ()
 
@@ -109,14 +112,18 @@ class Run:
     said: list[str] = field(default_factory=list)
 
 
-def begins(nodes: int, sizes: Sequence[int], names: Sequence[str] = ()) -> m.SimulationBegins:
+def begins(
+    nodes: int, sizes: Sequence[int], names: Sequence[str] = (), tiers: Sequence[m.Resource] = ()
+) -> m.SimulationBegins:
+    """``tiers``: storages in the place of pools of these sizes, between which dynamic jobs may move bytes."""
     compute = [m.Resource(k, names[k] if names else f"n{k}", "compute_node") for k in range(nodes)]
     storages = [
         m.Resource(nodes + k, f"s{k}", "storage", properties={"size": str(size), "filesystem": "pool"})
         for k, size in enumerate(sizes)
     ]
-    config = {"sched-config": "", "dynamic-jobs-enabled": False, "dynamic-jobs-acknowledged": False}
-    return m.SimulationBegins(0.0, compute, storages, False, True, config, {}, {})
+    dynamic = bool(tiers)
+    config = {"sched-config": "", "dynamic-jobs-enabled": dynamic, "dynamic-jobs-acknowledged": False}
+    return m.SimulationBegins(0.0, compute, tiers or storages, False, True, config, {}, {})
 
 
 def job(
@@ -135,9 +142,11 @@ def drive(
     kills: Sequence[tuple[float, str]] = (),
     after: Callable[[Scheduler], None] | None = None,
     make_files: Callable[..., object] | None = None,
+    moving: Callable[[object], float] = lambda profile: 0.0,
 ) -> Run:
     """Run all jobs to their ends. A job ends after its run time or its walltime, or at a kill from outside;
-    everything that happens at one instant is one message."""
+    everything that happens at one instant is one message. ``moving``: seconds that a dynamic job takes, by
+    its profile."""
     run = Run()
     scheduler = run.scheduler = Scheduler(
         Settings(flags=Layer("test", settings)),
@@ -161,6 +170,7 @@ def drive(
     for at, job_id in kills:
         add(at, 1, ("kill", job_id))
     walltimes = {one.id: one.walltime for one, _ in jobs}
+    registered: dict[str, object] = {}
     while agenda:
         now = agenda[0][0]
         events: list[m.Event] = []
@@ -189,6 +199,9 @@ def drive(
                 job_id = decision.job_id
                 run.starts[job_id] = now
                 run.nodes[job_id] = tuple(decision.alloc)
+                if job_id in registered:
+                    add(now + moving(registered[job_id]), 1, ("end", job_id))
+                    continue
                 walltime = walltimes[job_id]
                 runtime = runtimes[job_id]
                 if walltime is not None and runtime > walltime:
@@ -197,6 +210,8 @@ def drive(
                     add(now + runtime, 1, ("end", job_id))
             elif isinstance(decision, m.SetJobMetadata):
                 metadata = decision.metadata
+            elif isinstance(decision, m.RegisterProfile):
+                registered[f"{decision.workload}!{decision.name}"] = decision.profile
             elif isinstance(decision, m.RejectJob):
                 run.rejected[decision.job_id] = metadata
             elif isinstance(decision, m.CallMeLater):

@@ -45,18 +45,20 @@ class Agenda:
         for job_id, job in running.items():
             known = self._running.get(job_id)
             if known is not None:
-                if known.nodes == job.nodes and known.end > view.now:
+                same = known.node_end in (job.expected_end, known.end) and known.node_end > view.now
+                if known.nodes == job.nodes and known.end > view.now and (same or not job.nodes):
                     continue
                 self.timeline.release(known)
                 freed.append((view.now, max(known.end, view.now + OVERTIME)))
             end = job.expected_end if job.expected_end > view.now else view.now + OVERTIME
-            stay = Stay(job.start, end, end, job.nodes)
+            release = max(end if job.nodes else view.now + OVERTIME, job.expected_release)
+            stay = Stay(job.start, release, end, job.nodes)
             self.timeline.hold(stay)
             self._running[job_id] = stay
-        # machines that come back, or bytes that no running job held
-        self.freed = freed if freed and view.all_nodes == self._nodes else None
+        # machines that come back, bytes that no running job held, or nothing runs any more
+        self.freed = freed if freed and running and view.all_nodes == self._nodes else None
         self._nodes = view.all_nodes
-        self._ends = sorted(stay.end for stay in self._running.values() if stay.end < inf)
+        self._ends = sorted(end for stay in self._running.values() for end in _ends(stay))
 
     def finish(self) -> None:
         """Forget what the pass has tried."""
@@ -66,19 +68,19 @@ class Agenda:
 
     def add(self, placement: JobPlacement) -> Stay:
         """Hold the nodes of a placement until the pass is over."""
-        stay = Stay(placement.start, placement.end, placement.end, placement.nodes)
+        stay = Stay(placement.start, placement.end, placement.node_end, placement.nodes)
         self.timeline.hold(stay)
         self._trial.append(stay)
-        if stay.end < inf:
-            insort(self._ends, stay.end)
+        for end in _ends(stay):
+            insort(self._ends, end)
         return stay
 
     def remove(self, stay: Stay) -> None:
         """Take back what :meth:`add` held."""
         self._trial.remove(stay)
         self.timeline.release(stay)
-        if stay.end < inf:
-            del self._ends[bisect_left(self._ends, stay.end)]
+        for end in _ends(stay):
+            del self._ends[bisect_left(self._ends, end)]
 
     def ends(self, now: float, until: float = inf) -> list[float]:
         """``now`` and the times after it, up to ``until``, at which something is expected to be given back,
@@ -94,18 +96,45 @@ class Agenda:
         Searched from each time of ``after`` (ascending, none before now) in turn, as far as ``until``.
         """
         tried = -inf
+        stay = view.stay(job)
         for base in after:
             if base <= tried:
                 continue
-            found = self.timeline.earliest_nodes(job.nodes, job.walltime, base, view.all_nodes, until)
-            if found is None or found[0] == inf or found[0] > until:
-                return None
-            tried, free = found
-            for among in self._preferred(view, job.nodes, free, tried):
-                start = None if tried <= view.now else tried
-                placed = view.place(job, start=start, among=among)
-                if not isinstance(placed, Hold):
+            while True:
+                found = self.timeline.earliest_nodes(job.nodes, stay, base, view.all_nodes, until)
+                if found is None or found[0] == inf or found[0] > until:
+                    return None
+                tried, free = found
+                placed = self._placed(view, job, free, tried)
+                if placed is None:
+                    break
+                longer = placed.node_end - placed.start
+                if longer <= stay or self._free(placed):
                     return placed
+                # it stages for longer than was known: the nodes have to be free for all of it
+                view.undo(placed)
+                stay = longer
+        return None
+
+    def same_stay(self, view: QueueView, promise: JobPlacement) -> JobPlacement | None:
+        """The stay of an earlier pass, on the same nodes and storages, no earlier than now; None if something
+        of it is taken."""
+        start = max(promise.start, view.now)
+        free = self.timeline.free_nodes(start, start + promise.node_end - promise.start)
+        if promise.nodes & ~(free & view.all_nodes):
+            return None
+        placed = view.again(promise, start)
+        return None if isinstance(placed, Hold) else placed
+
+    def _free(self, placed: JobPlacement) -> bool:
+        """Whether its nodes are, for all its stay."""
+        return not placed.nodes & ~self.timeline.free_nodes(placed.start, placed.node_end)
+
+    def _placed(self, view: QueueView, job: WaitingJob, free: NodeSet, at: float) -> JobPlacement | None:
+        for among in self._preferred(view, job.nodes, free, at):
+            placed = view.place(job, start=None if at <= view.now else at, among=among)
+            if not isinstance(placed, Hold):
+                return placed
         return None
 
     def _preferred(self, view: QueueView, count: int, free: NodeSet, start: float) -> Iterator[NodeSet]:
@@ -123,3 +152,19 @@ class Agenda:
             else:
                 yield busy
         yield free
+
+
+def _ends(stay: Stay) -> list[float]:
+    """When it gives something back: its nodes, its bytes."""
+    return [end for end in dict.fromkeys((stay.node_end, stay.end)) if end < inf]
+
+
+def place_before(view: QueueView, job: WaitingJob, time: float, nodes: NodeSet) -> JobPlacement | Hold:
+    """A placement that starts now and either leaves its nodes by ``time`` or isn't on ``nodes``."""
+    # ending just then is no delay
+    late = view.now + view.stay(job) > time
+    placed = view.place(job, avoid=nodes if late else 0)
+    if late or isinstance(placed, Hold) or placed.node_end <= time or not placed.nodes & nodes:
+        return placed
+    view.undo(placed)  # it stages for longer than was known
+    return view.place(job, avoid=nodes)

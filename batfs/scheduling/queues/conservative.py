@@ -58,21 +58,19 @@ class Conservative:
         waiting = [placed for placed, _ in kept.values() if placed.start > view.now]
         waiting.sort(key=lambda placed: (placed.start, placed.job.order))
         self._promises = {placed.job.id: placed for placed in waiting}
-        return Pass(starts)
+        if starts or view.running or not waiting:
+            return Pass(starts)
+        return Pass(wake_at=waiting[0].start)  # nothing else will happen until then
 
     def _keep(self, view: QueueView) -> dict[str, tuple[JobPlacement, Stay]]:
         """Make the promises of the last pass again, on the same nodes at the same times."""
         kept: dict[str, tuple[JobPlacement, Stay]] = {}
         for job_id, promise in self._promises.items():
-            job = promise.job
             if job_id not in view.queue:
                 continue
-            start = max(promise.start, view.now)
-            free = self._agenda.timeline.free_nodes(start, start + job.walltime)
-            if promise.nodes & ~(free & view.all_nodes) == 0:
-                placed = view.again(promise, start)
-                if not isinstance(placed, Hold):
-                    kept[job_id] = (placed, self._agenda.add(placed))
+            placed = self._agenda.same_stay(view, promise)
+            if placed is not None:
+                kept[job_id] = (placed, self._agenda.add(placed))
             if job_id not in kept and self._agenda.freed is not None:
                 self._agenda.freed.append((promise.start, promise.end))
         return kept
@@ -102,10 +100,10 @@ class Conservative:
     ) -> JobPlacement | None:
         """The placement moved to an earlier start in one of ``spans``, or made again; None if it stays."""
         agenda, job = self._agenda, placed.job
-        undone = False
+        stay, undone = placed.node_end - placed.start, False
         for since, until in spans:
             # nodes alone are quickly asked for
-            if agenda.timeline.earliest_nodes(job.nodes, job.walltime, since, view.all_nodes, until) is None:
+            if agenda.timeline.earliest_nodes(job.nodes, stay, since, view.all_nodes, until) is None:
                 continue
             if not undone:
                 view.undo(placed)
@@ -140,9 +138,9 @@ def _spans(
     ascending, apart from each other."""
     if freed is None:
         return [(now, placed.start)]
-    walltime = placed.job.walltime
+    stay = placed.end - placed.start
     found: list[tuple[float, float]] = []
-    for begin, end in sorted((max(now, a - walltime), min(b, placed.start)) for a, b in freed):
+    for begin, end in sorted((max(now, a - stay), min(b, placed.start)) for a, b in freed):
         if begin >= end:
             continue
         if found and begin <= found[-1][1]:

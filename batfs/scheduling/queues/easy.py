@@ -15,6 +15,7 @@ from batfs.filesystems.interface import Hold
 from batfs.records import record
 from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
+from batfs.scheduling.queues.agenda import place_before
 from batfs.scheduling.queues.fcfs import start_in_order
 
 
@@ -68,11 +69,15 @@ class Easy:
         later = (job for job in candidates if job.order > head.order)
         for job in islice(later, self.depth or None):
             # ending just when the reservation starts is no delay
-            late = view.now + job.walltime > shadow.time or job.walltime == inf
+            late = view.now + view.stay(job) > shadow.time or job.walltime == inf
             if late and shadow.extra is not None and job.nodes > shadow.extra:
                 continue
-            placed = view.place(job, avoid=shadow.nodes if late else 0)
+            placed = place_before(view, job, shadow.time, shadow.nodes)
             if isinstance(placed, Hold):
+                continue
+            late = late or placed.node_end > shadow.time
+            if late and shadow.extra is not None and job.nodes > shadow.extra:
+                view.undo(placed)  # it stages for longer than was known
                 continue
             starts.append(placed)
             if late and shadow.extra is not None:
@@ -91,7 +96,7 @@ def reserve(view: QueueView, job: WaitingJob, starts: Iterable[JobPlacement] = (
     if chosen is not None:  # it waits for bytes: keep its nodes
         return _shadow(view, job, view.now, then, chosen)
     releases = [(max(s.expected_end, view.now), s.nodes) for s in view.running.values() if s.nodes]
-    releases += [(placed.end, placed.nodes) for placed in starts]
+    releases += [(placed.node_end, placed.nodes) for placed in starts]
     releases = sorted((r for r in releases if r[0] < inf), key=lambda release: release[0])
     last = len(releases) - 1
     for k, (time, nodes) in enumerate(releases):

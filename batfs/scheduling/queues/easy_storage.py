@@ -9,7 +9,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda
+from batfs.scheduling.queues.agenda import Agenda, place_before
 from batfs.scheduling.queues.fcfs import start_in_order
 
 
@@ -35,6 +35,7 @@ class EasyStorage:
         self.depth = depth
         self._agenda = Agenda()
         self._promised: tuple[str, float] | None = None
+        self._kept: JobPlacement | None = None  # the promise itself, as of the last pass
 
     def schedule(self, view: QueueView) -> Pass:
         starts = start_in_order(view)
@@ -49,15 +50,18 @@ class EasyStorage:
             head, promise = self._promise(view, starts)
             if head is None:
                 return Pass(starts)
+            wake_at = None if promise is None or view.running else promise.start
             for job in islice(self._candidates(view, head), self.depth or None):
-                # ending just when the promise begins is no delay
-                late = promise is not None and (view.now + job.walltime > promise.start)
-                placed = view.place(job, avoid=promise.nodes if promise is not None and late else 0)
+                if promise is None:
+                    placed = view.place(job)
+                else:
+                    placed = place_before(view, job, promise.start, promise.nodes)
                 if not isinstance(placed, Hold):
                     starts.append(placed)
         finally:
             agenda.finish()
-        return Pass(starts)
+        # with nothing running, nothing else happens until the promise begins
+        return Pass(starts, wake_at=None if starts else wake_at)
 
     def _promise(
         self, view: QueueView, starts: list[JobPlacement]
@@ -74,12 +78,24 @@ class EasyStorage:
             if promised is not None and promised[0] == head.id and not view.freed:
                 # nothing was given back: no earlier time can have come up
                 after = [t for t in after if t >= promised[1]] or [max(promised[1], view.now)]
-            promise = self._agenda.first_stay(view, head, after)
+            promise = self._stay(view, head, after)
             if promise is None or promise.start > view.now:
                 self._promised = None if promise is None else (head.id, promise.start)
+                self._kept = promise
                 return head, promise
             starts.append(promise)
             self._agenda.add(promise)
+
+    def _stay(self, view: QueueView, head: WaitingJob, after: list[float]) -> JobPlacement | None:
+        """The earliest stay found, or the one of the last pass again where that is no later: a policy asked
+        for one piece after the other may miss what it found before."""
+        kept, agenda = self._kept, self._agenda
+        promise = agenda.first_stay(view, head, after)
+        if kept is None or kept.job is not head or (promise is not None and promise.start <= kept.start):
+            return promise
+        if promise is not None:
+            view.undo(promise)
+        return agenda.same_stay(view, kept) or agenda.first_stay(view, head, after)
 
     def _candidates(self, view: QueueView, head: WaitingJob) -> Iterable[WaitingJob]:
         return (job for job in view.queue.narrower(view) if job.order > head.order)

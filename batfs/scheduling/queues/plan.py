@@ -36,10 +36,10 @@ class Plan:
     (start - submission)^``alpha``; search a good order (all orders of up to five jobs, else simulated
     annealing from nine sorted ones, 30 rounds of 6 random swaps) and start what it starts now.
 
-    The plan counts bytes by file system, as many as the job's last placement took or, before one, as it
-    reads and writes; whether they fit for good is asked when a job starts. Nothing is promised from one pass
-    to the next: with a low ``alpha`` a job may starve. ``depth`` bounds how many jobs, from the head of the
-    queue, are planned (0: all).
+    The plan counts bytes by file system, as many as the job's last placement took or, before one, as its
+    model would hold; whether they fit for good is asked when a job starts. A stay is the walltime plus the
+    staging expected. Nothing is promised from one pass to the next: with a low ``alpha`` a job may starve.
+    ``depth`` bounds how many jobs, from the head of the queue, are planned (0: all).
     """
 
     name = "plan"
@@ -101,7 +101,7 @@ class Plan:
         if len(queue) <= EXHAUSTIVE:
             best = problem.best_of(np.array(list(permutations(places)), np.int64))
         else:
-            keys = _sort_keys([self._footprints.sizes(job) for job in queue], queue)
+            keys = _sort_keys([self._footprints.sizes(view, job) for job in queue], queue)
             orders = np.array([sorted(places, key=key) for key in keys], np.int64)
             if self._annealer is None:
                 from batfs.scheduling.annealing import Annealer
@@ -132,17 +132,18 @@ class Plan:
         last = view.now + FOREVER
         ends = {view.now, last}
         for running in view.running.values():
-            end = running.expected_end if running.expected_end > view.now else view.now + OVERTIME
-            ends.add(min(end, last))
+            end = max(running.expected_end, running.expected_release)
+            end = end if end > view.now else view.now + OVERTIME
+            ends |= {min(end, last), max(view.now, min(running.expected_end, last))}
             shares = tuple(
                 (position[name], size)
-                for name, size in sorted(bytes_by_file_system(running.placement.plans).items())
+                for name, size in sorted(bytes_by_file_system(running.placement.plans, view).items())
                 if name in position
             )
             room.hold(Stay(view.now, min(end, last), last, 0, shares))
         needs = np.zeros((len(queue), max(1, len(names))), np.int64)
         for k, job in enumerate(queue):
-            for name, size in self._footprints.sizes(job).items():
+            for name, size in self._footprints.sizes(view, job).items():
                 if name in position:
                     needs[k, position[name]] = min(size, capacities[position[name]])
         node_times, node_free, _, _ = self._agenda.timeline.arrays()
@@ -150,12 +151,12 @@ class Plan:
         unavailable = ~np.frombuffer(view.all_nodes.to_bytes(8 * node_free.shape[1], "little"), "<u8").astype(
             np.uint64
         )
-        walltimes = np.array([min(job.walltime, FOREVER) for job in queue], np.float64)
+        stays = [min(job.walltime + self._footprints.staging(job), FOREVER) for job in queue]
         submitted = np.array([job.submission_time for job in queue], np.float64)
         counts = np.array([job.nodes for job in queue], np.int64)
         nothing = np.zeros(len(queue), np.int64)
         return Problem(
-            (counts, walltimes, nothing, needs),
+            (counts, np.array(stays, np.float64), nothing, needs),
             (submitted, self.alpha),
             (0, np.empty((0, 0), np.int64), False, False),
             (np.minimum(node_times, last), node_free & ~unavailable, byte_times, byte_free),

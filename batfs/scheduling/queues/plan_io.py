@@ -15,7 +15,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda
+from batfs.scheduling.queues.agenda import Agenda, place_before
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.queues.plan import FOREVER
 
@@ -120,8 +120,10 @@ class PlanIo:
                 break
             stuck = set()
             for job in self._best(view, waiting, [*started, *starts], promise):
-                late = promise is not None and view.now + job.walltime > promise.start
-                placed = view.place(job, avoid=promise.nodes if promise is not None and late else 0)
+                if promise is None:
+                    placed = view.place(job)
+                else:
+                    placed = place_before(view, job, promise.start, promise.nodes)
                 if isinstance(placed, Hold):
                     stuck.add(job.id)
                 else:
@@ -168,24 +170,34 @@ class PlanIo:
             free[storage.filesystem] += here
 
         def amounts(placed: JobPlacement, nodes: int) -> tuple[int, ...]:
-            sizes = bytes_by_file_system(placed.plans, kept=False)
+            sizes = bytes_by_file_system(placed.plans, view, kept=False)
             return (nodes, *(sizes.get(name, 0) for name in names))
 
-        releases = []
+        releases: list[tuple[float, tuple[int, ...]]] = []
         for running in view.running.values():
-            end = running.expected_end if running.expected_end > now else now + OVERTIME
             nodes = (running.nodes & view.all_nodes).bit_count()
-            releases.append((min(end, never), amounts(running.placement, nodes)))
-        releases += [(min(placed.end, never), amounts(placed, placed.job.nodes)) for placed in started]
+            ends = running.expected_end, running.expected_release
+            left, gone = (min(end if end > now else now + OVERTIME, never) for end in ends)
+            releases += _given_back(left, gone, amounts(running.placement, nodes))
+        for placed in started:
+            left, gone = min(placed.node_end, never), min(placed.end, never)
+            releases += _given_back(left, gone, amounts(placed, placed.job.nodes))
         if promise is not None:
             held = amounts(promise, promise.job.nodes)
             releases.append((promise.start, tuple(-amount for amount in held)))
-            releases.append((min(promise.end, never), held))
+            releases += _given_back(min(promise.node_end, never), min(promise.end, never), held)
         wants = []
         for job in waiting:
-            sizes = self._footprints.sizes(job)
+            sizes = self._footprints.sizes(view, job)
             stay = min(job.walltime + self._footprints.staging(job), FOREVER)
             own = tuple(min(sizes.get(name, 0), capacity[name]) for name in names)
             wants.append(Want(job.id, job.submission_time, stay, (job.nodes, *own)))
         idle = (view.free_nodes.bit_count(), *(free[name] for name in names))
         return [waiting[k] for k in self._search.starting(now, wants, idle, releases)]
+
+
+def _given_back(left: float, gone: float, held: tuple[int, ...]) -> list[tuple[float, tuple[int, ...]]]:
+    """Nodes (the first amount) at one time, bytes at another."""
+    if left == gone:
+        return [(left, held)]
+    return [(left, (held[0], *([0] * (len(held) - 1)))), (gone, (0, *held[1:]))]

@@ -1,0 +1,136 @@
+"""How long a job is expected to stage: what promises and plans count on top of its walltime.
+
+The moves into the storages before a job and out of them after it are taken to run at the rates of the
+machine, with nobody else on it: the slowest link on the routes of the moves that run at the same time (where
+the platform is known), and the slowest storage that says its bandwidths. What runs beside them is left out:
+it changes while a job waits, and a promise must not. Each stage takes some messages besides. When staging
+takes longer than that, what was promised on its end moves back by as much; when it takes less, promises move
+forward as after any job that ends early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from batfs.errors import InputError
+from batfs.filesystems.interface import IoPlan, Move, Topology
+from batfs.filesystems.script import in_turns
+from batfs.filesystems.traffic import by_destination, by_source, joined, pairs
+from batfs.storage.interface import StorageView
+
+#: Seconds for the messages between two stages.
+MESSAGES = 1e-3
+#: Bytes of a TCP window: a transfer over a route of latency l moves at most so many bytes in 2 l seconds.
+_WINDOW = 4194304
+
+
+class Stages(NamedTuple):
+    """Seconds: ``before`` the job runs (its nodes are held), and ``after`` (its bytes are)."""
+
+    before: float
+    after: float
+
+
+NO_STAGES = Stages(0.0, 0.0)
+
+
+class StageTimes:
+    """Estimates stages on the storages of ``view``. ``positions``: where each stands in it, by id; ``names``
+    of all resources; ``platform`` None if nobody gave the file."""
+
+    def __init__(
+        self,
+        view: StorageView,
+        positions: Mapping[int, int],
+        names: Mapping[int, str],
+        platform: Topology | None,
+    ) -> None:
+        self._view = view
+        self._positions = positions
+        self._names = names
+        self._platform = platform
+        self._routes: dict[tuple[int, int], tuple[Sequence[int], float]] = {}
+
+    def of(self, plans: Iterable[IoPlan]) -> Stages:
+        """Of a job with these plans, if it started now."""
+        before = after = 0.0
+        into = [move for plan in plans for move in plan.stage_in]
+        if into:
+            before = MESSAGES + sum(self.seconds(moves) for moves in in_turns(into))
+        out = [move for plan in plans for move in plan.stage_out]
+        if out:
+            after = MESSAGES + sum(self.seconds(moves) for moves in in_turns(out))
+        beside = [move for plan in plans for move in plan.background]
+        beside += [m for plan in plans if plan.checkpoints is not None for m in plan.checkpoints.drains]
+        if beside:  # the last of them may begin as late as the last part of the job
+            after += MESSAGES + self.seconds(beside)
+        return Stages(before, after) if before or after else NO_STAGES
+
+    def seconds(self, moves: Sequence[Move]) -> float:
+        """Of moves that start together, until all have ended."""
+        traffic = [move.traffic for move in moves]
+        table = self._view.storages
+        longest = self._on_routes(moves) if self._platform is not None else 0.0
+        for loads, bandwidths in (
+            (by_source(traffic), table.read_bandwidths),
+            (by_destination(traffic), table.write_bandwidths),
+        ):
+            for resource, size in loads.items():
+                place = self._positions.get(resource)
+                if place is not None and not np.isnan(bandwidths[place]):
+                    longest = max(longest, size / float(bandwidths[place]))
+        return longest
+
+    def _on_routes(self, moves: Sequence[Move]) -> float:
+        platform = self._platform
+        assert platform is not None
+        links = platform.links
+        loads: dict[int, int] = {}
+        longest = 0.0
+        moved = pairs(joined([move.traffic for move in moves]))
+        for source, destination, size in zip(
+            moved.sources.tolist(), moved.destinations.tolist(), moved.sizes.tolist(), strict=True
+        ):
+            route, latency = self._route(source, destination)
+            longest = max(longest, 2 * latency * size / _WINDOW)
+            for link in route:
+                if links[link].fatpipe:
+                    longest = max(longest, latency + size / links[link].bandwidth)
+                else:
+                    loads[link] = loads.get(link, 0) + size
+        slowest = max((size / links[link].bandwidth for link, size in loads.items()), default=0.0)
+        latest = max((self._route(s, d)[1] for s, d in _distinct(moved)), default=0.0)
+        return max(longest, self._work(moves), slowest) + latest
+
+    def _work(self, moves: Sequence[Move]) -> float:
+        """Of the metadata operations that go with the moves."""
+        hosts: Any = getattr(self._platform, "hosts", None)
+        flops: dict[int, float] = {}
+        for move in moves:
+            for resource, amount in move.flops.items():
+                flops[resource] = flops.get(resource, 0.0) + amount
+        if not flops or hosts is None or self._platform is None:
+            return 0.0
+        at = self._platform.host_index
+        speeds = {r: float(hosts[at[self._names[r]]].speed) for r in flops}
+        return max(amount / speeds[r] for r, amount in flops.items() if speeds[r] > 0)
+
+    def _route(self, source: int, destination: int) -> tuple[Sequence[int], float]:
+        key = source, destination
+        if key not in self._routes:
+            platform, names = self._platform, self._names
+            assert platform is not None
+            at = platform.host_index
+            try:
+                route = platform.route(at[names[source]], at[names[destination]])
+                self._routes[key] = tuple(route.links), float(route.latency)
+            except InputError:  # nothing can be said of it
+                self._routes[key] = (), 0.0
+        return self._routes[key]
+
+
+def _distinct(moved: Any) -> set[tuple[int, int]]:
+    return set(zip(moved.sources.tolist(), moved.destinations.tolist(), strict=True))

@@ -1,0 +1,169 @@
+"""No promise is broken while walltimes hold and bytes move as quickly as estimated, staging included.
+
+Random workloads on a machine of six nodes with two buffers before one target; every move takes as long as it
+would alone, at the bandwidths that the storages say, which is what is estimated at most. BATFS_PROMISES says
+how many workloads under each queue policy.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import driving
+import pytest
+from fs_tiny import job, simulate_tiny, work
+
+from batfs.filesystems.site import make_filesystems
+from batfs.filesystems.traffic import Pairs, by_destination, by_source
+from batfs.protocol import messages as m
+from batfs.scheduling.core import Scheduler
+from batfs.workload.model import IoProfile, ParallelHomogeneous
+
+MB = 10**6
+COUNT = int(os.environ.get("BATFS_PROMISES", "30"))
+NODES = 6
+RATES = {6: 10.0, 7: 10.0, 8: 20.0}  # bytes/s of each storage, either way
+
+
+def resource(number: int, filesystem: str, size: int) -> m.Resource:
+    rate = f"{RATES[number]:g}Bps"
+    properties = {
+        "filesystem": filesystem,
+        "size": f"{size}B",
+        "read_bandwidth": rate,
+        "write_bandwidth": rate,
+    }
+    return m.Resource(number, f"s{number}", "storage", properties=properties)
+
+
+def seconds(profile: object) -> float:
+    assert isinstance(profile, IoProfile)
+    ids = profile.ids
+    moved = [Pairs(ids[profile.sources], ids[profile.destinations], profile.volumes.astype("int64"))]
+    loads = [*by_source(moved).items(), *by_destination(moved).items()]
+    return max(size / RATES[resource] for resource, size in loads)
+
+
+def workload(rng: random.Random, scale: int) -> tuple[list[Any], dict[str, float]]:
+    """Up to 14 jobs, some staged in or out, some on the target directly, none longer than allowed."""
+    jobs, runtimes = [], {}
+    for k in range(rng.randrange(2, 15)):
+        io: list[dict[str, Any]] = []
+        if rng.random() < 0.6:
+            where = rng.choice(["bb", "bb", "lustre"])
+            reads, writes = (rng.choice([0, rng.randrange(1, scale)]) for _ in range(2))
+            io.append({"filesystem": where, "reads": reads, "writes": writes})
+        name = str(k)
+        one, _ = driving.job(
+            name, float(rng.randrange(30)), rng.randrange(1, NODES + 1), float(rng.randrange(1, 20))
+        )
+        assert one.walltime is not None
+        jobs.append((one, ParallelHomogeneous(1.0, 0.0, {"io": io} if io else {})))
+        runtimes[one.id] = one.walltime * rng.choice([0.25, 0.5, 1.0])
+    return jobs, runtimes
+
+
+def promises_of(scheduler: Scheduler) -> dict[str, float]:
+    policy: Any = scheduler.policy
+    if hasattr(policy, "_promises"):
+        return {job_id: placed.start for job_id, placed in policy._promises.items()}
+    if hasattr(policy, "_shadow"):
+        return {} if policy._shadow is None else {policy._shadow.job_id: policy._shadow.time}
+    return {} if policy._promised is None else dict([policy._promised])
+
+
+def run(seed: int, queue: str, size: int, scale: int) -> None:
+    rng = random.Random(seed)
+    jobs, runtimes = workload(rng, scale)
+    tiers = [resource(6, "bb", size), resource(7, "bb", size), resource(8, "lustre", 4 * size)]
+    stages = rng.choice(["", ",stage_out=false", ",per=job,stripes=2"])
+    tables = {"bb": {"model": f"burst_buffer:backing=lustre{stages}"}, "lustre": {"model": "pfs"}}
+    promised: dict[str, float] = {}
+
+    def look(scheduler: Scheduler) -> None:
+        for job_id, start in promises_of(scheduler).items():
+            if job_id in scheduler.queue:
+                assert start <= promised.get(job_id, start) + 1e-9, (
+                    f"{job_id} was told {promised[job_id]}, now {start}"
+                )
+                promised[job_id] = start
+
+    result = driving.drive(
+        {"queue": queue, "validate": True},
+        driving.begins(NODES, (), tiers=tiers),
+        jobs,
+        runtimes,
+        after=look,
+        make_files=lambda config, compute, storages, dynamic: make_filesystems(
+            {"filesystems": tables}, compute, storages, dynamic_jobs=dynamic
+        ),
+        moving=seconds,
+    )
+    begun: dict[str, float] = {}
+    for decision in result.decisions:  # a job begins when it is staged in, or executed
+        if isinstance(decision, m.ExecuteJob):
+            job_id = decision.job_id
+            if job_id.startswith("batfs!w0."):
+                job_id = f"w0!{job_id.split('.')[1]}"
+            begun.setdefault(job_id, decision.timestamp)
+    assert set(begun) | set(result.rejected) >= {one.id for one, _ in jobs}
+    for job_id, start in promised.items():
+        assert begun[job_id] <= start + 1e-9, f"{job_id} was told {start}, began at {begun[job_id]}"
+
+
+@pytest.mark.parametrize(
+    "queue", ["easy_storage", "sjf_storage", "conservative", "plan_io:patience=0,trials=10"]
+)
+def test_promises_of_nodes_and_bytes_are_kept(queue: str) -> None:
+    """Space is short: a buffer of 200 bytes for jobs of up to 150."""
+    for seed in range(COUNT):
+        run(seed, queue, 200, 150)
+
+
+def test_promises_of_nodes_are_kept() -> None:
+    """``easy`` promises nodes alone, so here is room for all bytes."""
+    for seed in range(COUNT):
+        run(seed, "easy", 10**6, 150)
+
+
+TIERS = {
+    "b0": {"filesystem": "bb", "size": "20GB", "read": "800MBps", "write": "500MBps"},
+    "s0": {"filesystem": "lustre", "read": "500MBps", "write": "400MBps"},
+}
+TABLES = {"bb": {"model": "burst_buffer", "backing": "lustre"}, "lustre": {"model": "pfs"}}
+
+
+@pytest.mark.parametrize("queue", ["easy", "easy_storage", "sjf_storage", "conservative"])
+def test_a_job_that_stages_in_goes_ahead_only_if_it_is_back_in_time(tmp_path: Path, queue: str) -> None:
+    """1 holds three of four nodes for 30 s; 2 wants all four and is promised 30. 3 (one node, 20 s) would fit
+    from 2 to 22, but stages 8 GB in first, at 500 MB/s for 16 s: until 38. It begins after 2, at 40. 4 (10 s,
+    stages 5 s in) is back at 18 and goes ahead."""
+
+    def staged(size: int) -> list[dict[str, Any]]:
+        return [{"filesystem": "bb", "reads": size * MB}]
+
+    jobs = [
+        job("1", 3, walltime=30, profile=work(30.0)),
+        job("2", 4, at=1, walltime=10, profile=work(10.0)),
+        job("3", 1, at=2, walltime=20, profile=work(19.0, io=staged(8000))),
+        job("4", 1, at=3, walltime=10, profile=work(10.0, io=staged(2500))),
+    ]
+    ran = simulate_tiny(tmp_path, 4, TIERS, jobs, {"filesystems": TABLES, "queue": queue}, dynamic=True)
+    moves = {name.split(".")[1]: times for name, times in ran.kinds().items() if name.endswith("stage_in")}
+    assert moves["4"] == pytest.approx((3.0, 8.0), abs=1e-3)
+    assert ran.times("2")[0] == pytest.approx(30.0, abs=1e-3)
+    assert moves["3"] == pytest.approx((40.0, 56.0), abs=1e-3)
+
+
+def test_when_staging_takes_longer_a_promise_moves_back(tmp_path: Path) -> None:
+    """Two jobs stage 5 GB in at once, from one target at 500 MB/s: estimated at 10 s each alone, it
+    takes 20. 3, promised to both nodes at 10 + 10 s, begins when they are free: at 30 s."""
+    io = [{"filesystem": "bb", "reads": 5000 * MB}]
+    jobs = [job(str(k), 1, walltime=10, profile=work(10.0, io=io)) for k in (1, 2)]
+    jobs.append(job("3", 2, at=1, walltime=10, profile=work(1.0)))
+    config = {"filesystems": TABLES, "queue": "easy_storage"}
+    ran = simulate_tiny(tmp_path, 2, TIERS, jobs, config, dynamic=True)
+    assert ran.times("3")[0] == pytest.approx(30.0, abs=1e-2)

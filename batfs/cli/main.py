@@ -19,7 +19,7 @@ from batfs.errors import BatfsError, nearest
 # name -> (module, one line); the order is that of the help page
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("batfs.cli.run", "simulate a workload on a platform under allocation and queue policies"),
-    "sim": ("batfs.cli.sim", "Batsim's command line: a simulator for any Batsim 4 decision process"),
+    "sim": ("batfs.cli.sim", "Batsim's command line: a simulator for any decision process of Batsim 4 or 5"),
     "compare": ("batfs.cli.compare", "compare policies over workloads and seeds"),
     "report": ("batfs.cli.report", "figures and an HTML report of one or more runs"),
     "check": ("batfs.cli.check", "check platform files, against a baseline if you have one"),
@@ -85,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if entry is None:
         return _no_command(name)
     module: Subcommand = importlib.import_module(entry[0])
+    if hasattr(module, "choose"):  # a command whose flags depend on one of them
+        module = module.choose(words[1:])
     parser = Parser(prog=f"batfs {name}", description=module.HELP, formatter_class=process.HelpFormatter)
     module.add_arguments(parser)
     try:

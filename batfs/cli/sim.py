@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from batfs.errors import InputError
 
 HELP = """Simulate as Batsim 4.2.1 does, with Batsim's own flags: connects to a decision process
 (batfs-sched, pybatsim, any other of protocol 4) and gives the same times and the same files.
+With --protocol 5 as Batsim 5.0.0-rc2 does, with that one's flags: batfs sim --protocol 5 --help
 
 examples:
   batfs-sched --policy round_robin &
@@ -34,7 +37,8 @@ class _Refuse(argparse.Action):
         raise InputError(f"{option}: batfs doesn't simulate {self.const}", hint="Batsim does")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An argparse type."""
     value = float(text)
     if not 0.0 <= value < 1e9:
         raise ValueError
@@ -49,8 +53,38 @@ def _count(text: str) -> int:
 
 
 # what argparse calls them where a value is wrong
-_seconds.__name__ = "number of seconds"
+seconds.__name__ = "number of seconds"
 _count.__name__ = "count"
+
+
+def choose(words: Sequence[str]) -> ModuleType:
+    """The module of the command line that ``words`` ask for: Batsim 5's flags are others."""
+    import sys
+
+    from batfs.cli import sim5
+
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if "--protocol=5" in (word, f"{word}={following}"):
+            return sim5
+    return sys.modules[__name__]
+
+
+def add_protocol(group: argparse._ArgumentGroup, default: str) -> None:
+    """The flag that says which generation of Batsim is simulated."""
+    group.add_argument(
+        "--protocol", choices=("4", "5"), default=default, help="the generation of Batsim [%(default)s]"
+    )
+
+
+def add_patience(group: argparse._ArgumentGroup) -> None:
+    """The flag that says how long to wait for a decision process."""
+    group.add_argument(
+        "--connect-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        default=60.0,
+        help="how long to wait for its first answer; 0: for ever [%(default)g]",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sg-log", metavar="OPTION", action="append", default=[], help="accepted, no effect"
     )
     process = parser.add_argument_group("the decision process")
+    add_protocol(process, "4")
     process.add_argument(
         "-s",
         "--socket-endpoint",
@@ -110,13 +145,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="tcp://localhost:28000",
         help="where it listens [%(default)s]",
     )
-    process.add_argument(
-        "--connect-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=60.0,
-        help="how long to wait for its first answer; 0: for ever [%(default)g]",
-    )
+    add_patience(process)
     process.add_argument(
         "--forward-profiles-on-submission", action="store_true", help="send profiles with jobs"
     )

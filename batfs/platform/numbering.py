@@ -1,12 +1,15 @@
 """Batsim's resource ids: which host is the master, which are compute nodes, which are storages.
 
 The rules are those of Batsim 4.2.1's ``machines.cpp``: compute hosts in byte-wise order of their names,
-then storages in the same order (``n10`` comes before ``n2``).
+then storages in the same order (``n10`` comes before ``n2``). Batsim 5 (5.0.0-rc2) puts compute hosts in
+natural order, storages still in byte order.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from batfs.errors import InputError, nearest
 from batfs.platform.machine import Platform
@@ -21,7 +24,8 @@ ROLES = (COMPUTE, MASTER, STORAGE)
 class MachineResource:
     """A resource as Batsim numbers it; ``host`` is the index in ``Platform.hosts``.
 
-    ``properties`` always has ``role``: empty for a compute node without one, as Batsim reports it.
+    ``properties`` always has ``role``: empty for a compute node without one, as Batsim reports it. In Batsim
+    5 a host without role has no such property.
     """
 
     id: int
@@ -111,19 +115,31 @@ def _role_of(host: Host, given: str | None, master: str, platform: Platform) -> 
     )
 
 
+_RUNS: Final = re.compile(rb"[0-9]+|[^0-9]")
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, int]], bytes]:
+    """The key by which Batsim 5 sorts compute hosts: runs of digits compare as numbers, the rest byte by
+    byte; names that are equal so, byte by byte."""
+    text = name.encode()
+    return [(48, int(run)) if run[0] in b"0123456789" else (run[0], 0) for run in _RUNS.findall(text)], text
+
+
 def number_resources(
     platform: Platform,
     *,
     master: str = "master_host",
     roles: Sequence[str] = (),
     limit: int | None = None,
+    generation: int = 4,
 ) -> Machine:
     """Number hosts as Batsim does with ``-m master``, ``-r roles`` and ``--mmax limit``.
 
     ``limit`` keeps that many compute nodes, the first by id; None or 0 keeps all. InputError where Batsim
     aborts: no master or two, unknown or doubled roles, a compute node without speed, a limit too large.
+    ``generation`` 5: as Batsim 5 does, which also takes roles of hosts that don't exist.
     """
-    machine, faults = survey(platform, master=master, roles=roles, limit=limit)
+    machine, faults = survey(platform, master=master, roles=roles, limit=limit, generation=generation)
     if faults:
         raise faults[0]
     return machine
@@ -135,6 +151,7 @@ def survey(
     master: str = "master_host",
     roles: Sequence[str] = (),
     limit: int | None = None,
+    generation: int = 4,
 ) -> tuple[Machine, list[InputError]]:
     """:func:`number_resources` that goes on after a fault: what can be numbered, and every fault.
 
@@ -165,7 +182,7 @@ def survey(
             )
         else:
             by_role[role].append(host)
-    for name in given:
+    for name in given if generation == 4 else ():
         if name not in platform.host_index and name != master:
             close = nearest(name, platform.host_index)
             faults.append(
@@ -187,6 +204,8 @@ def survey(
         names = " and ".join(repr(host.name) for host in masters[:2])
         faults.append(InputError(f"there are two master hosts: {names}", file=platform.file))
     compute = by_role[COMPUTE]
+    if generation == 5:
+        compute.sort(key=lambda host: natural_order(host.name))
     if limit:
         if limit > len(compute):
             problem = f"--mmax {limit}: the platform has only {len(compute)} compute nodes"
@@ -198,7 +217,8 @@ def survey(
             properties = dict(host.properties)
             if host.name in given:
                 properties["role"] = role
-            properties.setdefault("role", "")
+            if generation == 4:
+                properties.setdefault("role", "")
             resources.append(
                 MachineResource(len(resources), host.name, host.index, role, properties, host.zone_properties)
             )

@@ -1,9 +1,9 @@
-"""Batsim 4's messages as typed records; no sockets and no text here (see ``codec``).
+"""Batsim's messages as typed records; no sockets and no text here (see ``codec`` and ``v5``).
 
 A *request* goes from the simulator to the decision process: the events since the last one. A *reply*
 carries decisions back. In-process, the simulator calls :meth:`DecisionProcess.decide` with these records
 directly; over a socket they are encoded as Batsim's JSON. Both paths carry the same values: times and
-other doubles in a request are already rounded to Batsim's 6 decimals.
+other doubles in a request are already rounded to Batsim 4's 6 decimals, or to Batsim 5's 12.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ Json: TypeAlias = Any
 
 @record
 class Resource:
-    """A machine as Batsim announces it; ``role`` is ``compute_node`` or ``storage``."""
+    """A machine as Batsim announces it; ``role`` is ``compute_node`` or ``storage``.
+
+    ``cores``, ``speeds`` (flops/s of a core in each pstate) and ``pstate`` are Batsim 5's.
+    """
 
     id: int
     name: str
@@ -30,6 +33,9 @@ class Resource:
     state: str = "idle"
     properties: Mapping[str, str] = field(default_factory=dict)
     zone_properties: Mapping[str, str] = field(default_factory=dict)
+    cores: int = 1
+    speeds: Sequence[float] = ()
+    pstate: int = 0
 
     def property(self, key: str) -> str | None:
         """The host's own property, else its zones'."""
@@ -38,7 +44,10 @@ class Resource:
 
 @record
 class SimulationBegins:
-    """The machine and the settings. ``config`` has Batsim's keys (``dynamic-jobs-enabled``, ...)."""
+    """The machine and the settings. ``config`` has Batsim 4's keys (``dynamic-jobs-enabled``, ...).
+
+    ``workloads`` and ``event_lists`` (external events; Batsim 5) are names of files by name.
+    """
 
     timestamp: float
     compute_resources: Sequence[Resource]
@@ -48,6 +57,7 @@ class SimulationBegins:
     config: Mapping[str, Json]
     workloads: Mapping[str, str]
     profiles: Mapping[str, Mapping[str, Profile]]
+    event_lists: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dynamic_jobs(self) -> bool:
@@ -80,9 +90,13 @@ class JobCompleted:
 
 @record
 class JobKilled:
+    """``progress`` of the jobs that were really killed, in the form of the generation; ``profiles``: theirs
+    by full name, if asked for (Batsim 5)."""
+
     timestamp: float
     job_ids: Sequence[str]
     progress: Mapping[str, Json]
+    profiles: Mapping[str, Profile | IoProfile] = field(default_factory=dict)
 
 
 @record
@@ -94,7 +108,11 @@ class ResourceStateChanged:
 
 @record
 class RequestedCall:
+    """``call_id`` and ``last`` (of a number of periodic calls) are Batsim 5's."""
+
     timestamp: float
+    call_id: str = ""
+    last: bool = False
 
 
 @record
@@ -161,10 +179,24 @@ class IoJob:
 
 
 @record
+class Placement:
+    """Where a task's executors run: ``alloc``, ascending ids, and on which of them each is.
+
+    ``mapping``: executor -> position in ``alloc``. Without: executor k on the k-th machine, round and round,
+    or with ``fill_cores`` as many on each machine as it has cores.
+    """
+
+    alloc: Sequence[int]
+    mapping: Mapping[int, int] | None = None
+    fill_cores: bool = False
+
+
+@record
 class ExecuteJob:
     """At most one of ``mapping``, ``storage_mapping`` and ``io_job`` (a rule of Batsim 4's).
 
     ``alloc``: ascending ids. ``mapping``: executor -> position in alloc. ``storage_mapping``: label -> id.
+    ``fill_cores`` and ``overrides`` (placements of profiles by full name) are Batsim 5's.
     """
 
     timestamp: float
@@ -173,6 +205,8 @@ class ExecuteJob:
     mapping: Mapping[int, int] | None = None
     storage_mapping: Mapping[str, int] | None = None
     io_job: IoJob | None = None
+    fill_cores: bool = False
+    overrides: Mapping[str, Placement] | None = None
 
 
 @record
@@ -189,8 +223,36 @@ class KillJob:
 
 @record
 class CallMeLater:
+    """``call_id`` is Batsim 5's."""
+
     timestamp: float
     at: float
+    call_id: str = ""
+
+
+@record
+class CallPeriodically:
+    """Batsim 5: calls at every multiple of ``period`` (ms), ``count`` times, or until stopped (None)."""
+
+    timestamp: float
+    call_id: str
+    period: int
+    count: int | None = None
+
+
+@record
+class StopCall:
+    """Batsim 5: no more periodic calls of that id."""
+
+    timestamp: float
+    call_id: str
+
+
+@record
+class ForceStop:
+    """Batsim 5: the simulation ends here, whatever still runs."""
+
+    timestamp: float
 
 
 @record
@@ -258,6 +320,9 @@ Decision: TypeAlias = (
     | RejectJob
     | KillJob
     | CallMeLater
+    | CallPeriodically
+    | StopCall
+    | ForceStop
     | SetResourceState
     | SetJobMetadata
     | ChangeJobState

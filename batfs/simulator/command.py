@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -108,24 +109,41 @@ def run_command(args: argparse.Namespace) -> int:
         return 0
     quiet = args.quiet or args.verbosity == "quiet"
     platform, machine, workloads, options = prepare(args)
+
+    def connected() -> Any:
+        if args.no_sched:
+            return nullcontext(None)
+        from batfs.simulator.socket import SocketDecisionProcess
+
+        log = show_message if args.verbosity in ("network-only", "debug") and not quiet else None
+        return SocketDecisionProcess(
+            args.socket_endpoint, profiles=options.forward_profiles, log=log, patience=args.connect_timeout
+        )
+
+    return run_simulation(platform, machine, workloads, options, connected, quiet, f"{args.export}_*")
+
+
+def run_simulation(
+    platform: Platform,
+    machine: Machine,
+    workloads: list[Workload],
+    options: SimulationOptions,
+    connected: Callable[[], Any],
+    quiet: bool,
+    files: str,
+) -> int:
+    """Simulate with the decision process that ``connected`` gives a context of; the exit code.
+
+    Signals end it in order. ``files``: what to call the outputs when all is well.
+    """
+    from batfs.simulator.progress import ProgressLine
+
     for sentence in () if quiet else platform.warnings:
         print(f"batfs sim: note: {sentence}", file=sys.stderr)
     slow = uncompiled()
     if slow is not None and not quiet:
         print(f"batfs sim: {slow}", file=sys.stderr)
-    return _run(args, platform, machine, workloads, options, quiet, sys.stderr.isatty() and not quiet)
-
-
-def _run(
-    args: argparse.Namespace,
-    platform: Platform,
-    machine: Machine,
-    workloads: list[Workload],
-    options: SimulationOptions,
-    quiet: bool,
-    terminal: bool,
-) -> int:
-    from batfs.simulator.progress import ProgressLine
+    terminal = sys.stderr.isatty() and not quiet
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
@@ -134,19 +152,7 @@ def _run(
     line = ProgressLine(terminal)
     options.on_progress = line.show if terminal else None
     try:
-        if args.no_sched:
-            connection: Any = nullcontext(None)
-        else:
-            from batfs.simulator.socket import SocketDecisionProcess
-
-            log = _log if args.verbosity in ("network-only", "debug") and not quiet else None
-            connection = SocketDecisionProcess(
-                args.socket_endpoint,
-                profiles=options.forward_profiles,
-                log=log,
-                patience=args.connect_timeout,
-            )
-        with connection as decision_process:
+        with connected() as decision_process:
             result = simulate(platform, machine, workloads, decision_process, options)
     except Stopped as stopped:
         line.clear()
@@ -167,16 +173,17 @@ def _run(
     if not quiet:
         summary = result.summary
         counts: tuple[float | int | str, ...] = result.unreported
-        if not args.no_sched:
+        if not options.no_scheduler:
             counts = (summary["nb_jobs"], summary["nb_jobs_success"], summary["makespan"])
         print(
             f"{counts[0]} jobs, {counts[1]} successful, {summary['nb_jobs_rejected']} rejected; "
-            f"makespan {counts[2]:.6f} s; files {args.export}_*",
+            f"makespan {counts[2]:.6f} s; files {files}",
             file=sys.stderr,
         )
     return 0
 
 
-def _log(direction: str, text: bytes) -> None:
+def show_message(direction: str, text: bytes) -> None:
+    """A message of the conversation on stderr."""
     mark = ">>" if direction == "sent" else "<<"
     print(f"{mark} {text.decode(errors='replace')}", file=sys.stderr)

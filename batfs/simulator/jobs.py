@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from batfs.errors import InputError
-from batfs.protocol.messages import IoJob
+from batfs.protocol.messages import ExecuteJob, IoJob
 from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script, Then
 from batfs.simulator.mailbox import ENDS
 from batfs.simulator.profiles import PARALLEL_TYPES, IoTask
@@ -43,9 +43,9 @@ class SimJob:
     """A job in memory, from submission to the report of its end."""
 
     __slots__ = (
-        *("actors", "alloc", "alloc_text", "inbox", "io", "job", "kill_requested", "mapping", "metadata"),
-        *("profile", "ranks", "return_code", "runtime", "start", "state", "storage_mapping", "task"),
-        "workload",
+        *("actors", "alloc", "alloc_text", "execution", "inbox", "io", "job", "kill_requested", "mapping"),
+        *("metadata", "profile", "ranks", "return_code", "runtime", "start", "state", "storage_mapping"),
+        *("task", "workload"),
     )
 
     def __init__(self, job: Job, profile: Profile | IoProfile, workload: str) -> None:
@@ -62,6 +62,7 @@ class SimJob:
         self.ranks: tuple[int, ...] | None = None  # the executor of each rank of a usage trace
         self.storage_mapping: Mapping[str, int] | None = None
         self.io: IoJob | None = None
+        self.execution: ExecuteJob | None = None
         self.metadata = ""
         self.kill_requested = False
         self.actors: list[Actor] = []
@@ -91,13 +92,17 @@ class Task:
                 found["current_task"] = self.child.progress(now)
             return found
         found = {"profile_name": self.name}
-        if self.flow is not None:
-            found["progress"] = round(self.flow.progress(), 6)
-        elif self.required > 0.0:
-            found["progress"] = round((now - self.started) / self.required, 6)
+        if self.flow is not None or self.required > 0.0:
+            found["progress"] = round(self.share(now), 6)
         elif self.child is not None:  # what a message led to
             found |= {"current_task_index": 0, "current_task": self.child.progress(now)}
         return found  # Batsim doesn't know how far a send, a recv or a usage trace is
+
+    def share(self, now: float) -> float:
+        """How much of a parallel task or a sleep is done, from 0 to 1."""
+        if self.flow is not None:
+            return self.flow.progress()
+        return (now - self.started) / self.required if self.required > 0.0 else 0.0
 
     def flows(self) -> list[Flow]:
         """The parallel tasks in progress (one at most)."""
@@ -169,9 +174,7 @@ def run_task(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask
     if isinstance(profile, Recv):
         return (yield from _receive(server, job, task, profile, budget))
     if isinstance(profile, UsageTrace):
-        from batfs.simulator.usage import replay
-
-        return (yield from replay(server, job, task, profile, budget))
+        return (yield from server.replay(job, task, profile, budget))
     raise InputError(
         f"the job {job.job.id!r} executes the profile {task.name!r} of type 'smpi', which batfs "
         "doesn't simulate",
@@ -277,7 +280,7 @@ def kill(server: Server, jobs: Sequence[SimJob]) -> Script:
         flows = job.task.flows()
         if flows:
             yield None  # the remaining work is read by a kernel call
-        progress[job.job.id] = job.task.progress(server.engine.now)
+        progress[job.job.id] = server.progress(job, job.task)
         if flows:
 
             def cancel(actor: Actor, flows: list[Flow] = flows) -> None:

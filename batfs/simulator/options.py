@@ -62,6 +62,8 @@ class SimulationOptions:
     ``redis``: host, port and prefix, which only the decision process is told of.
     ``compiled``: None lets the run decide, True and False force compiled or interpreted kernels.
     ``interpreted``: the core runs as plain Python although it is compiled (for comparing the two).
+    ``generation`` 5: as Batsim 5.0.0-rc2 does it; what follows it is its own: the files of ``events`` by the
+    names of their lists, the profiles of killed jobs, a trace of pstates.
     """
 
     outputs: str | Path | None = None
@@ -84,6 +86,10 @@ class SimulationOptions:
     interpreted: bool = False
     keep_io_profiles: bool = False
     redis: tuple[str, int, str] = ("127.0.0.1", 6379, "default")
+    generation: int = 4
+    event_lists: Mapping[str, str] = field(default_factory=dict)
+    forward_profiles_on_kill: bool = False
+    pstate_trace: bool = False
 
 
 @record(frozen=False)

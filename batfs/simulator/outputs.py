@@ -54,7 +54,7 @@ def job_row(job: Job, state: str, start: float, runtime: float, alloc: str, meta
 class Outputs:
     """Everything a run reports of its jobs and machines: to files, to the caller, to the totals."""
 
-    def __init__(self, options: SimulationOptions, machines: int, names: list[str]) -> None:
+    def __init__(self, options: SimulationOptions, names: list[str]) -> None:
         self.on_job = options.on_job
         self.totals = Totals()
         self.unreported = Totals()  # jobs that ran without a scheduler
@@ -67,19 +67,21 @@ class Outputs:
         self._schedule: Path | None = None
         if options.outputs is None:
             return
-        prefix = Path(options.outputs)
-        files.check_writable(prefix.parent)
-        self._jobs = self._file(prefix, "_jobs.csv")
-        self._jobs.write(JOBS_HEADER)
-        if options.machine_state_trace:
-            self._states = self._file(prefix, "_machine_states.csv")
-            self._states.write(STATES_HEADER)
-        if options.schedule_trace:
-            self._trace = PajeTrace(self._file(prefix, "_schedule.trace").write, names)
-        self._schedule = prefix.with_name(prefix.name + "_schedule.csv")
+        self._begin(str(options.outputs), options, names)
 
-    def _file(self, prefix: Path, suffix: str) -> Lines:
-        path = prefix.with_name(prefix.name + suffix)
+    def _begin(self, prefix: str, options: SimulationOptions, names: list[str]) -> None:
+        """Open the files."""
+        self._jobs = self._file(f"{prefix}_jobs.csv", JOBS_HEADER)
+        if options.machine_state_trace:
+            self._states = self._file(f"{prefix}_machine_states.csv", STATES_HEADER)
+        if options.schedule_trace:
+            self._trace = PajeTrace(self._file(f"{prefix}_schedule.trace").write, names)
+        self._schedule = Path(f"{prefix}_schedule.csv")
+
+    def _file(self, name: str, header: str = "") -> Lines:
+        path = Path(name)
+        if not self._open:
+            files.check_writable(path.parent)
         try:
             stream = open(  # noqa: SIM115
                 files.partial_path(path), "w", encoding="utf-8", newline="\n", buffering=1 << 16
@@ -88,6 +90,8 @@ class Outputs:
             raise InputError(f"cannot write: {error.strerror}", file=path) from error
         lines = Lines(stream)
         self._open.append((lines, path))
+        if header:
+            lines.write(header)
         return lines
 
     # ---- what happens ----
@@ -122,13 +126,12 @@ class Outputs:
         else:
             self.totals.add(state, submitted, record.start, record.runtime)
         if self._jobs is not None:
-            alloc = "" if state == "REJECTED" else record.alloc_text
-            self._jobs.write(job_row(job, state, record.start, record.runtime, alloc, record.metadata))
+            self._jobs.write(self.row(record))
         if self.on_job is not None:
             self.on_job(
                 JobResult(
                     job.id,
-                    record.workload,
+                    job.workload,
                     job.profile,
                     submitted,
                     job.requested_nodes,
@@ -142,6 +145,11 @@ class Outputs:
                 )
             )
 
+    def row(self, record: SimJob) -> str:
+        """The line of a job that is over or rejected."""
+        alloc = "" if record.state == "REJECTED" else record.alloc_text
+        return job_row(record.job, record.state, record.start, record.runtime, alloc, record.metadata)
+
     # ---- the end ----
 
     def finish(self, summary: Mapping[str, float | int | str]) -> None:
@@ -152,12 +160,14 @@ class Outputs:
             self._trace.finish()
         for stream, _ in self._open:
             stream.close()
-        text = ",".join(summary) + "\n" + ",".join(map(_field, summary.values())) + "\n"
-        files.write_text(self._schedule, text)
+        self._write_summary(self._schedule, summary)
         for _, path in self._open:
             os.replace(files.partial_path(path), path)
         self.paths = [path for _, path in self._open] + [self._schedule]
         self._open = []
+
+    def _write_summary(self, path: Path, summary: Mapping[str, float | int | str]) -> None:
+        files.write_text(path, ",".join(summary) + "\n" + ",".join(map(_field, summary.values())) + "\n")
 
     def abandon(self) -> list[Path]:
         """The run failed: what was written stays, marked as partial. Returns those files."""

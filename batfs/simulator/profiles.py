@@ -37,6 +37,7 @@ PARALLEL_TYPES: Final = (
     ParallelHomogeneous,
     Parallel,
     ParallelHomogeneousTotal,
+    ParallelHomogeneousSpread,
     ParallelHomogeneousPfs,
     DataStaging,
 )
@@ -90,15 +91,16 @@ def pfs_demand(profile: ParallelHomogeneousPfs, executors: int) -> Demand:
     """n executors and the storage as the last one: each reads from it and writes to it."""
     nodes = np.arange(executors)
     storage = np.full(executors, executors)
+    read, written = profile.of_each(executors)
     sources, destinations, volumes = [], [], []
-    if profile.bytes_to_write > 0:
+    if written > 0:
         sources.append(nodes)
         destinations.append(storage)
-        volumes.append(np.full(executors, float(profile.bytes_to_write)))
-    if profile.bytes_to_read > 0:
+        volumes.append(np.full(executors, written))
+    if read > 0:
         sources.append(storage)
         destinations.append(nodes)
-        volumes.append(np.full(executors, float(profile.bytes_to_read)))
+        volumes.append(np.full(executors, read))
     if not volumes:
         return Demand(executors + 1, None)
     return Demand(

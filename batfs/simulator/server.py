@@ -17,12 +17,12 @@ from batfs.resource_sets import format_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
 from batfs.simulator.actors import Actor, Flow, Maestro, Script, Sleep, Then
-from batfs.simulator.jobs import SimJob
+from batfs.simulator.jobs import Budget, SimJob, Task
 from batfs.simulator.machines import Machines
 from batfs.simulator.mailbox import Comm, Mailbox, Waiting
 from batfs.simulator.replies import converse, exchange
 from batfs.simulator.tasks import Tasks
-from batfs.workload.model import Job, Json
+from batfs.workload.model import Job, Json, UsageTrace
 
 if TYPE_CHECKING:
     from batfs.platform import Machine
@@ -37,6 +37,7 @@ class Server(Tasks):
 
     __slots__ = (
         *("_date", "_now", "actor", "completed", "decide", "ended", "ending", "events", "farewells"),
+        "stopped",
         *("killing", "known_ids", "maestro", "mailbox", "master", "outputs", "registration_over", "requests"),
         *("running", "scheduler_ready", "static", "submitted", "submitters", "to_create", "to_forget"),
         "waiting",
@@ -71,6 +72,7 @@ class Server(Tasks):
         self._now = self._date = 0.0
         self.ending = False
         self.ended = False
+        self.stopped = False  # ended although others are alive
         self.submitters = {"job": 0, "event": 0}
         self.farewells = {"job": 0, "event": 0}
         self.registration_over = not options.dynamic_jobs
@@ -173,6 +175,19 @@ class Server(Tasks):
         self.requests += 1
         return request
 
+    def replay(self, job: SimJob, task: Task, profile: UsageTrace, budget: Budget) -> Script:
+        """Execute a usage trace; its return code."""
+        from batfs.simulator.usage import replay
+
+        return replay(self, job, task, profile, budget)
+
+    def progress(self, job: SimJob, task: Task) -> Json:
+        """How far a job is that is about to be killed."""
+        return task.progress(self.engine.now)
+
+    def check_end(self) -> None:
+        """Called when nothing can happen any more although the server waits: Batsim reports a deadlock."""
+
     def job_id_taken(self, job_id: str) -> bool:
         """Whether a job of that id exists or existed."""
         if self.known_ids is None:
@@ -259,9 +274,9 @@ class Server(Tasks):
             job.inbox = deque()
         job.inbox.append(message)
 
-    def on_waited(self, _: None) -> None:
+    def on_waited(self, call_id: str) -> None:
         self.waiting -= 1
-        self.events.append(m.RequestedCall(self.date()))
+        self.events.append(m.RequestedCall(self.date(), call_id))
 
     def on_call(self, target: float) -> None:
         now = self.engine.now

@@ -48,7 +48,7 @@ def simulate(
     for workload in workloads:
         if workload.nb_res < 1:
             raise InputError(f"nb_res is {workload.nb_res}, expected at least 1", file=workload.path)
-    outputs = Outputs(options, len(machine.resources), [resource.name for resource in machine.resources])
+    outputs = _outputs(options)(options, [resource.name for resource in machine.resources])
     try:
         return _Run(engine, machine, workloads, decision_process, options, outputs).run()
     except BaseException as error:
@@ -56,6 +56,22 @@ def simulate(
         if kept and isinstance(error, InputError):
             error.partial = kept  # type: ignore[attr-defined]
         raise
+
+
+def _server(options: SimulationOptions) -> type[Server]:
+    if options.generation == 5:
+        from batfs.simulator.v5.server import Server5
+
+        return Server5
+    return Server
+
+
+def _outputs(options: SimulationOptions) -> type[Outputs]:
+    if options.generation == 5:
+        from batfs.simulator.v5.outputs import Outputs5
+
+        return Outputs5
+    return Outputs
 
 
 class _Run:
@@ -74,7 +90,7 @@ class _Run:
         self.workloads = workloads
         self.deciding = 0.0
         self.decision_process = decision_process
-        self.server = Server(engine, machine, workloads, self, options, outputs)
+        self.server = _server(options)(engine, machine, workloads, self, options, outputs)
         self.next_report = time.monotonic() + options.progress_interval
         self.jobs = sum(len(workload.jobs) for workload in workloads)
 
@@ -127,11 +143,12 @@ class _Run:
         patience = PATIENCE
         while True:
             maestro.run_ready()
-            if maestro.living == 0:
+            if maestro.living == 0 or server.stopped:
                 return False
             try:
                 ended = engine.advance()
             except Deadlock:
+                server.check_end()
                 return True
             for owner in ended:
                 owner.end()

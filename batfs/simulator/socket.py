@@ -23,30 +23,20 @@ class DecisionProcessGoneError(BatfsError):
     """The decision process never answered, or went away."""
 
 
-class SocketDecisionProcess:
+class RequestSocket:
     """Connects to ``endpoint`` and asks there, one request after the other.
 
     The first answer must come within ``patience`` seconds (0: whenever it will); the later ones as long after
     as they like, since a planner may think for minutes. A connection that closes while an answer is owed ends
-    it all: DecisionProcessGoneError. libzmq would connect again and wait for ever.
-
-    ``profiles``: JOB_SUBMITTED carries the job's profile (Batsim's --forward-profiles-on-submission).
-    ``log``: called with every message sent ("sent", text) and received ("received", text).
+    it all: DecisionProcessGoneError. libzmq would connect again and wait for ever. ``whose``: what is
+    expected there, for messages.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        *,
-        profiles: bool = False,
-        log: Callable[[str, bytes], None] | None = None,
-        patience: float = PATIENCE,
-    ) -> None:
+    def __init__(self, endpoint: str, patience: float = PATIENCE, whose: str = "Batsim 4") -> None:
         self.endpoint = endpoint
-        self.profiles = profiles
-        self.log = log
         self.patience = patience
-        self.replies = 0
+        self.whose = whose
+        self.answers = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -63,39 +53,32 @@ class SocketDecisionProcess:
                 hint="an endpoint looks like tcp://localhost:28000",
             ) from None
 
-    def decide(self, request: m.Request) -> m.Reply:
-        text = encode_request(request, profiles=self.profiles)
-        if self.log is not None:
-            self.log("sent", text)
-        self._socket.send(text)
+    def ask(self, message: bytes) -> bytes:
+        """Send a message and wait for its answer, of which there is one part."""
+        self._socket.send(message)
         frames = self._answer()
-        self.replies += 1
-        place = f"reply {self.replies}"
+        self.answers += 1
         if len(frames) != 1:
             raise InputError(
-                f"the decision process sent a message of {len(frames)} parts, expected one", place=place
+                f"the decision process sent a message of {len(frames)} parts, expected one",
+                place=f"reply {self.answers}",
             )
-        if self.log is not None:
-            self.log("received", frames[0])
-        try:
-            return decode_reply(frames[0])
-        except InputError as error:
-            raise error.at(place=place) from None
+        return frames[0]
 
     def _answer(self) -> list[bytes]:
         """The frames of the next answer."""
-        deadline = time.monotonic() + self.patience if self.patience and not self.replies else float("inf")
+        deadline = time.monotonic() + self.patience if self.patience and not self.answers else float("inf")
         # in short spells: a signal that comes just before a wait doesn't interrupt it
         while not self._socket.poll(SPELL):
             if self._gone() and not self._socket.poll(LATE):
                 raise DecisionProcessGoneError(
                     f"the decision process at {self.endpoint} went away: its connection closed before it "
-                    f"answered request {self.replies + 1}"
+                    f"answered request {self.answers + 1}"
                 )
             if time.monotonic() > deadline:
                 who = "somebody is there, but" if self._met else "nobody is there, or"
                 raise DecisionProcessGoneError(
-                    f"no answer from {self.endpoint} for {self.patience:g} s: {who} no Batsim 4 decision "
+                    f"no answer from {self.endpoint} for {self.patience:g} s: {who} no {self.whose} decision "
                     "process (--connect-timeout says how long to wait for its first answer)"
                 )
         return self._socket.recv_multipart()
@@ -117,6 +100,42 @@ class SocketDecisionProcess:
         self._monitor.close(0)
         self._socket.close(0)
         self._context.term()
+
+
+class SocketDecisionProcess:
+    """The decision process at ``endpoint``, see :class:`RequestSocket`.
+
+    ``profiles``: JOB_SUBMITTED carries the job's profile (Batsim's --forward-profiles-on-submission).
+    ``log``: called with every message sent ("sent", text) and received ("received", text).
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        profiles: bool = False,
+        log: Callable[[str, bytes], None] | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.profiles = profiles
+        self.log = log
+        self._socket = RequestSocket(endpoint, patience)
+
+    def decide(self, request: m.Request) -> m.Reply:
+        text = encode_request(request, profiles=self.profiles)
+        if self.log is not None:
+            self.log("sent", text)
+        answer = self._socket.ask(text)
+        if self.log is not None:
+            self.log("received", answer)
+        try:
+            return decode_reply(answer)
+        except InputError as error:
+            raise error.at(place=f"reply {self._socket.answers}") from None
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
 
     def __enter__(self) -> SocketDecisionProcess:
         return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -60,12 +61,12 @@ def _submit(server: Server, dated: Iterable[tuple[float, Any]], deliver: Any, ki
     yield server.mailbox.send((server.on_bye, kind), ENDS)
 
 
-def wait_until(server: Server, target: float) -> Script:
+def wait_until(server: Server, target: float, call_id: str = "") -> Script:
     """One CALL_ME_LATER."""
     now = server.engine.now
     if target > now:
         yield server.maestro.sleep(max(target - now, NEAREST_CALL))
-    yield server.mailbox.send((server.on_waited, None), ENDS)
+    yield server.mailbox.send((server.on_waited, call_id), ENDS)
 
 
 def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEvent]:
@@ -75,6 +76,13 @@ def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEven
     Sorted by timestamp; in one instant machines become available before others become unavailable, and
     these before unknown events, as in Batsim. InputError with the line of whatever is wrong.
     """
+    events = read_lines(path, partial(_event, forward_unknown=forward_unknown))
+    order = {kind: place for place, kind in enumerate(MACHINE_EVENTS)}
+    return sorted(events, key=lambda event: (event.timestamp, order.get(event.kind, len(order))))
+
+
+def read_lines(path: str | Path, read: Callable[[Json], ExternalEvent]) -> list[ExternalEvent]:
+    """The events of a file of one JSON value a line, as ``read`` makes them of it."""
     try:
         text = Path(path).read_bytes()
     except OSError as error:
@@ -83,19 +91,20 @@ def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEven
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
-                events.append(_event(line, forward_unknown))
+                events.append(read(_json(line)))
             except InputError as error:
                 raise error.at(file=path, place=f"line {number}") from None
-    order = {kind: place for place, kind in enumerate(MACHINE_EVENTS)}
-    events.sort(key=lambda event: (event.timestamp, order.get(event.kind, len(order))))
     return events
 
 
-def _event(line: bytes, forward_unknown: bool) -> ExternalEvent:
+def _json(line: bytes) -> Json:
     try:
-        data = orjson.loads(line)
+        return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise InputError(f"malformed JSON: {error.msg}") from None
+
+
+def _event(data: Json, *, forward_unknown: bool) -> ExternalEvent:
     if not isinstance(data, dict):
         raise InputError("found something else than a JSON object")
     kind, timestamp = data.get("type"), data.get("timestamp")

@@ -40,15 +40,19 @@ LEAST_FLOPS = 1e-10  # up to so many flops a storage may be given
 
 
 class KnownWorkload:
-    """A workload's profiles: those of its file, those registered since, and the names that are gone."""
+    """A workload's profiles: those of its file, those registered since, and the names that are gone.
 
-    __slots__ = ("dynamic", "gone", "name", "path", "profiles")
+    ``past``: profiles that a registered sequence holds, whose names may be gone (Batsim 5).
+    """
+
+    __slots__ = ("dynamic", "gone", "name", "past", "path", "profiles")
 
     def __init__(self, name: str, profiles: Mapping[str, Profile], gone: Sequence[str], path: str) -> None:
         self.name = name
         self.profiles = profiles
         self.gone = set(gone)
         self.dynamic: dict[str, Profile | IoProfile] = {}
+        self.past: dict[str, Profile | IoProfile] = {}
         self.path = path
 
     def exists(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Batsim's workload file: reading it as strictly as Batsim, and writing it.
+"""Batsim's workload file, of either generation: reading it as strictly as Batsim, and writing it.
 
 A file is one JSON object with ``nb_res``, ``profiles`` and ``jobs``. It is parsed in one go (orjson) and each
 JSON object is let go as soon as its record exists, so a workload is never held twice.
@@ -10,6 +10,7 @@ import gc
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +22,32 @@ from batfs.workload.fields import member_place, missing, need_integer, need_obje
 from batfs.workload.foreign import foreign_json, foreign_workload
 from batfs.workload.jobs import job_to_json, parse_jobs
 from batfs.workload.model import NO_EXTRA, Composed, Job, Json, Parallel, Profile, UsageTrace, Workload
-from batfs.workload.profiles import parse_profile, profile_to_json
+from batfs.workload.profiles import KNOWN_TYPES, parse_profile, profile_to_json
 
 _TOP = ("nb_res", "profiles", "jobs")
 _ONCE = (b"nb_res", b"profiles", b"jobs")
 
 
-def read_workload(path: str | Path, name: str = "w0") -> Workload:
+def read_workload(path: str | Path, name: str = "w0", generation: int | None = None) -> Workload:
     """The workload in the file ``path``, under ``name`` (Batsim calls its workloads w0, w1, ...).
+
+    ``generation``: 4 or 5, the Batsim whose file it must be; None: either, as its types of profiles say.
 
     InputError with the file and the place in it for whatever Batsim would refuse, and for what it would only
     stumble over later: a composed profile that contains itself, a matrix of the wrong size inside one.
     """
     try:
         with _no_collector():
-            return _parse(_read(path), name, str(path))  # nobody else holds the text: it goes once parsed
+            # nobody else holds the text: it goes once parsed
+            return _parse(_read(path), name, str(path), generation)
     except InputError as error:
         raise error.at(file=path) from error.__cause__
 
 
-def parse_workload(data: bytes, name: str = "w0", path: str = "") -> Workload:
+def parse_workload(data: bytes, name: str = "w0", path: str = "", generation: int | None = None) -> Workload:
     """:func:`read_workload` for a text in memory; ``path`` only tells where relative trace files are."""
     with _no_collector():
-        return _parse(data, name, path)
+        return _parse(data, name, path, generation)
 
 
 def _read(path: str | Path) -> bytes:
@@ -65,7 +69,20 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _parse(data: bytes, name: str, path: str) -> Workload:
+def _generation(profiles: Mapping[str, Json]) -> int:
+    """Whose types the profiles have; Batsim 4's when there is none that tells."""
+    from batfs.workload import batsim5
+
+    for raw in profiles.values():
+        kind = raw.get("type") if isinstance(raw, dict) else None
+        if kind in KNOWN_TYPES:
+            return 4
+        if kind in batsim5.KNOWN_TYPES:
+            return 5
+    return 4
+
+
+def _parse(data: bytes, name: str, path: str, generation: int | None) -> Workload:
     document = _document(data)
     for key in _TOP:
         if key not in document:
@@ -78,20 +95,26 @@ def _parse(data: bytes, name: str, path: str) -> Workload:
     if data.count(b'"type"') != len(raw_profiles) or any(data.count(b'"%s"' % key) != 1 for key in _ONCE):
         _refuse_repeated_members(data)
     del data, document["nb_res"]
+    generation = _generation(raw_profiles) if generation is None else generation
+    read, read_jobs = parse_profile, parse_jobs
+    if generation == 5:
+        from batfs.workload import batsim5
+
+        read, read_jobs = partial(batsim5.parse_profile, workload=name), batsim5.parse_jobs
     for key, value in raw_profiles.items():  # in place: a raw object is gone once its record is there
         try:
-            raw_profiles[key] = parse_profile(value, "")
+            raw_profiles[key] = read(value, "")
         except InputError:  # the same again, with its place: too dear to make for each of a million
-            parse_profile(value, member_place("profiles", key))
+            read(value, member_place("profiles", key))
             raise
     profiles: dict[str, Profile] = raw_profiles
     composed = _check_composed(profiles)
-    jobs = parse_jobs(raw_jobs, name, profiles)
+    jobs = read_jobs(raw_jobs, name, profiles)
     _check_sizes(jobs, profiles, composed)
     _check_traces(profiles, path)
     jobs.sort(key=lambda job: (job.submission_time, job.id))
     removed = _collect(jobs, profiles)
-    return Workload(name, nb_res, jobs, profiles, path, document or NO_EXTRA, removed)
+    return Workload(name, nb_res, jobs, profiles, path, document or NO_EXTRA, removed, generation)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -237,19 +260,27 @@ def _collect(jobs: list[Job], profiles: dict[str, Profile]) -> tuple[str, ...]:
 
 
 def workload_lines(workload: Workload) -> Iterator[str]:
-    """The text of a workload file in pieces: one job and one profile a line, in the workload's order."""
+    """The text of a workload file in pieces: one job and one profile a line, in the workload's order.
+
+    It is a file of the workload's generation. InputError for a profile that this one has no form for.
+    """
+    write_job, write_profile = job_to_json, profile_to_json
+    if workload.generation == 5:
+        from batfs.workload import batsim5
+
+        write_job, write_profile = batsim5.job_to_json, batsim5.profile_to_json
     yield f'{{\n"nb_res": {workload.nb_res},\n'
     for key, value in workload.extra.items():
         yield f"{_text(key)}: {_text(value)},\n"
     yield '"jobs": ['
     between = "\n"
     for job in workload.jobs:
-        yield f"{between}{_text(job_to_json(job, workload.name))}"
+        yield f"{between}{_text(write_job(job, workload.name))}"
         between = ",\n"
     yield '\n],\n"profiles": {'
     between = "\n"
     for name, profile in workload.profiles.items():
-        yield f"{between}{_text(name)}: {_text(profile_to_json(profile))}"
+        yield f"{between}{_text(name)}: {_text(write_profile(profile))}"
         between = ",\n"
     yield "\n}\n}\n"
 

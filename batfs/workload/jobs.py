@@ -118,11 +118,12 @@ def parse_jobs(objects: list[Json], workload: str, profiles: Mapping[str, Any]) 
         else:
             job = parse_job(obj, workload, profiles, f"jobs[{i}]")
             jobs.append(job)
-    _check_distinct(jobs)
+    check_distinct(jobs)
     return jobs
 
 
-def _check_distinct(jobs: list[Job]) -> None:
+def check_distinct(jobs: list[Job]) -> None:
+    """InputError, with the place of the second, when two jobs have one id."""
     if len({job.id for job in jobs}) == len(jobs):
         return
     seen: dict[str, int] = {}

@@ -78,6 +78,7 @@ class Parallel:
 
     ``integers`` remembers how the numbers were written (Batsim forwards integers as integers): one byte
     per number, ``cpu`` first, then ``com`` row by row, 1 for an integer; empty when all were doubles.
+    ``absent``: the one that wasn't written at all (Batsim 5 lets leave out either); it is all zeros here.
     """
 
     cpu: FloatArray
@@ -85,6 +86,7 @@ class Parallel:
     extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
     integers: bytes = b""
+    absent: str = ""
 
 
 @record
@@ -135,13 +137,27 @@ def of_each(profile: Homogeneous, executors: int) -> tuple[float, float]:
 
 @record
 class ParallelHomogeneousPfs:
-    """``parallel_homogeneous_pfs``: bytes read and written by each node from and to the storage ``label``."""
+    """``parallel_homogeneous_pfs``: bytes read and written by each node from and to the storage ``label``.
+
+    ``amounts`` says otherwise for Batsim 5's ``ParallelTaskOnStorageHomogeneousProfile``: with ``"spread"``
+    they are what all nodes together read and write; with ``"read"`` each node writes as much as it reads,
+    whatever ``bytes_to_write`` says (5.0.0-rc2 with its default strategy).
+    """
 
     bytes_to_read: float
     bytes_to_write: float
     label: str = "pfs"
     extra: Mapping[str, Json] = NO_EXTRA
     ret: int = 0
+    amounts: str = "each"
+
+    def of_each(self, executors: int) -> tuple[float, float]:
+        """Bytes that each node reads, and that each writes."""
+        if self.amounts == "spread":
+            return self.bytes_to_read / executors, self.bytes_to_write / executors
+        if self.amounts == "read":
+            return float(self.bytes_to_read), float(self.bytes_to_read)
+        return float(self.bytes_to_read), float(self.bytes_to_write)
 
 
 @record
@@ -251,7 +267,7 @@ class Workload:
     """A named set of jobs in submission order (submission time, then full id) and their profiles.
 
     ``removed_profiles``: names of the file that no job and no composed profile refers to. As in Batsim they
-    are not in ``profiles``, but their names are taken.
+    are not in ``profiles``, but their names are taken. ``generation``: 4 or 5, whose file this is.
     """
 
     name: str
@@ -261,3 +277,4 @@ class Workload:
     path: str = ""
     extra: Mapping[str, Json] = NO_EXTRA
     removed_profiles: Sequence[str] = ()
+    generation: int = 4

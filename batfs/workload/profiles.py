@@ -144,8 +144,8 @@ def _parallel(obj: Object, place: str) -> Parallel:
     if size != n * n:
         problem = f"the matrix has {size} numbers, expected {n} x {n} = {n * n} since cpu has {n}"
         raise InputError(problem, place=f"{place}.com")
-    cpu, cpu_kinds = _numbers(obj["cpu"], f"{place}.cpu")
-    com, com_kinds = _numbers(obj["com"], f"{place}.com")
+    cpu, cpu_kinds = numbers(obj["cpu"], f"{place}.cpu")
+    com, com_kinds = numbers(obj["com"], f"{place}.com")
     integers = (
         b""
         if cpu_kinds is None and com_kinds is None
@@ -155,7 +155,7 @@ def _parallel(obj: Object, place: str) -> Parallel:
     return Parallel(cpu, com.reshape(n, n), extra, _ret(obj, place), integers)
 
 
-def _numbers(values: list[Json], place: str) -> tuple[FloatArray, bytes | None]:
+def numbers(values: list[Json], place: str) -> tuple[FloatArray, bytes | None]:
     """A read-only float64 array of a JSON array, and which of its numbers are integers (None: none)."""
     kinds = list(map(type, values))
     integers = kinds.count(int)

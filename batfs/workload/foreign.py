@@ -61,6 +61,8 @@ def foreign_json(document: Any) -> str | None:
         return None
     if isinstance(document.get("workflow"), Mapping) and ("schemaVersion" in document or "name" in document):
         return "looks like a WfCommons workflow instance; no command of batfs reads it"
+    if {"nb_res", "jobs", "profiles"} <= document.keys():
+        return "it is a Batsim workload already"
     if {"resources", "tasks"} <= document.keys() and ("attributes" in document or "version" in document):
         return "looks like a Flux jobspec: what one job asks for, which no command of batfs reads"
     if isinstance(document.get("traceEvents"), list):

@@ -83,7 +83,9 @@ class Walltimes:
             low, high = self._factors
             factor = low if low == high else self._draws.uniform(low, high)
             return plain(max(runtime, round(runtime * factor, 3)))
-        if self._rule == "extend" and requested < runtime:
-            report.change("requested time extended to the run time")
-            return plain(runtime)
+        if requested < runtime:
+            if self._rule == "extend":
+                report.change("requested time extended to the run time")
+                return plain(runtime)
+            report.assume("ran longer than it had asked for: ends at its walltime (--walltime extend)")
         return plain(requested)

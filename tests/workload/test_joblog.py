@@ -375,7 +375,12 @@ def test_packed_marked_and_other_encodings(pack: str, encoding: str, tmp_path: P
         ("IO500 version io500-sc20\n[RESULT] ior-easy-write 1 GiB/s\n", "IO500's output"),
         ("# burst buffers\nAllowUsers=ada\nDefaultPool=wlm_pool\nGranularity=10GB\n", "burst_buffer.conf"),
         ("# darshan log version: 3.41\n# exe: ./a\n", "darshan-parser"),
-        ('{"version": 1, "resources": [], "tasks": [], "attributes": {}}', "without a list of jobs"),
+        ('{"version": 1, "resources": [], "tasks": [], "attributes": {}}', "Flux jobspec"),
+        ('{"jobs": [{"submit_time": 5, "num_nodes": 2, "application_model": "m"}]}', "ElastiSim"),
+        ('{"nb_res": 1, "jobs": [], "profiles": {}}', "a Batsim workload already"),
+        ("3.41\0\0\0\0" + "75d\0\0\0\0\0", "from-darshan"),
+        ("JobID|State\n1|COMPLETED\n", "a column is missing"),
+        ("JobIDRaw|State\n1|COMPLETED\n", "sacct -aXP"),
         ("{broken", "malformed JSON"),
         ("just some words\nand more\n", "a column is missing"),
         ("#!/bin/bash\n#SBATCH -N 4\nsrun ./a\n", "batch script"),
@@ -384,3 +389,29 @@ def test_packed_marked_and_other_encodings(pack: str, encoding: str, tmp_path: P
 def test_what_is_no_log_is_named(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=says):
         read(log(tmp_path, text))
+
+
+BOX = """\
++--------+-------------+------------+------------+-------------+
+| id_job | time_submit | time_start | time_end   | nodes_alloc |
++--------+-------------+------------+------------+-------------+
+|    101 |  1709287200 | 1709287500 | 1709291100 |           4 |
++--------+-------------+------------+------------+-------------+
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOX,
+        "\n".join(line.strip("|") for line in BOX.splitlines()[1:4]).replace("+---", "----", 1)
+        + "\n(1 row)\n",
+        'sep=;\n"id_job";"time_submit";"time_start";"time_end";"nodes_alloc"\n101;1709287200;1709287500;1709291100;4',
+        '"id_job"|"time_submit"|"time_start"|"time_end"|"nodes_alloc"\n"101"|"1709287200"|"1709287500"|"1709291100"|"4"',
+    ],
+    ids=["mysql", "psql", "Excel", "quoted"],
+)
+def test_tables_as_other_tools_draw_them(text: str, tmp_path: Path) -> None:
+    jobs, report = read(log(tmp_path, text))
+    assert (jobs["101"].nodes, jobs["101"].end) == (4, END)
+    assert report.left_out == {}

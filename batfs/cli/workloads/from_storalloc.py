@@ -13,6 +13,7 @@ from batfs.errors import InputError
 from batfs.workload.account import Report
 from batfs.workload.io import RequestedIo
 from batfs.workload.model import Json
+from batfs.workload.numbers import plain
 from batfs.workload.recorded import RecordedJob
 from batfs.workload.storalloc import TraceJob, read_trace
 
@@ -64,7 +65,7 @@ def recorded(
                 f"the job {row.id} has no number of nodes", file=file, place=row.place, hint=hint
             )
         extra: dict[str, Json] = {"wait": row.start - row.submission}
-        extra |= {key: value for key, value in row.extra.items() if isinstance(value, int | float)}
+        extra |= {key: plain(value) for key, value in row.extra.items() if isinstance(value, int | float)}
         io = RequestedIo(filesystem, row.read_bytes, row.written_bytes)
         yield RecordedJob(
             id=row.id,

@@ -17,6 +17,8 @@ from batfs.workload.joblog.rows import Row, Table
 
 _DELIMITERS: Final = "|\t,;"
 _RULER: Final = re.compile(r" *-{2,}[- ]*")
+_BOX: Final = re.compile(r"[-+]{3,}")
+_COUNT: Final = re.compile(r"\(\d+ rows?\)")
 _CLUSTER: Final = re.compile(r"CLUSTER: (\S+)\s*")
 # columns that hold what users wrote: a delimiter in one of them is theirs
 _FREE: Final = frozenset(
@@ -47,12 +49,15 @@ _PAI_TASK: Final = (
     *("plan_cpu", "plan_mem", "plan_gpu", "gpu_type"),
 )
 _PAI_STATES: Final = ("terminated", "failed", "running", "waiting")
+_SACCT_HINT: Final = (
+    "sacct -aXP -o JobIDRaw,State,Submit,Start,End,ElapsedRaw,NNodes,TimelimitRaw prints them"
+)
 _PAI_HINT: Final = "pai_job_table has no sizes: give pai_task_table.csv, whose inst_num are the nodes"
 
 
 def read_delimited(text: str) -> Table:
     """The table in ``text``, whichever of the forms it has."""
-    lines = text.split("\n")
+    lines = _unboxed(text.split("\n"))
     first = next((i for i, line in enumerate(lines) if line.strip() and not _skipped(line)), 0)
     cluster = next((m[1] for line in lines[:first] if (m := _CLUSTER.fullmatch(line.rstrip("\r")))), "")
     header = lines[first].rstrip("\r").removeprefix("#")
@@ -79,12 +84,24 @@ def read_delimited(text: str) -> Table:
         return Table("Alibaba PAI's job table", names, iter(rows), ("submit=start_time",), hint=_PAI_HINT)
     word = {"|": "table with | between", "\t": "table with tabs between", ",": "CSV"}.get(delimiter, "table")
     slurm = bool({"jobidraw", "timelimitraw", "elapsedraw", "nnodes", "allocnodes", "reqnodes"} & set(plain))
-    return Table(f"sacct's {word}" if slurm else word, names, iter(rows), slurm=slurm or delimiter == "|")
+    kind, hint = (f"sacct's {word}", _SACCT_HINT) if slurm else (word, None)
+    return Table(kind, names, iter(rows), slurm=slurm or delimiter == "|", hint=hint)
+
+
+def _unboxed(lines: list[str]) -> list[str]:
+    """The lines of a table that mysql or psql drew, without the drawing; other lines as they are."""
+    top = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    mysql = _BOX.fullmatch(lines[top].strip()) is not None and lines[top].lstrip().startswith("+")
+    below = lines[top + 1].strip() if top + 1 < len(lines) else ""
+    if not mysql and not ("+" in below and _BOX.fullmatch(below)):
+        return lines
+    plain = ("" if _BOX.fullmatch(line.strip()) or _COUNT.fullmatch(line.strip()) else line for line in lines)
+    return [line.strip()[1:-1] if mysql and line else line for line in plain]
 
 
 def _skipped(line: str) -> bool:
-    """Lines before the header: a comment that isn't the header itself, squeue's name of a cluster."""
-    if _CLUSTER.fullmatch(line.rstrip("\r")):
+    """Lines before the header: a comment that isn't it, squeue's name of a cluster, Excel's ``sep=``."""
+    if _CLUSTER.fullmatch(line.rstrip("\r")) or re.fullmatch("sep=.", line.strip()):
         return True
     if not line.startswith("#"):
         return False
@@ -102,9 +119,14 @@ def _pai(cells: Sequence[str]) -> Sequence[str] | None:
 
 def _cells(line: str, delimiter: str) -> list[str]:
     """One line of a table: by the rules of CSV where it has quotation marks and these have any meaning."""
-    if '"' not in line or delimiter == "|" or len(delimiter) > 1:
+    if '"' not in line or not _quotes(line, delimiter):
         return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter))
+
+
+def _quotes(header: str, delimiter: str) -> bool:
+    """Whether a table quotes: CSV does, sacct's | doesn't, unless its very header is quoted."""
+    return len(delimiter) == 1 and (delimiter != "|" or header.startswith('"'))
 
 
 class _Reader:
@@ -119,7 +141,7 @@ class _Reader:
         self._free = [i for i, name in enumerate(self._header) if name in _FREE]
         known = {plain_name(name) for role in _STRICT for name in ALIASES[role]}
         self._strict = [i for i, name in enumerate(self._header) if name in known and name != "nodes"]
-        self._quoted = delimiter != "|" and len(delimiter) == 1
+        self._quoted = _quotes(lines[first] if first >= 0 else "", delimiter)
 
     def __iter__(self) -> Iterator[Row]:
         lines, delimiter, count = self._lines, self._delimiter, self._count
@@ -234,7 +256,7 @@ def _fixed(lines: list[str], first: int, cluster: str) -> Table:
                 continue
             yield Row(number, _sliced(line, spans, width))
 
-    return Table("sacct's columns of fixed width", header, rows(), slurm=True)
+    return Table("sacct's columns of fixed width", header, rows(), slurm=True, hint=_SACCT_HINT)
 
 
 def _sliced(line: str, spans: Sequence[tuple[int, int]], width: int) -> list[str]:

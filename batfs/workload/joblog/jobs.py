@@ -17,6 +17,7 @@ from batfs.errors import InputError
 from batfs.texts import decode, read_unpacked
 from batfs.units import parse_size
 from batfs.workload.account import Report
+from batfs.workload.foreign import is_darshan
 from batfs.workload.io import RequestedIo
 from batfs.workload.joblog.cells import (
     EPOCH,
@@ -125,6 +126,10 @@ def read_job_log(path: str | Path, options: LogOptions, report: Report, data: by
     """
     path = Path(path)
     data = read_unpacked(path) if data is None else data
+    if is_darshan(data):
+        raise InputError(
+            "not a job log but one of Darshan: 'batfs workload from-darshan' reads it", file=path
+        )
     text = None if data.startswith(b"PAR1") else decode(data, path)
     if text is not None and is_swf(text.text):
         report.kinds.append("standard workload format")

@@ -9,7 +9,7 @@ from typing import Final
 
 from batfs.errors import InputError
 from batfs.texts import Text, decode
-from batfs.workload.foreign import foreign_text
+from batfs.workload.foreign import foreign_json, foreign_text
 from batfs.workload.joblog.accounting import (
     LSF_LINE,
     PBS_LINE,
@@ -48,7 +48,11 @@ def read_table(path: Path, data: bytes, given: Sequence[str]) -> tuple[Table, Te
         if what is not None:
             raise InputError(f"not a job log: {what}")
         if body[0] in "{[":
-            return read_json(parse_json(text.text.strip().encode())), text
+            document = parse_json(text.text.strip().encode())
+            what = foreign_json(document)
+            if what is not None and "from-log" not in what:
+                raise InputError(f"not a job log: {what}")
+            return read_json(document), text
         for line, reader in ((PBS_LINE, read_pbs), (LSF_LINE, read_lsf), (SLURM_LINE, read_slurm_pairs)):
             if line.match(body):
                 return reader(text.text), text

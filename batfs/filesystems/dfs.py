@@ -123,11 +123,19 @@ class DistributedFileSystem(Model):
     # ---- planning -----------------------------------------------------------------------------------------
 
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
-        copies = min(self.replication, len(self.layout.disks))
         if volume.options.get("data_set"):  # its input is there, or placed once for all
-            return {self.name: copies * volume.writes}
-        reads = volume.reads if self.reserve != "writes" else 0
-        return {self.name: reads + (copies * volume.writes if self.reserve != "reads" else 0)}
+            return {self.name: self.keeper.replication * volume.writes}
+        read, written = self._counted(volume)
+        return {self.name: read + written}
+
+    def _counted(self, volume: Volume) -> tuple[int, int]:
+        """(bytes read, bytes of all copies written) that count against the capacity, by ``reserve``."""
+        read, written = volume.reads, self.keeper.replication * volume.writes
+        if self.reserve == "both":
+            return read, written
+        if self.reserve == "max":
+            return (read, 0) if read > written else (0, written)
+        return (read, 0) if self.reserve == "reads" else (0, written)
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         draft = _Draft(request, view, rng, self._picker(request, view, rng))
@@ -182,7 +190,7 @@ class DistributedFileSystem(Model):
 
     def _write(self, draft: _Draft, node: int, size: int, data_set: str) -> None:
         """The write pipeline: node -> first disk, that disk's node -> second disk, and so on."""
-        held = bool(data_set) or self.reserve != "reads"
+        held = bool(data_set) or self._counted(draft.request.volume)[1] > 0
         for part in bundles(size, self.block_size, self.pipelines):
             copies = self._place(draft, part, self.replication, node)
             bundle = self._bundle(draft, data_set, part, copies, True) if data_set else None
@@ -201,7 +209,7 @@ class DistributedFileSystem(Model):
         if self.locality_spread:
             target += self.locality_spread * (2 * draft.rng.random() - 1)
         target = min(1.0, max(0.0, target))
-        held = self.reserve in ("both", "reads", "max")
+        held = self._counted(draft.request.volume)[0] > 0
         nodes = draft.request.nodes
         blocks = [-(-size // self.block_size) for size in sizes]
         local_blocks = split_evenly(round(target * sum(blocks)), len(nodes)).tolist()
@@ -266,10 +274,7 @@ class DistributedFileSystem(Model):
     def _hold(self, draft: _Draft, size: int) -> Hold:
         """No single disk has ``size`` bytes left after what this job has taken already."""
         roomiest = draft.picker.roomiest()
-        needed = (
-            self.held_bytes(draft.request.volume.reads, 0)
-            + self.keeper.replication * draft.request.volume.writes
-        )
+        needed = sum(self.footprint(draft.request.volume, 0).values())
         capacity = int(draft.view.capacities[self.everywhere].sum())
         largest = int(draft.view.capacities[self.everywhere].max())
         never = needed > capacity or size > largest

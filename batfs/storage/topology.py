@@ -7,7 +7,7 @@ changes is only how many transfers are under way at each storage.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,6 +27,18 @@ class Topology(Protocol):
     def route(self, src: int, dst: int) -> Any: ...
 
 
+class _Routes(NamedTuple):
+    """The links between one node and each storage, either way: the position of a ``storage`` and the index of
+    a link in ``links``, storage by storage. ``reached``: the storages with any, and where each one's begin
+    (``first``); ``missing``: those without a route."""
+
+    storages: IntArray
+    links: IntArray
+    reached: IntArray
+    first: IntArray
+    missing: IntArray
+
+
 class PlatformNetwork:
     """A :class:`~batfs.storage.interface.Network` over the storages called ``names``, in that order.
 
@@ -42,7 +54,7 @@ class PlatformNetwork:
         self._hosts = [platform.host_index[name] for name in names]
         self._transfers = transfers
         self._latencies: dict[str, FloatArray] = {}
-        self._routes: dict[str, tuple[IntArray, IntArray, IntArray]] = {}
+        self._routes: dict[str, _Routes] = {}
         self._bandwidths: FloatArray = np.array([link.bandwidth for link in platform.links])
         self._shared = np.array([not link.fatpipe for link in platform.links], dtype=bool)
 
@@ -66,14 +78,15 @@ class PlatformNetwork:
         if not near:
             return None
         out: FloatArray = np.full(len(self._hosts), np.inf)
-        load = np.zeros(len(self._bandwidths))
         for node in near:
-            storages, links, missing = self._route(node)
-            load[:] = 0.0
-            np.add.at(load, links, self._transfers[storages])
-            left = self._bandwidths[links] / (1.0 + np.where(self._shared[links], load[links], 0.0))
-            np.minimum.at(out, storages, left)
-            out[missing] = 0.0
+            routes = self._route(node)
+            # which transfers use a link that is met from elsewhere too is not known: each node by itself
+            load = np.bincount(routes.links, self._transfers[routes.storages], len(self._bandwidths))
+            left = self._bandwidths / (1.0 + load * self._shared)
+            if len(routes.links):
+                least = np.minimum.reduceat(left[routes.links], routes.first)
+                out[routes.reached] = np.minimum(out[routes.reached], least)
+            out[routes.missing] = 0.0
         return out
 
     def _latency(self, node: str) -> FloatArray:
@@ -90,8 +103,7 @@ class PlatformNetwork:
         except InputError:  # no route
             return float("inf")
 
-    def _route(self, node: str) -> tuple[IntArray, IntArray, IntArray]:
-        """Position of a storage and index of a link, for each link between it and the node, either way."""
+    def _route(self, node: str) -> _Routes:
         found = self._routes.get(node)
         if found is None:
             source = self._platform.host_index[node]
@@ -105,6 +117,7 @@ class PlatformNetwork:
                     continue
                 pairs.extend((position, link) for link in sorted({*there.links, *back.links}))
             table: IntArray = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2)
-            found = (table[:, 0].copy(), table[:, 1].copy(), np.array(missing, dtype=np.int64))
-            self._routes[node] = found
+            reached, first = np.unique(table[:, 0], return_index=True)
+            columns = (table[:, 0].copy(), table[:, 1].copy(), reached, first)
+            found = self._routes[node] = _Routes(*columns, np.array(missing, dtype=np.int64))
         return found

@@ -82,6 +82,7 @@ MODELS: dict[str, dict[str, str]] = {
     "dfs": {"fs": "dfs:replication=3,block_size=10"},
     "dfs reads": {"fs": "dfs:replication=2,block_size=10,reserve=reads"},
     "dfs writes": {"fs": "dfs:replication=2,block_size=10,reserve=writes"},
+    "dfs max": {"fs": "dfs:replication=2,block_size=10,reserve=max"},
     "buffer": {"fs": "burst_buffer:backing=back", "back": "dfs:replication=2,block_size=10"},
     "buffer scratch": {"fs": "burst_buffer:per=job,stripes=2,checkpoint_copies=1"},
     "buffer without stage-out": {"fs": "burst_buffer:backing=back,stage_out=false", "back": "pfs"},

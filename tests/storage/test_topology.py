@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batfs.errors import InputError
 from batfs.platform import load_platform
@@ -103,3 +106,44 @@ def test_no_route_is_infinitely_far() -> None:
     net = PlatformNetwork(Islands(), ["s0", "s1"], np.array([1, 0]))
     assert net.distance(["a"]).tolist() == [1e-3, np.inf]
     assert net.residual_bandwidth(["a"]).tolist() == [2.5e6, 0.0]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_bandwidth_left_is_that_of_the_formula_to_the_last_bit(seed: int) -> None:
+    """Against the definition, link by link: the least over the nodes and their links of bandwidth / (1 + the
+    transfers at the storages behind that link), a FATPIPE link at its bandwidth, 0 without a route."""
+    rng = random.Random(seed)
+    links = [SimpleNamespace(bandwidth=rng.uniform(1e6, 1e9), fatpipe=rng.random() < 0.2) for _ in range(9)]
+    hosts = {name: k for k, name in enumerate("abcd" + "wxyz")}
+    routes = {
+        (source, target): rng.sample(range(9), rng.randrange(0, 5)) if rng.random() < 0.9 else None
+        for source in range(8)
+        for target in range(8)
+    }
+
+    def route(source: int, target: int) -> Any:
+        found = routes[source, target]
+        if found is None:
+            raise InputError("no route")
+        return SimpleNamespace(links=found, latency=0.0)
+
+    platform = SimpleNamespace(host_index=hosts, links=links, route=route)
+    transfers = np.array([rng.randrange(5) for _ in range(4)], dtype=np.int64)
+    net = PlatformNetwork(platform, list("wxyz"), transfers)
+    near = rng.sample("abcd", rng.randrange(1, 5))
+    expected = [np.inf] * 4
+    for name in near:
+        used: dict[int, set[int]] = {}
+        for k in range(4):
+            there, back = routes[hosts[name], 4 + k], routes[4 + k, hosts[name]]
+            if there is not None and back is not None:
+                used[k] = {*there, *back}
+        for k in range(4):
+            if k not in used:
+                expected[k] = 0.0
+            for link in used.get(k, ()):
+                load = sum(int(transfers[j]) for j, mine in used.items() if link in mine)
+                shared = 0.0 if links[link].fatpipe else float(load)
+                expected[k] = min(expected[k], links[link].bandwidth / (1.0 + shared))
+    assert net.residual_bandwidth(near).tolist() == expected  # type: ignore[union-attr]

@@ -14,7 +14,7 @@ import orjson
 
 from batfs import __version__
 from batfs.decision.jobs_file import JobsFile, jobs_path
-from batfs.decision.replacing import Replacing, Watcher
+from batfs.decision.replacing import Replacing, Translation, Watcher
 from batfs.errors import BatfsError, InputError
 from batfs.files import writing
 from batfs.protocol import messages as m
@@ -146,6 +146,14 @@ def _profile(raw: Mapping[str, Any]) -> Profile:
     return replace(read_profile(kind, table, extra), ret=int(raw.get("ret", 0)))
 
 
+def jobs_file(prefix: str | None, stack: ExitStack, say: Callable[[str], None]) -> Watcher:
+    """Who writes ``PREFIX_jobs.csv``, if there is a prefix, until ``stack`` closes."""
+    if prefix is None:
+        return Watcher()
+    say(f"the file of the jobs is {jobs_path(prefix)}; Batsim's own has two rows for a job with I/O")
+    return JobsFile(stack.enter_context(writing(jobs_path(prefix), keep_partial=True)))
+
+
 def serve(
     link: Link,
     first: bytes,
@@ -161,19 +169,17 @@ def serve(
 
     cores: list[Scheduler] = []
     with ExitStack() as stack:
-        watch = Watcher()
-        if prefix is not None:
-            watch = JobsFile(stack.enter_context(writing(jobs_path(prefix), keep_partial=True)))
-            say(f"the file of the jobs is {jobs_path(prefix)}; Batsim's own has two rows for a job with I/O")
+        watch = jobs_file(prefix, stack, say)
 
         def process(text: str) -> Replacing:
             init = read_init(text)
             layered = settings if init.settings is None else settings.forwarded(init.settings)
             cores.append(Scheduler(layered, make_files, observer=observer, say=say))
             profiles = WorkloadProfiles(say, init.workloads)
-            return Replacing(
-                cores[0], config={}, dynamic_jobs=init.dynamic_jobs, profiles=profiles, watch=watch
+            translation = Translation(
+                config={}, dynamic_jobs=init.dynamic_jobs, profiles=profiles, watch=watch
             )
+            return Replacing(cores[0], translation)
 
         converse(link, first, process)
     return cores[0]

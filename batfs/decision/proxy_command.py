@@ -1,4 +1,4 @@
-"""``batfs-proxy``: gives the jobs of any Batsim 4 scheduler their I/O."""
+"""``batfs-proxy``: gives the jobs of any scheduler for Batsim 4 or 5 their I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from batfs import __version__, process
 from batfs.decision.options import PYBATSIM, add_scheduler_arguments, settings_from, split_pybatsim
 from batfs.decision.signals import termination_raises
 from batfs.errors import BatfsError, InputError
 from batfs.scheduling.config import Settings
+
+if TYPE_CHECKING:
+    from batfs.decision.injector import Injector
+    from batfs.decision.proxy import RawProxy
+    from batfs.decision.replacing import Watcher
 
 EPILOG = """\
 examples:
@@ -31,6 +36,8 @@ examples:
   batfs-proxy --to tcp://127.0.0.1:28001 --policy worst_fit -e out/io
       a scheduler that runs already; also write out/io_io_jobs.csv, ...
 
+Under Batsim 5 the scheduler is an external decision component that speaks JSON; its jobs with I/O are
+replaced on the wire by parallel tasks, and it hears of them under their own ids.
 The scheduler needs to know nothing of storage: every EXECUTE_JOB of a job with I/O leaves the proxy with an
 additional_io_job, and with dynamic jobs on (--enable-dynamic-jobs) with its staging. Other queue policies
 than pybatsim:... and --node-* have no meaning here: those decisions are the scheduler's.
@@ -46,6 +53,13 @@ class Asked(Protocol):
 
     def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes: ...
     def close(self) -> None: ...
+
+
+class Front(Protocol):
+    """Batsim's side: messages as they are on the wire, in turn."""
+
+    def recv_text(self) -> bytes: ...
+    def send_text(self, text: bytes) -> None: ...
 
 
 class _Parser(argparse.ArgumentParser):
@@ -167,11 +181,13 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         check_writable(Path(args.export).parent)
 
     # imported late: --help and wrong flags answer at once
+    from batfs.decision.edc import jobs_file
     from batfs.decision.injector import Injector
     from batfs.decision.provenance import write_provenance
     from batfs.decision.proxy import RawProxy
     from batfs.decision.records import Recorder
     from batfs.decision.wire import simulator_side
+    from batfs.protocol.v5.hello import is_init
 
     def say(sentence: str) -> None:
         if not args.quiet:
@@ -183,7 +199,6 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         stack.callback(front.close)
         recorder = stack.enter_context(Recorder(args.export)) if args.export else None
         injector = Injector(settings, observer=recorder, say=say, show_storages=args.show_storages)
-        proxy = RawProxy(injector)
         stack.enter_context(_child(child))
         front.bind()
         back = _scheduler(args)
@@ -192,15 +207,12 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
         # what is there now stays; Python's cycle collector need not walk it again and again
         gc.freeze()
         try:
-            while not proxy.over:
-                text = front.recv_text()
-                answer: bytes | None
-                if proxy.passes(text):
-                    answer = back.ask(text, partial(proxy.request, text))
-                else:
-                    asked = proxy.request(text)
-                    answer = None if asked is None else back.ask(asked)
-                front.send_text(proxy.reply(answer))
+            first = front.recv_text()
+            if is_init(first):
+                watch = jobs_file(args.export, stack, say)
+                _converse5(front, back, injector, first, watch, say)
+            else:
+                _converse(front, back, RawProxy(injector), first)
         except BaseException as error:
             front.give_up(str(error) or type(error).__name__)
             raise
@@ -219,6 +231,38 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
             started=started,
         )
     return 0
+
+
+def _converse(front: Front, back: Asked, proxy: RawProxy, text: bytes) -> None:
+    """A simulation of Batsim 4's, whose first message is ``text``."""
+    while True:
+        answer: bytes | None
+        if proxy.passes(text):
+            answer = back.ask(text, partial(proxy.request, text))
+        else:
+            asked = proxy.request(text)
+            answer = None if asked is None else back.ask(asked)
+        front.send_text(proxy.reply(answer))
+        if proxy.over:
+            return
+        text = front.recv_text()
+
+
+def _converse5(
+    front: Front, back: Asked, injector: Injector, first: bytes, watch: Watcher, say: Callable[[str], None]
+) -> None:
+    """A simulation of Batsim 5's, whose first message is for the component behind the proxy."""
+    from batfs.decision.edc import WorkloadProfiles
+    from batfs.decision.edc_proxy import Proxy5
+    from batfs.decision.replacing import Translation
+
+    profiles = WorkloadProfiles(say)
+    translation = Translation(config={}, dynamic_jobs=True, profiles=profiles, watch=watch, renumber=False)
+    proxy = Proxy5(injector, translation)
+    front.send_text(proxy.hello(back.ask(first)))
+    while not proxy.over:
+        asked = proxy.request(front.recv_text())
+        front.send_text(proxy.reply(None if asked is None else back.ask(asked)))
 
 
 def script() -> NoReturn:

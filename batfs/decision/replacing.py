@@ -42,8 +42,12 @@ _AVAILABILITY = ("event_machine_available", "event_machine_unavailable")
 class Numbering:
     """Batsim 5's ids of the machines, and those that the decision process knows them by."""
 
-    def __init__(self, compute: Sequence[m.Resource], storages: Sequence[m.Resource]) -> None:
-        ours = [*sorted(compute, key=_by_name), *sorted(storages, key=_by_name)]
+    def __init__(
+        self, compute: Sequence[m.Resource], storages: Sequence[m.Resource], *, renumber: bool = True
+    ) -> None:
+        """``renumber``: False keeps the ids as they are."""
+        order: Any = _by_name if renumber else _by_id
+        ours = [*sorted(compute, key=order), *sorted(storages, key=order)]
         self.theirs: list[int] = [resource.id for resource in ours]
         self.ours = {resource.id: position for position, resource in enumerate(ours)}
         self.names = {resource.name: position for position, resource in enumerate(ours)}
@@ -63,6 +67,10 @@ def _by_name(resource: m.Resource) -> bytes:
     return resource.name.encode()
 
 
+def _by_id(resource: m.Resource) -> int:
+    return resource.id
+
+
 @record(frozen=False, eq=False)
 class _Known:
     """A job that has been submitted, or registered by the decision process."""
@@ -72,27 +80,28 @@ class _Known:
     dynamic: bool = False
 
 
-class Replacing:
-    """A :class:`~batfs.protocol.messages.DecisionProcess` for Batsim 5 (records of
-    ``batfs.protocol.v5.decision_side``) around one for Batsim 4.
+class Translation:
+    """Events of Batsim 5 (records of ``batfs.protocol.v5.decision_side``) for one that decides for Batsim 4,
+    and its decisions for Batsim 5.
 
-    ``config`` is what the inner process finds in ``SimulationBegins.config``; ``dynamic_jobs`` whether it may
-    register jobs of its own; ``profiles`` gives the profiles of a workload file by workload, for what Batsim
-    5 doesn't forward: the children of sequences and return codes. ``watch`` is told every job's fate.
+    ``config`` is what goes into ``SimulationBegins.config``; ``dynamic_jobs`` whether jobs may be registered
+    by the decision process; ``profiles`` gives the profiles of a workload file by workload, for what Batsim 5
+    doesn't forward: the children of sequences and return codes. ``watch`` is told every job's fate.
+    ``renumber``: machines get Batsim 4's ids (else both sides know Batsim 5's).
     """
 
     def __init__(
         self,
-        inner: m.DecisionProcess,
         *,
         config: Mapping[str, Any],
         dynamic_jobs: bool,
         profiles: Callable[[Mapping[str, str]], Mapping[str, Mapping[str, Profile]]],
         watch: Watcher | None = None,
+        renumber: bool = True,
     ) -> None:
-        self._inner = inner
         self._config = {**config, "dynamic-jobs-enabled": dynamic_jobs, "dynamic-jobs-acknowledged": False}
         self._dynamic = dynamic_jobs
+        self._renumber = renumber
         self._read_profiles = profiles
         self._watch = watch or Watcher()
         self._profiles: Mapping[str, Mapping[str, Profile]] = {}
@@ -110,21 +119,17 @@ class Replacing:
 
     # ---- events -------------------------------------------------------------------------------------------
 
-    def decide(self, request: m.Request) -> m.Reply:
-        """One exchange of Batsim 5's."""
-        seen: list[m.Event] = []
+    def begin_message(self) -> None:
+        """Another message of Batsim's begins."""
         self._ended.clear()
-        for event in request.events:
-            seen += self._seen(event)
-        reply = self._inner.decide(m.Request(request.now, seen))
-        out: list[m.Decision] = []
-        for decision in reply.decisions:
-            out += self._sent(decision)
-        if not self._dynamic and self._no_more and not self._undecided:
-            out += self._finish(reply.now)
-        return m.Reply(reply.now, out)
 
-    def _seen(self, event: m.Event) -> list[m.Event]:
+    def closing(self, now: float) -> list[m.Decision]:
+        """What is sent after all decisions of a reply: the end of the registration, where nobody else ends
+        it."""
+        return self._finish(now) if not self._dynamic and self._no_more and not self._undecided else []
+
+    def seen(self, event: m.Event) -> list[m.Event]:
+        """What one event is for the decision process."""
         if isinstance(event, m.JobCompleted):
             return [self._completed(event)]
         if isinstance(event, m.JobSubmitted):
@@ -150,7 +155,9 @@ class Replacing:
         return [event]
 
     def _begins(self, event: m.SimulationBegins) -> list[m.Event]:
-        numbering = self._numbering = Numbering(event.compute_resources, event.storage_resources)
+        numbering = self._numbering = Numbering(
+            event.compute_resources, event.storage_resources, renumber=self._renumber
+        )
         self._profiles = self._read_profiles(event.workloads)
         begins = replace(
             event,
@@ -208,7 +215,8 @@ class Replacing:
 
     # ---- decisions ----------------------------------------------------------------------------------------
 
-    def _sent(self, decision: m.Decision) -> list[m.Decision]:
+    def sent(self, decision: m.Decision) -> list[m.Decision]:
+        """What Batsim 5 is sent for one decision."""
         if isinstance(decision, m.ExecuteJob):
             return self._execute(decision)
         if isinstance(decision, m.CallMeLater):
@@ -356,6 +364,23 @@ def _add(io: IoProfile, at: IntArray, flops: FloatArray, matrix: FloatArray) -> 
     if io.flops is not None:
         flops[at] += io.flops
     matrix[at[io.sources], at[io.destinations]] += io.volumes
+
+
+class Replacing:
+    """A :class:`~batfs.protocol.messages.DecisionProcess` for Batsim 5 around one for Batsim 4."""
+
+    def __init__(self, inner: m.DecisionProcess, translation: Translation) -> None:
+        self._inner = inner
+        self._translation = translation
+
+    def decide(self, request: m.Request) -> m.Reply:
+        """One exchange of Batsim 5's."""
+        translation = self._translation
+        translation.begin_message()
+        seen = [event for found in request.events for event in translation.seen(found)]
+        reply = self._inner.decide(m.Request(request.now, seen))
+        out = [sent for decision in reply.decisions for sent in translation.sent(decision)]
+        return m.Reply(reply.now, [*out, *translation.closing(reply.now)])
 
 
 class Watcher:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from batfs.decision.experiment import Experiment, load
 from batfs.decision.files import make_files
-from batfs.decision.replacing import Numbering, Replacing, Watcher, merge
+from batfs.decision.replacing import Numbering, Replacing, Translation, Watcher, merge
 from batfs.protocol import messages as m
 from batfs.protocol.v5.decision_side import encode_reply, milliseconds
 from batfs.scheduling.config import Settings, flags_layer, parse_filesystem_flags
@@ -78,7 +78,8 @@ def run(
     checked = None
     if replacing:
         profiles = {w.name: w.profiles for w in loaded.workloads}
-        process = Replacing(process, config={}, dynamic_jobs=dynamic, profiles=lambda named: profiles)
+        translation = Translation(config={}, dynamic_jobs=dynamic, profiles=lambda named: profiles)
+        process = Replacing(process, translation)
         process = checked = Checked(process)
     jobs: dict[str, JobResult] = {}
 
@@ -179,13 +180,10 @@ def test_walltimes_and_return_codes(tmp_path: Path) -> None:
     settings = Settings(flags=flags_layer({"validate": True}))
     loaded = load(Experiment(platform=TAURUS, workloads=[workload]), settings.configuration())
     profiles_read = {w.name: w.profiles for w in loaded.workloads}
-    process = Replacing(
-        Scheduler(settings, make_files),
-        config={},
-        dynamic_jobs=True,
-        profiles=lambda named: profiles_read,
-        watch=Notes(),
+    translation = Translation(
+        config={}, dynamic_jobs=True, profiles=lambda named: profiles_read, watch=Notes()
     )
+    process = Replacing(Scheduler(settings, make_files), translation)
     options = SimulationOptions(dynamic_jobs=True, compute_sharing=True)
     simulate(loaded.platform, loaded.machine, loaded.workloads, process, options)
     assert told["w0!a"].state == "COMPLETED_WALLTIME_REACHED"
@@ -220,7 +218,7 @@ def begins() -> m.SimulationBegins:
 
 def replaced(*decide: Callable[[float], list[m.Decision]]) -> tuple[Replacing, Scripted]:
     inner = Scripted(lambda now: [], *decide)
-    process = Replacing(inner, config={}, dynamic_jobs=True, profiles=lambda named: {})
+    process = Replacing(inner, Translation(config={}, dynamic_jobs=True, profiles=lambda named: {}))
     process.decide(m.Request(0.0, [begins()]))
     return process, inner
 

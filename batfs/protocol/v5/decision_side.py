@@ -7,7 +7,7 @@ another, say) is not decided here: see ``batfs.decision.replacing``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -20,6 +20,8 @@ from batfs.workload.model import Job, Profile
 
 #: What a GenericExternalEvent becomes; its text is the member ``data``.
 GENERIC = "generic_external_event"
+#: What the ids of batfs's calls begin with.
+OUR_CALLS = "batfs "
 
 
 def decode_request(text: bytes) -> m.Request:
@@ -29,13 +31,14 @@ def decode_request(text: bytes) -> m.Request:
     except orjson.JSONDecodeError as error:
         raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
     try:
-        return m.Request(float(raw["now"]), [_event(event) for event in raw["events"]])
+        return m.Request(float(raw["now"]), [event_from_json(event) for event in raw["events"]])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ProtocolError(f"the simulator sent a message that is not Batsim 5's: {what}") from error
 
 
-def _event(raw: Mapping[str, Any]) -> m.Event:
+def event_from_json(raw: Mapping[str, Any]) -> m.Event:
+    """One event of a request; errors as Python raises them, but for ProtocolError."""
     kind = raw["event_type"]
     reader = _READERS.get(kind)
     if reader is None:
@@ -134,13 +137,17 @@ _READERS: dict[str, Callable[[float, Mapping[str, Any]], m.Event]] = {
 def encode_reply(reply: m.Reply) -> bytes:
     """Batsim 5's JSON of a reply; arrays become dense text here. Raises ProtocolError for a decision that
     this generation has no event for."""
-    now = reply.now
+    events = decisions_to_json(reply.decisions, reply.now)
+    return orjson.dumps({"now": reply.now, "events": events}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def decisions_to_json(decisions: Sequence[m.Decision], now: float) -> list[dict[str, Any]]:
+    """The events of one reply; arrays are numpy's, which orjson writes."""
     sizes: dict[str, int] = {}  # executors of the jobs registered in this reply, by their profile
-    for decision in reply.decisions:
+    for decision in decisions:
         if isinstance(decision, m.RegisterJob):
             sizes[f"{decision.job.workload}!{decision.job.profile}"] = decision.job.requested_nodes
-    events = [_decision(decision, now, sizes) for decision in reply.decisions]
-    return orjson.dumps({"now": now, "events": events}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return [_decision(decision, now, sizes) for decision in decisions]
 
 
 def _decision(decision: m.Decision, now: float, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -184,7 +191,7 @@ def milliseconds(at: float) -> int:
 def _call(decision: m.CallMeLater, sizes: Mapping[str, int]) -> tuple[str, dict[str, Any]]:
     at = milliseconds(decision.at)
     when = {"time": at, "time_unit": "Millisecond"}
-    return "CallMeLaterEvent", {"call_me_later_id": f"batfs {at}", "when_type": "OneShot", "when": when}
+    return "CallMeLaterEvent", {"call_me_later_id": f"{OUR_CALLS}{at}", "when_type": "OneShot", "when": when}
 
 
 def _register_job(decision: m.RegisterJob, sizes: Mapping[str, int]) -> tuple[str, dict[str, Any]]:

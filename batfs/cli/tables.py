@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from batfs.scheduling.waits import CAUSES
 from batfs.units import format_size
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def results(result: RunResult) -> str:
             ],
         ),
     ]
+    if s["waited_for"]:
+        parts.append(_waits(s))
     if s["file_systems"]:
         parts.append(
             table(
@@ -65,6 +68,12 @@ def results(result: RunResult) -> str:
                 [_filesystem(name, f) for name, f in s["file_systems"].items()],
             )
         )
+    if s["cut_jobs"]:
+        cut = format_size(s["cut_bytes"])
+        parts.append(
+            f"{_count(s['cut_jobs'], 'job')} with I/O ended before their end: {cut} of the bytes above were "
+            "asked for by them, and how many of these moved isn't known"
+        )
     if result.files:
         parts.append("output files:\n" + "\n".join(f"  {path}" for path in result.files))
     return "\n\n".join(parts)
@@ -73,6 +82,22 @@ def results(result: RunResult) -> str:
 def _jobs(s: Mapping[str, Any]) -> str:
     states = [f"{count} {_STATES.get(state, state)}" for state, count in s["states"].items()]
     return f"{s['jobs']}" + (f": {', '.join(states)}" if states else "")
+
+
+def _waits(s: Mapping[str, Any]) -> str:
+    """What the jobs waited for; the shares make up all of the waiting."""
+    every = sum(wait["seconds"] for wait in s["waited_for"])
+    ran = sum(count for state, count in s["states"].items() if state != "REJECTED")
+    rows = [
+        [
+            CAUSES[wait["cause"]].title + (f" ({wait['file_system']})" if wait["file_system"] else ""),
+            str(wait["jobs"]),
+            duration(wait["seconds"] / ran),
+            f"{wait['seconds'] / every:.1%}",
+        ]
+        for wait in s["waited_for"]
+    ]
+    return table(["waited for", "jobs", "mean over all jobs", "share"], rows)
 
 
 def _makespan(s: Mapping[str, Any]) -> str:

@@ -129,10 +129,13 @@ def run_with_batsim(
         "compute_nodes": nodes,
         "storages": loaded.machine.nb_storage,
         **jobs.summary(),
+        "waited_for": storage.waited_for(),
+        "cut_jobs": storage.cut_jobs,
+        "cut_bytes": storage.cut_bytes,
         "file_systems": storage.summary(),
     }
     if recorder is not None:
-        files += [recorder.io_jobs, recorder.storage_states]
+        files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
     files.append(log)
     files.append(
         write_provenance(

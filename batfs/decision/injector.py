@@ -312,7 +312,9 @@ class Injector:
         return True
 
     def _hold_back(self, decision: m.ExecuteJob, waiting: WaitingJob, hold: Hold) -> None:
-        self.tenancy.waits.held(waiting.id, hold, self.tenancy.now)
+        # what went before is the other side's affair
+        now = self.tenancy.now
+        self.tenancy.waits.held_back(waiting, hold, now, since=now)
         if not self._held:
             self.tenancy.freed = False  # what was given back so far has been looked at
         if waiting.id not in self._held:

@@ -1,7 +1,8 @@
 """The scheduler's own output files: who read and wrote what where, and how full each storage was.
 
 ``<prefix>_io_jobs.csv`` has a row per (job, file system), written when the job is over;
-``<prefix>_storage_states.csv`` a row per change of a storage. docs/reference/outputs.md explains the columns.
+``<prefix>_storage_states.csv`` a row per change of a storage, ``<prefix>_waits.csv`` one per job and cause
+of its waiting. docs/reference/outputs.md explains the columns.
 Rows are written as they come, into files that take their names only when the run has succeeded.
 """
 
@@ -17,6 +18,7 @@ from batfs.files import writing
 from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
+from batfs.scheduling.waits import CAUSES, STORAGE, by_file_system
 from batfs.storage.interface import StorageTable
 
 IO_JOBS_COLUMNS = (
@@ -35,6 +37,7 @@ IO_JOBS_COLUMNS = (
     "hold_reason",
     "allocated_resources",
     "alone_time",
+    *(f"wait_{cause}" for cause in CAUSES),
 )
 STORAGE_STATES_COLUMNS = (
     "time",
@@ -46,6 +49,7 @@ STORAGE_STATES_COLUMNS = (
     "used_bytes",
     "active_transfers",
 )
+WAITS_COLUMNS = ("job_id", "workload_name", "cause", "file_system", "seconds")
 
 # enough for one write call per few hundred rows
 _STATE_ROW: Final = "%.6f,%s,%d,%d,%d\n"
@@ -61,7 +65,7 @@ def storage_states_path(prefix: str | Path) -> Path:
 
 
 class Recorder(Observer):
-    """Writes both files; a context manager. On an exception what was written stays as ``.partial``.
+    """Writes the files; a context manager. On an exception what was written stays as ``.partial``.
 
     ``then`` is told everything too; ``alone`` says how long a job's task takes alone on the machine (without
     it, or where it has no answer, the column stays empty).
@@ -77,15 +81,19 @@ class Recorder(Observer):
         self._alone = alone
         self.io_jobs = io_jobs_path(prefix)
         self.storage_states = storage_states_path(prefix)
+        self.waits = Path(f"{prefix}_waits.csv")
         self._stack = ExitStack()
         self._fixed: list[str] = []
         self._jobs: list[str] = []
         self._states: list[str] = []
+        self._waits: list[str] = []
 
     def __enter__(self) -> Recorder:
         with ExitStack() as stack:
             self._jobs_file = stack.enter_context(writing(self.io_jobs, keep_partial=True))
             self._states_file = stack.enter_context(writing(self.storage_states, keep_partial=True))
+            self._waits_file = stack.enter_context(writing(self.waits, keep_partial=True))
+            self._waits_file.write(",".join(WAITS_COLUMNS) + "\n")
             self._jobs_file.write(",".join(IO_JOBS_COLUMNS) + "\n")
             self._states_file.write(",".join(STORAGE_STATES_COLUMNS) + "\n")
             self._stack = stack.pop_all()
@@ -106,6 +114,7 @@ class Recorder(Observer):
         """What is buffered goes to the files."""
         _write(self._jobs_file, self._jobs)
         _write(self._states_file, self._states)
+        _write(self._waits_file, self._waits)
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
@@ -131,10 +140,19 @@ class Recorder(Observer):
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
         self._jobs.extend(io_rows(record, "" if alone is None else f"{alone:.6f}"))
+        self._waits.extend(wait_rows(record))
         if len(self._jobs) > _BUFFERED:
             _write(self._jobs_file, self._jobs)
+            _write(self._waits_file, self._waits)
         if self._then is not None:
             self._then.job_over(record)
+
+    def waiter_over(self, record: JobRecord) -> None:
+        self._waits.extend(wait_rows(record))
+        if len(self._waits) > _BUFFERED:
+            _write(self._waits_file, self._waits)
+        if self._then is not None:
+            self._then.waiter_over(record)
 
     def ends(self, now: float) -> None:
         if self._then is not None:
@@ -151,21 +169,20 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     job = record.job
     workload, _, name = job.id.partition("!")
     head = f"{field(name)},{field(workload)}"
-    waited = f"{record.storage_waiting_time:.6f},{field(record.reason)}"
-    tail = f"{record.io_resources},{waited},{record.nodes},{alone}\n"
+    systems = [volume.filesystem for volume in record.volumes]
+    names = list(dict.fromkeys(systems or [""]))
+    tails = _tails(record, names, alone)
     if len(record.plans) == 1 and record.moved:
-        row = _plain_row(record, head, tail)
+        row = _plain_row(record, head, tails[0])
         if row is not None:
             return [row]
-    systems = [volume.filesystem for volume in record.volumes]
     phased = any(type(volume) is PhaseVolume for volume in record.volumes)
     if not record.plans:
-        names = dict.fromkeys(systems or [""])
-        return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name in names]
-    if phased or len(set(systems)) < len(systems):
-        return [f"{head},{row},{tail}" for row in joined_rows(record)]
+        return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name, tail in zip(names, tails, strict=True)]
+    if phased or len(names) < len(systems):
+        return [f"{head},{row},{tail}" for row, tail in zip(joined_rows(record), tails, strict=True)]
     rows: list[str] = []
-    for volume, plan in zip(record.volumes, record.plans, strict=True):
+    for volume, plan, tail in zip(record.volumes, record.plans, tails, strict=True):
         held = {p.storage for p in plan.placements}
         if record.moved:
             reads = by_storage(plan.reads, 0, volume.reads)
@@ -180,6 +197,37 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
         storages = " ".join([str(i) for i in sorted(held)])
         rows.append(f"{head},{field(plan.file_system)},{storages},{moved},{tail}")
     return rows
+
+
+def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
+    """What a row for each of these file systems ends with: what the job waited for on its account. The
+    reason of a lack of space stands where the space was lacking, that of a rejection in each row."""
+    if not record.waits:  # the commonest case, quickly
+        waits = _NO_WAIT if record.waits_known else _UNKNOWN
+        waited = f"{record.storage_waiting_time:.6f},{field(record.reason)}"
+        return [f"{record.io_resources},{waited},{record.nodes},{alone}{waits}\n"] * len(names)
+    tails = []
+    for mine in by_file_system(record.waits, names):
+        lacked = mine.get(STORAGE, 0.0)
+        reason = field(record.reason) if lacked or not record.nodes else ""
+        waits = _UNKNOWN
+        if record.waits_known:
+            waits = "".join(f",{mine.get(cause, 0.0):.6f}" for cause in CAUSES)
+        tails.append(f"{record.io_resources},{lacked:.6f},{reason},{record.nodes},{alone}{waits}\n")
+    return tails
+
+
+_NO_WAIT: Final = ",0.000000" * len(CAUSES)
+_UNKNOWN: Final = "," * len(CAUSES)
+
+
+def wait_rows(record: JobRecord) -> list[str]:
+    """What the job waited for: a line for each cause, and for each file system that lacked space."""
+    workload, _, name = record.job.id.partition("!")
+    head = f"{field(name)},{field(workload)}"
+    return [
+        f"{head},{cause},{field(system)},{seconds:.6f}\n" for (cause, system), seconds in record.waits.items()
+    ]
 
 
 def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:

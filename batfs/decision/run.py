@@ -114,12 +114,15 @@ def run(
         "compute_nodes": nodes,
         "storages": loaded.machine.nb_storage,
         **jobs.summary(),
+        "waited_for": storage.waited_for(),
+        "cut_jobs": storage.cut_jobs,
+        "cut_bytes": storage.cut_bytes,
         "file_systems": storage.summary(),
     }
     files = list(result.files)
     if prefix is not None:
         if recorder is not None:
-            files += [recorder.io_jobs, recorder.storage_states]
+            files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
         files.append(
             write_provenance(
                 prefix,

@@ -13,6 +13,7 @@ from batfs.filesystems.script import WORKLOAD
 from batfs.records import field, record
 from batfs.resource_sets import count_below
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
+from batfs.scheduling.waits import CAUSES, STORAGE
 from batfs.storage.interface import StorageTable
 from batfs.workload.statistics import quantile
 
@@ -59,6 +60,14 @@ class FileSystemTally:
     peak_bytes: int = 0
     peak_share: float = 0.0
     reserved: int = 0
+
+
+@record(frozen=False)
+class WaitTally:
+    """How many jobs waited for something, and for how many seconds together."""
+
+    jobs: int = 0
+    seconds: float = 0.0
 
 
 @record(frozen=False)
@@ -194,6 +203,9 @@ class StorageTally(Observer):
 
     then: Observer | None = None
     filesystems: dict[str, FileSystemTally] = field(default_factory=dict)
+    waits: dict[tuple[str, str], WaitTally] = field(default_factory=dict)
+    cut_jobs: int = 0
+    cut_bytes: int = 0
     _of: list[FileSystemTally] = field(default_factory=list)
     _capacity: list[int] = field(default_factory=list)
     _reserved: list[int] = field(default_factory=list)
@@ -230,9 +242,13 @@ class StorageTally(Observer):
     def job_over(self, record: JobRecord) -> None:
         if record.plans:
             seen: list[str] = []
+            if record.cut:
+                self.cut_jobs += 1
             for volume in record.volumes:
                 tally = self.filesystems[volume.filesystem]
                 times = volume.times if isinstance(volume, PhaseVolume) else 1
+                if record.moved and record.cut:
+                    self.cut_bytes += times * (volume.reads + volume.writes)
                 if record.moved:
                     tally.read_bytes += times * volume.reads
                     tally.written_bytes += times * volume.writes
@@ -240,15 +256,40 @@ class StorageTally(Observer):
                     continue  # phases, or several entries: one job
                 seen.append(volume.filesystem)
                 tally.jobs += 1
-                if record.storage_waiting_time > 0:
+                lacked = record.waits.get((STORAGE, volume.filesystem), 0.0)
+                if lacked > 0:
                     tally.jobs_that_waited += 1
-                    tally.waiting_time += record.storage_waiting_time
+                    tally.waiting_time += lacked
+        self._add_waits(record)
         if self.then is not None:
             self.then.job_over(record)
+
+    def waiter_over(self, record: JobRecord) -> None:
+        self._add_waits(record)
+        if self.then is not None:
+            self.then.waiter_over(record)
+
+    def _add_waits(self, record: JobRecord) -> None:
+        if record.nodes:
+            for key, seconds in record.waits.items():
+                wait = self.waits.setdefault(key, WaitTally())
+                wait.jobs += 1
+                wait.seconds += seconds
 
     def ends(self, now: float) -> None:
         if self.then is not None:
             self.then.ends(now)
+
+    def waited_for(self) -> list[dict[str, Any]]:
+        """Jobs and seconds by cause and file system, causes in the order of their registry; rejected jobs
+        don't count. The seconds add up to the waiting time of all jobs."""
+        order = list(CAUSES)
+        return [
+            {"cause": cause, "file_system": system, "jobs": wait.jobs, "seconds": wait.seconds}
+            for (cause, system), wait in sorted(
+                self.waits.items(), key=lambda item: (order.index(item[0][0]), item[0])
+            )
+        ]
 
     def summary(self) -> dict[str, dict[str, Any]]:
         return {

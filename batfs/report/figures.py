@@ -58,7 +58,7 @@ class Figures:
         figure, axes = self._canvas(9.0, 4.8)
         self._time_axis(axes, chosen)
         scale, _ = time_scale(chosen.span[1])
-        colours = np.array([palette.STARTED_AT_ONCE, palette.WAITED_FOR_NODES, palette.WAITED_FOR_STORAGE])
+        colours = np.array([palette.waited(k) for k in range(len(gantt.REASONS))])
         least = (chosen.span[1] - chosen.span[0]) / 4000
         left, right = found.start / scale, np.maximum(found.end, found.start + least) / scale
         low, high = found.low - 0.5, found.high + 0.5
@@ -79,10 +79,9 @@ class Figures:
         axes.set_ylabel("resource id")
         axes.yaxis.set_major_locator(_whole_numbers())
         axes.set_title(f"Jobs: {chosen.label}")
-        counts = np.bincount(gantt.reasons(chosen), minlength=3)
-        self._legend(
-            axes, [(f"{word} ({n})", c) for word, n, c in zip(gantt.REASONS, counts, colours, strict=True)]
-        )
+        counts = np.bincount(gantt.reasons(chosen), minlength=len(gantt.REASONS)).tolist()
+        shown = [k for k in range(len(gantt.REASONS)) if k < 3 or counts[k]]
+        self._legend(axes, [(f"{gantt.REASONS[k]} ({counts[k]})", colours[k]) for k in shown])
         return figure
 
     @styled

@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.report.run import Run
-from batfs.report.statistics import io_by_job
+from batfs.report.statistics import io_by_job, job_table
+from batfs.scheduling.waits import CAUSES
 
 # classes of ``Bars.reason``
 AT_ONCE: Final = 0
 NODES: Final = 1
 STORAGE: Final = 2
-REASONS: Final = ("started at once", "waited for nodes", "waited for storage")
+#: The classes: none, then each cause of the registry (batfs.scheduling.waits).
+REASONS: Final = (
+    "started at once",
+    *(
+        f"waited {cause.title}" if cause.title.startswith("behind") else f"waited for {cause.title}"
+        for cause in CAUSES.values()
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +42,18 @@ class Bars:
 
 
 def reasons(run: Run) -> NDArray[np.int64]:
-    """Why each job of ``run.finished`` waited: for storage if it waited for storage at all, else for nodes.
+    """Why each job of ``run.finished`` waited: what it waited for longest, and where no file says that, for
+    storage if it waited for storage at all, else for nodes.
 
     A wait below a microsecond is none: Batsim's files have six decimals.
     """
     ran = run.finished
+    if run.waits is not None:
+        jobs = job_table(run)
+        seconds = jobs.loc[jobs["starting_time"].notna(), [f"wait_{cause}" for cause in CAUSES]].to_numpy()
+        longest = 1 + np.argmax(seconds, axis=1) if len(seconds) else np.empty(0)
+        waited = ran["waiting_time"].to_numpy() > 1e-6
+        return np.where(waited & (seconds.max(axis=1, initial=0.0) > 0), longest, AT_ONCE).astype(np.int64)
     found = np.where(ran["waiting_time"].to_numpy() > 1e-6, NODES, AT_ONCE)
     if len(run.io):
         waits = io_by_job(run).set_index("job")["storage_waiting_time"]

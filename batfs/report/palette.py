@@ -17,10 +17,18 @@ AMOUNTS: Final = "cividis"
 STARTED_AT_ONCE: Final = "#B8C4CE"
 WAITED_FOR_NODES: Final = "#0072B2"
 WAITED_FOR_STORAGE: Final = "#E69F00"
+# the causes of waiting in the order of their registry: nodes, storage, a promise, behind one that waits for
+# nodes, behind one that waits for storage, the policy; further ones repeat the last
+WAITED: Final = (WAITED_FOR_NODES, WAITED_FOR_STORAGE, "#009E73", "#56B4E9", "#F0C75E", "#CC79A7", "#7F7F7F")
 READ: Final = "#0072B2"
 WRITE: Final = "#D55E00"
 INK: Final = "#1F2933"
 FAINT: Final = "#9AA5B1"
+
+
+def waited(index: int) -> str:
+    """The colour of a class of ``gantt.REASONS``."""
+    return WAITED[min(index, len(WAITED)) - 1] if index else STARTED_AT_ONCE
 
 
 def category(index: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from batfs.report import distributions, gantt, series
+from batfs.report import distributions, gantt, palette, series
 from batfs.report.extras import require
 from batfs.report.figures import DISTRIBUTIONS
 from batfs.report.groups import Group
@@ -113,6 +113,7 @@ def _jobs(run: Run, threshold: float) -> dict[str, Any]:
         "storages": _coded(ran["storages"].tolist()),
         "systems": _coded(ran["file_systems"].tolist()),
         "why": gantt.reasons(run).tolist(),
+        "whys": [[text, palette.waited(k)] for k, text in enumerate(gantt.REASONS)],
         # by start, then end: the order of drawing
         "bars": {"job": found.job.tolist(), "low": found.low.tolist(), "high": found.high.tolist()},
         "refused": [

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batfs.errors import BatfsError, InputError, nearest
 from batfs.report.extras import pd, require
 from batfs.report.parts import split_steps
+from batfs.scheduling.waits import CAUSES
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures
@@ -58,7 +59,17 @@ IO_DTYPES: Final[Mapping[str, str]] = {
     "allocated_resources": "str",
 }
 # columns that files of older versions lack; they are there all the same, without values
-LATER_DTYPES: Final[Mapping[str, str]] = {"alone_time": "float64"}
+LATER_DTYPES: Final[Mapping[str, str]] = {
+    "alone_time": "float64",
+    **{f"wait_{cause}": "float64" for cause in CAUSES},
+}
+WAITS_DTYPES: Final[Mapping[str, str]] = {
+    "job_id": "str",
+    "workload_name": "str",
+    "cause": "str",
+    "file_system": "str",
+    "seconds": "float64",
+}
 STORAGE_DTYPES: Final[Mapping[str, str]] = {
     "time": "float64",
     "storage": "int64",
@@ -125,6 +136,8 @@ class Run:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = ""
+    # a row per job and cause of its waiting; None for files of other programs and of older versions
+    waits: pd.DataFrame | None = None
     steps: pd.DataFrame = field(init=False)
     # what was costly to compute from these tables, by name
     memory: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -151,6 +164,11 @@ class Run:
         ran = self.finished[~self.finished["final_state"].isin(WHOLE)]
         return frozenset(ran["workload_name"] + "!" + ran["job_id"])
 
+    @property
+    def io_known(self) -> bool:
+        """Whether a file says what jobs read and wrote, be it nothing: Batsim's own files don't."""
+        return bool(len(self.io)) or self.waits is not None
+
     @cached_property
     def moved(self) -> pd.DataFrame:
         """The rows of ``io`` of jobs that were not cut: their bytes have moved, all of them."""
@@ -175,6 +193,24 @@ class Run:
         if isinstance(known, int):
             return known
         return _count_nodes(self)
+
+    def waited_for(self) -> pd.DataFrame:
+        """A row per cause and file system: how many jobs that ran waited for it, the seconds together,
+        their mean over all jobs that ran, and the share of all waiting. The seconds make up the jobs'
+        waiting time. Without rows where no file says what jobs waited for."""
+        waits = self.waits
+        names = {"jobs": "int64", "seconds": "float64", "mean": "float64", "share": "float64"}
+        if waits is None:
+            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in names.items()})
+        ran = set(self.finished["workload_name"] + "!" + self.finished["job_id"])
+        mine = waits[(waits["workload_name"] + "!" + waits["job_id"]).isin(ran)]
+        found = mine.groupby(["cause", "file_system"])["seconds"].agg(jobs="count", seconds="sum")
+        order = [cause for cause in CAUSES if cause in set(mine["cause"])]
+        found = found.reindex(order, level="cause") if order else found
+        every = float(found["seconds"].sum())
+        found["mean"] = found["seconds"] / max(1, len(ran))
+        found["share"] = found["seconds"] / every if every else 0.0
+        return found
 
     @property
     def label(self) -> str:
@@ -342,6 +378,9 @@ def read_run(prefix: str) -> Run:
         machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
         schedule=_first_row(f"{prefix}schedule.csv"),
         provenance=_read_json(f"{prefix}provenance.json"),
+        waits=read_table(f"{prefix}waits.csv", WAITS_DTYPES)
+        if os.path.isfile(f"{prefix}waits.csv")
+        else None,
     )
 
 

@@ -23,6 +23,7 @@ from batfs.errors import InputError
 from batfs.report.extras import pd
 from batfs.report.run import REJECTED, SUCCESS, Run
 from batfs.resource_sets import count_below
+from batfs.scheduling.waits import CAUSES
 
 THRESHOLD: Final = 10.0
 PERCENTILES: Final = (50, 90, 95, 99)
@@ -113,8 +114,8 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
         -1,
         "bytes moved by the busiest storage / mean over the storages (without jobs that were cut)",
     ),
-    Metric("read_bytes", "bytes read", "B", 0, "by jobs from storages (without jobs that were cut)"),
-    Metric("written_bytes", "bytes written", "B", 0, "by jobs to storages (without jobs that were cut)"),
+    Metric("read_bytes", "bytes read", "B", 0, "asked for by jobs that ran, from storages"),
+    Metric("written_bytes", "bytes written", "B", 0, "asked for by jobs that ran, to storages"),
     Metric("staged_bytes", "bytes staged", "B", 0, "moved between tiers before, during or after jobs"),
     Metric("internal_bytes", "internal bytes", "B", 0, "moved by the file systems themselves (replication)"),
     Metric(
@@ -122,7 +123,7 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
         "bytes of jobs that were cut",
         "B",
         0,
-        "asked for by jobs that were killed or ran out of time; how many of them moved isn't known",
+        "of those, asked for by jobs that were killed or ran out of time; how many moved isn't known",
     ),
 )
 STATISTICS: Final[tuple[tuple[str, str], ...]] = (
@@ -153,7 +154,8 @@ def job_table(run: Run, threshold: float = THRESHOLD) -> pd.DataFrame:
     Columns: ``job`` (``workload!id``), profile, nodes (requested), submission_time, starting_time,
     finish_time,
     execution_time, final_state, the figures of :data:`JOB_METRICS`, read_bytes, written_bytes, staged_bytes,
-    internal_bytes, file_systems, storages, hold_reason, allocated_resources, metadata.
+    internal_bytes, file_systems, storages, hold_reason, ``wait_<cause>`` for each cause of waiting (they
+    add up to the waiting time), allocated_resources, metadata.
     """
     known: pd.DataFrame | None = run.memory.get(f"jobs {threshold}")
     if known is None:
@@ -200,9 +202,22 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     table["storage_waiting_time"] = table["storage_waiting_time"].where(
         ~ran, table["storage_waiting_time"].fillna(0.0)
     )
+    for cause in CAUSES:
+        table[f"wait_{cause}"] = _waits_by_job(run, cause, table["job"], ran)
     table["allocated_resources"] = jobs["allocated_resources"]
     table["metadata"] = jobs["metadata"]
     return table
+
+
+def _waits_by_job(run: Run, cause: str, jobs: pd.Series, ran: pd.Series) -> pd.Series:
+    """Seconds for which each of ``jobs`` waited for ``cause``; NaN for those that never ran, and where no
+    file says what they waited for."""
+    if run.waits is None:
+        return pd.Series(math.nan, index=jobs.index, dtype="float64")
+    mine = run.waits[run.waits["cause"] == cause]
+    seconds = mine.groupby(mine["workload_name"] + "!" + mine["job_id"])["seconds"].sum()
+    found = jobs.map(dict(seconds.items())).astype("float64").fillna(0.0)
+    return found.where(ran)
 
 
 def io_by_job(run: Run) -> pd.DataFrame:
@@ -225,6 +240,11 @@ def io_by_job(run: Run) -> pd.DataFrame:
         for i in range(5, 8):
             if row[i] and row[i] not in before[i].split(" ") and row[i] != before[i]:
                 before[i] = f"{before[i]} {row[i]}".strip()
+    # files of older versions give the whole wait in each row, the others what each file system lacked
+    if len(io) and io["wait_storage"].notna().any():
+        totals = io.groupby(pd.Series(keys, index=io.index))["storage_waiting_time"].sum()
+        for key, total in totals.items():
+            found[str(key)][4] = float(total)
     names = [*sums, "storage_waiting_time", "hold_reason", "file_systems", "storages"]
     columns = [list(column) for column in zip(*found.values(), strict=True)] or [[] for _ in names]
     kinds = ["int64"] * 4 + ["float64"] + ["str"] * 3
@@ -268,14 +288,14 @@ def _summarize(run: Run, threshold: float) -> dict[str, float]:
         **_storage_figures(run),
     }
     for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
-        result[name] = float(run.moved[name].sum()) if len(run.io) else math.nan
+        result[name] = float(table[name].sum()) if run.io_known else math.nan
     cut = table.loc[table["job"].isin(run.cut), ["read_bytes", "written_bytes"]]
-    result["cut_bytes"] = float(cut.to_numpy().sum()) if len(run.io) else math.nan
+    result["cut_bytes"] = float(cut.to_numpy().sum()) if run.io_known else math.nan
     ran = table[table["starting_time"].notna()]
     for job in JOB_METRICS:
         values = ran[job.name].dropna().to_numpy(dtype=np.float64)
         result.update({f"{key}_{job.name}": value for key, value in describe(values).items()})
-    if not len(run.io):
+    if not run.io_known:
         # without io_jobs.csv nothing is known of storage, and 0 would be a claim
         for key, _ in STATISTICS:
             result[f"{key}_storage_waiting_time"] = math.nan

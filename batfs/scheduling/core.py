@@ -26,7 +26,8 @@ from batfs.scheduling.queue import WaitingQueue
 from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Tenancy, is_ours
-from batfs.scheduling.view import NODES, PassView
+from batfs.scheduling.view import PassView
+from batfs.scheduling.waits import LACK_OF_NODES
 
 __all__ = ["MakeFiles", "Scheduler"]
 
@@ -263,6 +264,7 @@ class Session:
             if decided.kills:
                 self._kill(decided.kills)
             self._wake(decided.wake_at)
+            tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
             if not self._hopeless and not self._stuck():
                 return
             for job_id, hold in self._hopeless.items():
@@ -278,13 +280,9 @@ class Session:
 
     def _held_back(self, job: WaitingJob, hold: Hold) -> None:
         """Called for every failed attempt to start a job now."""
-        waits = self.tenancy.waits
-        if hold is NODES:
-            waits.nodes_lack(job.id, self._now)
-        else:
-            waits.held(job.id, hold, self._now)
-            if hold.never:
-                self._hopeless[job.id] = hold
+        self.tenancy.waits.held_back(job, hold, self._now)
+        if hold.never:
+            self._hopeless[job.id] = hold
 
     def _stuck(self) -> bool:
         """Whether nothing can ever change any more while jobs wait: then the head is given up."""
@@ -297,7 +295,7 @@ class Session:
             or tenancy.machine.some_unavailable
         ):
             return False
-        self._hopeless[head.id] = tenancy.waits.reason(head.id) or NODES
+        self._hopeless[head.id] = tenancy.waits.reason(head.id) or LACK_OF_NODES
         return True
 
     def _start(self, booked: Booked) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume
-from batfs.records import record
+from batfs.records import field, record
 from batfs.storage.interface import StorageTable
 from batfs.workload.model import IoProfile, Job, Profile
 
@@ -18,7 +18,9 @@ class JobRecord:
     ``plans`` go with ``volumes`` one by one. ``nodes`` and ``io_resources`` are texts of ascending ids
     (``0-3 10``). ``storage_waiting_time``: seconds during which only bytes kept it from starting; ``hold``
     is the last reason. ``profile`` and ``io`` are what was executed as one task; ``io`` is None where the
-    job's bytes moved in tasks of their own.
+    job's bytes moved in tasks of their own. ``state``: how it ended, in Batsim's words. ``waits``: seconds of
+    its wait by cause and file system (``waits.Key``), which add up to it if all of them are known
+    (``waits_known``; a proxy knows the lack of space alone).
     """
 
     job: Job
@@ -32,6 +34,14 @@ class JobRecord:
     moved: bool
     profile: Profile | None = None
     io: IoProfile | None = None
+    state: str = "COMPLETED_SUCCESSFULLY"
+    waits: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    waits_known: bool = False
+
+    @property
+    def cut(self) -> bool:
+        """Whether it was ended before its end, so that nobody knows how many of its bytes moved."""
+        return self.state not in ("COMPLETED_SUCCESSFULLY", "COMPLETED_FAILED")
 
 
 class StorageState(NamedTuple):
@@ -52,6 +62,9 @@ class Observer:
 
     def job_over(self, record: JobRecord) -> None:
         """A job ended or was rejected. Only jobs with volumes, and rejected ones, are told."""
+
+    def waiter_over(self, record: JobRecord) -> None:
+        """A job without volumes ended that had to wait: ``record.waits`` says for what."""
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         """What changed at ``now``, one state per storage, ascending; at most one call per message."""

@@ -35,7 +35,7 @@ from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.storages import with_overrides
-from batfs.scheduling.waits import StorageWaits
+from batfs.scheduling.waits import Waited, Waits
 from batfs.storage.topology import PlatformNetwork
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import Composed, IoProfile
@@ -62,8 +62,7 @@ class Running(StartedJob):
     """
 
     booked: Booked
-    waited: float
-    hold: Hold | None
+    waited: Waited
     io: IoProfile | None = None
     io_ids: Sequence[int] = ()
     transfers: Sequence[tuple[int, int]] = ()
@@ -93,7 +92,6 @@ class Tenancy:
         self.rng = random.Random(config.seed)
         self.out: list[m.Decision] = []
         self.running: dict[str, Running] = {}
-        self.waits = StorageWaits()
         self.done = 0
         self.freed = True
         self.no_more_jobs = False
@@ -112,6 +110,10 @@ class Tenancy:
             return files, _machine(event.compute_resources, storages, files, config)
 
         self.files, self.machine = files, machine = make()
+        system_of = dict(
+            zip(machine.storage_ids, [s.filesystem for s in machine.ledger.storages], strict=True)
+        )
+        self.waits = Waits(lambda storage: system_of.get(storage) or "storage")
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
         self.lives = Lives(machine, files, self.rng)
@@ -238,8 +240,8 @@ class Tenancy:
         self._stages.pop(job.id, None)
         machine.take_nodes(booked.nodes)
         machine.keep(booked.held)
-        waited, hold = self.waits.over(job.id, now) if job.volumes else (0.0, None)
-        running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited, hold)
+        waited = self.waits.over(job.id, now)
+        running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited)
         attending = files.attending
         for volume, plan in zip(job.volumes, booked.plans, strict=True):
             if plan.file_system in attending:
@@ -279,7 +281,7 @@ class Tenancy:
         of ours. It is over when its ``state`` says so."""
         job = self.running.get(job_id)
         if job is not None and job.life is None:
-            self._finish(job, state == SUCCESS)
+            self._finish(job, state)
             return job
         live = self.lives.owner(job_id)
         if live is None:
@@ -380,7 +382,7 @@ class Tenancy:
             if self._left is not None:
                 self._left(job)
         if life.over:
-            self._finish(job, life.result == SUCCESS)
+            self._finish(job, life.result)
 
     def _has_staged(self, booked: Booked) -> None:
         """How long a job has staged in is known now: so is when its nodes and its bytes will be free."""
@@ -390,7 +392,7 @@ class Tenancy:
             if end > self.now:
                 ledger.set_end(line, end)
 
-    def _finish(self, job: Running, success: bool) -> None:
+    def _finish(self, job: Running, state: str) -> None:
         """The job is over: nodes and bytes are free, except what the file systems keep."""
         machine = self.machine
         del self.running[job.id]
@@ -400,12 +402,11 @@ class Tenancy:
         if job.life is None or job.life.in_use:
             machine.use(lines, -1)
         machine.end(lines)
-        if job.booked.job.volumes:
-            if self.files.attending:
-                self.files.ended(job.id, success, self.now)
-                self._drop_released()
-            if self._observer is not None:
-                self._record(self._observer, job)
+        if job.booked.job.volumes and self.files.attending:
+            self.files.ended(job.id, state == SUCCESS, self.now)
+            self._drop_released()
+        if self._observer is not None and (job.booked.job.volumes or job.waited.seconds):
+            self._record(self._observer, job, state)
         job.state = JobState.DONE
         self.done += 1
         self._gave_back()
@@ -418,9 +419,23 @@ class Tenancy:
         self.out.append(m.SetJobMetadata(self.now, job.id, reason.replace('"', "'")))
         self.out.append(m.RejectJob(self.now, job.id))
         self._stages.pop(job.id, None)
-        waited, _ = self.waits.over(job.id, self.now)
+        waited = self.waits.over(job.id, self.now)
         if self._observer is not None:
-            self._observer.job_over(JobRecord(job.job, job.volumes, (), "", "", waited, hold, reason, False))
+            self._observer.job_over(
+                JobRecord(
+                    job.job,
+                    job.volumes,
+                    (),
+                    "",
+                    "",
+                    waited.storage,
+                    hold,
+                    reason,
+                    False,
+                    waits=waited.seconds,
+                    waits_known=self.waits.kept,
+                )
+            )
 
     def sentence(self, hold: Hold) -> str:
         """Why a job has to wait, with names."""
@@ -438,22 +453,26 @@ class Tenancy:
             nodes = "" if job.left else f" on {format_ascending(job.booked.ids)}"
             yield f"{job.id} {job.state}{nodes}, holds {', '.join(bytes_on) or 'no bytes'}"
 
-    def _record(self, observer: Observer, job: Running) -> None:
+    def _record(self, observer: Observer, job: Running, state: str) -> None:
         waiting, booked = job.booked.job, job.booked
         nodes = self.machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
-        observer.job_over(
+        tell = observer.job_over if waiting.volumes else observer.waiter_over
+        tell(
             JobRecord(
                 job=waiting.job,
                 volumes=waiting.volumes,
                 plans=booked.plans,
                 nodes=nodes,
                 io_resources=_io_resources(job, nodes),
-                storage_waiting_time=job.waited,
-                hold=job.hold,
-                reason="" if job.hold is None else self.sentence(job.hold),
+                storage_waiting_time=job.waited.storage,
+                hold=job.waited.hold,
+                reason="" if job.waited.hold is None else self.sentence(job.waited.hold),
                 moved=job.moved,
                 profile=waiting.profile,
                 io=job.io if job.life is None else None,
+                state=state,
+                waits=job.waited.seconds,
+                waits_known=self.waits.kept,
             )
         )
 

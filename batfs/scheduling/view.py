@@ -12,9 +12,7 @@ from batfs.scheduling.stages import NO_STAGES
 from batfs.scheduling.story import InvariantError
 from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
-
-#: Not enough free nodes; the word is Slurm's.
-NODES = Hold("Resources")
+from batfs.scheduling.waits import LACK_OF_NODES, PROMISED
 
 
 class PassView:
@@ -80,13 +78,12 @@ class PassView:
         begin = now if start is None else start
         ahead = begin > now
         pool = self.free_nodes if among is None else among if ahead else among & self.free_nodes
-        if avoid:
-            pool &= ~avoid
-        nodes = machine.select(pool, job.nodes)
+        nodes = machine.select(pool & ~avoid, job.nodes)
         if nodes is None:
             if not ahead:
-                self._held_back(job, NODES)
-            return NODES
+                kept = avoid & pool and machine.select(pool, job.nodes) is not None
+                self._held_back(job, PROMISED if kept else LACK_OF_NODES)
+            return LACK_OF_NODES
         ids = machine.order.ids(nodes)
         placed = Booked(job, nodes, begin, (), NO_STAGES, ids, NOTHING_HELD, ahead)
         if not job.volumes:
@@ -117,8 +114,8 @@ class PassView:
         machine, job, begin = self._machine, placement.job, max(start, self.now)
         ahead = begin > self.now
         if not ahead and placement.nodes & ~self.free_nodes:
-            self._held_back(job, NODES)
-            return NODES
+            self._held_back(job, LACK_OF_NODES)
+            return LACK_OF_NODES
         ids = machine.order.ids(placement.nodes)
         placed = Booked(
             job, placement.nodes, begin, placement.plans, placement.stages, ids, NOTHING_HELD, ahead
@@ -137,6 +134,8 @@ class PassView:
             self.free_nodes &= ~placed.nodes
             if placed.plans:
                 self._trials.add(placed)
+        else:
+            self._tenancy.waits.promised(placed.job.id)
         self._open[id(placed)] = placed
         return placed
 

@@ -1,51 +1,215 @@
-"""How long jobs waited for bytes, and the last reason."""
+"""What every job waits for: each second of its wait has one cause, and they add up.
+
+A job that a pass has tried to start and that lacked something waits for that: nodes, space in a file
+system, or nodes promised to another. It does so until it is tried again, or passed over when something had
+been given back. A job that was not tried is *behind*: it waits for whatever the first job of the queue
+waits for. The causes are a registry, :data:`CAUSES`; what else can make jobs wait registers its own.
+
+Costs: a pass pays for the jobs it has tried. The others share one account of what the first of the queue
+waited for over time, of which each keeps how it stood when it fell behind.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
-from batfs.records import record
+from batfs.records import field, record
+
+
+class Cause(NamedTuple):
+    """Why jobs wait: what a table calls it, and what it means."""
+
+    title: str
+    about: str
+
+
+CAUSES: Final[dict[str, Cause]] = {}
+
+
+def register_cause(name: str, title: str, about: str) -> str:
+    """Add a cause; its seconds are the column ``wait_<name>`` of io_jobs.csv. InputError for a name that is
+    taken."""
+    if name in CAUSES:
+        raise InputError(f"the cause of waiting {name!r} is there already")
+    CAUSES[name] = Cause(title, about)
+    return name
+
+
+NODES: Final = register_cause("nodes", "nodes", "tried, and too few nodes were free")
+STORAGE: Final = register_cause("storage", "storage", "tried, and a file system lacked space for its bytes")
+PROMISE: Final = register_cause(
+    "promise", "a promise to another job", "what it needs was free, but promised to a job before it"
+)
+BEHIND_NODES: Final = register_cause(
+    "behind_nodes", "behind a job that waits for nodes", "not tried: the first of the queue lacked nodes"
+)
+BEHIND_STORAGE: Final = register_cause(
+    "behind_storage", "behind a job that waits for storage", "not tried: the first of the queue lacked space"
+)
+POLICY: Final = register_cause(
+    "policy", "the queue policy", "neither it nor the first of the queue was tried: the policy's own decision"
+)
+
+#: A cause and the file system it is about (empty where it is about none).
+Key: TypeAlias = tuple[str, str]
+#: Not enough free nodes; the word is Slurm's.
+LACK_OF_NODES: Final = Hold("Resources")
+#: For nodes kept for another job; a word of its own, so that it isn't taken for a lack of nodes.
+PROMISED: Final = Hold("Reservation")
+
+_BEHIND: Final = {STORAGE: BEHIND_STORAGE, BEHIND_STORAGE: BEHIND_STORAGE}
+
+
+class _Waiting(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def submission_time(self) -> float: ...
 
 
 @record(frozen=False)
 class _Wait:
-    hold: Hold
-    since: float | None
-    total: float = 0.0
+    """One job: seconds by cause so far; since when it has the cause it has, None while it is behind, and
+    how the account of those behind stood when it fell behind."""
+
+    key: Key | None
+    since: float
+    tried: int
+    hold: Hold | None = None
+    seconds: dict[Key, float] = field(default_factory=dict)
+    account: Mapping[Key, float] = field(default_factory=dict)
 
 
-class StorageWaits:
-    """A clock per job that was ever held back by storage; other jobs cost nothing.
+@record
+class Waited:
+    """The wait of a job that is over: seconds by cause and file system, and the last reason that was
+    space."""
 
-    It runs from a failed attempt to place the job for lack of bytes, until it starts or an attempt fails for
-    lack of nodes. Time spent behind others in the queue, untried, is not waiting for storage.
-    """
+    seconds: Mapping[Key, float] = field(default_factory=dict)
+    hold: Hold | None = None
 
-    def __init__(self) -> None:
-        self._waits: dict[str, _Wait] = {}
+    @property
+    def storage(self) -> float:
+        """Seconds for which space was what it waited for."""
+        return sum(seconds for (cause, _), seconds in self.seconds.items() if cause == STORAGE)
 
-    def held(self, job_id: str, hold: Hold, now: float) -> None:
-        wait = self._waits.get(job_id)
+
+class Waits:
+    """``filesystem_of`` names the file system of a storage, by its resource id."""
+
+    def __init__(self, filesystem_of: Callable[[int], str]) -> None:
+        self._filesystem_of = filesystem_of
+        self._jobs: dict[str, _Wait] = {}
+        self._own: set[str] = set()
+        self._pass = 0
+        self._account: dict[Key, float] = {}
+        self._front: Key = (POLICY, "")
+        self._since = 0.0
+        self.kept = False  # whether passes are told at all: a proxy has none
+
+    def held_back(self, job: _Waiting, hold: Hold, now: float, *, since: float | None = None) -> None:
+        """An attempt to start the job now has failed for this. A first one counts ``since`` the
+        submission."""
+        key = self._key(hold)
+        wait = self._jobs.get(job.id)
         if wait is None:
-            self._waits[job_id] = _Wait(hold, now)
-        else:
+            begun = job.submission_time if since is None else since
+            wait = self._jobs[job.id] = _Wait(key, begun, self._pass)
+        elif wait.key != key:
+            self._close(wait, now)
+            wait.key = key
+        wait.tried = self._pass
+        if key[0] == STORAGE:
             wait.hold = hold
-            if wait.since is None:
-                wait.since = now
+        self._own.add(job.id)
 
-    def nodes_lack(self, job_id: str, now: float) -> None:
-        wait = self._waits.get(job_id)
-        if wait is not None and wait.since is not None:
-            wait.total += now - wait.since
-            wait.since = None
+    def promised(self, job_id: str) -> None:
+        """The job has a promise for later, made or made again in this pass: it lacks what it lacked."""
+        wait = self._jobs.get(job_id)
+        if wait is not None:
+            wait.tried = self._pass
 
-    def over(self, job_id: str, now: float) -> tuple[float, Hold | None]:
-        """Seconds waited for bytes and the last reason; forgets the job."""
-        wait = self._waits.pop(job_id, None)
+    def pass_over(
+        self,
+        now: float,
+        arrived: Iterable[_Waiting],
+        freed: bool,
+        head: _Waiting | None,
+        waits: Callable[[str], bool],
+    ) -> None:
+        """The pass is over: ``arrived`` have come since the last one, ``freed`` whether something had been
+        given back, ``head`` is first in the queue, and ``waits`` says whether a job still waits."""
+        self.kept = True
+        if freed:
+            for job_id in [i for i in self._own if self._jobs[i].tried != self._pass]:
+                wait = self._jobs[job_id]
+                self._close(wait, now)
+                wait.key, wait.account = None, self._account_at(now)
+                self._own.discard(job_id)
+        front = (POLICY, "")
+        if head is not None:
+            first = self._jobs.get(head.id)
+            if first is not None and first.key is not None:
+                front = (_BEHIND.get(first.key[0], BEHIND_NODES), first.key[1])
+        if front != self._front:
+            self._account = dict(self._account_at(now))
+            self._front, self._since = front, now
+        for job in arrived:
+            if job.id not in self._jobs and waits(job.id):
+                wait = self._jobs[job.id] = _Wait(None, job.submission_time, self._pass)
+                wait.account = self._account_at(now)
+                if now > job.submission_time:
+                    wait.seconds[front] = now - job.submission_time
+        self._pass += 1
+
+    def over(self, job_id: str, now: float) -> Waited:
+        """What the job has waited for; forgets it."""
+        wait = self._jobs.pop(job_id, None)
         if wait is None:
-            return 0.0, None
-        running = 0.0 if wait.since is None else now - wait.since
-        return wait.total + running, wait.hold
+            return Waited()
+        self._own.discard(job_id)
+        self._close(wait, now)
+        return Waited({key: seconds for key, seconds in wait.seconds.items() if seconds > 0}, wait.hold)
 
     def reason(self, job_id: str) -> Hold | None:
-        wait = self._waits.get(job_id)
+        """The last lack of space that kept the job."""
+        wait = self._jobs.get(job_id)
         return None if wait is None else wait.hold
+
+    def _key(self, hold: Hold) -> Key:
+        if hold is LACK_OF_NODES:
+            return NODES, ""
+        if hold is PROMISED:
+            return PROMISE, ""
+        return STORAGE, self._filesystem_of(hold.storages[0]) if hold.storages else ""
+
+    def _close(self, wait: _Wait, now: float) -> None:
+        """Charge what has passed since to what the job waited for."""
+        seconds = wait.seconds
+        if wait.key is not None:
+            seconds[wait.key] = seconds.get(wait.key, 0.0) + now - wait.since
+        else:
+            for key, total in self._account_at(now).items():
+                more = total - wait.account.get(key, 0.0)
+                if more > 0:
+                    seconds[key] = seconds.get(key, 0.0) + more
+        wait.since = now
+
+    def _account_at(self, now: float) -> Mapping[Key, float]:
+        """Seconds by cause that the first of the queue has made the others wait, up to ``now``."""
+        if now <= self._since:
+            return self._account
+        return {**self._account, self._front: self._account.get(self._front, 0.0) + now - self._since}
+
+
+def by_file_system(seconds: Mapping[Key, float], systems: Sequence[str]) -> list[dict[str, float]]:
+    """Seconds by cause for each of a job's rows, one per file system: a lack of space goes to the row of
+    the system that lacked it, all else to the first; together they are the job's wait."""
+    rows: list[dict[str, float]] = [{} for _ in systems]
+    for (cause, system), amount in seconds.items():
+        place = systems.index(system) if cause == STORAGE and system in systems else 0
+        rows[place][cause] = rows[place].get(cause, 0.0) + amount
+    return rows

@@ -14,9 +14,9 @@ class Gantt extends Plot {
     this.mode = mode;
     const j = this.run.jobs;
     if (mode === "why") {
-      this.colours = WHY.map(w => w[1]); this.code = Uint8Array.from(j.why);
-      const counts = [0, 0, 0]; j.why.forEach(w => counts[w]++);
-      this.legend(WHY.map(([t, c], i) => [`${t} (${num(counts[i], 9)})`, c]));
+      this.colours = j.whys.map(w => w[1]); this.code = Uint8Array.from(j.why);
+      const counts = j.whys.map(() => 0); j.why.forEach(w => counts[w]++);
+      this.legend(j.whys.map(([t, c], i) => [`${t} (${num(counts[i], 9)})`, c]).filter((entry, i) => i < 3 || counts[i]));
     } else if (mode === "system") {
       const words = j.systems.words;
       this.colours = words.map((w, i) => w ? CATEGORIES[i % 8] : "#d5dbe1"); this.code = Uint16Array.from(j.systems.codes);
@@ -105,7 +105,7 @@ class Gantt extends Plot {
 function jobText(run, k) {
   const j = run.jobs, word = f => j[f].words[j[f].codes[k]], wait = j.start[k] - j.submitted[k];
   const lines = [`job ${j.id[k]} · ${word("profile")}`, `${num(j.nodes[k], 9)} nodes: ${allocation(j.bars, k)}`, `submitted ${seconds(j.submitted[k])}, ran ${seconds(j.start[k])} to ${seconds(j.end[k])}`,
-    `waited ${seconds(wait)}: ${WHY[j.why[k]][0]}` + (j.held[k] > 0 ? `, ${seconds(j.held[k])} of it for storage` : "")];
+    `waited ${seconds(wait)}: ${j.whys[j.why[k]][0]}` + (j.held[k] > 0 ? `, ${seconds(j.held[k])} of it for storage` : "")];
   if (word("hold")) lines.push(`held by ${word("hold")}`);
   if (j.read[k] || j.written[k]) lines.push(`read ${bytes(j.read[k])}, wrote ${bytes(j.written[k])}`);
   if (word("storages")) {

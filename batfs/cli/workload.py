@@ -24,11 +24,14 @@ VERBS: dict[str, str] = {
     "from-swf": "convert a log in the standard workload format 2.2",
     "from-darshan": "convert Darshan logs, joined with a scheduler log",
     "from-storalloc": "convert a trace of StorAlloc or Fives",
+    "convert": "a workload of Batsim 4 as one of Batsim 5, or back",
     "describe": "a page of statistics, and a figure",
     "check": "load strictly and look for traps",
     "cut": "a part of a workload: a window, the first jobs, some sizes",
     "scale": "other loads, run times, sizes or volumes",
 }
+# verbs whose module has another name
+_MODULES = {"convert": "generations"}
 
 
 class Verb(Protocol):
@@ -41,7 +44,8 @@ class Verb(Protocol):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name, line in VERBS.items():
-        module = importlib.import_module(f"batfs.cli.workloads.{name.replace('-', '_')}")
+        file = _MODULES.get(name, name.replace("-", "_"))
+        module = importlib.import_module(f"batfs.cli.workloads.{file}")
         verb = cast(Verb, module)
         command = verbs.add_parser(
             name, help=line, description=verb.HELP, formatter_class=argparse.RawDescriptionHelpFormatter

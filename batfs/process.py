@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
+import errno
 import gc
+import io
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
+
+from batfs.errors import BatfsError
 
 
 def begin() -> None:
@@ -21,10 +27,111 @@ def begin() -> None:
     and ended again (``OPENBLAS_NUM_THREADS`` set by the user stays as it is). What is imported lives as long
     as the process, and needs no looking through for cycles.
     """
+    settle_streams()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # argparse looks for translations of its words on the disk, which Python brings none of
     setattr(argparse, "_", _as_it_is)  # noqa: B010 (a name it doesn't export)
     gc.set_threshold(200_000, 20, 100)
+
+
+def settle_streams() -> None:
+    """The three standard streams exist, whoever started us: a file of ours must not become one of them."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        # a file's name may be no text: better escaped than an end
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _Closed(io.TextIOBase):
+    """What stands for a standard output that was closed before we began."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "standard output is closed")
+
+
+def guarded(program: str, work: Callable[[], int]) -> int:
+    """``work()`` as the whole of a command: its exit code, or one sentence on stderr and the code for it.
+
+    0: done. 1: it could not be done (or, as a command says, what was looked for was found). 2: bad input: a
+    file, a flag, a plugin. 70: a defect of batfs; the details are in the file that is named. 130: interrupted
+    (128 + the signal's number). 141: whoever read our output has gone away.
+    """
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except BatfsError as error:
+        return _say(program, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say(program, "interrupted", 130)
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except OSError as error:
+        if error.filename is None and _output_fails():
+            error.filename = "standard output"
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return _say(program, f"{where}{error.strerror or error}", 1)
+    except MemoryError:
+        return _say(program, "out of memory", 1)
+    except RecursionError as error:
+        return _say(program, f"something in the input is nested too deeply ({error})", 2)
+    except (Exception, SystemExit) as error:
+        from batfs.plugins import PluginError, raised_in
+
+        if raised_in(error)[0]:
+            return _say(program, str(PluginError.of(error, "a plugin")), 2)
+        if isinstance(error, SystemExit):  # argparse has printed help, or what is wrong
+            if _output_fails():
+                return _say(program, "standard output can't be written", 1)
+            raise
+        return _say(program, f"{type(error).__name__}: {error} (a defect of batfs; {_details()})", 70)
+
+
+def _say(program: str, sentence: str, code: int) -> int:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody may be there to hear it
+        print(f"{program}: {' '.join(sentence.splitlines())}", file=sys.stderr, flush=True)
+    return code
+
+
+def _output_fails() -> bool:
+    """Whether it is standard output that can't be written; what it still holds is dropped then."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        return True
+    return isinstance(sys.stdout, _Closed)
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere, so that the end of the process doesn't complain."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
+
+
+def _details() -> str:
+    """Write the story of the error that is being handled to a file; a phrase that names it."""
+    import tempfile
+    import traceback
+
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="batfs-error-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(f"{sys.argv}\nPython {sys.version}\n\n{traceback.format_exc()}")
+    except OSError:
+        return "its details could not be written"
+    return f"its details are in {name}"
 
 
 def end(code: int) -> NoReturn:

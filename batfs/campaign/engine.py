@@ -76,7 +76,14 @@ def run_campaign(
                 f"{len(finished.strangers)} runs in {store.runs} are of other inputs, settings or versions; "
                 "they are kept and not used"
             )
-        missing = [(cell, task) for cell, task in planned if not store.has(task)]
+        missing = []
+        for cell, task in planned:
+            damage = store.damage(task)
+            if damage:
+                say(f"{store.folder(task)} is damaged ({damage}): it is done again")
+                store.set_aside(task)
+            if not store.has(task):
+                missing.append((cell, task))
         unique = {task.id: (cell, task) for cell, task in missing}
         finished.repeated = len({task.id for _, task in planned}) - len(unique)
         if finished.repeated and unique:

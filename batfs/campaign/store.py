@@ -7,6 +7,7 @@ campaign ended. What was being written is swept away at the next start.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from batfs.campaign.task import PREFIX, Outcome, Task
 from batfs.errors import BatfsError
 
 ASIDE: Final = ".partial-"
+HASHES: Final = "hashes.json"  # SHA-256 of each other file of a run
 
 
 class Store:
@@ -50,15 +52,46 @@ class Store:
         for path in self.runs.glob(f"{ASIDE}*"):
             shutil.rmtree(path, ignore_errors=True)
         for folder in (self.root, self.inputs):
-            for path in folder.glob(f"*{files.PARTIAL}") if folder.is_dir() else ():
-                path.unlink(missing_ok=True)
+            for path in folder.iterdir() if folder.is_dir() else ():
+                # only what a killed campaign was writing: whatever else is called .partial is somebody's
+                if files.is_aside(path.name):
+                    path.unlink(missing_ok=True)
 
     def folder(self, task: Task) -> Path:
         return self.runs / task.folder
 
     def has(self, task: Task) -> bool:
-        """Whether this very run (same inputs, settings, seed and code) is there."""
-        return self.folder(task).is_dir()
+        """Whether this very run (same inputs, settings, seed and code) is there, and whole."""
+        return self.folder(task).is_dir() and not self.damage(task)
+
+    def damage(self, task: Task) -> str:
+        """What is wrong with a run that is there: a file that is missing or isn't what was written.
+
+        Empty if nothing is (or if the run isn't there).
+        """
+        folder = self.folder(task)
+        if not folder.is_dir():
+            return ""
+        try:
+            kept = json.loads((folder / HASHES).read_bytes())
+            hashes = {str(name): str(digest) for name, digest in kept.items()}
+        except (OSError, ValueError, AttributeError):
+            return f"{HASHES} can't be read"
+        for name, digest in hashes.items():
+            try:
+                found = _digest((folder / name).read_bytes())
+            except OSError as error:
+                return f"{name}: {error.strerror}"
+            if found != digest:
+                return f"{name} is not what was written"
+        return ""
+
+    def set_aside(self, task: Task) -> None:
+        """Take a damaged run away, so that it is done again."""
+        aside = self.runs / f"{ASIDE}{task.folder}"
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(self.folder(task), aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def prefix(self, task: Task) -> str:
         """The prefix of the run's files, for ``read_run``."""
@@ -69,9 +102,12 @@ class Store:
         aside = self.runs / f"{ASIDE}{task.folder}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-        for name, data in outcome.files.items():
-            (aside / name).write_bytes(zlib.decompress(data))
-        (aside / f"{PREFIX}_provenance.json").write_text(to_json(provenance), encoding="utf-8")
+        contents = {name: zlib.decompress(data) for name, data in outcome.files.items()}
+        contents[f"{PREFIX}_provenance.json"] = to_json(provenance).encode("utf-8", "backslashreplace")
+        for name, data in contents.items():
+            (aside / name).write_bytes(data)
+        hashes = {name: _digest(data) for name, data in contents.items()}
+        (aside / HASHES).write_text(to_json(hashes), encoding="utf-8")
         os.rename(aside, self.folder(task))
 
     def strangers(self, known: set[str]) -> list[str]:
@@ -79,6 +115,10 @@ class Store:
         return sorted(
             p.name for p in self.runs.iterdir() if p.name not in known and not p.name.startswith(".")
         )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def to_json(value: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def execute(task: Task) -> Outcome:
             return _execute(task, Path(folder))
     except BatfsError as error:
         return Outcome(task.id, error=str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # a defect, of a plugin or ours: the others go on, and this one's story is kept
         return Outcome(task.id, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from batfs import __version__, process
-from batfs.errors import BatfsError, nearest
+from batfs.errors import nearest
 
 # name -> (module, one line); the order is that of the help page
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -73,6 +72,8 @@ def _usage() -> str:
             "",
             "Start with:  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random",
             "Each command explains itself:  batfs COMMAND --help",
+            "Exit codes: 0 done, 1 could not be done (or found what it looked for), 2 bad input,",
+            "70 a defect of batfs, 130 interrupted, 141 the reader of the output is gone",
         ]
     )
 
@@ -83,23 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0] if words else ""
     entry = COMMANDS.get(name)
     if entry is None:
-        return _no_command(name)
+        return process.guarded("batfs", lambda: _no_command(name))
     module: Subcommand = importlib.import_module(entry[0])
     if hasattr(module, "choose"):  # a command whose flags depend on one of them
         module = module.choose(words[1:])
     parser = Parser(prog=f"batfs {name}", description=module.HELP, formatter_class=process.HelpFormatter)
     module.add_arguments(parser)
-    try:
-        return module.run(parser.parse_args(words[1:]))
-    except BatfsError as error:
-        print(f"batfs {name}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"batfs {name}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return process.guarded(f"batfs {name}", lambda: module.run(parser.parse_args(words[1:])))
 
 
 def script() -> NoReturn:

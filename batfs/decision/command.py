@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from batfs import __version__, process
 from batfs.decision.options import add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
-from batfs.errors import BatfsError
+from batfs.files import holding
 
 if TYPE_CHECKING:
     from batfs.decision.link import ZmqLink
@@ -90,24 +90,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     args = make_parser().parse_args(words)
-    try:
-        with termination_raises():
+
+    def work() -> int:
+        with termination_raises(), holding(args.export, "sched") if args.export else contextlib.nullcontext():
             return _serve(args, words)
-    except BatfsError as error:
-        print(f"batfs-sched: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("batfs-sched: interrupted", file=sys.stderr)
-        return 130
+
+    return process.guarded("batfs-sched", work)
 
 
 def _serve(args: argparse.Namespace, words: Sequence[str]) -> int:
     settings = settings_from(args)
-    if args.export:
-        from batfs.files import check_writable
-
-        check_writable(Path(args.export).parent)
-
     # imported late: --help and wrong flags answer at once
     from batfs.decision.link import DEFAULT_ENDPOINT, ZmqLink
     from batfs.decision.provenance import write_provenance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
 from batfs.errors import BatfsError, InputError
-from batfs.files import PARTIAL, check_writable
+from batfs.files import PARTIAL, holding, publish
 from batfs.scheduling.config import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +65,19 @@ def run_with_batsim(
     Batsim writes to files ending in ``.partial`` that get their names when all has gone well; what it says is
     kept in ``<prefix>_batsim.log``. Raises BatsimError with Batsim's own last line when it fails.
     """
+    with holding(prefix, "sim", "sched"):
+        return _run_with_batsim(experiment, settings, prefix, batsim=batsim, command=command, say=say)
+
+
+def _run_with_batsim(
+    experiment: Experiment,
+    settings: Settings,
+    prefix: str | Path,
+    *,
+    batsim: str | None = None,
+    command: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+) -> RunResult:
     from batfs.decision.link import ZmqLink
     from batfs.decision.pybatsim_link import LinkedBatsim
     from batfs.decision.pybatsim_process import load_pybatsim
@@ -75,7 +87,6 @@ def run_with_batsim(
     started = time.time()
     config = settings.configuration(experiment.scheduler_config)
     binary = _find(batsim)
-    check_writable(Path(prefix).parent)
     loaded = load(experiment, config)
     log = Path(f"{prefix}_batsim.log")
     aside = f"{prefix}{PARTIAL}"
@@ -116,7 +127,7 @@ def run_with_batsim(
     files = []
     for suffix in _OUTPUTS:
         if Path(aside + suffix).exists():
-            os.replace(aside + suffix, f"{prefix}{suffix}")
+            publish(Path(aside + suffix), Path(f"{prefix}{suffix}"))
             files.append(Path(f"{prefix}{suffix}"))
     for row in _rows(Path(f"{prefix}_jobs.csv")):
         jobs.add(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import time
@@ -63,8 +64,13 @@ def write_provenance(
         },
     }
     path = provenance_path(prefix)
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str)
-    write_text(path, text.decode() + "\n")
+    try:
+        text = orjson.dumps(
+            document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str
+        ).decode()
+    except orjson.JSONEncodeError:  # a number beyond 64 bits, a path that is no text
+        text = json.dumps(document, indent=2, default=str)
+    write_text(path, text + "\n")
     return path
 
 

@@ -10,13 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from batfs import __version__, process
 from batfs.decision.options import PYBATSIM, add_scheduler_arguments, settings_from, split_pybatsim
 from batfs.decision.signals import termination_raises
-from batfs.errors import BatfsError, InputError
+from batfs.errors import InputError
+from batfs.files import holding
 from batfs.scheduling.config import Settings
 
 if TYPE_CHECKING:
@@ -118,15 +118,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(own)
     if str(args.queue).startswith(PYBATSIM) and (child or args.to):
         parser.error(f"--queue {args.queue} is a scheduler already: leave out --to and the command after --")
-    try:
-        with termination_raises():
+
+    def work() -> int:
+        with termination_raises(), holding(args.export, "sched") if args.export else contextlib.nullcontext():
             return _serve(args, words, child)
-    except BatfsError as error:
-        print(f"batfs-proxy: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("batfs-proxy: interrupted", file=sys.stderr)
-        return 130
+
+    return process.guarded("batfs-proxy", work)
 
 
 @contextlib.contextmanager
@@ -175,11 +172,6 @@ def _prepare(settings: Settings) -> None:
 
 def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str]) -> int:
     settings = settings_from(args)
-    if args.export:
-        from batfs.files import check_writable
-
-        check_writable(Path(args.export).parent)
-
     # imported late: --help and wrong flags answer at once
     from batfs.decision.edc import jobs_file
     from batfs.decision.injector import Injector

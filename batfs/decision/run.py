@@ -19,7 +19,7 @@ from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
-from batfs.files import check_writable
+from batfs.files import holding
 from batfs.protocol.messages import DecisionProcess
 from batfs.records import record
 from batfs.scheduling.config import Configuration, Settings
@@ -58,10 +58,25 @@ def run(
     provenance. Raises InputError before anything is written where the input can be checked by itself; files
     of a run that failed later keep the suffix ``.partial``.
     """
+    given = (experiment, settings, prefix, command, observer, on_job, on_progress, say)
+    if prefix is None:
+        return _run(*given)
+    with holding(prefix, "sim", "sched"):
+        return _run(*given)
+
+
+def _run(
+    experiment: Experiment,
+    settings: Settings,
+    prefix: str | Path | None,
+    command: Sequence[str],
+    observer: Observer | None,
+    on_job: Callable[[JobResult], None] | None,
+    on_progress: Callable[[Progress], None] | None,
+    say: Callable[[str], None] | None,
+) -> RunResult:
     started = time.time()
     config = settings.configuration(experiment.scheduler_config)
-    if prefix is not None:
-        check_writable(Path(prefix).parent)
     loaded = load(experiment, config)
     if say is not None:
         for sentence in loaded.platform.warnings:

@@ -14,6 +14,7 @@ from typing import Any
 
 from batfs._core import uncompiled
 from batfs.errors import InputError
+from batfs.files import holding
 from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.simulator.options import SimulationOptions
 from batfs.simulator.simulation import simulate
@@ -152,7 +153,8 @@ def run_simulation(
     line = ProgressLine(terminal)
     options.on_progress = line.show if terminal else None
     try:
-        with connected() as decision_process:
+        held = nullcontext() if options.outputs is None else holding(options.outputs, "sim")
+        with held, connected() as decision_process:
             result = simulate(platform, machine, workloads, decision_process, options)
     except Stopped as stopped:
         line.clear()

@@ -6,7 +6,7 @@ suffix when it has not.
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -83,9 +83,7 @@ class Outputs:
         if not self._open:
             files.check_writable(path.parent)
         try:
-            stream = open(  # noqa: SIM115
-                files.partial_path(path), "w", encoding="utf-8", newline="\n", buffering=1 << 16
-            )
+            stream = files.opened(files.partial_path(path), buffering=1 << 16)
         except OSError as error:
             raise InputError(f"cannot write: {error.strerror}", file=path) from error
         lines = Lines(stream)
@@ -162,7 +160,7 @@ class Outputs:
             stream.close()
         self._write_summary(self._schedule, summary)
         for _, path in self._open:
-            os.replace(files.partial_path(path), path)
+            files.publish(files.partial_path(path), path)
         self.paths = [path for _, path in self._open] + [self._schedule]
         self._open = []
 
@@ -173,7 +171,8 @@ class Outputs:
         """The run failed: what was written stays, marked as partial. Returns those files."""
         kept = []
         for stream, path in self._open:
-            stream.close()
+            with contextlib.suppress(OSError, ValueError):  # the disk is full: what is there is there
+                stream.close()
             kept.append(files.partial_path(path))
         self._open = []
         return kept

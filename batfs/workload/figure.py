@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batfs.errors import InputError, MissingExtraError
-from batfs.files import partial_path
+from batfs.files import replacing
 from batfs.workload.statistics import Statistics
 
 _FORMATS = (".png", ".svg", ".pdf")
@@ -47,14 +47,8 @@ def draw(found: Statistics, path: Path) -> None:
         metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(
             path.suffix, {}
         )
-        aside = partial_path(path)
-        try:
+        with replacing(path) as aside:
             figure.savefig(aside, format=path.suffix[1:], dpi=110, metadata=metadata)
-            aside.replace(path)
-        except OSError as error:
-            raise InputError(f"cannot write: {error.strerror}", file=path) from error
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def _over_time(axes: Any, found: Statistics) -> None:

@@ -203,7 +203,11 @@ def test_a_baseline_that_always_fails_is_named_and_the_rest_is_there(
     assert set(summary["treatment"]) == {"random", "worst_fit"}
     conclusions = (directory / "conclusions.txt").read_text().splitlines()
     assert len(conclusions) == 3
-    assert "all 2 runs failed, so it has no run, and it is the baseline (RuntimeError: no)" in conclusions[0]
+    assert "all 2 runs failed, so it has no run, and it is the baseline (" in conclusions[0]
+    assert (
+        "never.py: line 7: at 3.131 s, for 'w0!0', the allocation policy 'Never' raised RuntimeError: no)"
+        in (conclusions[0])
+    )
     assert all("can't be compared" in line and "has no run" in line for line in conclusions[1:])
     assert (directory / "provenance.json").exists()
 
@@ -451,3 +455,29 @@ def test_a_dask_cluster(tmp_path: Path, whole: Path, machine: Path, jobs: Path) 
     directory = tmp_path / "c"
     assert main(words(machine, jobs, "--seeds", "8", "-o", str(directory), "--executor", "dask://local")) == 0
     assert tree(directory) == tree(whole)
+
+
+def test_a_damaged_run_is_done_again_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A kept run cut in half, one with a byte changed, one without its hashes; what isn't ours stays."""
+    directory = tmp_path / "o"
+    inputs = ["-p", "platforms/io_example.xml", "-w", "workloads/io_example.json"]
+    words = ["compare", *inputs, "--policy", "random", "--policy", "worst_fit"]
+    words += ["--seeds", "2", "--formats", "none", "-o", str(directory)]
+    assert main(words) == 0
+    before = {path: path.read_bytes() for path in directory.glob("runs/*/*")}
+    conclusions = (directory / "conclusions.txt").read_bytes()
+    (directory / "thesis.tex.partial").write_text("precious")
+    tables = sorted(directory.glob("runs/*/run_jobs.csv"))
+    tables[0].write_bytes(tables[0].read_bytes()[: tables[0].stat().st_size // 2])
+    changed = bytearray(tables[1].read_bytes())
+    changed[-5] ^= 1
+    tables[1].write_bytes(changed)
+    (tables[2].parent / "hashes.json").unlink()
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert said.count("is damaged") == 3
+    assert said.count("run_jobs.csv is not what was written") == 2
+    assert {path: path.read_bytes() for path in directory.glob("runs/*/*")} == before
+    assert (directory / "conclusions.txt").read_bytes() == conclusions
+    assert (directory / "thesis.tex.partial").read_text() == "precious"

@@ -12,7 +12,7 @@ import orjson
 
 from batfs.campaign.reproduce.theta import DIRECTIONS, LAYOUTS, Replay, replay
 from batfs.errors import InputError, MissingExtraError
-from batfs.files import partial_path, write_text
+from batfs.files import replacing, write_text
 
 HELP = """replay a week of ANL's Theta: simulated against measured seconds of I/O
 
@@ -117,11 +117,5 @@ def _draw(replays: Sequence[Replay], path: Path) -> None:
         axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
     panels[0].set_ylabel("simulated seconds")
     panels[0].legend()
-    aside = partial_path(path)
-    try:
+    with replacing(path) as aside:
         figure.savefig(aside, format=path.suffix[1:], dpi=110)
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", file=path) from error
-    finally:
-        aside.unlink(missing_ok=True)

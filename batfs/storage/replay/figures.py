@@ -30,9 +30,8 @@ def _pyplot() -> Any:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    aside = files.partial_path(path)
-    figure.savefig(aside, format="svg", bbox_inches="tight", metadata={"Date": None})
-    aside.replace(path)
+    with files.replacing(path) as aside:
+        figure.savefig(aside, format="svg", bbox_inches="tight", metadata={"Date": None})
     _pyplot().close(figure)
     return path
 

@@ -115,7 +115,11 @@ def write_outputs(prefix: str, run: Run) -> list[Path]:
 
     Each appears whole or not at all. InputError when the directory can't be written.
     """
-    files.check_writable(Path(prefix).parent)
+    with files.holding(prefix, "alloc"):
+        return _write_outputs(prefix, run)
+
+
+def _write_outputs(prefix: str, run: Run) -> list[Path]:
     paths = {
         name: Path(f"{prefix}_{name}") for name in ("summary.json", "uses.csv", "grants.csv", "series.csv")
     }

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "platform": ("batfs.cli.platform", "make, draw and compare platforms"),
     "workload": ("batfs.cli.workload", "make, convert and describe workloads"),
     "alloc": ("batfs.cli.alloc", "replay storage requests without nodes (StorAlloc's job)"),
+    "verify": ("batfs.cli.verify", "replay recordings of Batsim and compare with SimGrid, on this machine"),
     "reproduce": ("batfs.cli.reproduce", "reproduce a published experiment"),
     "service": ("batfs.cli.service", "the storage service: orchestrator, server, client"),
 }

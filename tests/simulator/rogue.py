@@ -10,20 +10,19 @@ import json
 import os
 import random
 import sys
-import tarfile
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from batfs.cli import sim
+from batfs.cli.verification.recordings import flags_of, unpack
 from batfs.errors import BatfsError
 from batfs.protocol import messages as m
 from batfs.protocol.simulator_side import decode_reply, encode_request
 from batfs.simulator.command import prepare
 from batfs.simulator.simulation import simulate
 
-ARCHIVE = Path(__file__).with_name("golden.tar.xz")
 ENOUGH = 400  # requests after which the harness has heard enough
 KINDS = (
     *("EXECUTE_JOB", "REJECT_JOB", "KILL_JOB", "CALL_ME_LATER", "SET_RESOURCE_STATE", "SET_JOB_METADATA"),
@@ -213,7 +212,7 @@ def converse(case: Path, rng: random.Random, folder: Path) -> str:
     """One conversation; how it ended. Anything but a BatfsError of one line is raised."""
     parser = argparse.ArgumentParser()
     sim.add_arguments(parser)
-    flags = json.loads((case / "case.json").read_text())["args"]
+    flags = flags_of(case)
     if rng.random() < 0.5:
         flags = [*flags, "--enable-dynamic-jobs"]
     before = Path.cwd()
@@ -237,8 +236,7 @@ def converse(case: Path, rng: random.Random, folder: Path) -> str:
 
 def cases(folder: Path) -> list[Path]:
     """The recorded cases, unpacked into ``folder``; without those whose solver takes its time."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(folder)
     return sorted(path for path in (folder / "cases").iterdir() if "solver" not in path.name)
 
 

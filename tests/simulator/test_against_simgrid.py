@@ -1,195 +1,32 @@
 """Random platforms and parallel tasks: batfs and SimGrid itself agree on the end of every task.
 
-SimGrid is Debian's ``python3-simgrid``; where it is missing the test is skipped. Many small worlds (a zone
-each, with links of its own) share one run, since a process can hold only one SimGrid.
+Where no Python has SimGrid's module (Debian: ``python3-simgrid``) the tests are skipped.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from batfs import _core as core
-from batfs.platform import load_platform
-from batfs.simulator.actors import Flow, Maestro, Script
-from batfs.simulator.engine import Engine
-from batfs.simulator.work import Workshop, dense_demand
-
-PYTHON = "/usr/bin/python3"
-HEAD = "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+from batfs.cli.verification import tasks as verification
+from batfs.cli.verification.tasks import World, slow_world, world
 
 
-def missing() -> str | None:
-    if shutil.which(PYTHON) is None:
-        return f"{PYTHON} is not there"
-    tried = subprocess.run([PYTHON, "-c", "import simgrid"], capture_output=True, check=False)
-    return (
-        None
-        if tried.returncode == 0
-        else "SimGrid's Python module is not installed (Debian: python3-simgrid)"
-    )
-
-
-def world(rng: random.Random, number: int) -> tuple[str, list[dict[str, Any]]]:
-    """A zone of a few hosts with random links and routes, and the tasks that run on it."""
-    name = f"w{number}"
-    hosts = [f"{name}h{i}" for i in range(rng.randint(2, 6))]
-    cluster = rng.random() < 0.4
-    if cluster:
-        fat = rng.choice(["SHARED", "FATPIPE"])
-        backbone = (
-            f'bb_bw="{rng.uniform(1e6, 5e8)}Bps" bb_lat="{rng.uniform(0, 1e-4)}s" bb_sharing_policy="{fat}"'
-        )
-        sharing = rng.choice(["SPLITDUPLEX", "SHARED"])
-        loopback = 'loopback_bw="1e9Bps" loopback_lat="1e-6s"' if rng.random() < 0.3 else ""
-        core = rng.choice([1, 1, 4])
-        text = (
-            f'<cluster id="{name}" prefix="{name}h" suffix="" radical="0-{len(hosts) - 1}" '
-            f'speed="{rng.uniform(1e8, 2e9)}f" core="{core}" bw="{rng.uniform(1e6, 1e9)}Bps" '
-            f'lat="{rng.uniform(0, 1e-3)}s" sharing_policy="{sharing}" {loopback} '
-            f"{backbone if rng.random() < 0.7 else ''}/>\n"
-        )
-    else:
-        links = [f"{name}l{i}" for i in range(rng.randint(1, 7))]
-        text = f'<zone id="{name}" routing="Full">\n'
-        for host in hosts:
-            core = rng.choice([1, 1, 2])
-            text += f'<host id="{host}" speed="{rng.choice([1e9, rng.uniform(1e8, 3e9)])}f" core="{core}"/>\n'
-        for link in links:
-            policy = "FATPIPE" if rng.random() < 0.25 else "SHARED"
-            text += (
-                f'<link id="{link}" bandwidth="{rng.choice([1e8, rng.uniform(1e6, 1e9)])}Bps" '
-                f'latency="{rng.choice([0, rng.uniform(0, 0.02)])}s" sharing_policy="{policy}"/>\n'
-            )
-        for a in hosts:
-            for b in hosts:
-                if a != b:
-                    used = "".join(
-                        f'<link_ctn id="{link}"/>' for link in rng.choices(links, k=rng.randint(1, 3))
-                    )
-                    text += f'<route src="{a}" dst="{b}" symmetrical="NO">{used}</route>\n'
-        text += "</zone>\n"
-    tasks = []
-    for _ in range(rng.randint(1, 7)):
-        used = rng.sample(hosts, rng.randint(1, len(hosts)))
-        if rng.random() < 0.15:
-            used = [*used, used[0]]
-        n = len(used)
-        flops = [rng.choice([0.0, 1e9, rng.uniform(1e6, 5e9)]) for _ in used]
-        volumes = [
-            0.0
-            if rng.random() < 0.4 or (i == j and not cluster)
-            else rng.choice([1e7, rng.uniform(1.0, 5e8)])
-            for i in range(n)
-            for j in range(n)
-        ]
-        # executors on one host that exchange bytes, and self-transfers, meet on the default loopback, where
-        # SimGrid may hang: left out, except in clusters
-        for i in range(n):
-            for j in range(n):
-                if used[i] == used[j] and not cluster:
-                    volumes[i * n + j] = 0.0
-        start = rng.choice([0.0, 0.0, rng.uniform(0.0, 5.0)])
-        tasks.append({"start": start, "hosts": used, "flops": flops, "bytes": volumes})
-    return text, tasks
-
-
-def ours(path: Path, tasks: list[dict[str, Any]], interpreted: bool = False) -> list[float]:
-    platform = load_platform(path)
-    engine = Engine(
-        [*(h.cores * h.speed for h in platform.hosts), *(link.bandwidth for link in platform.links)],
-        [*(False for _ in platform.hosts), *(link.fatpipe for link in platform.links)],
-        [*(h.name for h in platform.hosts), *(link.name for link in platform.links)],
-        interpreted=interpreted,
-    )
-    workshop = Workshop(platform, 4194304.0)
-    maestro = Maestro(engine)
-    ends = [0.0] * len(tasks)
-
-    def run(i: int) -> Script:
-        task = tasks[i]
-        if task["start"] > 0:
-            yield maestro.sleep(task["start"])
-        n = len(task["hosts"])
-        hosts = np.array([platform.host_index[name] for name in task["hosts"]])
-        demand = dense_demand(np.array(task["flops"]), np.array(task["bytes"]).reshape(n, n))
-        work = workshop.work(demand, hosts)
-        yield Flow(maestro, work)
-        ends[i] = engine.now
-
-    for i in range(len(tasks)):
-        maestro.create(run(i), 0)
-    while True:
-        maestro.run_ready()
-        if maestro.living == 0:
-            return ends
-        for owner in engine.advance():
-            owner.end()
-
-
-def slow_world(rng: random.Random, number: int) -> tuple[str, list[dict[str, Any]]]:
-    """A zone whose FATPIPE links serve tasks of very different rates: 10,000 rounds a solve and more."""
-    name = f"w{number}"
-    hosts = [f"{name}h{i}" for i in range(4)]
-    text = f'<zone id="{name}" routing="Full">\n'
-    text += "".join(f'<host id="{host}" speed="1Gf"/>\n' for host in hosts)
-    for link, bandwidth, policy in (
-        ("a", 1e9, "FATPIPE"),
-        ("b", 10 ** rng.uniform(7, 9.5), "FATPIPE"),
-        ("s", 10 ** rng.uniform(8, 10), "SHARED"),
-    ):
-        text += (
-            f'<link id="{name}{link}" bandwidth="{bandwidth}Bps" latency="0" sharing_policy="{policy}"/>\n'
-        )
-    for a in hosts:
-        for b in hosts:
-            if a != b:
-                links = dict.fromkeys(rng.choice(["a", "b", "as", "bs", "ab"]))
-                used = "".join(f'<link_ctn id="{name}{link}"/>' for link in links)
-                text += f'<route src="{a}" dst="{b}" symmetrical="NO">{used}</route>\n'
-    tasks = []
-    for k in range(rng.randint(2, 4)):
-        slow = k == 0 or rng.random() < 0.5  # as long as it computes, 5 or 10 s
-        volume = 10 ** (rng.uniform(3.5, 6) if slow else rng.uniform(7, 10))
-        flops = [rng.choice([1e10, 5e9]) if slow else 0.0, 0.0]
-        tasks.append(
-            {"start": 0.0, "hosts": rng.sample(hosts, 2), "flops": flops, "bytes": [0.0, volume, 0.0, 0.0]}
-        )
-    return text + "</zone>\n", tasks
-
-
-def compare(worlds: list[tuple[str, list[dict[str, Any]]]], folder: Path, interpreted: bool = False) -> int:
+def compare(worlds: Sequence[World], folder: Path, interpreted: bool = False) -> int:
     """Simulate the worlds here and in SimGrid; how many tasks ended at the same time."""
-    reason = missing()
-    if reason:
-        pytest.skip(reason)
-    zones = "".join(text for text, _ in worlds)
-    tasks = [task for _, found in worlds for task in found]
-    platform = folder / "worlds.xml"
-    platform.write_text(
-        f'{HEAD}<platform version="4.1">\n<zone id="all" routing="Full">\n{zones}</zone>\n</platform>\n'
-    )
-    (folder / "tasks.json").write_text(json.dumps(tasks))
-    script = Path(__file__).with_name("simgrid_worlds.py")
-    ran = subprocess.run(
-        [PYTHON, str(script), str(platform), str(folder / "tasks.json")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    line = next(line for line in ran.stdout.splitlines() if line.startswith("ENDS "))
-    theirs = [float.fromhex(end) for end in json.loads(line[5:])]
-    for i, (mine, simgrid) in enumerate(zip(ours(platform, tasks, interpreted), theirs, strict=True)):
-        assert mine == pytest.approx(simgrid, rel=1e-9, abs=1e-9), tasks[i]
+    found = verification.python_with_simgrid()
+    if found is None:
+        pytest.skip("SimGrid's Python module is not installed (Debian: python3-simgrid)")
+    platform, tasks = verification.written(worlds, folder)
+    theirs = verification.theirs(platform, tasks, found[0])
+    ours = verification.ours(platform, tasks, interpreted)
+    for task, mine, simgrid in zip(tasks, ours, theirs, strict=True):
+        assert mine == pytest.approx(simgrid, rel=1e-9, abs=1e-9), task
     return len(theirs)
 
 

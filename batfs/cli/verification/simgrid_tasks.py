@@ -1,4 +1,4 @@
-"""Runs parallel tasks in SimGrid itself; started by ``test_against_simgrid`` with Debian's Python.
+"""Runs parallel tasks in SimGrid itself; ``tasks`` starts it with a Python that has SimGrid's module.
 
 Arguments: a platform file and a JSON file of tasks {"start", "hosts", "flops", "bytes"}. Prints the end of
 each.
@@ -31,4 +31,5 @@ def main() -> None:
     print("ENDS", json.dumps([end.hex() for end in ends]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What ``batfs verify`` compares: recorded conversations of Batsim, and random tasks in SimGrid itself."""

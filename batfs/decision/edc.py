@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -21,8 +21,6 @@ from batfs.protocol import messages as m
 from batfs.protocol.decision_side import ProtocolError
 from batfs.protocol.v5 import hello
 from batfs.protocol.v5.decision_side import decode_request, encode_reply
-from batfs.protocol.v5.profiles import read_profile
-from batfs.records import replace
 from batfs.scheduling.config import Layer, Settings, read_sched_config
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
@@ -99,7 +97,7 @@ class WorkloadProfiles:
         found: dict[str, Mapping[str, Profile]] = {}
         for workload, path in named.items():
             try:
-                found[workload] = _profiles(Path(path))
+                found[workload] = _profiles(Path(path), workload)
             except (BatfsError, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
                 self._say(
@@ -109,41 +107,19 @@ class WorkloadProfiles:
         return found
 
 
-def _profiles(path: Path) -> Mapping[str, Profile]:
+def _profiles(path: Path, workload: str) -> Mapping[str, Profile]:
     data = path.read_bytes()
     if b'"SequentialCompositionProfile"' not in data and b'"ret"' not in data:
         return {}  # all that matters is forwarded
+    from batfs.workload.batsim5 import parse_profile
+
     try:
-        raw = orjson.loads(data)["profiles"]
-        return {str(name): _profile(profile) for name, profile in raw.items()}
+        profiles = orjson.loads(data)["profiles"]
+        return {name: parse_profile(raw, f"profiles.{name}", workload) for name, raw in profiles.items()}
     except orjson.JSONDecodeError as error:
         raise InputError(f"malformed JSON: {error.msg}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"not a Batsim 5 workload: {error}") from None
-
-
-#: Members of a workload file's profile, and what they are in messages.
-_FILE_NAMES: Final = {
-    "ParallelTaskProfile": {"cpu": "computation_vector", "com": "communication_matrix"},
-    "ParallelTaskHomogeneousProfile": {"cpu": "computation_amount", "com": "communication_amount"},
-    "SequentialCompositionProfile": {"seq": "profile_ids", "repeat": "repetition_count"},
-    "ParallelTaskOnStorageHomogeneousProfile": {"storage": "storage_name"},
-    "ParallelTaskDataStagingBetweenStoragesProfile": {
-        "nb_bytes": "bytes_to_transfer",
-        "from": "emitter_storage_name",
-        "to": "receiver_storage_name",
-    },
-}
-
-
-def _profile(raw: Mapping[str, Any]) -> Profile:
-    kind = str(raw["type"])
-    names = _FILE_NAMES.get(kind, {})
-    table = {"storage_name": "pfs", **{names.get(key, key): value for key, value in raw.items()}}
-    extra = raw.get("extra_data")
-    if isinstance(extra, dict | list):
-        extra = orjson.dumps(extra).decode()
-    return replace(read_profile(kind, table, extra), ret=int(raw.get("ret", 0)))
+    except (KeyError, TypeError, AttributeError):
+        raise InputError("not a Batsim 5 workload") from None
 
 
 def jobs_file(prefix: str | None, stack: ExitStack, say: Callable[[str], None]) -> Watcher:

@@ -14,8 +14,10 @@ import orjson
 
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import ProtocolError
-from batfs.protocol.v5.profiles import local, profile_event, read_extra, read_profile
+from batfs.protocol.v5.profiles import profile_event
 from batfs.resource_sets import format_resources
+from batfs.workload.batsim5 import profile_of_message
+from batfs.workload.extradata import read_extra
 from batfs.workload.model import Job, Profile
 
 #: What a GenericExternalEvent becomes; its text is the member ``data``.
@@ -76,9 +78,9 @@ def read_job(job_id: str, raw: Mapping[str, Any], submitted: float) -> Job:
         job_id,
         submitted,
         int(raw["resource_request"]),
-        local(str(raw["profile_id"])),
+        str(raw["profile_id"]).rpartition("!")[2],
         None if walltime is None else float(walltime),
-        read_extra(raw.get("extra_data")),
+        read_extra(raw.get("extra_data"), {}, f"{job_id}.extra_data"),
     )
 
 
@@ -87,7 +89,11 @@ def _submitted(timestamp: float, data: Mapping[str, Any]) -> m.JobSubmitted:
     raw = data.get("profile")
     profile: Profile | None = None
     if raw is not None:
-        profile = read_profile(raw["profile_type"], raw.get("profile") or {}, raw.get("extra_data"))
+        place = f"{job.id}: the profile {job.profile}"
+        extra = raw.get("extra_data")
+        profile = profile_of_message(
+            raw["profile_type"], raw.get("profile") or {}, extra, place, job.workload
+        )
     return m.JobSubmitted(timestamp, job, profile)
 
 

@@ -268,7 +268,7 @@ class Engine:
         raise InputError(
             f"the bandwidth shares of {name} never settle: SimGrid's solver would loop for ever here "
             f"(t={self.now:.6f} s)",
-            hint="a FATPIPE link is used by tasks of very different rates; BATSIM.md A5",
+            hint="a FATPIPE link is used by tasks of very different rates",
         )
 
     # ---- speed ----

@@ -153,7 +153,10 @@ def run_simulation(
     line = ProgressLine(terminal)
     options.on_progress = line.show if terminal else None
     try:
-        held = nullcontext() if options.outputs is None else holding(options.outputs, "sim")
+        prefix = options.outputs
+        if prefix is not None and options.generation == 5:
+            prefix = f"{prefix}jobs.csv"  # Batsim 5's prefix may end in a slash: files in that folder
+        held = nullcontext() if prefix is None else holding(prefix, "sim")
         with held, connected() as decision_process:
             result = simulate(platform, machine, workloads, decision_process, options)
     except Stopped as stopped:

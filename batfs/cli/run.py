@@ -55,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--disable-machine-state-tracing", action="store_true", help="no PREFIX_machine_states.csv"
     )
+    output.add_argument(
+        "--what-if",
+        metavar="WHAT=MORE",
+        action="append",
+        default=[],
+        help="what a larger machine would make of it: storage=unlimited, a file system bb=unlimited, "
+        "bb=x2 or bb=6TB, bandwidth=x2 (of the storages' links); repeatable",
+    )
     engine = parser.add_argument_group("simulator")
     engine.add_argument(
         "--engine",
@@ -91,7 +99,15 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     experiment = _experiment(args)
     settings = settings_from(args)
+    wishes, larger = [], []
+    if args.what_if:
+        from batfs.decision.what_if import changed, outcome, parse_what_if
+
+        wishes = [parse_what_if(text) for text in args.what_if]
+        larger = [changed(experiment, settings, what) for what in wishes]
     say = _quiet if args.quiet else _note
+    from batfs.decision import run as decision_run
+
     if args.engine == "batsim":
         from batfs.decision.engine import run_with_batsim
 
@@ -101,8 +117,6 @@ def _run(args: argparse.Namespace) -> int:
     else:
         if args.batsim_bin:
             raise InputError("--batsim-bin goes with --engine batsim")
-        from batfs.decision import run as decision_run
-
         line = _progress_line(args)
         try:
             result = decision_run.run(
@@ -116,15 +130,23 @@ def _run(args: argparse.Namespace) -> int:
         finally:
             if line is not None:
                 line.clear()
+    outcomes = [
+        outcome(what, result.summary, decision_run.run(*machine, None).summary)
+        for what, machine in zip(wishes, larger, strict=True)
+    ]
     if args.json:
         import orjson
 
+        if wishes:
+            result.summary["what_if"] = outcomes
         document = {**result.summary, "files": [str(path) for path in result.files]}
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     elif not args.quiet:
-        from batfs.cli.tables import results
+        from batfs.cli.tables import results, what_ifs
 
         print(results(result))
+        if outcomes:
+            print(f"\n{what_ifs(outcomes)}")
     if result.deadlock:
         print(
             "batfs run: nothing could happen any more although jobs were left; is a bandwidth 0?",

@@ -100,6 +100,30 @@ def _waits(s: Mapping[str, Any]) -> str:
     return table(["waited for", "jobs", "mean over all jobs", "share"], rows)
 
 
+def what_ifs(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """What each larger machine would make of the run: its means, and in brackets the difference."""
+    rows = []
+    for found in outcomes:
+        cells = [found["what_if"]]
+        for name, show in (
+            ("mean_waiting_time", duration),
+            ("mean_turnaround_time", duration),
+            ("mean_bounded_slowdown", "{:.2f}".format),
+            ("makespan", duration),
+            ("rejected", str),
+        ):
+            new, difference = found[name]["with"], found[name]["difference"]
+            if new is None or difference is None:
+                cells.append("-")
+                continue
+            sign = "+" if difference > 0 else "-"
+            cells.append(
+                f"{show(new)} ({sign}{show(abs(difference))})" if difference else f"{show(new)} (same)"
+            )
+        rows.append(cells)
+    return table(["what if", "mean wait", "mean turnaround", "mean slowdown", "makespan", "rejected"], rows)
+
+
 def _makespan(s: Mapping[str, Any]) -> str:
     """Batsim's; where steps go on after the last job (stage-outs, drains), that is said."""
     text = duration(s["makespan"])

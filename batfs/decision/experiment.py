@@ -46,6 +46,8 @@ class Experiment:
     schedule_trace: bool = True
     machine_state_trace: bool = True
     scheduler_config: str = ""
+    # times which the links of storages are faster than in the file (batfs run --what-if)
+    storage_bandwidth: float = 1.0
 
     @property
     def inputs(self) -> list[Path]:
@@ -92,6 +94,10 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
     machine = number_resources(
         platform, master=experiment.master, roles=experiment.roles, limit=limit or None
     )
+    if experiment.storage_bandwidth != 1:
+        from batfs.decision.what_if import faster
+
+        faster(platform, machine, experiment.storage_bandwidth)
     files: FileSystems | None = None
     if not config.queue.startswith(PYBATSIM):
         make_queue_policy(config.queue)

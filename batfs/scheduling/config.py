@@ -97,6 +97,13 @@ class Settings:
         """The same settings with that layer between file and flags. Raises InputError."""
         return Settings(self._file, self._flags, layer)
 
+    def over(self, layer: Layer) -> Settings:
+        """The same settings with that layer over the flags. Raises InputError."""
+        flags: dict[str, Any] = {}
+        for one in (self._flags, layer):
+            _merge(flags, {} if one is None else dict(one.values))
+        return Settings(self._file, Layer(layer.source, flags), self._between)
+
     def configuration(self, sched_config: str | None = None) -> Configuration:
         """The settings in force; ``sched_config`` is the string that Batsim forwards. Raises InputError."""
         layers = [self._file, self._between]

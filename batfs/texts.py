@@ -104,6 +104,20 @@ def decode(data: bytes, path: str | PathLike[str] | None = None) -> Text:
     return _decoded(data, "utf-8")
 
 
+def csv_field(text: object) -> str:
+    """One field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
+    word = text if type(text) is str else str(text)
+    if "," in word or '"' in word or "\n" in word or "\r" in word:
+        return '"' + word.replace('"', '""') + '"'
+    return word
+
+
+def as_utf8(data: bytes, path: str | PathLike[str] | None = None) -> bytes:
+    """``data`` without a byte-order mark, in UTF-8 where a mark says that it isn't; itself where none is."""
+    marked = data.startswith(tuple(mark for mark, _ in _MARKS))
+    return decode(data, path).text.encode() if marked else data
+
+
 def _unmarked_utf16(sample: bytes) -> str | None:
     """UTF-16 without a mark, told by its zeros: western text has them in every other byte."""
     even, odd = sample[::2].count(0), sample[1::2].count(0)
@@ -126,3 +140,14 @@ def _decoded(data: bytes, encoding: str) -> Text:
 def read_text(path: str | PathLike[str]) -> Text:
     """The text of a file, see the module. InputError when it can't be read or isn't text."""
     return decode(read_unpacked(path), path)
+
+
+def utf8_text(path: str | PathLike[str]) -> str:
+    """The text of a file that has to be right to the last byte, such as settings.
+
+    As :func:`read_text`, but InputError for bytes that aren't text.
+    """
+    found = read_text(path)
+    if found.replaced:
+        raise InputError(f"not {found.encoding.upper()} text: {found.replaced} bytes are not", file=path)
+    return found.text

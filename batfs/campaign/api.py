@@ -29,6 +29,10 @@ def simulate(
     seed: int = 0,
     output: PathText | None = None,
     dynamic_jobs: bool | None = None,
+    master_host: str = "master_host",
+    add_role_to_hosts: Several = (),
+    mmax: int = 0,
+    events: Several = (),
     **configuration: Any,
 ) -> Run:
     """Simulate ``workload`` (Batsim JSON) on ``platform`` (SimGrid XML) under the given policies.
@@ -36,7 +40,8 @@ def simulate(
     ``policy``, ``queue`` and ``filesystem`` are written as on the command line (``"worst_fit"``,
     ``"mine.py:Name:k=4"``); ``configuration`` takes any other key of the scheduler's configuration, such as
     ``node_selection="contiguous"`` or ``filesystems={"lustre": {"policy": "random"}}``. Files are kept if
-    ``output`` (a prefix such as ``"out/io"``) is given, and only read otherwise.
+    ``output`` (a prefix such as ``"out/io"``) is given, and only read otherwise. ``master_host``,
+    ``add_role_to_hosts``, ``mmax`` and ``events`` are Batsim's.
 
     Returns a :class:`~batfs.report.run.Run`: tables ``.jobs``, ``.io`` and ``.storage`` (times in seconds,
     sizes in
@@ -49,12 +54,25 @@ def simulate(
 
         base |= parse_filesystem_flags([filesystem] if isinstance(filesystem, str) else list(filesystem))
     settings = configured(base, treatment, seed)
+    machine = {"master_host": master_host, "add_role_to_hosts": _words(add_role_to_hosts), "mmax": mmax}
+
+    def once(prefix: Path) -> None:
+        run_once(
+            fspath(platform),
+            fspath(workload),
+            prefix,
+            settings,
+            dynamic_jobs=dynamic_jobs,
+            machine=machine,
+            events=_words(events),
+        )
+
     if output is not None:
-        run_once(fspath(platform), fspath(workload), Path(output), settings, dynamic_jobs=dynamic_jobs)
+        once(Path(output))
         return read_run(f"{fspath(output)}_")
     with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
         prefix = Path(folder) / Path(workload).stem
-        run_once(fspath(platform), fspath(workload), prefix, settings, dynamic_jobs=dynamic_jobs)
+        once(prefix)
         return read_run(f"{prefix}_")
 
 
@@ -77,6 +95,10 @@ def compare(
     jobs: int | None = None,
     dynamic_jobs: bool | None = None,
     progress: bool | None = None,
+    master_host: str = "master_host",
+    add_role_to_hosts: Several = (),
+    mmax: int = 0,
+    events: Several = (),
     **configuration: Any,
 ) -> Comparison:
     """Run every combination of the given settings with every seed, and compare them to ``baseline``.
@@ -110,6 +132,10 @@ def compare(
         "primary": primary,
         "threshold": threshold,
         "dynamic_jobs": dynamic_jobs,
+        "master_host": master_host,
+        "add_role_to_hosts": _words(add_role_to_hosts),
+        "mmax": mmax,
+        "events": _words(events),
     }
     plan = make_plan(values)
     if output is not None:

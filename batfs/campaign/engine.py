@@ -123,6 +123,10 @@ def make_tasks(plan: Plan, inputs: InputStore) -> list[tuple[Cell, Task]]:
             "dynamic_jobs": plan.dynamic_jobs,
             "label": cell.label,
         }
+        events = tuple(inputs.keep(file) for file in plan.machine.get("events", ()))
+        if plan.machine:
+            said = {key: value for key, value in plan.machine.items() if key != "events"}
+            decides["machine"] = {**said, "events": [file.sha256 for file in events]}
         digest = sha256(json.dumps(decides, sort_keys=True).encode())
         name = f"{cell.label} @ {cell.context}" if cell.context else cell.label
         about: dict[str, Any] = {
@@ -135,7 +139,17 @@ def make_tasks(plan: Plan, inputs: InputStore) -> list[tuple[Cell, Task]]:
         config = inputs.keep_text("configuration.json", to_json(rest)) if rest else None
         folder = f"{_slug(name)}-seed{cell.seed}-{digest[:12]}"
         task = Task(
-            digest, folder, platform, workload, plugins, configuration, plan.dynamic_jobs, about, config
+            digest,
+            folder,
+            platform,
+            workload,
+            plugins,
+            configuration,
+            plan.dynamic_jobs,
+            about,
+            config,
+            plan.machine,
+            events,
         )
         found.append((cell, task))
     return found
@@ -207,7 +221,9 @@ def provenance(task: Task, cell: Cell, outcome: Outcome) -> dict[str, Any]:
 def reproduce(cell: Cell, task: Task) -> str:
     """The ``batfs run`` that does the same run alone."""
     workload = task.workload.path if _drawn(task) else cell.workload
-    words = command_line(cell.platform, workload, task.configuration, task.config_file, task.dynamic_jobs)
+    words = command_line(
+        cell.platform, workload, task.configuration, task.config_file, task.dynamic_jobs, task.machine
+    )
     return shlex.join(words)
 
 
@@ -261,7 +277,11 @@ class _Loop:
             return task
         plugins = tuple(plugin.shipped() for plugin in task.plugins)
         return replace(
-            task, platform=task.platform.shipped(), workload=task.workload.shipped(), plugins=plugins
+            task,
+            platform=task.platform.shipped(),
+            workload=task.workload.shipped(),
+            plugins=plugins,
+            events=tuple(file.shipped() for file in task.events),
         )
 
     def _take(self, future: Future[Outcome]) -> bool:

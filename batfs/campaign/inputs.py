@@ -23,22 +23,27 @@ from batfs.plugins import parse_spec
 class Input:
     """A file: ``name`` as the user gave it, ``path`` of the campaign's copy, its content's ``sha256``.
 
-    ``data`` is the content, deflated, for workers that don't see this machine's files.
+    ``data`` is the content, deflated, for workers that don't see this machine's files. ``companions`` are
+    files it names, beside it.
     """
 
     name: str
     path: str
     sha256: str
     data: bytes | None = None
+    companions: tuple[Input, ...] = ()
 
     def shipped(self) -> Input:
         """The same with its content inside."""
-        return replace(self, data=zlib.compress(Path(self.path).read_bytes()))
+        companions = tuple(companion.shipped() for companion in self.companions)
+        return replace(self, data=zlib.compress(Path(self.path).read_bytes()), companions=companions)
 
     def materialise(self, folder: Path) -> str:
         """A path with this content: the copy, or a file made in ``folder``. InputError if the copy was
         changed.
         """
+        for companion in self.companions:
+            companion.materialise(folder)
         if self.data is None:
             if _digest_of(self.path) != self.sha256:
                 raise InputError("the campaign's copy of this input was changed", file=self.path)
@@ -87,22 +92,52 @@ class InputStore:
         return found.path
 
     def workload(self, path: str, method: str, seed: int) -> Input:
-        """The workload at ``path`` as ``seed`` draws it (itself for the method ``none``)."""
+        """The workload at ``path`` as ``seed`` draws it (itself for the method ``none``), and its traces."""
         if make_resampler(method) is None:
-            return self.keep(path)
+            return self._with_traces(path)
         key = (path, method, str(seed))
         found = self._known.get(key)
         if found is None:
             from batfs.workload import read_workload, write_workload
 
-            source = self.keep(path)
+            source = self._with_traces(path)
             drawn = resample(read_workload(source.path), method, seed)
             place = self.folder / f"seed{seed}-{Path(path).name}"
             write_workload(place, drawn)
             data = place.read_bytes()
             place.unlink()
-            found = self._known[key] = self._store(path, f"seed{seed}-{Path(path).name}", data)
+            found = replace(
+                self._store(path, f"seed{seed}-{Path(path).name}", data), companions=source.companions
+            )
+            self._known[key] = found
         return found
+
+    def _with_traces(self, path: str) -> Input:
+        """The workload at ``path``; traces it names are its companions, under the names of their copies."""
+        found = self._known.get((path, "traces"))
+        if found is None:
+            found = self._known[path, "traces"] = self._gather_traces(path, self.keep(path))
+        return found
+
+    def _gather_traces(self, path: str, plain: Input) -> Input:
+        if b'"trace"' not in Path(plain.path).read_bytes():
+            return plain
+        from batfs.workload import read_workload
+        from batfs.workload.batsim import workload_lines
+        from batfs.workload.traces import gather
+
+        companions: dict[str, Input] = {}
+
+        def keep(data: bytes, name: str) -> str:
+            kept = self._store(name, name, data)
+            companions[Path(kept.path).name] = kept
+            return Path(kept.path).name
+
+        moved, traces = gather(read_workload(path), keep)
+        if not traces:
+            return plain
+        kept = self._store(path, Path(path).name, "".join(workload_lines(moved)).encode())
+        return replace(kept, companions=tuple(companions.values()))
 
     def _store(self, name: str, file: str, data: bytes) -> Input:
         digest = sha256(data)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from batfs import texts
+from batfs.campaign.single import MACHINE
 from batfs.errors import InputError, nearest, unknown
 
 # replicas of the baseline that check the method: their policy seeds lie this far from the others'
@@ -52,7 +54,8 @@ class Plan:
     ``base`` is the scheduler's configuration below the treatments; ``resample`` says how a seed makes a
     workload of its own (``none``: every seed runs the same jobs); ``null`` runs the baseline once more with
     other policy seeds, as a check that no difference is found where there is none. ``primary``: the one
-    figure that is tested; the others then only describe.
+    figure that is tested; the others then only describe. ``machine`` holds what of Batsim's ``master_host``,
+    ``add_role_to_hosts``, ``mmax`` and ``events`` isn't as usual.
     """
 
     platforms: tuple[str, ...]
@@ -66,6 +69,7 @@ class Plan:
     dynamic_jobs: bool | None = None
     threshold: float = 10.0
     primary: str | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.platforms or not self.workloads:
@@ -127,6 +131,7 @@ class Plan:
             "dynamic_jobs": self.dynamic_jobs,
             "threshold": self.threshold,
             **({} if self.primary is None else {"primary": self.primary}),
+            **({"machine": dict(self.machine)} if self.machine else {}),
         }
 
 
@@ -212,17 +217,14 @@ _PLAN_KEYS: Final = (
     "dynamic_jobs",
     "threshold",
     "primary",
+    *MACHINE,
 )
 
 
 def read_plan(path: str | Path) -> dict[str, Any]:
     """The members of a campaign's TOML file, checked by name; paths made relative to where the file lies."""
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text: {error.reason} at byte {error.start}", file=path) from error
+        values = tomllib.loads(texts.utf8_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"malformed TOML: {error}", file=path) from None
     found: dict[str, Any] = {}
@@ -234,10 +236,10 @@ def read_plan(path: str | Path) -> dict[str, Any]:
             raise InputError(f"unknown key {raw!r}; known: {', '.join(_PLAN_KEYS)}", file=path, hint=hint)
         found[key] = value
     home = Path(path).parent
-    for key in ("platform", "workload", "policy", "queue", "filesystem"):
+    for key in ("platform", "workload", "policy", "queue", "filesystem", "add_role_to_hosts", "events"):
         if key in found:
             found[key] = [_text(item, key, path) for item in _listed(found[key])]
-    for key in ("platform", "workload"):
+    for key in ("platform", "workload", "events"):
         if key in found:
             found[key] = [str(home / item) for item in found[key]]
     if not isinstance(found.get("vary", {}), Mapping):
@@ -255,6 +257,19 @@ def _text(value: Any, key: str, path: str | Path) -> str:
     if not isinstance(value, str):
         raise InputError(f"{value!r} is not a string", file=path, place=key)
     return value
+
+
+def _machine(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values say of the machine, where it isn't as usual."""
+    mmax = values.get("mmax", 0)
+    if isinstance(mmax, bool) or not isinstance(mmax, int) or mmax < 0:
+        raise InputError(f"mmax: expected a number of nodes of at least 0, found {mmax!r}")
+    found: dict[str, Any] = {"mmax": mmax}
+    found["master_host"] = _text(values.get("master_host", "master_host"), "master_host", "the plan")
+    for key in ("add_role_to_hosts", "events"):
+        found[key] = [_text(str(v), key, "the plan") for v in _listed(values.get(key) or [])]
+    usual = {"mmax": 0, "master_host": "master_host", "add_role_to_hosts": [], "events": []}
+    return {key: value for key, value in found.items() if value != usual[key]}
 
 
 def make_plan(values: Mapping[str, Any]) -> Plan:
@@ -291,6 +306,7 @@ def make_plan(values: Mapping[str, Any]) -> Plan:
         dynamic_jobs=values.get("dynamic_jobs"),
         threshold=float(threshold),
         primary=_figure(values.get("primary")),
+        machine=_machine(values),
     )
 
 

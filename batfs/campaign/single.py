@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from batfs.decision.experiment import Experiment
+from batfs.decision.experiment import Experiment, machine_fields
 from batfs.decision.run import run
 from batfs.errors import BatfsError
 from batfs.scheduling.config import Layer, Settings
 
+NO_FLAGS: Final[Mapping[str, Any]] = {}
+# what the machine of a platform is, by Batsim's flags
+MACHINE: Final = ("master_host", "add_role_to_hosts", "mmax", "events")
 # keys of the configuration that `batfs run` has a flag for
 _FLAGS: Final = (
     "policy",
@@ -30,14 +33,18 @@ def run_once(
     configuration: Mapping[str, Any],
     *,
     dynamic_jobs: bool | None = None,
+    machine: Mapping[str, Any] = NO_FLAGS,
+    events: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Simulate and write ``<prefix>_jobs.csv`` and the others; returns what provenance keeps as results.
 
-    The schedule trace, which no table is made from, is left out.
+    ``machine`` holds what of :data:`MACHINE` isn't as usual. The schedule trace, which no table is made from,
+    is left out.
     """
     experiment = Experiment(
         platform=Path(platform),
         workloads=[Path(workload)],
+        **machine_fields(machine, events),
         dynamic_jobs=bool(dynamic_jobs),
         schedule_trace=False,
     )
@@ -55,6 +62,7 @@ def command_line(
     configuration: Mapping[str, Any],
     config_file: str | None,
     dynamic_jobs: bool | None,
+    machine: Mapping[str, Any] = NO_FLAGS,
 ) -> list[str]:
     """The words of the ``batfs run`` that does the same; ``config_file`` holds what has no flag."""
     words = ["batfs", "run", "-p", platform, "-w", workload]
@@ -63,6 +71,10 @@ def command_line(
     for key in _FLAGS:
         if configuration.get(key) is not None:
             words += [f"--{key.replace('_', '-')}", str(configuration[key])]
+    for key in MACHINE:
+        values = machine.get(key) or ()
+        for value in values if isinstance(values, list | tuple) else [values]:
+            words += [f"--{key.replace('_', '-')}", str(value)]
     if dynamic_jobs:
         words.append("--enable-dynamic-jobs")
     return words

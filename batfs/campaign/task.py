@@ -33,6 +33,8 @@ class Task:
     dynamic_jobs: bool | None
     about: Mapping[str, Any] = field(default_factory=dict)
     config_file: str | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def _execute(task: Task, folder: Path) -> Outcome:
         folder / PREFIX,
         configuration,
         dynamic_jobs=task.dynamic_jobs,
+        machine=task.machine,
+        events=[file.materialise(folder) for file in task.events],
     )
     files = {}
     for path in sorted(folder.glob(f"{PREFIX}_*")):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batfs import units
+from batfs import json_text, units
 from batfs.errors import InputError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _block(text: str | None) -> int | None:
 def _print_json(value: object) -> None:
     import orjson
 
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    print(json_text.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def _print_written(paths: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from batfs.cli.annotations import Annotation, github, sarif
+from batfs.cli.machine_flags import add_machine_flags
 from batfs.errors import InputError
 from batfs.files import write_text
 from batfs.platform.changes import Change, all_changes, told
@@ -61,9 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("platforms", nargs="*", type=Path, metavar="PLATFORM")
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="compare with what this file remembers")
     parser.add_argument("--update", action="store_true", help="write the baseline instead")
-    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
-    parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
-    parser.add_argument("--mmax", type=int, metavar="N", help="only the first N compute nodes")
+    add_machine_flags(parser)
     parser.add_argument("--bandwidths", action="store_true", help="print bandwidth and latency of storages")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell notes as well")
     parser.add_argument(
@@ -96,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             file,
             master=args.master_host,
             roles=args.add_role_to_hosts,
-            limit=args.mmax,
+            limit=args.mmax or None,
             say=_progress(file),
         )
         reports.append(report)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batfs import files
+from batfs.cli.machine_flags import add_machine_flags, machine_values
 from batfs.errors import InputError
 
 HELP = """\
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a workload per seed: none, shake[:amount=0.1] (submission times), "
         "blocks[:length=50] (jobs) [none]",
     )
+    add_machine_flags(what, events=True)
     what.add_argument("--config", metavar="FILE", help="the whole comparison in TOML; flags win over it")
     how = parser.add_argument_group("statistics")
     how.add_argument("--baseline", metavar="LABEL", help="what the others are compared to [the first]")
@@ -165,6 +167,7 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
     for key in ("threshold", "dynamic_jobs"):
         if getattr(args, key) is not None:
             values[key] = getattr(args, key)
+    values |= machine_values(args)
     if args.vary:
         flags = parse_vary(args.vary)
         named = {axis.key for axis in flags}

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from batfs.cli.machine_flags import add_machine_flags
 from batfs.errors import InputError, unknown
 
 HELP = """show where one job's bytes would go on an empty machine, and what limits them
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on", metavar="IDS", help="the node ids it gets, such as '0-3 8' (default: the lowest)"
     )
-    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
+    add_machine_flags(parser)
     parser.add_argument(
         "--enable-dynamic-jobs", action="store_true", help="as in the simulation: staging is on"
     )
@@ -49,10 +50,14 @@ def run(args: argparse.Namespace) -> int:
     from batfs.decision.options import settings_from
     from batfs.platform import load_platform, number_resources
     from batfs.resource_sets import parse_resources
-    from batfs.scheduling.storages import storage_table, with_overrides
+    from batfs.scheduling.storages import need_sizes, storage_table, with_overrides
+    from batfs.workload import requested_io
+    from batfs.workload.phases import with_io
 
     platform = load_platform(args.platform)
-    machine = number_resources(platform, master=args.master_host)
+    machine = number_resources(
+        platform, master=args.master_host, roles=args.add_role_to_hosts, limit=args.mmax or None
+    )
     config = settings_from(args).configuration()
     compute, storages = announced(machine)
     storages = with_overrides(storages, config.storages)
@@ -62,6 +67,13 @@ def run(args: argparse.Namespace) -> int:
         raise error.at(file=args.platform) from None
     files = make_on(config, compute, storages, args.enable_dynamic_jobs, platform)
     job, profile, profiles = _job(args)
+    parts = [part for _, one, _ in with_io(profile, profiles) for part in requested_io(one)]
+    plain = (files.default_reads, files.default_writes)
+    used = {name for part in parts for name in ([part.filesystem] if part.filesystem else plain)}
+    try:
+        need_sizes(storages, used)
+    except InputError as error:
+        raise error.at(file=args.platform) from None
     nodes = None if args.on is None else parse_resources(args.on)
     found = explain(platform, machine, files, job, profile, nodes, seed=config.seed, profiles=profiles)
     if args.json:

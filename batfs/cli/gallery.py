@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from batfs.cli.machine_flags import add_machine_flags, machine_values
+
 HELP = """run one workload on the same machine under each file-system model, side by side
 
 All the bytes of every job go to one file system of the machine under one model, in a run of its own. Prints a
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--platform", type=Path, default=Path("platforms/taurus_storage.xml"), metavar="FILE"
     )
+    add_machine_flags(parser, events=True)
     parser.add_argument("-w", "--workload", type=Path, metavar="FILE", help="default: a generated one")
     parser.add_argument(
         "--model",
@@ -50,7 +53,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         exhibits = {name: EXHIBITS[name] for name in SHOWN}
     shown = gallery(
-        args.platform, args.workload, exhibits, args.output, jobs=args.jobs, seed=args.seed, queue=args.queue
+        args.platform,
+        args.workload,
+        exhibits,
+        args.output,
+        jobs=args.jobs,
+        seed=args.seed,
+        queue=args.queue,
+        machine=machine_values(args),
     )
     written = save(shown, args.output)
     rows = [one.row() for one in shown]

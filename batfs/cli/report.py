@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from batfs import files
+from batfs import files, json_text
 from batfs.errors import unknown
 
 HELP = """\
@@ -116,5 +116,5 @@ def _print_json(runs: list, threshold: float) -> None:  # type: ignore[type-arg]
         for run in runs
     ]
     sys.stdout.buffer.write(
-        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+        json_text.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
     )

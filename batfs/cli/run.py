@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batfs import json_text
 from batfs.decision.options import add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
 from batfs.errors import InputError
@@ -140,7 +141,7 @@ def _run(args: argparse.Namespace) -> int:
         if wishes:
             result.summary["what_if"] = outcomes
         document = {**result.summary, "files": [str(path) for path in result.files]}
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print(json_text.dumps(document, option=orjson.OPT_INDENT_2).decode())
     elif not args.quiet:
         from batfs.cli.tables import results, what_ifs
 

@@ -24,7 +24,7 @@ VERBS: dict[str, str] = {
     "from-swf": "convert a log in the standard workload format 2.2",
     "from-darshan": "convert Darshan logs, joined with a scheduler log",
     "from-storalloc": "convert a trace of StorAlloc or Fives",
-    "convert": "a workload of Batsim 4 as one of Batsim 5, or back",
+    "convert": "a workload of another generation of Batsim: 1, 2, 4 or 5",
     "describe": "a page of statistics, and a figure",
     "check": "load strictly and look for traps",
     "cut": "a part of a workload: a window, the first jobs, some sizes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batfs.decision.options import PYBATSIM
 from batfs.errors import InputError, nearest
@@ -14,7 +14,7 @@ from batfs.records import field, record
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.nodes import SELECTIONS
 from batfs.scheduling.queues import make_queue_policy
-from batfs.scheduling.storages import storage_table, with_overrides
+from batfs.scheduling.storages import need_sizes, storage_table, with_overrides
 from batfs.storage.policies import make_policy
 from batfs.workload import RequestedIo, read_workload, requested_io
 from batfs.workload.model import Composed, Workload
@@ -53,6 +53,17 @@ class Experiment:
     def inputs(self) -> list[Path]:
         """Every file it is made from."""
         return [self.platform, *self.workloads, *self.events]
+
+
+def machine_fields(flags: Mapping[str, Any], events: Sequence[str | Path] | None = None) -> dict[str, Any]:
+    """Fields of an Experiment from Batsim's flags of those names. ``events``: the files, if elsewhere."""
+    found = flags.get("events", ()) if events is None else events
+    return {
+        "master": flags.get("master_host", "master_host"),
+        "roles": flags.get("add_role_to_hosts", ()),
+        "mmax": flags.get("mmax", 0),
+        "events": [Path(path) for path in found],
+    }
 
 
 @record
@@ -136,6 +147,13 @@ def _check_storage(
     files = make_on(config, compute, storages, dynamic, platform)
     defaults = (files.default_reads, files.default_writes)
     used = {name for workload in workloads for name in check_io(workload, files.models, defaults)}
+    for name in [*used]:  # what is behind a tier is used with it
+        while name := getattr(files.models[name], "backing", ""):
+            used.add(name)
+    try:
+        need_sizes(storages, used)
+    except InputError as error:
+        raise error.at(file=experiment.platform) from None
     _check_routes(experiment, platform, machine, [s for s in storages if s.property("filesystem") in used])
     return files
 
@@ -170,7 +188,11 @@ def check_io(workload: Workload, known: Iterable[str], defaults: tuple[str, str]
 def _used(part: RequestedIo, names: Sequence[str], defaults: tuple[str, str], place: str) -> set[str]:
     """The file systems of one entry, which must be among ``names``."""
     if not names:
-        raise InputError("asks for I/O, but the platform has no storage", place=place)
+        raise InputError(
+            "asks for I/O, but the platform has no storage",
+            place=place,
+            hint="a storage is a <host> with the role 'storage'; a <disk> is none",
+        )
     if part.filesystem is None:
         return set(defaults)
     if part.filesystem not in names:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from batfs.files import writing
 from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
@@ -20,6 +20,7 @@ from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.scheduling.waits import CAUSES, STORAGE, by_file_system
 from batfs.storage.interface import StorageTable
+from batfs.texts import csv_field
 
 IO_JOBS_COLUMNS = (
     "job_id",
@@ -120,7 +121,7 @@ class Recorder(Observer):
 
     def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
         self._fixed = [
-            f"{i},{field(s.name)},{field(s.filesystem)},{s.capacity}"
+            f"{i},{csv_field(s.name)},{csv_field(s.filesystem)},{s.capacity}"
             for i, s in zip(ids, storages, strict=True)
         ]
         # the state before anything happens, so that plots have a first point
@@ -168,7 +169,7 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
     job = record.job
     workload, _, name = job.id.partition("!")
-    head = f"{field(name)},{field(workload)}"
+    head = f"{csv_field(name)},{csv_field(workload)}"
     systems = [volume.filesystem for volume in record.volumes]
     names = list(dict.fromkeys(systems or [""]))
     tails = _tails(record, names, alone)
@@ -178,7 +179,9 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
             return [row]
     phased = any(type(volume) is PhaseVolume for volume in record.volumes)
     if not record.plans:
-        return [f"{head},{field(name)},,0,0,,,0,0,{tail}" for name, tail in zip(names, tails, strict=True)]
+        return [
+            f"{head},{csv_field(name)},,0,0,,,0,0,{tail}" for name, tail in zip(names, tails, strict=True)
+        ]
     if phased or len(names) < len(systems):
         return [f"{head},{row},{tail}" for row, tail in zip(joined_rows(record), tails, strict=True)]
     rows: list[str] = []
@@ -195,7 +198,7 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
         else:
             moved = "0,0,,,0,0"
         storages = " ".join([str(i) for i in sorted(held)])
-        rows.append(f"{head},{field(plan.file_system)},{storages},{moved},{tail}")
+        rows.append(f"{head},{csv_field(plan.file_system)},{storages},{moved},{tail}")
     return rows
 
 
@@ -204,12 +207,12 @@ def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
     reason of a lack of space stands where the space was lacking, that of a rejection in each row."""
     if not record.waits:  # the commonest case, quickly
         waits = _NO_WAIT if record.waits_known else _UNKNOWN
-        waited = f"{record.storage_waiting_time:.6f},{field(record.reason)}"
+        waited = f"{record.storage_waiting_time:.6f},{csv_field(record.reason)}"
         return [f"{record.io_resources},{waited},{record.nodes},{alone}{waits}\n"] * len(names)
     tails = []
     for mine in by_file_system(record.waits, names):
         lacked = mine.get(STORAGE, 0.0)
-        reason = field(record.reason) if lacked or not record.nodes else ""
+        reason = csv_field(record.reason) if lacked or not record.nodes else ""
         waits = _UNKNOWN
         if record.waits_known:
             waits = "".join(f",{mine.get(cause, 0.0):.6f}" for cause in CAUSES)
@@ -224,9 +227,10 @@ _UNKNOWN: Final = "," * len(CAUSES)
 def wait_rows(record: JobRecord) -> list[str]:
     """What the job waited for: a line for each cause, and for each file system that lacked space."""
     workload, _, name = record.job.id.partition("!")
-    head = f"{field(name)},{field(workload)}"
+    head = f"{csv_field(name)},{csv_field(workload)}"
     return [
-        f"{head},{cause},{field(system)},{seconds:.6f}\n" for (cause, system), seconds in record.waits.items()
+        f"{head},{cause},{csv_field(system)},{seconds:.6f}\n"
+        for (cause, system), seconds in record.waits.items()
     ]
 
 
@@ -243,7 +247,7 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
     reads = f"{storage}:{volume.reads}" if volume.reads else ""
     writes = f"{storage}:{volume.writes}" if volume.writes else ""
     moved = f"{volume.reads},{volume.writes},{reads},{writes},0,0"
-    return f"{head},{field(plan.file_system)},{storage},{moved},{tail}"
+    return f"{head},{csv_field(plan.file_system)},{storage},{moved},{tail}"
 
 
 def joined_rows(record: JobRecord) -> list[str]:
@@ -273,7 +277,7 @@ def joined_rows(record: JobRecord) -> list[str]:
             f"{_pairs(dict(sorted(writes.items())))},{internal},{staged}"
         )
         storages = " ".join([str(i) for i in sorted(held | reads.keys() | writes.keys())])
-        rows.append(f"{field(name)},{storages},{moved}")
+        rows.append(f"{csv_field(name)},{storages},{moved}")
     return rows
 
 
@@ -306,11 +310,3 @@ def staged_bytes(plan: IoPlan, times: int = 1) -> int:
 
 def _pairs(sizes: Mapping[int, int]) -> str:
     return " ".join([f"{i}:{size}" for i, size in sizes.items()])
-
-
-def field(text: Any) -> str:
-    """One CSV field (RFC 4180)."""
-    word = text if type(text) is str else str(text)
-    if "," in word or '"' in word or "\n" in word:
-        return '"' + word.replace('"', '""') + '"'
-    return word

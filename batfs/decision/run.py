@@ -26,6 +26,7 @@ from batfs.scheduling.config import Configuration, Settings
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
 from batfs.simulator import JobResult, Progress, SimulationOptions, read_events, simulate
+from batfs.workload.traps import notes
 
 
 @record
@@ -79,7 +80,7 @@ def _run(
     config = settings.configuration(experiment.scheduler_config)
     loaded = load(experiment, config)
     if say is not None:
-        for sentence in loaded.platform.warnings:
+        for sentence in [*loaded.platform.warnings, *notes(loaded.workloads)]:
             say(sentence)
     slow = uncompiled()
     if say is not None and slow is not None:

@@ -20,7 +20,7 @@ from batfs.units import format_bandwidth, format_size, parse_bandwidth, parse_si
 SLOW = 1.0  # seconds of a link's latency
 NARROW = 1000.0  # bytes/s of a link
 SMALL = 10**6  # bytes of a storage
-HUGE = 10**19
+HUGE = 2**63 - 1  # what is counted in 64 bits
 
 # -- reaching -------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ def plausible(subject: Subject) -> Iterator[Finding]:
             text = f"its size is {size} B; without a unit it is in bytes"
             yield Finding("plausible", storage.name, text)
         if size > HUGE:
-            yield Finding("plausible", storage.name, f"its size is {format_size(size)}")
+            yield Finding("plausible", storage.name, f"its size is {format_size(size)}, more than 9.2 EB")
 
 
 # -- storages -------------------------------------------------------------------------------------------

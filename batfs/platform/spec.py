@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from batfs import texts
 from batfs.errors import InputError, unknown
 from batfs.units import parse_bandwidth, parse_size, parse_speed, parse_time
 
@@ -227,10 +228,8 @@ def _value(key: str, value: Any, default: Any, file: Path | None, place: str) ->
 def read_spec(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; InputError for anything that isn't TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(texts.utf8_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"not TOML: {error}", file=path) from error
 
 

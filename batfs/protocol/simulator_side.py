@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from batfs import json_text
 from batfs.errors import InputError, unknown
 from batfs.protocol import messages as m
 from batfs.resource_sets import parse_resources
@@ -27,7 +28,7 @@ def text_of(value: Json) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
     if isinstance(value, str):
-        return orjson.dumps(value).decode()
+        return json_text.dumps(value).decode()
     if isinstance(value, dict):
         return "{" + ",".join([f"{text_of(str(key))}:{text_of(item)}" for key, item in value.items()]) + "}"
     if isinstance(value, (list, tuple)):

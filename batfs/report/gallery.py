@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs.decision.experiment import Experiment
+from batfs.decision.experiment import Experiment, machine_fields
 from batfs.decision.run import run
 from batfs.decision.tally import spread
 from batfs.errors import InputError, unknown
@@ -163,11 +163,14 @@ def parse_exhibit(text: str) -> tuple[str, Exhibit]:
     return name, replace(base, filesystem=filesystem, options={**base.options, **given})
 
 
-def make_workload(platform: Path, jobs: int, seed: int) -> Workload:
+def make_workload(platform: Path, jobs: int, seed: int, flags: Mapping[str, Any]) -> Workload:
     """Jobs of 1 to 8 nodes that compute some tens of seconds and read and write some tens of GB, one arriving
     every 25 s on average. Seeded; the same on every machine."""
     loaded = load_platform(platform)
-    machine = number_resources(loaded)
+    fields = machine_fields(flags)
+    machine = number_resources(
+        loaded, master=fields["master"], roles=fields["roles"], limit=fields["mmax"] or None
+    )
     speed = loaded.hosts[machine.compute[0].host].speed
     most = min(8, machine.nb_compute)
     rng = random.Random(seed)
@@ -215,16 +218,22 @@ def gallery(
     jobs: int = 40,
     seed: int = 0,
     queue: str = "easy",
+    machine: Mapping[str, Any] | None = None,
 ) -> list[Shown]:
-    """Run everything; the workloads that were run are left in ``folder``. InputError for what is wrong."""
+    """Run everything; the workloads that were run are left in ``folder``. InputError for what is wrong.
+
+    ``machine``: Batsim's ``master_host``, ``add_role_to_hosts``, ``mmax`` and ``events``, where they aren't
+    as usual.
+    """
+    machine = machine or {}
     check_writable(folder)
     if workload is None:
-        workload = make_workload(platform, jobs, seed)
+        workload = make_workload(platform, jobs, seed, machine)
     elif isinstance(workload, Path):
         workload = read_workload(workload, "w0")
-    out = [_run(platform, workload, NO_IO, None, folder, seed, queue)]
+    out = [_run(platform, workload, NO_IO, None, folder, seed, queue, machine)]
     for name, exhibit in exhibits.items():
-        shown = _run(platform, workload, name, exhibit, folder, seed, queue)
+        shown = _run(platform, workload, name, exhibit, folder, seed, queue, machine)
         for job_id, times in shown.jobs.items():
             alone = out[0].jobs.get(job_id)
             times.computing = 0.0 if alone is None else alone.end - alone.start
@@ -243,6 +252,7 @@ def _run(
     folder: Path,
     seed: int,
     queue: str,
+    machine: Mapping[str, Any],
 ) -> Shown:
     file = folder / f"{name.replace('/', '').replace(' ', '_')}.json"
     write_workload(file, directed(workload, exhibit))
@@ -270,7 +280,7 @@ def _run(
             )
 
     result = run(
-        Experiment(platform, [file], dynamic_jobs=exhibit is not None),
+        Experiment(platform, [file], dynamic_jobs=exhibit is not None, **machine_fields(machine)),
         Settings(flags=Layer("gallery", flags)),
         None,
         observer=seen,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs import json_text
 from batfs.report import distributions, gantt, palette, series
 from batfs.report.extras import require
 from batfs.report.figures import DISTRIBUTIONS
@@ -25,7 +26,8 @@ HEAT_ROWS: Final = 256
 def pack(value: Any) -> str:
     """``value`` as JSON, deflated, base64: what a browser unpacks with ``DecompressionStream``."""
     orjson = require("orjson")
-    return base64.b64encode(zlib.compress(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), 6)).decode()
+    text = json_text.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return base64.b64encode(zlib.compress(text, 6)).decode()
 
 
 def run_payload(run: Run, threshold: float = THRESHOLD) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from batfs import texts
 from batfs.errors import InputError, nearest, unknown
 from batfs.records import field, field_names, record
 
@@ -154,12 +155,7 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def read_config(path: str | Path) -> Layer:
     """The settings in a file: TOML, or JSON when its name ends in ``.json``. Raises InputError."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text: {error.reason} at byte {error.start}", file=path) from error
+    text = texts.utf8_text(path)
     return Layer(str(path), _parse(text, json=str(path).endswith(".json"), source=str(path)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from batfs.errors import InputError, unknown
@@ -10,6 +10,7 @@ from batfs.protocol.messages import Resource
 from batfs.records import replace
 from batfs.storage.interface import Storage, StorageTable
 from batfs.units import parse_bandwidth, parse_size
+from batfs.workload.io import MOST_BYTES
 
 
 def with_overrides(
@@ -36,24 +37,36 @@ def storage_table(resources: Sequence[Resource]) -> StorageTable:
     """One record per storage, in ascending order of id. Capacity is the property ``size``; the group is the
     ``server`` a target stands behind, else the ``node`` a local disk belongs to, else the storage itself.
 
-    InputError when a storage has no size, or a size or bandwidth that is none.
+    A storage without a size holds nothing: see :func:`need_sizes` for those that bytes are to be put on.
+    InputError for a size or bandwidth that is none.
     """
     return StorageTable([_storage(position, resource) for position, resource in enumerate(resources)])
 
 
+def need_sizes(resources: Sequence[Resource], filesystems: Collection[str]) -> None:
+    """InputError when a storage of one of these file systems has no size."""
+    for resource in resources:
+        if (
+            resource.property("size") is None
+            and (resource.property("filesystem") or "storage") in filesystems
+        ):
+            raise InputError(
+                f"the storage {resource.name!r} has no size",
+                hint='add <prop id="size" value="4TB"/> to the platform, or [storages."'
+                + resource.name
+                + '"] size = "4TB" to the configuration',
+            )
+
+
 def _storage(position: int, resource: Resource) -> Storage:
     size = resource.property("size")
-    if size is None:
-        raise InputError(
-            f"the storage {resource.name!r} has no size",
-            hint='add <prop id="size" value="4TB"/> to the platform, or [storages."'
-            + resource.name
-            + '"] size = "4TB" to the configuration',
-        )
+    capacity = 0 if size is None else _read(resource, "size", size, parse_size)
+    if capacity > MOST_BYTES:
+        raise InputError(f"the storage {resource.name!r} is larger than 9.2 EB: found {size!r}")
     return Storage(
         index=position,
         name=resource.name,
-        capacity=_read(resource, "size", size, parse_size),
+        capacity=capacity,
         filesystem=resource.property("filesystem") or "",
         group=resource.property("server") or resource.property("node") or resource.name,
         read_bandwidth=_bandwidth(resource, "read_bandwidth"),

@@ -15,6 +15,7 @@ from batfs import files
 from batfs.errors import InputError
 from batfs.simulator.options import JobResult, SimulationOptions
 from batfs.simulator.paje import PajeTrace
+from batfs.texts import csv_field
 
 if TYPE_CHECKING:
     from batfs.simulator.jobs import SimJob
@@ -40,7 +41,8 @@ def job_row(job: Job, state: str, start: float, runtime: float, alloc: str, meta
     walltime = -1.0 if job.walltime is None else job.walltime
     workload, _, name = job.id.partition("!")
     submitted = job.submission_time
-    asked = (name, workload, job.profile, submitted, job.requested_nodes, walltime)
+    profile = csv_field(job.profile)
+    asked = (csv_field(name), csv_field(workload), profile, submitted, job.requested_nodes, walltime)
     if state == "REJECTED":
         return REJECTED_ROW % (*asked, metadata)
     end = start + runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -28,6 +29,7 @@ _COLOURS: Final = (
     *("1.000 0.498 0.000", "0.651 0.337 0.157", "0.969 0.506 0.749", "0.400 0.761 0.647"),
 )
 _IDLE: Final = "w"
+_SPECIAL: Final = re.compile(r'[\s"]')
 _STATE: Final = "7 %.6f machine_state "
 
 
@@ -71,7 +73,10 @@ class PajeTrace:
     def job_started(self, job_id: str, alloc: Sequence[int], now: float) -> None:
         colour = _COLOURS[self._jobs % len(_COLOURS)]
         self._jobs += 1
-        self._set(alloc, now, f"j{job_id}", f'4 j{job_id} machine_state "{job_id}" "{colour}"\n')
+        alias = f"j{job_id}"
+        if _SPECIAL.search(job_id):  # Paje has no way to write them
+            alias, job_id = f"job{self._jobs}", _SPECIAL.sub("_", job_id)
+        self._set(alloc, now, alias, f'4 {alias} machine_state "{job_id}" "{colour}"\n')
 
     def machines_idle(self, ids: Sequence[int], now: float) -> None:
         """These (ascending) have nothing more to do."""

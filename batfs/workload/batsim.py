@@ -16,13 +16,14 @@ from typing import Any
 
 import orjson
 
-from batfs import files
+from batfs import files, json_text, texts
 from batfs.errors import InputError, nearest
 from batfs.workload.fields import member_place, missing, need_integer, need_object, wrong
 from batfs.workload.foreign import foreign_json, foreign_workload
 from batfs.workload.jobs import job_to_json, parse_jobs
 from batfs.workload.model import NO_EXTRA, Composed, Job, Json, Parallel, Profile, UsageTrace, Workload
 from batfs.workload.profiles import KNOWN_TYPES, parse_profile, profile_to_json
+from batfs.workload.traces import settled
 
 _TOP = ("nb_res", "profiles", "jobs")
 _ONCE = (b"nb_res", b"profiles", b"jobs")
@@ -52,9 +53,10 @@ def parse_workload(data: bytes, name: str = "w0", path: str = "", generation: in
 
 def _read(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the workload: {error.strerror}", file=path) from error
+    return texts.as_utf8(texts.unpacked(data, path), path)
 
 
 @contextmanager
@@ -286,10 +288,11 @@ def workload_lines(workload: Workload) -> Iterator[str]:
 
 
 def _text(value: Json) -> str:
-    return orjson.dumps(value).decode()
+    return json_text.dumps(value).decode()
 
 
 def write_workload(path: str | Path, workload: Workload) -> None:
-    """Write ``workload`` as a Batsim workload file, whole or not at all."""
+    """Write ``workload`` as a Batsim workload file, whole or not at all; its traces go with it."""
+    workload = settled(workload, Path(path))
     with files.writing(Path(path)) as stream:
         stream.writelines(workload_lines(workload))

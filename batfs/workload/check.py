@@ -28,6 +28,7 @@ from batfs.workload.model import (
 )
 from batfs.workload.nominal import NominalTimes
 from batfs.workload.phases import UNSENT, below, with_io
+from batfs.workload.traps import traps
 
 SEVERITIES = ("error", "warning", "note")
 _CSV_TROUBLE = frozenset(',"\n\r')
@@ -60,6 +61,7 @@ class MachineFacts:
 def check_workload(workload: Workload, machine: MachineFacts | None = None) -> list[Finding]:
     """All findings on ``workload`` (on ``machine``, if given), the worst first; alike ones are one."""
     found = [*_check_jobs(workload, machine), *_check_profiles(workload, machine)]
+    found += [Finding("warning", place, text) for place, text in traps(workload)]
     merged: dict[tuple[str, str], Finding] = {}
     counts = Counter((finding.severity, finding.message) for finding in found)
     for finding in found:
@@ -87,7 +89,7 @@ def _check_jobs(workload: Workload, machine: MachineFacts | None) -> Iterator[Fi
             )
         if _CSV_TROUBLE & set(job.name):
             yield Finding(
-                "warning", place, "a comma, quote or line break in the id breaks Batsim's CSV files"
+                "warning", place, "a comma, quote or line break in the id breaks Batsim's own CSV files"
             )
         if job.walltime is None:
             without += 1

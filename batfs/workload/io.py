@@ -32,6 +32,7 @@ from batfs.workload.fields import (
 from batfs.workload.model import NO_EXTRA, Json, Profile
 
 PATTERNS: Final = ("shared", "per_node")
+MOST_BYTES: Final = 2**63 - 1
 _ENTRY: Final = ("filesystem", "reads", "writes", "files", "pattern", "operations", "options")
 
 
@@ -62,7 +63,7 @@ def requested_io(profile: Profile, place: str = "profile") -> Sequence[Requested
     if "io" not in extra and "io_reads" not in extra and "io_writes" not in extra:
         return ()
     reads, writes = extra.get("io_reads", 0), extra.get("io_writes", 0)
-    if not (type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0):
+    if not (type(reads) is int and type(writes) is int and 0 <= reads <= MOST_BYTES >= writes >= 0):
         reads = _bytes(reads, f"{place}.io_reads")
         writes = _bytes(writes, f"{place}.io_writes")
     if "io" not in extra:
@@ -85,7 +86,14 @@ def requested_io(profile: Profile, place: str = "profile") -> Sequence[Requested
 
 
 def _bytes(value: Json, place: str) -> int:
-    return math.ceil(need_number(value, place))
+    return counted(math.ceil(need_number(value, place)), place)
+
+
+def counted(size: int, place: str) -> int:
+    """``size`` if it can be counted in 64 bits; InputError at ``place`` otherwise."""
+    if size > MOST_BYTES:
+        raise InputError(f"found {float(min(size, 10**300)):.4g} bytes, expected at most 9.2 EB", place=place)
+    return size
 
 
 _PLAIN: Final = frozenset(("filesystem", "reads", "writes"))
@@ -94,7 +102,12 @@ _PLAIN: Final = frozenset(("filesystem", "reads", "writes"))
 def _entry(entry: Json, place: str) -> RequestedIo:
     if type(entry) is dict and _PLAIN.issuperset(entry):  # the common case, quickly
         name, reads, writes = entry.get("filesystem"), entry.get("reads", 0), entry.get("writes", 0)
-        if type(name) is str and type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0:
+        if (
+            type(name) is str
+            and type(reads) is int
+            and type(writes) is int
+            and 0 <= reads <= MOST_BYTES >= writes >= 0
+        ):
             return RequestedIo(name, reads, writes)
     obj = need_object(entry, place)
     for key in obj:

@@ -268,6 +268,7 @@ class Workload:
 
     ``removed_profiles``: names of the file that no job and no composed profile refers to. As in Batsim they
     are not in ``profiles``, but their names are taken. ``generation``: 4 or 5, whose file this is.
+    ``trace_flops``: the factor on the flops of the traces that it names, which is applied when it is written.
     """
 
     name: str
@@ -278,3 +279,4 @@ class Workload:
     extra: Mapping[str, Json] = NO_EXTRA
     removed_profiles: Sequence[str] = ()
     generation: int = 4
+    trace_flops: float = 1.0

@@ -34,6 +34,7 @@ from batfs.workload.model import (
     Smpi,
     UsageTrace,
 )
+from batfs.workload.old_batsim import COMMAND, generation
 
 Object = Mapping[str, Json]
 
@@ -51,6 +52,9 @@ def parse_profile(obj: Json, place: str = "profile") -> Profile:
     kind = need_string(kind, f"{place}.type")
     if "trace" in obj:  # Batsim runs any unknown type with a trace as a usage trace
         return UsageTrace(_trace(obj, place), _extra(obj, {"trace"}), _ret(obj, place))
+    named = generation(kind)
+    if named is not None:
+        raise InputError(named, place=f"{place}.type", hint=f"{COMMAND} writes it as Batsim 4 has it")
     close = nearest(kind, _PARSERS)
     raise InputError(
         f"unknown profile type {kind!r}; known: {', '.join(_PARSERS)}",

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from batfs.errors import InputError
-from batfs.workload.io import requested_io
+from batfs.workload.fields import member_place
+from batfs.workload.io import counted, requested_io
 from batfs.workload.model import (
     Composed,
     DataStaging,
@@ -27,6 +28,7 @@ from batfs.workload.model import (
 from batfs.workload.nominal import NominalTimes
 from batfs.workload.numbers import plain
 from batfs.workload.recorded import io_entry
+from batfs.workload.traces import traced
 
 #: Profiles whose work is that of all nodes together.
 _TOTALS: Final = (ParallelHomogeneousTotal, ParallelHomogeneousSpread)
@@ -144,7 +146,8 @@ def scale(workload: Workload, by: Scale) -> Workload:
     factor = by.arrivals if by.load is None else _stretch(jobs, profiles, nb_res, by)
     jobs = [replace(job, submission_time=plain(job.submission_time * factor)) for job in jobs]
     jobs.sort(key=lambda job: (job.submission_time, job.id))
-    return replace(workload, nb_res=nb_res, jobs=jobs, profiles=profiles)
+    flops = workload.trace_flops * (by.runtime if any(traced(profiles)) else 1.0)
+    return replace(workload, nb_res=nb_res, jobs=jobs, profiles=profiles, trace_flops=flops)
 
 
 def _stretch(jobs: list[Job], profiles: Mapping[str, Profile], nb_res: int, by: Scale) -> float:
@@ -271,9 +274,14 @@ def _scale_io(profile: Profile, name: str, by: Scale) -> Mapping[str, Json]:
     """``extra`` with the job's own I/O scaled; totals are again the sums of the list."""
     if by.reads == 1 and by.writes == 1:
         return profile.extra
+    place = member_place("profiles", name)
     parts = [
-        replace(part, reads=product(part.reads, by.reads), writes=product(part.writes, by.writes))
-        for part in requested_io(profile, f"profiles.{name}")
+        replace(
+            part,
+            reads=counted(product(part.reads, by.reads), f"{place}.io_reads"),
+            writes=counted(product(part.writes, by.writes), f"{place}.io_writes"),
+        )
+        for part in requested_io(profile, place)
     ]
     if not parts:
         return profile.extra

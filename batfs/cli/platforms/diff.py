@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from batfs.cli.machine_flags import add_machine_flags
 from batfs.platform import load_platform, number_resources
 from batfs.platform.changes import Change, told
 from batfs.platform.difference import MAX_ROUTES, compare
@@ -25,8 +26,7 @@ SHOWN = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
-    parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
+    add_machine_flags(parser)
     parser.add_argument("--routes", type=int, default=MAX_ROUTES, metavar="N", help="pairs of hosts compared")
     parser.add_argument("--all", action="store_true", help=f"show all lines, not the first {SHOWN} of a kind")
     parser.add_argument("--json", action="store_true")
@@ -34,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     old, new = (
-        number_resources(load_platform(file), master=args.master_host, roles=args.add_role_to_hosts)
+        number_resources(
+            load_platform(file),
+            master=args.master_host,
+            roles=args.add_role_to_hosts,
+            limit=args.mmax or None,
+        )
         for file in (args.old, args.new)
     )
     found = compare(old, new, limit=args.routes)

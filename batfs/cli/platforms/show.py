@@ -12,15 +12,14 @@ import json
 import sys
 from pathlib import Path
 
+from batfs.cli.machine_flags import add_machine_flags
 from batfs.platform import load_platform, number_resources
 from batfs.platform.drawing import folded, resource_rows, system_rows, table, tree
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("platform", type=Path)
-    parser.add_argument("-m", "--master-host", default="master_host", metavar="HOST")
-    parser.add_argument("-r", "--add-role-to-hosts", action="append", default=[], metavar="HOSTS:ROLE")
-    parser.add_argument("--mmax", type=int, metavar="N", help="only the first N compute nodes")
+    add_machine_flags(parser)
     parser.add_argument("--all", action="store_true", help="don't fold like resources into one row")
     parser.add_argument("--json", action="store_true")
 
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     platform = load_platform(args.platform)
     machine = number_resources(
-        platform, master=args.master_host, roles=args.add_role_to_hosts, limit=args.mmax
+        platform, master=args.master_host, roles=args.add_role_to_hosts, limit=args.mmax or None
     )
     if args.json:
         document = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from batfs import json_text
 from batfs.campaign.reproduce.theta import DIRECTIONS, LAYOUTS, Replay, replay
 from batfs.errors import InputError, MissingExtraError
 from batfs.files import replacing, write_text
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.figure is not None:
         _draw(replays, args.figure)
     if args.json:
-        print(orjson.dumps([r.to_json() for r in replays], option=orjson.OPT_INDENT_2).decode())
+        print(json_text.dumps([r.to_json() for r in replays], option=orjson.OPT_INDENT_2).decode())
         return 0
     print("\n".join(_table(replays)))
     if args.figure is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 
+from batfs import json_text
 from batfs.cli.workloads import common
 from batfs.errors import InputError
 from batfs.workload.batsim import read_workload
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         except InputError as error:
             results.append((path, [], error))
     if args.json:
-        print(orjson.dumps([_as_json(*result) for result in results], option=orjson.OPT_INDENT_2).decode())
+        print(json_text.dumps([_as_json(*result) for result in results], option=orjson.OPT_INDENT_2).decode())
     else:
         for result in results:
             _print(*result)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from batfs.cli.machine_flags import add_machine_flags
 from batfs.errors import InputError
 from batfs.files import write_text
 from batfs.units import format_size, parse_size
@@ -16,6 +17,7 @@ from batfs.workload.batsim import parse_workload, workload_lines
 from batfs.workload.check import MachineFacts
 from batfs.workload.model import Composed, Workload
 from batfs.workload.phases import io_over_phases
+from batfs.workload.traces import settled
 
 T = TypeVar("T")
 Show: TypeAlias = Callable[[float], str]
@@ -47,15 +49,7 @@ def add_platform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--platform", metavar="FILE", help="the platform whose nodes and storages count"
     )
-    parser.add_argument("-m", "--master-host", default="master_host", metavar="NAME", help="its master")
-    parser.add_argument(
-        "-r",
-        "--add-role-to-hosts",
-        action="append",
-        default=[],
-        metavar="HOSTS:ROLE",
-        help="roles, as Batsim's",
-    )
+    add_machine_flags(parser)
 
 
 def machine(args: argparse.Namespace) -> MachineFacts | None:
@@ -65,7 +59,9 @@ def machine(args: argparse.Namespace) -> MachineFacts | None:
     from batfs.platform import load_platform, number_resources
 
     platform = load_platform(args.platform)
-    numbered = number_resources(platform, master=args.master_host, roles=args.add_role_to_hosts)
+    numbered = number_resources(
+        platform, master=args.master_host, roles=args.add_role_to_hosts, limit=args.mmax or None
+    )
     sizes: dict[str, int | None] = {}
     for storage in numbered.storages:
         properties = {**storage.zone_properties, **storage.properties}
@@ -99,6 +95,10 @@ def write(workload: Workload, output: Path | None) -> None:
 
     What is written has been read back first: nothing is written that can't be read. InputError otherwise.
     """
+    if output is not None:
+        workload = settled(workload, output)
+    elif workload.trace_flops != 1.0:
+        raise InputError("the traces are scaled too and need a place: name the workload with -o")
     text = "".join(workload_lines(workload))
     try:
         parse_workload(text.encode(), workload.name, str(output or workload.path))

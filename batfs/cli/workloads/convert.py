@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from batfs import json_text
 from batfs.cli.workloads import common
 from batfs.errors import InputError
 from batfs.units import parse_size, parse_speed
@@ -146,7 +147,7 @@ def show(report: Report, workload: Workload, *, as_json: bool, quiet: bool) -> N
     stream = sys.stderr if quiet else sys.stdout
     if as_json:
         found = {**report.to_json(), "jobs": len(workload.jobs), "nb_res": workload.nb_res}
-        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode(), file=stream)
+        print(json_text.dumps(found, option=orjson.OPT_INDENT_2).decode(), file=stream)
         return
     print("\n".join(page(report, len(workload.jobs))), file=stream)
 

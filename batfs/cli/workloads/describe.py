@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from batfs import json_text
 from batfs.cli.workloads import common
 from batfs.units import format_size, parse_speed
 from batfs.workload.batsim import read_workload
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
         draw(found, args.figure)
     if args.json:
-        print(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2).decode())
+        print(json_text.dumps(found.to_json(), option=orjson.OPT_INDENT_2).decode())
         return 0
     print("\n".join(page(found)))
     if args.figure is not None:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from batfs import files, units
+from batfs import files, json_text, units
 from batfs.storage.policies import make_policy
 from batfs.storage.replay.engine import Outcome, replay
 from batfs.storage.replay.metrics import Summary, Use
@@ -124,7 +124,7 @@ def _write_outputs(prefix: str, run: Run) -> list[Path]:
         name: Path(f"{prefix}_{name}") for name in ("summary.json", "uses.csv", "grants.csv", "series.csv")
     }
     files.write_text(
-        paths["summary.json"], orjson.dumps(to_json(run), option=orjson.OPT_INDENT_2).decode() + "\n"
+        paths["summary.json"], json_text.dumps(to_json(run), option=orjson.OPT_INDENT_2).decode() + "\n"
     )
     with files.writing(paths["uses.csv"]) as stream:
         _write_uses(stream, run.summary)

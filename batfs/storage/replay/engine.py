@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from batfs.storage.interface import AllocationPolicy, Choice, Network, Share, StorageTable
+from batfs.storage.interface import AllocationPolicy, Choice, Network, Share, SpaceRequest, StorageTable
 from batfs.storage.ledger import Ledger, NoRoomError
 from batfs.storage.replay.metrics import Summary, Tally
 from batfs.storage.replay.requests import TraceRequest
-from batfs.storage.replay.waiting import Backfill, Fifo, Refuse, Retry, WhenFull
+from batfs.storage.replay.waiting import Backfill, Fifo, Refuse, Retry, Storalloc, WhenFull
 from batfs.storage.split import block_sizes, choose_blocks
 from batfs.storage.view import SystemView
 
@@ -175,11 +175,24 @@ class _Replay:
                 heapq.heappush(self.retries, (self.ledger.now + wait, self.order, request, tries + 1))
                 return
             self._refuse(request, tries + 1, "no room")
+        elif isinstance(rule, Storalloc):
+            self._later(request, rule)
         elif isinstance(rule, Refuse):
             self._refuse(request, tries + 1, "no room")
         else:
             self.queue.append((request, tries + 1))
             self._serve()
+
+    def _later(self, request: TraceRequest, rule: Storalloc) -> None:
+        """StorAlloc's retry: later starts, one after the other, with the end where it is."""
+        start, end, tries = request.arrival, request.arrival + request.duration, 1
+        if len(self._sizes(request)) == 1:
+            while start - request.arrival < rule.limit and start + rule.every < end:
+                start += rule.every
+                if self._grant(request, tries, start, end):
+                    return
+                tries += 1
+        self._refuse(request, tries, "no room")
 
     def _serve(self, only_last: bool = False) -> None:
         """Those who wait, in order: strictly, or around the promise made to the first."""
@@ -223,10 +236,13 @@ class _Replay:
             return [request.size]
         return block_sizes(request.size, self.block_size, self.min_block_size)
 
-    def _grant(self, request: TraceRequest, tries: int, start: float) -> bool:
-        """True when the fate of the request is known: granted from ``start``, or failed."""
+    def _grant(self, request: TraceRequest, tries: int, start: float, end: float | None = None) -> bool:
+        """True when the fate of the request is known: granted from ``start``, or failed. It keeps its
+        duration unless ``end`` is given."""
         sizes = self._sizes(request)
         wanted = request.at(start)
+        if end is not None:
+            wanted = SpaceRequest(request.size, start, end, request.key)
         if len(sizes) == 1:
             choice = self.policy.choose(self.view, wanted, self.rng)
         else:

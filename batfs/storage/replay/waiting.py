@@ -31,6 +31,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Storalloc:
+    """StorAlloc's own retry: while the start was moved by less than ``limit`` (3600) seconds and something of
+    the request is left, its start moves by ``every`` (300) seconds, its end stays, and the policy is asked
+    again at once. Requests in blocks don't come back."""
+
+    every: Seconds = 300.0
+    limit: Seconds = 3600.0
+
+    def __post_init__(self) -> None:
+        if not (self.every > 0 and math.isfinite(self.limit)):
+            raise InputError(f"{self} doesn't make sense: every must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
 class Fifo:
     """It waits; requests are served strictly in their order of arrival."""
 
@@ -41,13 +55,19 @@ class Backfill:
     it where that doesn't delay it (EASY backfilling, over bytes instead of nodes)."""
 
 
-WhenFull: TypeAlias = Refuse | Retry | Fifo | Backfill
+WhenFull: TypeAlias = Refuse | Retry | Storalloc | Fifo | Backfill
 
 WHEN_FULL: Registry[type[WhenFull]] = Registry("answer to a full system", "batfs.when_full")
-for _name, _kind in (("refuse", Refuse), ("retry", Retry), ("fifo", Fifo), ("backfill", Backfill)):
+for _name, _kind in (
+    ("refuse", Refuse),
+    ("retry", Retry),
+    ("storalloc", Storalloc),
+    ("fifo", Fifo),
+    ("backfill", Backfill),
+):
     WHEN_FULL.register(_name)(_kind)
 
 
 def make_when_full(text: str) -> WhenFull:
-    """``refuse``, ``retry:every=300,backoff=2,limit=3600``, ``fifo`` or ``backfill``."""
+    """``refuse``, ``retry:every=300,backoff=2,limit=3600``, ``storalloc``, ``fifo`` or ``backfill``."""
     return cast(WhenFull, WHEN_FULL.make(text))

@@ -97,8 +97,9 @@ def test_an_unknown_workload_is_refused(files):
 
 
 @needs_shared
-def test_a_part_without_a_file_is_made_from_the_log(files):
-    source = files.workload("part-14", 1)
+def test_a_part_without_a_file_is_made_from_the_log(files, tmp_path):
+    (tmp_path / sources.LOG).symlink_to(files.need(sources.LOG))
+    source = sources.Files(tmp_path).workload("part-14", 1)
     assert "made from" in source.origin
     assert len(source.workload.jobs) == 1305
 
@@ -198,3 +199,54 @@ def test_plan_io_splits_bytes_in_the_simulator(site):
     assert "+" in line.rpartition(",")[2]
     whole = kopanski.run_policy(site, Workload("w0", 96, jobs, profiles), "plan-2")
     assert max(job.waiting_time for job in whole.outcomes) > 7200.0
+
+
+def test_rows_of_rejected_jobs_have_no_start(tmp_path):
+    file = tmp_path / "w-fcfs.csv"
+    file.write_text("job_id,submit,start,state\n1,0,5.25,COMPLETED_SUCCESSFULLY\n2,0,,REJECTED\n")
+    assert references.recorded_starts(file) == {"1": 5.25}
+
+
+def test_the_csv_keeps_all_digits():
+    """A submission after a year, and a start between two microseconds, come back as they were."""
+    outcome = kopanski.JobOutcome(
+        "7", 28453001.5, 28453002.123456789, 28460000.1, 1, 5, 123456789.0, False, 3, (1,), ((0,),)
+    )
+    header, line = kopanski.csv_lines([outcome])
+    row = dict(zip(header.split(","), line.split(","), strict=True))
+    assert row["submit"] == "28453001.5"
+    assert row["walltime"] == "123456789"
+    assert float(row["start"]) == 28453002.123456789
+    assert float(row["wait"]) == outcome.waiting_time
+
+
+def test_means_over_the_parts():
+    """Waits of 1, 2, ... 6 h in parts of 1, 2, ... 6 jobs: 3.5 h over parts, 91 / 21 h over jobs."""
+    rows = []
+    for k in range(1, 7):
+        outcomes = [
+            kopanski.JobOutcome(str(j), 0.0, k * 3600.0, k * 3600.0 + 600, 1, 0, 600.0, False, 1, (1,), ((),))
+            for j in range(k)
+        ]
+        rows.append(compare.row(kopanski.Run(f"part-{k}", "fcfs-bb", outcomes, (), 0.0), None))
+    wait, slowdown = compare.means(rows)
+    assert wait.interval.mean == pytest.approx(3.5 * 3600)
+    assert wait.over_jobs == pytest.approx(91 / 21 * 3600)
+    assert wait.interval.low < 3.5 * 3600 < wait.interval.high
+    assert slowdown.figure == "mean_bounded_slowdown"
+    assert compare.mean_table([wait])[1].split()[:5] == ["fcfs-bb", "mean", "wait", "h", "3.500"]
+    assert compare.means(rows[:2]) == []
+
+
+@needs_shared
+def test_all_sixteen_published_parts_are_found(files):
+    assert [files.find(f"part-{k}.json") is not None for k in range(16)] == [True] * 16
+    assert sources.expand(["parts"]) == [f"part-{k}" for k in range(16)]
+    part = files.workload("part-3", 1)
+    assert part.origin == "part-3.json.gz"
+    # the single part that is beside them is the same
+    folder = files.directory / "kth"
+    single, packed = (
+        sources.read_workload(folder / name) for name in ("part-0.json", "parts/part-0.json.gz")
+    )
+    assert packed.jobs == single.jobs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batfs.campaign.reproduce.kopanski import Figures, Run
 from batfs.campaign.reproduce.references import Reference, recorded_starts, reference
-from batfs.report.inference import FEWEST, Difference, compare_pairs
+from batfs.report.inference import FEWEST, Difference, Interval, compare_pairs, mean_interval
 
 SAME = 1e-3
 """Two starts closer than this are equal (s): the reference files have 6 decimals."""
@@ -131,6 +131,68 @@ class Pair:
             "lower_in": d.lower,
             "p": d.p,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A figure of a policy over several workloads: its mean with a 95 % bootstrap interval, and the mean over
+    all their jobs."""
+
+    policy: str
+    figure: str
+    workloads: int
+    interval: Interval
+    over_jobs: float
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "policy": self.policy,
+            "figure": self.figure,
+            "workloads": self.workloads,
+            "mean": self.interval.mean,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "over_jobs": self.over_jobs,
+        }
+
+
+def means(rows: Sequence[Row]) -> list[Mean]:
+    """For each policy that was run on enough workloads."""
+    by_policy: dict[str, list[Figures]] = {}
+    for one in rows:
+        by_policy.setdefault(one.policy, []).append(one.figures)
+    found = []
+    for policy, runs in by_policy.items():
+        if len(runs) < FEWEST:
+            continue
+        jobs = sum(run.jobs for run in runs)
+        for figure in ("mean_waiting_time", "mean_bounded_slowdown"):
+            values = [float(getattr(run, figure)) for run in runs]
+            over = sum(value * run.jobs for value, run in zip(values, runs, strict=True)) / max(jobs, 1)
+            found.append(Mean(policy, figure, len(runs), mean_interval(values), over))
+    return found
+
+
+def mean_table(found: Sequence[Mean]) -> list[str]:
+    """The lines of a table of means; hours for times."""
+    lines = [["policy", "figure", "mean of parts", "95 % interval", "over all jobs", "paper (whole log)"]]
+    for one in found:
+        unit, name = (3600.0, "mean wait h") if one.figure.endswith("_time") else (1.0, "slowdown")
+        theirs = reference("full", one.policy)
+        paper = "" if theirs is None else f"{getattr(theirs, one.figure) / unit:.3f}"
+        about = "~" if theirs is not None and theirs.about else ""
+        low, high = one.interval.low / unit, one.interval.high / unit
+        lines.append(
+            [
+                one.policy,
+                name,
+                f"{one.interval.mean / unit:.3f}",
+                f"{low:.3f} .. {high:.3f}",
+                f"{one.over_jobs / unit:.3f}",
+                about + paper,
+            ]
+        )
+    return _aligned(lines, left=2)
 
 
 def pairs(rows: Sequence[Row]) -> list[Pair]:

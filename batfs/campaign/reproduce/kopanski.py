@@ -22,6 +22,7 @@ from batfs.scheduling.kopanski.process import SUB_JOBS, JobRecord, KopanskiProce
 from batfs.scheduling.timeline import node_numbers
 from batfs.simulator import JobResult, Progress, SimulationOptions, simulate
 from batfs.workload.model import Workload
+from batfs.workload.numbers import plain
 
 PLATFORM = "dragonfly96-sg334.xml"
 SETTINGS = {"network/loopback-bw": "1e30", "network/loopback-lat": "0"}
@@ -220,13 +221,14 @@ CSV_HEADER = (
 
 
 def csv_lines(outcomes: Iterable[JobOutcome]) -> Iterable[str]:
-    """One line per job, with the columns of :data:`CSV_HEADER`; "9+18" for a node with bytes on both."""
+    """One line per job, with the columns of :data:`CSV_HEADER` and all digits; "9+18" for a node with bytes
+    on both."""
     yield CSV_HEADER
     for job in outcomes:
         state = "COMPLETED_WALLTIME_REACHED" if job.timed_out else "COMPLETED_SUCCESSFULLY"
         buffers = " ".join("+".join(map(str, own)) for own in job.buffers)
         yield (
-            f"{job.job_id},{job.submission_time:g},{job.start:.6f},{job.finish:.6f},{job.requested_nodes},"
-            f"{job.share},{job.walltime:g},{state},{job.waiting_time:.6f},{job.finish - job.start:.6f},"
+            f"{job.job_id},{plain(job.submission_time)},{job.start!r},{job.finish!r},{job.requested_nodes},"
+            f"{job.share},{plain(job.walltime)},{state},{job.waiting_time!r},{job.finish - job.start!r},"
             f"{job.sub_jobs},{' '.join(map(str, job.nodes))},{buffers}"
         )

@@ -61,12 +61,15 @@ def reference(workload: str, policy: str) -> Reference | None:
 
 
 def recorded_starts(path: Path) -> dict[str, float]:
-    """The start of each job (s) in a CSV of an artifact's run: its columns ``job_id`` and ``start``."""
+    """The start of each job (s) in a CSV of an artifact's run: its columns ``job_id`` and ``start``.
+
+    Rejected jobs have a row without a start there; they are left out.
+    """
     with open(path, encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
         if not {"job_id", "start"} <= set(rows.fieldnames or ()):
             raise InputError("expected the columns job_id and start", file=path, place="line 1")
         try:
-            return {row["job_id"]: float(row["start"]) for row in rows}
+            return {row["job_id"]: float(row["start"]) for row in rows if row["start"]}
         except ValueError as error:
             raise InputError(str(error), file=path) from None

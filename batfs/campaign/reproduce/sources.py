@@ -50,10 +50,12 @@ class Files:
         self.directory = directory
 
     def find(self, name: str) -> Path | None:
-        """The file in the directory or in its subdirectory kth."""
-        for place in (self.directory / name, self.directory / "kth" / name):
-            if place.is_file():
-                return place
+        """The file in the directory or below it, in kth, parts or kth/parts; packed or not."""
+        beside = self.directory / "kth"
+        for folder in (self.directory, beside, self.directory / "parts", beside / "parts"):
+            for place in (folder / name, folder / f"{name}.gz"):
+                if place.is_file():
+                    return place
         return None
 
     def need(self, name: str) -> Path:
@@ -76,8 +78,8 @@ class Files:
 
         A named one that has no file is made from the log, its sizes drawn with ``seed``.
         """
-        if name.endswith(".json"):
-            return Source(Path(name).stem, read_workload(name), name)
+        if name.endswith((".json", ".json.gz")):
+            return Source(Path(name).name.partition(".json")[0], read_workload(name), name)
         if name not in FILES:
             raise unknown("workload", name, [*NAMES, "parts"])
         file = self.find(FILES[name])

@@ -21,7 +21,7 @@ runs of the authors' own artifact (k1000, part-0), with the differences. Example
 
   batfs reproduce kopanski2021                                   the first 1000 jobs, the paper's policies
   batfs reproduce kopanski2021 --workload part-0 --policies fcfs-bb,plan-2
-  batfs reproduce kopanski2021 --workload parts --policies plan-2,plan-io    paired intervals
+  batfs reproduce kopanski2021 --parts --policies plan-2+split,plan-io       intervals, paired ones too
   batfs reproduce kopanski2021 --workload full -o out/kopanski    28,453 jobs, a CSV for each policy
   batfs reproduce kopanski2021 --data DIR --workload part-7       with your files (part-7.json)
 
@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="k1000, part-0 ... part-15, parts (all 16), full, or a JSON file; repeatable (k1000)",
+    )
+    parser.add_argument(
+        "--parts",
+        dest="workload",
+        action="append_const",
+        const="parts",
+        help="all sixteen parts: the same as --workload parts",
     )
     parser.add_argument(
         "--policies", metavar="NAMES", help="comma-separated; fcfs, filler, ... (the paper's eight)"
@@ -110,6 +117,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{label}: {count} jobs, {origin}")
     print()
     print("\n".join(compare.table(rows)))
+    means = compare.means(rows)
+    if means:
+        print()
+        print("\n".join(compare.mean_table(means)))
     if pairs:
         print()
         print("\n".join(compare.pair_table(pairs)))
@@ -126,9 +137,12 @@ def _words(text: str) -> list[str]:
 def _print_json(rows: Sequence[Row], pairs: Sequence[Any], origins: Sequence[tuple[str, int, str]]) -> None:
     import json
 
+    from batfs.campaign.reproduce import compare
+
     content = {
         "workloads": [{"name": name, "jobs": jobs, "origin": origin} for name, jobs, origin in origins],
         "runs": [row.as_dict() for row in rows],
+        "means": [mean.as_dict() for mean in compare.means(rows)],
         "pairs": [pair.as_dict() for pair in pairs],
     }
     print(json.dumps(content, indent=2))

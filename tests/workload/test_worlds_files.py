@@ -18,7 +18,7 @@ import batfs
 from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.report.run import read_run
-from batfs.workload import read_workload
+from batfs.workload import parse_profile, read_workload
 from batfs.workload.storalloc import read_system
 from batfs.workload.traps import meant
 
@@ -109,10 +109,9 @@ def test_old_generations_are_named_and_converted(files: Any, tmp_path: Path, cap
     assert (tmp_path / "same.json").read_bytes() == new.read_bytes()
 
 
-def test_batsim_5s_names(files: Any) -> None:
-    (path,) = files(w_json=work({}, p={"type": "SequentialCompositionProfile", "seq": []}))
+def test_batsim_5s_names() -> None:
     with pytest.raises(InputError, match="a profile of Batsim 5; call it 'composed'"):
-        read_workload(path)
+        parse_profile({"type": "SequentialCompositionProfile", "seq": []})
 
 
 def test_traps(files: Any, tmp_path: Path, capsys: Any) -> None:

@@ -96,7 +96,7 @@ def test_old_generations_are_named_and_converted(files: Any, tmp_path: Path, cap
     assert "'msg_par_hg' is what Batsim 1 and 2 call 'parallel_homogeneous'" in told
     assert "batfs workload convert" in told
     assert main(["workload", "convert", old, "-o", str(new)]) == 0
-    assert "1 profile: nb of a composed profile is repeat" in capsys.readouterr().out
+    assert "renamed:       1  nb of a composed profile is repeat" in capsys.readouterr().out
     raw = json.loads(new.read_text())["profiles"]
     assert raw["all"] == {"type": "composed", "seq": ["a", "b", "t"], "repeat": 3}
     assert raw["to"]["bytes_to_read"] == 1e8

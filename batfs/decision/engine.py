@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import signal
 import subprocess
@@ -11,26 +12,44 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from batfs.decision.alone import AloneClock
-from batfs.decision.experiment import Experiment, load
+from batfs.decision.experiment import Experiment, Loaded, load
 from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
 from batfs.errors import BatfsError, InputError
-from batfs.files import PARTIAL, holding, publish
+from batfs.files import PARTIAL, holding, publish, writing
+from batfs.records import replace
 from batfs.scheduling.config import Settings
 
 if TYPE_CHECKING:
+    from batfs.decision.link import ZmqLink
     from batfs.decision.run import RunResult
+    from batfs.workload.model import Workload
 
 #: Seconds that Batsim gets to write its files after the simulation's last message, and to end when asked to.
 _LAST_WORDS = 120.0
 _GRACE = 3.0
+_PATIENCE = 30.0  # with a program that is asked for its version
 
-_OUTPUTS = ("_jobs.csv", "_schedule.csv", "_machine_states.csv", "_schedule.trace")
+_BATSIM = re.compile(r"Batsim v?(\d+)\.\d")
+_VERSION = re.compile(r"(\d+)\.\d")
+
+#: What each generation of Batsim writes, by the end of its file's name, and what it is called at last. (The
+#: jobs file of Batsim 5 has two rows for a job with I/O: PREFIX_jobs.csv is batfs's own there.)
+_OUTPUTS = {
+    4: {end: end for end in ("_jobs.csv", "_schedule.csv", "_machine_states.csv", "_schedule.trace")},
+    5: {
+        f"_{end}": f"_batsim_{end}"
+        for end in ("jobs.csv", "schedule.json", "real_exec_info.json", "machine_states.csv")
+    },
+}
+
+_Flags: TypeAlias = Callable[[str, str], list[str]]
+_Converse: TypeAlias = Callable[["ZmqLink"], None]
 
 
 class BatsimError(BatfsError):
@@ -79,14 +98,12 @@ def _run_with_batsim(
     say: Callable[[str], None] | None = None,
 ) -> RunResult:
     from batfs.decision.link import ZmqLink
-    from batfs.decision.pybatsim_link import LinkedBatsim
-    from batfs.decision.pybatsim_process import load_pybatsim
-    from batfs.decision.pybatsim_scheduler import BatfsScheduler
     from batfs.decision.run import RunResult
 
     started = time.time()
     config = settings.configuration(experiment.scheduler_config)
     binary = _find(batsim)
+    generation = generation_of(binary)
     loaded = load(experiment, config)
     log = Path(f"{prefix}_batsim.log")
     aside = f"{prefix}{PARTIAL}"
@@ -98,22 +115,17 @@ def _run_with_batsim(
             stack.enter_context(Recorder(prefix, None, clock.seconds)) if loaded.files is not None else None
         )
         storage = StorageTally(recorder)
-        if config.queue.startswith(PYBATSIM):
-            name, options = split_pybatsim(config.queue)
-            scheduler = load_pybatsim(name, options, prefix)
-        else:
-            scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
-            scheduler.core.make_files = loaded.make_files()
         batsim_is_alive = _Watch(log)
         link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive)
         stack.callback(link.close)
         link.bind()
-        process = stack.enter_context(
-            _started([binary, *_flags(experiment, aside), "-s", link.endpoint], log)
+        flags, converse = (_batsim5 if generation == 5 else _batsim4)(
+            experiment, settings, loaded, prefix, storage, say, stack
         )
+        process = stack.enter_context(_started([binary, *flags(aside, link.endpoint)], log))
         batsim_is_alive.process = process
         try:
-            LinkedBatsim(scheduler, link).start()
+            converse(link)
         except BatfsError as error:
             link.give_up(str(error))
             raise batsim_is_alive.failure() or error from None
@@ -125,10 +137,12 @@ def _run_with_batsim(
         if failure is not None:
             raise failure
     files = []
-    for suffix in _OUTPUTS:
-        if Path(aside + suffix).exists():
-            publish(Path(aside + suffix), Path(f"{prefix}{suffix}"))
-            files.append(Path(f"{prefix}{suffix}"))
+    if generation == 5:
+        files.append(Path(f"{prefix}_jobs.csv"))
+    for there, name in _OUTPUTS[generation].items():
+        if Path(aside + there).exists():
+            publish(Path(aside + there), Path(f"{prefix}{name}"))
+            files.append(Path(f"{prefix}{name}"))
     for row in _rows(Path(f"{prefix}_jobs.csv")):
         jobs.add(row)
     summary = {
@@ -154,7 +168,7 @@ def _run_with_batsim(
             command=command,
             configuration=config.as_dict(),
             inputs=experiment.inputs,
-            results={**summary, "engine": "batsim"},
+            results={**summary, "engine": "batsim", "batsim": generation},
             started=started,
         )
     )
@@ -170,6 +184,129 @@ def _find(batsim: str | None) -> str:
             hint="say where it is with --batsim-bin, or leave out --engine batsim",
         )
     return found
+
+
+def generation_of(binary: str) -> int:
+    """4 or 5: which Batsim a program is, by what it says of its version (4 where it says nothing)."""
+    try:
+        done = subprocess.run(
+            [binary, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 4  # whatever is wrong with it shows when it is started
+    said = done.stdout.decode(errors="replace")
+    found = _BATSIM.search(said) or _VERSION.search(said)
+    if found is None or done.returncode:
+        return 4
+    major = int(found[1])
+    if major < 4:
+        raise InputError(f"{binary} is Batsim {major}", hint="batfs drives Batsim 4 and 5")
+    return min(major, 5)
+
+
+def _batsim4(
+    experiment: Experiment,
+    settings: Settings,
+    loaded: Loaded,
+    prefix: str | Path,
+    storage: StorageTally,
+    say: Callable[[str], None] | None,
+    stack: ExitStack,
+) -> tuple[_Flags, _Converse]:
+    """Batsim 4's command line, of a prefix and an endpoint; and who speaks with it."""
+    from batfs.decision.pybatsim_link import LinkedBatsim
+    from batfs.decision.pybatsim_process import load_pybatsim
+    from batfs.decision.pybatsim_scheduler import BatfsScheduler
+
+    queue = settings.configuration(experiment.scheduler_config).queue
+    if queue.startswith(PYBATSIM):
+        scheduler = load_pybatsim(*split_pybatsim(queue), prefix)
+    else:
+        scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
+        scheduler.core.make_files = loaded.make_files()
+    return (
+        lambda aside, endpoint: [*_flags(experiment, aside), "-s", endpoint],
+        lambda link: LinkedBatsim(scheduler, link).start(),
+    )
+
+
+def _batsim5(
+    experiment: Experiment,
+    settings: Settings,
+    loaded: Loaded,
+    prefix: str | Path,
+    storage: StorageTally,
+    say: Callable[[str], None] | None,
+    stack: ExitStack,
+) -> tuple[_Flags, _Converse]:
+    """The same for Batsim 5. Workloads of Batsim 4 are converted for it; PREFIX_jobs.csv is written here."""
+    from batfs.decision.edc import converse
+    from batfs.decision.jobs_file import JobsFile, jobs_path
+    from batfs.decision.replacing import Replacing, Translation
+    from batfs.scheduling.core import Scheduler
+
+    queue = settings.configuration(experiment.scheduler_config).queue
+    if queue.startswith(PYBATSIM):
+        raise InputError(f"--queue {queue}: pybatsim 3 speaks with Batsim 4 only")
+    if experiment.events:
+        raise InputError("Batsim 5's machines know no unavailability: leave out --events")
+    watch = JobsFile(stack.enter_context(writing(jobs_path(prefix), keep_partial=True)))
+    workloads = _batsim5_workloads(loaded.workloads, Path(prefix), stack)
+    scheduler = Scheduler(settings, loaded.make_files(), observer=storage, say=say)
+    paths = [workload.path for workload in workloads]
+    known = {workload.name: workload.profiles for workload in workloads}
+    translation = Translation(
+        config={"sched-config": experiment.scheduler_config},
+        dynamic_jobs=experiment.dynamic_jobs,
+        profiles=lambda named: known,
+        watch=watch,
+    )
+    return (
+        lambda aside, endpoint: [*_flags5(experiment, paths, f"{aside}_"), "-s", endpoint, ""],
+        lambda link: converse(link, link.recv_text(), lambda init: Replacing(scheduler, translation)),
+    )
+
+
+def _batsim5_workloads(workloads: Sequence[Workload], prefix: Path, stack: ExitStack) -> list[Workload]:
+    """The same in Batsim 5's form, their files as they are or written for the time of the run, beside the
+    outputs."""
+    from batfs.workload import write_workload
+    from batfs.workload.generations import convert
+
+    found = []
+    for workload in workloads:
+        if workload.generation != 5:
+            path = prefix.with_name(f"{prefix.name}_{workload.name}.json{PARTIAL}")
+            stack.callback(path.unlink, missing_ok=True)
+            workload = replace(convert(workload, 5)[0], path=str(path))
+            write_workload(path, workload)
+        found.append(workload)
+    return found
+
+
+def _flags5(experiment: Experiment, workloads: Sequence[str], prefix: str) -> list[str]:
+    """Batsim 5's command line; what Batsim 4 has flags for, its decision component asks for."""
+    e = experiment
+    flags = ["-p", str(e.platform), "-w", *workloads]
+    if e.master != "master_host":
+        flags += ["-m", e.master]
+    for entry in e.roles:
+        hosts, _, role = entry.rpartition(":")
+        for host in hosts.split(","):
+            flags += ["-r", host, role]
+    if e.mmax:
+        flags += ["--mmax", str(e.mmax)]
+    if e.mmax_workload:
+        flags.append("--mmax-workload")
+    for name, value in e.sg_config.items():
+        flags += ["--sg-cfg", f"{name}:{value}"]
+    if e.machine_state_trace:
+        flags.append("--trace-machine-state")
+    return [*flags, "-e", prefix]
 
 
 def _flags(experiment: Experiment, prefix: str) -> list[str]:

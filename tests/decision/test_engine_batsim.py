@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import stat
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from batfs.decision.engine import BatsimError, run_with_batsim
+from batfs.decision.engine import BatsimError, generation_of, run_with_batsim
 from batfs.decision.experiment import Experiment
 from batfs.decision.run import run
 from batfs.errors import InputError
+from batfs.records import replace
 from batfs.scheduling.config import Layer, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -173,3 +175,52 @@ def test_terminated_in_the_middle_both_are_gone(experiment: Experiment, tmp_path
     assert said.splitlines()[-1] == "batfs run: terminated"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
+
+
+WORKING5 = "from batfs.cli.main import main\nsys.exit(main(['sim', '--protocol', '5', *sys.argv[1:]]))\n"
+
+
+@pytest.mark.slow
+def test_batsim_5_gives_the_same_run(experiment: Experiment, tmp_path: Path) -> None:
+    """It is known by its version. The workload is converted for it, and that file goes with the run."""
+    batsim = program(tmp_path / "batsim", WORKING5)
+    assert generation_of(batsim) == 5
+    chosen = settings(policy="random", queue="easy", seed=3)
+    (tmp_path / "out").mkdir()
+    theirs = run_with_batsim(experiment, chosen, tmp_path / "out/theirs", batsim=batsim)
+    ours = run(experiment, chosen, tmp_path / "ours")
+    both = []
+    for prefix in (tmp_path / "out/theirs", tmp_path / "ours"):
+        with Path(f"{prefix}_jobs.csv").open() as stream:
+            both.append({row["job_id"]: row for row in csv.DictReader(stream)})
+    assert both[0].keys() == both[1].keys()
+    for job_id, row in both[1].items():
+        other = both[0][job_id]
+        assert other["allocated_resources"] == row["allocated_resources"]
+        assert float(other["starting_time"]) == pytest.approx(float(row["starting_time"]), abs=1e-3)
+        assert float(other["finish_time"]) == pytest.approx(float(row["finish_time"]), abs=1e-3)
+    for name, figures in theirs.summary["file_systems"].items():
+        for figure in ("read_bytes", "written_bytes", "jobs"):
+            assert figures[figure] == ours.summary["file_systems"][name][figure]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "theirs_batsim_jobs.csv" in names
+    assert not [name for name in names if name.endswith(".partial")]
+
+
+def test_what_batsim_5_cannot_do(experiment: Experiment, tmp_path: Path) -> None:
+    batsim = program(tmp_path / "batsim", WORKING5)
+    (tmp_path / "events.txt").write_text("")
+    with pytest.raises(InputError, match="leave out --events"):
+        run_with_batsim(
+            replace(experiment, events=[tmp_path / "events.txt"]), settings(), tmp_path / "out", batsim=batsim
+        )
+    with pytest.raises(InputError, match="Batsim 4 only"):
+        run_with_batsim(experiment, settings(queue="pybatsim:schedFcfs"), tmp_path / "out", batsim=batsim)
+
+
+@pytest.mark.parametrize(
+    "said, generation",
+    [("v4.2.1", 4), ("5.0.0-rc2", 5), ("batsim: v5.1.0 (commit 1234abc)", 5), ("nothing of the kind", 4)],
+)
+def test_versions(tmp_path: Path, said: str, generation: int) -> None:
+    assert generation_of(program(tmp_path / "batsim", f"print({said!r})\n")) == generation

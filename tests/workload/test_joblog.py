@@ -415,3 +415,15 @@ def test_tables_as_other_tools_draw_them(text: str, tmp_path: Path) -> None:
     jobs, report = read(log(tmp_path, text))
     assert (jobs["101"].nodes, jobs["101"].end) == (4, END)
     assert report.left_out == {}
+
+
+def test_two_free_texts_share_what_is_over_if_it_can_be_told(tmp_path: Path) -> None:
+    """The times between the texts tell which delimiters are theirs; else the line is left out."""
+    head = "JobID|JobName|Submit|Start|End|NNodes|Comment|Timelimit\n"
+    times = f"{SUBMIT}|{START}|{END}|4"
+    rows = f"1|a|b|{times}|c|d|1-00:00:00\n2||{times}||||2\n3|x|1|2|{times}|y|3\n4|a|7|8|9|1|{times}|5|6|1\n"
+    jobs, report = read(log(tmp_path, head + rows))
+    assert {name: (job.submission, job.nodes, job.requested_time) for name, job in jobs.items()} == {
+        "1": (SUBMIT, 4, 86400), "2": (SUBMIT, 4, 120), "3": (SUBMIT, 4, 180),
+    }  # fmt: skip
+    assert report.left_out == {"can't be read": 1}

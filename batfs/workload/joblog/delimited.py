@@ -8,6 +8,7 @@ line.
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -35,6 +36,7 @@ _FREE: Final = frozenset(
         "command",
     ]
 )
+_MOST_WAYS: Final = 500  # to tell free texts apart that are tried
 _LONGEST_RECORD: Final = 50  # lines that one record may span, when its name holds line breaks
 _STRICT: Final = ("submit", "start", "end", "elapsed", "limit", "nodes", "nodes_requested")
 _PLAUSIBLE: Final = re.compile(
@@ -84,7 +86,8 @@ def read_delimited(text: str) -> Table:
         return Table("Alibaba PAI's job table", names, iter(rows), ("submit=start_time",), hint=_PAI_HINT)
     word = {"|": "table with | between", "\t": "table with tabs between", ",": "CSV"}.get(delimiter, "table")
     slurm = bool({"jobidraw", "timelimitraw", "elapsedraw", "nnodes", "allocnodes", "reqnodes"} & set(plain))
-    kind, hint = (f"sacct's {word}", _SACCT_HINT) if slurm else (word, None)
+    kind = f"sacct's {word}" if slurm else word
+    hint = _SACCT_HINT if slurm or delimiter == "|" else None
     return Table(kind, names, iter(rows), slurm=slurm or delimiter == "|", hint=hint)
 
 
@@ -124,6 +127,27 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return next(csv.reader([line], delimiter=delimiter))
 
 
+def _shape(cell: str) -> str:
+    """What kind of number or time a cell looks like; empty where it says nothing (unknown, zero)."""
+    text = cell.strip()
+    if len(text) >= 10 and text.count("-") + text.count("/") >= 2:
+        return "date"
+    digits = text.partition(".")[0]
+    if not digits.isdigit() or not digits.strip("0"):
+        return ""
+    return "since 1970" if len(digits) > 8 else "small"
+
+
+def _shared_out(surplus: int, places: int) -> Iterator[tuple[int, ...]]:
+    """The ways to share so many delimiters out among so many free texts."""
+    if places <= 1:
+        yield from [(surplus,)] if places else []
+        return
+    for here in range(surplus + 1):
+        for rest in _shared_out(surplus - here, places - 1):
+            yield (here, *rest)
+
+
 def _quotes(header: str, delimiter: str) -> bool:
     """Whether a table quotes: CSV does, sacct's | doesn't, unless its very header is quoted."""
     return len(delimiter) == 1 and (delimiter != "|" or header.startswith('"'))
@@ -141,6 +165,8 @@ class _Reader:
         self._free = [i for i, name in enumerate(self._header) if name in _FREE]
         known = {plain_name(name) for role in _STRICT for name in ALIASES[role]}
         self._strict = [i for i, name in enumerate(self._header) if name in known and name != "nodes"]
+        times = {plain_name(name) for role in ("submit", "start", "end") for name in ALIASES[role]}
+        self._times = [i for i in self._strict if self._header[i] in times]
         self._quoted = _quotes(lines[first] if first >= 0 else "", delimiter)
 
     def __iter__(self) -> Iterator[Row]:
@@ -183,15 +209,23 @@ class _Reader:
 
     def plausible(self, cells: Sequence[str]) -> bool:
         """Whether the columns of times and numbers hold nothing else."""
-        return all(_PLAUSIBLE.fullmatch(cells[i]) for i in self._strict)
+        if not all(_PLAUSIBLE.fullmatch(cells[i]) for i in self._strict):
+            return False
+        shapes = {_shape(cells[i]) for i in self._times} - {""}
+        others = {_shape(cells[i]) for i in self._strict if i not in self._times}
+        return len(shapes) < 2 and not {"date", "since 1970"} & others
 
     def _mended(self, cells: list[str]) -> list[str] | None:
         """A row with more cells than columns: a free text takes what is over, if it can be told which."""
         surplus = len(cells) - self._count
         found: list[list[str]] = []
-        for place in self._free:
-            whole = self._delimiter.join(cells[place : place + surplus + 1])
-            candidate = [*cells[:place], whole, *cells[place + surplus + 1 :]]
+        for shares in itertools.islice(_shared_out(surplus, len(self._free)), _MOST_WAYS):
+            candidate: list[str] = []
+            at = 0
+            for place in range(self._count):
+                more = shares[self._free.index(place)] if place in self._free else 0
+                candidate.append(self._delimiter.join(cells[at : at + more + 1]))
+                at += more + 1
             if self.plausible(candidate):
                 found.append(candidate)
         free = set(self._free)

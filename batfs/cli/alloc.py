@@ -30,6 +30,7 @@ or a CSV with the columns id, start, end or duration, and size (or read and writ
   batfs alloc replay infra8TB.yml IOJobsOct.yml --policy best_fit
   batfs alloc replay infra8TB.yml IOJobsOct.yml --policy lustre:threshold=0.1 --block-size 200GB
   batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full retry:every=300,backoff=2,limit=3600
+  batfs alloc replay infra8TB.yml IOJobsOct.yml -c config_random.yml      as StorAlloc was configured
   batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full backfill -o out/oct --figures out/figures
 """
 
@@ -50,13 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("system", metavar="SYSTEM", help="the storage system, YAML or TOML")
     _trace_arguments(replay)
     replay.add_argument(
-        "--policy", default="worst_fit", help="allocation policy, name:key=value,... (worst_fit)"
+        "-c", "--config", metavar="FILE", help="StorAlloc's configuration: policy, blocks (GB) and retry"
     )
+    replay.add_argument("--policy", help="allocation policy, name:key=value,... (worst_fit)")
     replay.add_argument("--seed", type=int, default=0, help="of the policy's draws (0)")
     replay.add_argument("--scale", type=float, default=1.0, help="multiply the capacities by this (1)")
     replay.add_argument("--block-size", help="split larger requests into blocks, such as 200GB")
     replay.add_argument(
-        "--when-full", default="refuse", help="refuse, retry:every=300,backoff=1,limit=3600, fifo or backfill"
+        "--when-full",
+        help="refuse, retry:every=300,backoff=1,limit=3600, storalloc, fifo or backfill (refuse)",
     )
     replay.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX_summary.json, _uses.csv, ...")
     replay.add_argument("--validate", action="store_true", help="check the ledger after every event")
@@ -104,15 +107,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     from batfs.storage.replay import run as runs
+    from batfs.storage.storalloc_config import read_config
 
+    # flags go before the file
+    config = None if args.config is None else read_config(args.config)
+    block_size = None if config is None else config.block_size
     settings = runs.Settings(
         system=args.system,
-        policy=args.policy,
+        policy=args.policy or ("worst_fit" if config is None else config.policy),
         seed=args.seed,
         scale=args.scale,
-        block_size=_block(args.block_size),
+        block_size=block_size if args.block_size is None else _block(args.block_size),
         min_block_size=units.parse_size(args.min_block_size),
-        when_full=args.when_full,
+        when_full=args.when_full or ("refuse" if config is None else config.when_full),
         validate=args.validate,
     )
     trace = _trace(args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from batfs.units import format_size, parse_size, parse_time
 if TYPE_CHECKING:
     from batfs.service.auth import KeyPair
     from batfs.service.client import Client
+    from batfs.storage.storalloc_config import StorallocConfig
 
 HELP = """\
 The storage service: clients ask an orchestrator for space for a time; servers hold the disks.
@@ -41,13 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return found
 
     p = verb("orchestrator", "Decide who gets which space; one ledger file, one process.")
-    p.add_argument("--bind", default=DEFAULT, metavar="ENDPOINT", help="where to listen [%(default)s]")
+    p.add_argument("--bind", metavar="ENDPOINT", help=f"where to listen [{DEFAULT}]")
+    _storalloc(p, "where to listen, the policy and the size of blocks")
     p.add_argument(
         "--ledger", type=Path, metavar="FILE", help="the SQLite file that remembers [batfs-ledger.db]"
     )
-    p.add_argument(
-        "--policy", default="worst_fit", metavar="NAME[:key=value]", help="allocation policy [%(default)s]"
-    )
+    p.add_argument("--policy", metavar="NAME[:key=value]", help="allocation policy [worst_fit]")
     p.add_argument("--block-size", metavar="SIZE", help="split larger requests into blocks of this size")
     p.add_argument("--min-block-size", metavar="SIZE", default="0", help="no block smaller than this")
     p.add_argument("--discipline", choices=("fifo", "backfill"), default="fifo", help="who may overtake whom")
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p = verb("server", "Hold disks: register them, make space, remove it.")
     _connection(p, "server")
     p.add_argument(
-        "--system", type=Path, required=True, metavar="FILE", help="YAML or TOML: hosts and their disks"
+        "-s", "--system", type=Path, required=True, metavar="FILE", help="YAML or TOML: hosts and their disks"
     )
     p.add_argument("--host", metavar="NAME", help="only this host of the system file [all of them]")
     p.add_argument("--name", help="what the server is called; its key is listed under it [host or file]")
@@ -94,6 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--configfs", type=Path, metavar="DIR", help="nvmet: another configfs root")
     p.add_argument("--dry-run", action="store_true", help="nvmet: print every step, do none")
     p.add_argument("--log", type=Path, metavar="FILE")
+
+    p = verb("client", "Ask for space as StorAlloc's own client does.")
+    _connection(p, "client")
+    p.add_argument("-s", "--size", type=int, required=True, metavar="GB", help="a whole number of GB")
+    p.add_argument("-t", "--time", required=True, metavar="H:MM:SS", help="how long the space is needed")
+    p.add_argument("--start-time", metavar="'YYYY-MM-DD HH:MM:SS'", help="when it begins, UTC [now]")
 
     p = verb("request", "Ask for space.")
     _connection(p, "client")
@@ -149,10 +156,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--root", type=Path, metavar="DIR", help="where to put the space [a temporary folder]")
 
 
-def _connection(parser: argparse.ArgumentParser, who: str) -> None:
+def _storalloc(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
-        "--connect", default=DEFAULT, metavar="ENDPOINT", help="the orchestrator [%(default)s]"
+        "-c", "--config", type=Path, metavar="FILE", help=f"StorAlloc's configuration (YAML): {what}"
     )
+
+
+def _configured(args: argparse.Namespace) -> StorallocConfig | None:
+    from batfs.storage.storalloc_config import read_config
+
+    return None if args.config is None else read_config(args.config)
+
+
+def _endpoint(args: argparse.Namespace) -> str:
+    """Where the orchestrator is: the flag's word, the configuration's, or the usual one."""
+    if args.connect is not None:
+        return str(args.connect)
+    config = _configured(args)
+    return DEFAULT if config is None else config.endpoint
+
+
+def _connection(parser: argparse.ArgumentParser, who: str) -> None:
+    parser.add_argument("--connect", metavar="ENDPOINT", help=f"the orchestrator [{DEFAULT}]")
+    _storalloc(parser, "where the orchestrator is")
     parser.add_argument("--key", type=Path, metavar="FILE", help=f"this {who}'s key pair (NAME.key_secret)")
     parser.add_argument("--orchestrator-key", type=Path, metavar="FILE", help="the orchestrator's public key")
     parser.add_argument(
@@ -177,7 +203,7 @@ def _keys(args: argparse.Namespace) -> tuple[KeyPair, KeyPair] | None:
 def _client(args: argparse.Namespace) -> Client:
     from batfs.service.client import Client
 
-    return Client(args.connect, keys=_keys(args), timeout=args.timeout)
+    return Client(_endpoint(args), keys=_keys(args), timeout=args.timeout)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -190,9 +216,11 @@ def _orchestrator(args: argparse.Namespace) -> int:
     from batfs.service.orchestrator import Orchestrator, Settings
     from batfs.storage.policies import make_policy
 
+    config = _configured(args)
+    block_size = None if config is None else config.block_size
     ledger = None if args.simulate else args.ledger or Path("batfs-ledger.db")
     settings = Settings(
-        endpoint=args.bind,
+        endpoint=args.bind or (DEFAULT if config is None else config.endpoint),
         ledger=ledger,
         keys=read_key(args.key) if args.key else None,
         allowed=args.allow,
@@ -200,13 +228,17 @@ def _orchestrator(args: argparse.Namespace) -> int:
         heartbeat=args.heartbeat,
         seed=args.seed,
         simulate=args.simulate,
-        block_size=None if args.block_size is None else parse_size(args.block_size),
+        block_size=block_size if args.block_size is None else parse_size(args.block_size),
         min_block_size=parse_size(args.min_block_size),
         metrics=args.metrics,
         grace=parse_time(args.grace),
         quota=args.quota,
     )
-    orchestrator = Orchestrator(settings, make_policy(args.policy), Log("orchestrator", args.log))
+    policy = args.policy or ("worst_fit" if config is None else config.policy)
+    if config is not None and config.retry:
+        note = "allow_retry: who finds no room may wait in the queue (batfs service request --wait 1h)"
+        print(f"batfs service: note: {note}", file=sys.stderr)
+    orchestrator = Orchestrator(settings, make_policy(policy), Log("orchestrator", args.log))
     print(f"listening on {orchestrator.endpoint}", flush=True)
     orchestrator.run()
     return 0
@@ -222,8 +254,25 @@ def _server(args: argparse.Namespace) -> int:
     if args.dry_run and args.backend != "nvmet":
         raise InputError("--dry-run is for the nvmet back end")
     log = Log(f"server {site.name}", args.log)
-    Server(site.name, site.disks, backend, args.connect, keys=_keys(args), log=log).run()
+    Server(site.name, site.disks, backend, _endpoint(args), keys=_keys(args), log=log).run()
     return 0
+
+
+def _storallocs_client(args: argparse.Namespace) -> int:
+    """``-s 200 -t 1:30:00``: GB, and a time of the clock, as StorAlloc's client takes them."""
+    if args.size < 1:
+        raise InputError(f"-s {args.size}: expected a whole number of GB above 0")
+    found = re.fullmatch(r"(\d{1,2}):(\d{1,2}):(\d{1,2})", args.time)
+    hours, minutes, seconds = (int(part) for part in found.groups()) if found else (-1, 0, 0)
+    duration = 3600 * hours + 60 * minutes + seconds
+    if not (0 <= hours < 24 and minutes < 60 and seconds < 60 and duration > 0):
+        raise InputError(
+            f"-t {args.time}: expected a time from 0:00:01 to 23:59:59", hint="batfs service request --for 3d"
+        )
+    start = None if args.start_time is None else _when(f"{args.start_time}+00:00")
+    with _client(args) as client:
+        reply = client.request(args.size * 10**9, float(duration), start=start)
+    return _granted(args, reply)
 
 
 def _request(args: argparse.Namespace) -> int:
@@ -244,6 +293,11 @@ def _request(args: argparse.Namespace) -> int:
             request_id=args.id,
             told=lambda r: print(f"{r.lease} {r.state}: {r.reason}", file=sys.stderr),
         )
+    return _granted(args, reply)
+
+
+def _granted(args: argparse.Namespace, reply: Any) -> int:
+    """Tell what became of a request."""
     if args.json:
         print(json.dumps({"state": reply.state, "reason": reply.reason, **reply.data}))
     elif not reply.ok:
@@ -406,6 +460,7 @@ def _demo(args: argparse.Namespace) -> int:
 VERBS = {
     "orchestrator": _orchestrator,
     "server": _server,
+    "client": _storallocs_client,
     "request": _request,
     "list": _list,
     "status": _status,

@@ -80,7 +80,7 @@ class TraceJob:
 def read_system(path: str | PathLike[str]) -> tuple[StorageHost, ...]:
     """The hosts of a system file, in its order. InputError names the place of anything wrong."""
     file = Path(path)
-    document = _load(file)
+    document = load_document(file)
     hosts = _list(document, "hosts", file)
     out: list[StorageHost] = []
     for h, host in enumerate(hosts):
@@ -117,7 +117,9 @@ def read_trace(path: str | PathLike[str], *, zone: Zone = "UTC", merge: bool = T
     second on. InputError for a row that doesn't make sense (an end not after its start, negative bytes).
     """
     file = Path(path)
-    rows = [_job(row, file, f"jobs[{n}]", zone) for n, row in enumerate(_list(_load(file), "jobs", file))]
+    rows = [
+        _job(row, file, f"jobs[{n}]", zone) for n, row in enumerate(_list(load_document(file), "jobs", file))
+    ]
     jobs: dict[str, TraceJob] = {}
     seen: dict[str, int] = {}
     for row in rows:
@@ -203,7 +205,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _load(file: Path) -> Any:
+def load_document(file: Path) -> Any:
+    """What a YAML file (or TOML, by its suffix) holds; InputError with the line where it is none."""
     text = texts.utf8_text(file)
     try:
         if ".toml" in file.suffixes[-2:]:

@@ -218,7 +218,8 @@ def load_document(file: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else f"line {mark.line + 1}"
         problem = getattr(error, "problem", None) or "can't be read"
-        raise InputError(f"is not YAML: {problem}", file=file, place=line) from error
+        what = foreign_workload(text[:50000].encode())
+        raise InputError(f"is not YAML: {problem}", file=file, place=line, hint=what) from error
     except (ValueError, RecursionError) as error:  # an impossible date, a document nested too deep
         raise InputError(f"is not YAML: {error}", file=file) from error
 

@@ -84,3 +84,6 @@ def test_other_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     table.write_text("COBALT_JOBID,QUEUED_TIMESTAMP,START_TIMESTAMP\n1,2,3\n")
     assert main(["workload", "from-storalloc", str(table)]) == 2
     assert "from-log" in capsys.readouterr().err
+    table.write_text("; MaxProcs: 16\n1 0 10 100 4 -1 -1 4 3600 -1 1 5 2 -1 1 0 -1 -1\n")
+    assert main(["workload", "from-storalloc", str(table)]) == 2
+    assert "from-swf" in capsys.readouterr().err

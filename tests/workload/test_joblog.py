@@ -380,6 +380,7 @@ def test_packed_marked_and_other_encodings(pack: str, encoding: str, tmp_path: P
         ('{"nb_res": 1, "jobs": [], "profiles": {}}', "a Batsim workload already"),
         ("3.41\0\0\0\0" + "75d\0\0\0\0\0", "from-darshan"),
         ("JobID|State\n1|COMPLETED\n", "a column is missing"),
+        ("jobs:\n- {id: 1, readBytes: 1, writtenBytes: 2}\n", "from-storalloc"),
         ("JobIDRaw|State\n1|COMPLETED\n", "sacct -aXP"),
         ("{broken", "malformed JSON"),
         ("just some words\nand more\n", "a column is missing"),

@@ -17,7 +17,7 @@ from batfs.errors import InputError
 from batfs.texts import decode, read_unpacked
 from batfs.units import parse_size
 from batfs.workload.account import Report
-from batfs.workload.foreign import is_darshan
+from batfs.workload.foreign import foreign_workload, is_darshan
 from batfs.workload.io import RequestedIo
 from batfs.workload.joblog.cells import (
     EPOCH,
@@ -144,6 +144,9 @@ def read_job_log(path: str | Path, options: LogOptions, report: Report, data: by
     try:
         columns = assign(table.header, (*table.given, *options.columns), hint=table.hint)
     except InputError as error:
+        what = None if text is None else foreign_workload(data[:50000], path)
+        if what is not None and "from-log" not in what:
+            raise InputError(f"not a job log: {what}", file=path) from None
         raise error.at(file=path) from None
     return JobLog(_Reading(path, table, columns, options, report).jobs())
 

@@ -51,7 +51,7 @@ def run_once(
     settings = Settings(flags=Layer("the settings", configuration))
     result = run(experiment, settings, prefix)
     if result.deadlock:
-        raise BatfsError("nothing could happen any more although jobs were left; is a bandwidth 0?")
+        raise BatfsError(result.stuck)
     # names of files are the campaign's to tell
     return {key: value for key, value in result.summary.items() if key not in ("platform", "workloads")}
 

@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prefix of the output files [%(default)s]",
     )
     output.add_argument("--json", action="store_true", help="print the results as JSON")
+    output.add_argument(
+        "-v", "--verbose", action="store_true", help="what a pybatsim scheduler prints goes to the terminal"
+    )
     output.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     output.add_argument("--disable-schedule-tracing", action="store_true", help="no PREFIX_schedule.trace")
     output.add_argument(
@@ -127,6 +130,7 @@ def _run(args: argparse.Namespace) -> int:
                 command=_command(),
                 on_progress=None if line is None else line.show,
                 say=say,
+                prints_to=sys.stderr if args.verbose else None,
             )
         finally:
             if line is not None:
@@ -149,10 +153,7 @@ def _run(args: argparse.Namespace) -> int:
         if outcomes:
             print(f"\n{what_ifs(outcomes)}")
     if result.deadlock:
-        print(
-            "batfs run: nothing could happen any more although jobs were left; is a bandwidth 0?",
-            file=sys.stderr,
-        )
+        print(f"batfs run: {result.stuck}", file=sys.stderr)
         return 1
     return 0
 

@@ -31,6 +31,7 @@ def results(result: RunResult) -> str:
                 ("policy", f"{s['policy']}; queue {s['queue']}; seed {s['seed']}"),
                 ("jobs", _jobs(s)),
                 ("makespan", _makespan(s)),
+                *_bytes(s.get("bytes")),
                 ("node use", _use(s["utilisation"])),
             ]
         ),
@@ -122,6 +123,19 @@ def what_ifs(outcomes: Sequence[Mapping[str, Any]]) -> str:
             )
         rows.append(cells)
     return table(["what if", "mean wait", "mean turnaround", "mean slowdown", "makespan", "rejected"], rows)
+
+
+def _bytes(account: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What became of the bytes that jobs asked for; nothing where all were moved."""
+    if account is None or account["moved"] == account["asked"]:
+        return []
+    parts = [f"{format_size(account['asked'])} asked for, {format_size(account['moved'])} moved"]
+    if account["cut_short"]:
+        parts.append(f"{format_size(account['cut_short'])} of jobs that ended early")
+    parts += [f"{format_size(size)} dropped: {why}" for why, size in account["dropped"].items()]
+    if account["left"]:
+        parts.append(f"{format_size(account['left'])} of jobs that never ended")
+    return [("bytes", "; ".join(parts))]
 
 
 def _makespan(s: Mapping[str, Any]) -> str:

@@ -139,7 +139,7 @@ class Proxy5:
     def reply(self, message: bytes | None) -> bytes:
         """The component's answer (None: it was not asked) as Batsim shall get it."""
         now = self._now
-        out = self._written(self._injector.own())
+        out = self._written(self._injector.opening())
         if message is not None:
             try:
                 raw: Raw = orjson.loads(hello.unframed(message))

@@ -23,6 +23,7 @@ from batfs.decision.tally import JobTally, StorageTally
 from batfs.errors import BatfsError, InputError
 from batfs.files import PARTIAL, holding, publish, writing
 from batfs.records import replace
+from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _OUTPUTS = {
 }
 
 _Flags: TypeAlias = Callable[[str, str], list[str]]
-_Converse: TypeAlias = Callable[["ZmqLink"], None]
+_Converse: TypeAlias = Callable[["ZmqLink"], ByteAccount]
 
 
 class BatsimError(BatfsError):
@@ -111,9 +112,7 @@ def _run_with_batsim(
     jobs = JobTally(nodes, steps=experiment.dynamic_jobs)
     clock = AloneClock(loaded.platform, loaded.machine)
     with ExitStack() as stack:
-        recorder = (
-            stack.enter_context(Recorder(prefix, None, clock.seconds)) if loaded.files is not None else None
-        )
+        recorder = stack.enter_context(Recorder(prefix, None, clock.seconds))
         storage = StorageTally(recorder)
         batsim_is_alive = _Watch(log)
         link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive)
@@ -125,7 +124,7 @@ def _run_with_batsim(
         process = stack.enter_context(_started([binary, *flags(aside, link.endpoint)], log))
         batsim_is_alive.process = process
         try:
-            converse(link)
+            account = converse(link)
         except BatfsError as error:
             link.give_up(str(error))
             raise batsim_is_alive.failure() or error from None
@@ -158,9 +157,9 @@ def _run_with_batsim(
         "cut_jobs": storage.cut_jobs,
         "cut_bytes": storage.cut_bytes,
         "file_systems": storage.summary(),
+        "bytes": account.summary(),
     }
-    if recorder is not None:
-        files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
+    files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
     files.append(log)
     files.append(
         write_provenance(
@@ -218,20 +217,38 @@ def _batsim4(
     stack: ExitStack,
 ) -> tuple[_Flags, _Converse]:
     """Batsim 4's command line, of a prefix and an endpoint; and who speaks with it."""
+    from batfs.decision.proxy import RawProxy
     from batfs.decision.pybatsim_link import LinkedBatsim
-    from batfs.decision.pybatsim_process import load_pybatsim
+    from batfs.decision.pybatsim_process import hosted, load_pybatsim
     from batfs.decision.pybatsim_scheduler import BatfsScheduler
+    from batfs.decision.run import foreign_injector, unmoved
 
-    queue = settings.configuration(experiment.scheduler_config).queue
-    if queue.startswith(PYBATSIM):
-        scheduler = load_pybatsim(*split_pybatsim(queue), prefix)
+    config = settings.configuration(experiment.scheduler_config)
+    if not config.queue.startswith(PYBATSIM):
+        ours = BatfsScheduler(settings=settings, observer=storage, say=say)
+        ours.core.make_files = loaded.make_files()
+
+        def speak(link: ZmqLink) -> ByteAccount:
+            LinkedBatsim(ours, link).start()
+            return ours.core.session.tenancy.account
+
+    elif loaded.files is None:
+        name, options = split_pybatsim(config.queue)
+        theirs = load_pybatsim(name, options, prefix, config.seed)
+
+        def speak(link: ZmqLink) -> ByteAccount:
+            LinkedBatsim(theirs, link).start()
+            return unmoved(loaded, say)
+
     else:
-        scheduler = BatfsScheduler(settings=settings, observer=storage, say=say)
-        scheduler.core.make_files = loaded.make_files()
-    return (
-        lambda aside, endpoint: [*_flags(experiment, aside), "-s", endpoint],
-        lambda link: LinkedBatsim(scheduler, link).start(),
-    )
+        injector = foreign_injector(loaded, config, storage, say)
+        back = stack.enter_context(hosted(config.queue, prefix, config.seed))
+
+        def speak(link: ZmqLink) -> ByteAccount:
+            RawProxy(injector).relay(link, back)
+            return injector.tenancy.account
+
+    return lambda aside, endpoint: [*_flags(experiment, aside), "-s", endpoint], speak
 
 
 def _batsim5(
@@ -265,10 +282,12 @@ def _batsim5(
         profiles=lambda named: known,
         watch=watch,
     )
-    return (
-        lambda aside, endpoint: [*_flags5(experiment, paths, f"{aside}_"), "-s", endpoint, ""],
-        lambda link: converse(link, link.recv_text(), lambda init: Replacing(scheduler, translation)),
-    )
+
+    def speak(link: ZmqLink) -> ByteAccount:
+        converse(link, link.recv_text(), lambda init: Replacing(scheduler, translation))
+        return scheduler.session.tenancy.account
+
+    return lambda aside, endpoint: [*_flags5(experiment, paths, f"{aside}_"), "-s", endpoint, ""], speak
 
 
 def _batsim5_workloads(workloads: Sequence[Workload], prefix: Path, stack: ExitStack) -> list[Workload]:

@@ -18,7 +18,7 @@ from batfs.scheduling.storages import need_sizes, storage_table, with_overrides
 from batfs.storage.policies import make_policy
 from batfs.workload import RequestedIo, read_workload, requested_io
 from batfs.workload.model import Composed, Workload
-from batfs.workload.phases import with_io
+from batfs.workload.phases import io_over_phases, with_io
 
 if TYPE_CHECKING:
     from batfs.filesystems.site import FileSystems
@@ -68,7 +68,11 @@ def machine_fields(flags: Mapping[str, Any], events: Sequence[str | Path] | None
 
 @record
 class Loaded:
-    """An experiment's inputs, read and found sound. ``files`` is None for a pybatsim scheduler."""
+    """An experiment's inputs, read and found sound.
+
+    ``files`` is None for a pybatsim scheduler on a machine whose storages can't hold anything, for they have
+    no size: then no I/O can be moved.
+    """
 
     experiment: Experiment
     platform: Platform
@@ -109,13 +113,41 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
         from batfs.decision.what_if import faster
 
         faster(platform, machine, experiment.storage_bandwidth)
-    files: FileSystems | None = None
-    if not config.queue.startswith(PYBATSIM):
+    foreign = config.queue.startswith(PYBATSIM)
+    if not foreign:
         make_queue_policy(config.queue)
-        make_policy(config.policy)
-        SELECTIONS.get(config.node_selection)
+    make_policy(config.policy)
+    SELECTIONS.get(config.node_selection)
+    files = None
+    if not (foreign and _no_sizes(machine, config)):
         files = _check_storage(experiment, config, platform, machine, workloads)
     return Loaded(experiment, platform, machine, workloads, files)
+
+
+def _no_sizes(machine: Machine, config: Configuration) -> bool:
+    """Whether there are storages, and none of them says how large it is."""
+    _, storages = announced(machine)
+    sized = with_overrides(storages, config.storages)
+    return bool(sized) and all(storage.property("size") is None for storage in sized)
+
+
+def asked_bytes(workloads: Sequence[Workload]) -> int:
+    """What all jobs ask to read and write."""
+    total = 0
+    for workload in workloads:
+        of: dict[str, int] = {}
+        for job in workload.jobs:
+            size = of.get(job.profile)
+            if size is None:
+                profile = workload.profiles[job.profile]
+                parts = (
+                    io_over_phases(profile, workload.profiles)
+                    if type(profile) is Composed
+                    else requested_io(profile, f"profiles.{job.profile}")
+                )
+                size = of[job.profile] = sum(part.reads + part.writes for part in parts)
+            total += size
+    return total
 
 
 def announced(machine: Machine) -> tuple[list[Resource], list[Resource]]:
@@ -145,6 +177,8 @@ def _check_storage(
         raise error.at(file=experiment.platform) from None
     dynamic = experiment.dynamic_jobs and experiment.storage_sharing
     files = make_on(config, compute, storages, dynamic, platform)
+    if not config.io:
+        return files
     defaults = (files.default_reads, files.default_writes)
     used = {name for workload in workloads for name in check_io(workload, files.models, defaults)}
     for name in [*used]:  # what is behind a tier is used with it

@@ -7,12 +7,14 @@ the other side gets a simple picture: a job it started runs until it completes.
 
 Where the two could disagree:
 
-- Storages, and nodes that serve file systems, are hidden from the other side (``show_storages`` shows them).
+- Storages, and nodes that serve file systems, are hidden from the other side (the setting ``show_storages``
+  shows them).
 - No room on the storages: the EXECUTE_JOB is held back until there is. A job that can never have its space
   is rejected as soon as that is known, mostly when it is submitted, and reported as killed to the other side
   once that has started it.
 - A job with several steps is reported complete when its nodes are free; stage-out goes on by itself.
-- Dynamic jobs and wake-ups of the injector's own are not heard of: the other side is told they are off.
+- Dynamic jobs and wake-ups of the injector's own are not heard of: the other side is told they are off. It
+  may register jobs of its own all the same where they are on, and has I/O for those as well.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked
 from batfs.scheduling.observer import Observer
+from batfs.scheduling.possible import TRIES
 from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Running, Tenancy, is_ours
+from batfs.workload.model import IoProfile, Profile
 
 _CODES = {SUCCESS: 0, "COMPLETED_FAILED": 1, "COMPLETED_WALLTIME_REACHED": -1, "COMPLETED_KILLED": -2}
 _MACHINES = ("event_machine_available", "event_machine_unavailable")
@@ -62,13 +66,11 @@ class Injector:
         make_files: MakeFiles = default_make_files,
         observer: Observer | None = None,
         say: Callable[[str], None] | None = None,
-        show_storages: bool = False,
     ) -> None:
         self._settings = settings
         self._make_files = make_files
         self._observer = observer
         self._say = say or (lambda sentence: None)
-        self._show_storages = show_storages
         self._hidden: frozenset[int] = frozenset()
         self._jobs: dict[str, WaitingJob] = {}
         self._held: dict[str, m.ExecuteJob] = {}
@@ -76,7 +78,9 @@ class Injector:
         self._calls: list[_Call] = []
         self._in_steps: set[str] = set()
         self._their_kills: set[str] = set()
-        self._began = False
+        self._began = self._acknowledged = False
+        self._registers = False  # whether the other side may register more jobs of its own
+        self._registered: dict[tuple[str, str], Profile | IoProfile] = {}
         self._alive = 0
         self._story = Story()
         #: events for the other side that the simulator did not send
@@ -167,11 +171,12 @@ class Injector:
             left=self._report_end,
         )
         self._began = True
+        self._acknowledged = bool(event.config.get("dynamic-jobs-acknowledged", False))
         own = tenancy.files.own_nodes
         if own:
             names = ", ".join(tenancy.machine.names[node] for node in own)
             self._say(f"{names} serve file systems and are hidden from the scheduler behind the proxy")
-        storages = () if self._show_storages else tenancy.machine.storage_ids
+        storages = () if tenancy.config.show_storages else tenancy.machine.storage_ids
         self._hidden = frozenset((*own, *storages))
         compute, shown = (
             [r for r in resources if r.id not in self._hidden]
@@ -183,6 +188,12 @@ class Injector:
     def _submitted(self, event: m.JobSubmitted) -> m.Event | None:
         if is_ours(event.job.id):
             return None
+        registered = self._registered.get((event.job.workload, event.job.profile))
+        if registered is not None:
+            if isinstance(registered, IoProfile):  # bytes and work as such: nothing more is asked for
+                self._alive += 1
+                return event
+            event = replace(event, profile=registered)
         waiting = self.tenancy.read(event)
         self._alive += 1
         if waiting.volumes:
@@ -262,15 +273,38 @@ class Injector:
         if isinstance(decision, m.RejectJob):
             if self._refused.pop(decision.job_id, None) is not None:
                 return []  # as we have done
-            self._jobs.pop(decision.job_id, None)
+            waiting = self._jobs.pop(decision.job_id, None)
+            if waiting is not None:
+                self.tenancy.account.drop("rejected by the scheduler", waiting.size)
             self._alive -= 1
         elif isinstance(decision, m.CallMeLater):
             bisect.insort(self._calls, _Call(decision.at, True))
         elif isinstance(decision, m.Notify) and self.tenancy.registering:
+            self._registers = False
             return []  # registration is ours to finish
-        elif isinstance(decision, m.RegisterJob | m.RegisterProfile):
-            raise BatfsError("the scheduler behind the proxy registers dynamic jobs; they are off for it")
+        elif isinstance(decision, m.RegisterProfile):
+            self._needs_registration()
+            self._registered[decision.workload, decision.name] = decision.profile
+        elif isinstance(decision, m.RegisterJob):
+            self._needs_registration()
+            if not self._acknowledged:
+                self._submitted(m.JobSubmitted(now, decision.job))
         return [decision]
+
+    def _needs_registration(self) -> None:
+        if not self.tenancy.registering:
+            raise BatfsError(
+                "the scheduler registers jobs of its own, which needs --enable-dynamic-jobs, before it said "
+                "that registration is finished"
+            )
+        self._registers = True
+
+    def opening(self) -> list[m.Decision]:
+        """Before the first decision of a reply: what our side has decided by itself. What was held back comes
+        before what the other side starts now."""
+        if self._held and self.tenancy.freed:
+            self._retry(self.tenancy.now)
+        return self.own()
 
     def own(self) -> list[m.Decision]:
         """The decisions that gathered on our side since this was asked last."""
@@ -286,6 +320,7 @@ class Injector:
     def _ours_to_give(self, decision: m.ExecuteJob) -> bool:
         if decision.io_job is None:
             return True
+        self.tenancy.account.drop("the scheduler gives I/O of its own", self._jobs.pop(decision.job_id).size)
         self.tenancy.tell_once(
             "io",
             f"{decision.job_id}: the scheduler gives it I/O of its own, which is left as it is "
@@ -367,7 +402,8 @@ class Injector:
         if self.events:
             # the other side has something to hear, and the simulator nothing to say yet
             tenancy.out.append(m.CallMeLater(now, on_wire(now + SOON)))
-        tenancy.close(alive=bool(self._alive or self.events or not tenancy.no_more_jobs))
+        busy = self._alive or self._registers or self.events
+        tenancy.close(alive=bool(busy) or not tenancy.no_more_jobs)
         tenancy.tell_changes()
         if tenancy.config.validate:
             self._validate()
@@ -385,6 +421,13 @@ class Injector:
             if tenancy.running or tenancy.lives.busy or tenancy.machine.some_unavailable or not self._held:
                 return
             job_id = next(iter(self._held))
+            # a policy that draws may find room where it has found none
+            again = replace(self._held[job_id], timestamp=now)
+            for _ in range(TRIES):
+                if job_id in self._held:
+                    self._try(again, self._jobs[job_id])
+            if job_id not in self._held:
+                continue
             hold = tenancy.waits.reason(job_id)
             why = "" if hold is None else f": {tenancy.sentence(hold)}"
             self._give_up(self._jobs[job_id], f"can never start{why}", hold)
@@ -393,6 +436,7 @@ class Injector:
     def _validate(self) -> None:
         try:
             validate(self.tenancy)
+            self.tenancy.account.validate([*self._jobs.values()], self.tenancy.running.values())
         except InvariantError as error:
             raise self._story.told(error.problem, self._holders()) from error
 
@@ -409,11 +453,16 @@ class WithFileSystems:
         self._inner = inner
         self._injector = injector
 
+    @property
+    def draws(self) -> bool:
+        """Whether the inner process has drawn random numbers of its own."""
+        return bool(getattr(self._inner, "draws", False))
+
     def decide(self, request: m.Request) -> m.Reply:
         """One exchange; the inner process is asked only when there is something for it."""
         injector, now = self._injector, request.now
         seen = injector.heard(now, request.events)
-        out = injector.own()
+        out = injector.opening()
         if seen or not request.events:
             reply = self._inner.decide(m.Request(now, seen))
             now = reply.now

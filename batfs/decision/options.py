@@ -63,6 +63,19 @@ def add_scheduler_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="settings in TOML (or JSON); flags win over it: see the docs"
     )
     group.add_argument(
+        "--no-io",
+        dest="io",
+        action="store_false",
+        default=None,
+        help="leave the jobs' I/O out: their bytes are counted, but not moved, and hold no space",
+    )
+    group.add_argument(
+        "--show-storages",
+        action="store_true",
+        default=None,
+        help="show the storages to a scheduler that isn't batfs's own (default: only the compute nodes)",
+    )
+    group.add_argument(
         "--validate",
         action="store_true",
         default=None,
@@ -81,6 +94,8 @@ def settings_from(args: argparse.Namespace) -> Settings:
         "node_selection": args.node_selection,
         "node_order": args.node_order,
         "validate": args.validate,
+        "io": args.io,
+        "show_storages": args.show_storages,
         "platform": getattr(args, "scheduler_platform", None),
         **parse_filesystem_flags(args.filesystem or ()),
     }

@@ -7,14 +7,15 @@ what is changed is written anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import orjson
 
 from batfs.decision.injector import Injector
 from batfs.decision.peers import read_object
-from batfs.errors import BatfsError, InputError
+from batfs.errors import InputError
 from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import (
@@ -23,6 +24,7 @@ from batfs.protocol.decision_side import (
     event_from_json,
     io_job_text,
 )
+from batfs.protocol.simulator_side import decode_reply
 from batfs.resource_sets import parse_resources
 
 #: What an injector must see; everything else is between the two others.
@@ -37,11 +39,24 @@ _EVENTS = frozenset(
         "SIMULATION_ENDS",
     )
 )
-_REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE", "SUBMIT_JOB", "SUBMIT_PROFILE"))
+_REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE"))
 #: What is said of jobs and machines of which a part may have to be hidden.
 _HIDING = (b'"JOB_KILLED"', b'"event_machine_', f'"{WORKLOAD}!'.encode())
 #: What reading a message raises that has not the form it should have.
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
+
+
+class Asked(Protocol):
+    """A scheduler that answers messages as they are on the wire."""
+
+    def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes: ...
+
+
+class Front(Protocol):
+    """The simulator's side of a conversation."""
+
+    def recv_text(self) -> bytes: ...
+    def send_text(self, text: bytes) -> None: ...
 
 
 class RawProxy:
@@ -51,6 +66,21 @@ class RawProxy:
         self.injector = injector
         self.over = False
         self._now = 0.0
+
+    def relay(self, front: Front, back: Asked, first: bytes | None = None) -> None:
+        """A whole simulation between the two; ``first``: its first message, if it was read."""
+        text = front.recv_text() if first is None else first
+        while True:
+            answer: bytes | None
+            if self.passes(text):
+                answer = back.ask(text, partial(self.request, text))
+            else:
+                asked = self.request(text)
+                answer = None if asked is None else back.ask(asked)
+            front.send_text(self.reply(answer))
+            if self.over:
+                return
+            text = front.recv_text()
 
     def passes(self, text: bytes) -> bool:
         """Whether :meth:`request` will find nothing to change in the simulator's message: then it may be sent
@@ -116,7 +146,7 @@ class RawProxy:
     def reply(self, text: bytes | None) -> bytes:
         """The decision process's answer (None: it was not asked) as the simulator shall get it."""
         injector = self.injector
-        out: list[Any] = [decision_to_json(decision) for decision in injector.own()]
+        out: list[Any] = [decision_to_json(decision) for decision in injector.opening()]
         changed = bool(out)
         if text is not None and not changed and b'"type"' not in text and injector.idle:
             return text  # no decisions, and nothing to add to them
@@ -184,7 +214,8 @@ class RawProxy:
         if kind == "NOTIFY":
             return m.Notify(timestamp, str(data["type"]))
         if kind in _REGISTERING:
-            raise BatfsError("the scheduler behind the proxy registers dynamic jobs; they are off for it")
+            [record] = decode_reply(orjson.dumps({"now": timestamp, "events": [raw]})).decisions
+            return record
         return None
 
 

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 from batfs import __version__, process
-from batfs.decision.options import PYBATSIM, add_scheduler_arguments, settings_from, split_pybatsim
+from batfs.decision.options import PYBATSIM, add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
 from batfs.errors import InputError
 from batfs.files import holding
@@ -21,7 +20,7 @@ from batfs.scheduling.config import Settings
 
 if TYPE_CHECKING:
     from batfs.decision.injector import Injector
-    from batfs.decision.proxy import RawProxy
+    from batfs.decision.proxy import Asked, Front
     from batfs.decision.replacing import Watcher
 
 EPILOG = """\
@@ -46,20 +45,6 @@ Exit code: 0 when the simulation was completed, 1 when one of the two sides went
 
 
 _SCHEDULER = "tcp://127.0.0.1:28001"
-
-
-class Asked(Protocol):
-    """A scheduler that answers messages as they are on the wire."""
-
-    def ask(self, text: bytes, meanwhile: Callable[[], object] | None = None) -> bytes: ...
-    def close(self) -> None: ...
-
-
-class Front(Protocol):
-    """Batsim's side: messages as they are on the wire, in turn."""
-
-    def recv_text(self) -> bytes: ...
-    def send_text(self, text: bytes) -> None: ...
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,12 +81,10 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the platform file, for models and policies that use its topology",
     )
-    parser.add_argument(
-        "--show-storages",
-        action="store_true",
-        help="let the scheduler see the storages too (default: it sees the compute nodes, numbered from 0)",
-    )
     add_scheduler_arguments(parser)
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="what a pybatsim scheduler prints goes to the terminal"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--version", action="version", version=f"batfs {__version__}")
     return parser
@@ -150,16 +133,23 @@ def _child(command: Sequence[str]) -> Iterator[None]:
                 process.wait()
 
 
-def _scheduler(args: argparse.Namespace) -> Asked:
+@contextlib.contextmanager
+def _scheduler(args: argparse.Namespace, settings: Settings) -> Iterator[Asked]:
     """The scheduler: somewhere else, or (``--queue pybatsim:...``) in this process."""
-    if not str(args.queue).startswith(PYBATSIM):
-        from batfs.decision.wire import scheduler_side
+    if str(args.queue).startswith(PYBATSIM):
+        from batfs.decision.pybatsim_process import hosted
 
-        return scheduler_side(args.to or _SCHEDULER)
-    from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
+        prints = sys.stderr if args.verbose else None
+        with hosted(args.queue, args.export, settings.configuration().seed, prints_to=prints) as scheduler:
+            yield scheduler
+        return
+    from batfs.decision.wire import scheduler_side
 
-    name, options = split_pybatsim(args.queue)
-    return PybatsimProcess(load_pybatsim(name, options, args.export))
+    back = scheduler_side(args.to or _SCHEDULER)
+    try:
+        yield back
+    finally:
+        back.close()
 
 
 def _prepare(settings: Settings) -> None:
@@ -190,11 +180,10 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
     with contextlib.ExitStack() as stack:
         stack.callback(front.close)
         recorder = stack.enter_context(Recorder(args.export)) if args.export else None
-        injector = Injector(settings, observer=recorder, say=say, show_storages=args.show_storages)
+        injector = Injector(settings, observer=recorder, say=say)
         stack.enter_context(_child(child))
         front.bind()
-        back = _scheduler(args)
-        stack.callback(back.close)
+        back = stack.enter_context(_scheduler(args, settings))
         _prepare(settings)
         # what is there now stays; Python's cycle collector need not walk it again and again
         gc.freeze()
@@ -204,7 +193,7 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
                 watch = jobs_file(args.export, stack, say)
                 _converse5(front, back, injector, first, watch, say)
             else:
-                _converse(front, back, RawProxy(injector), first)
+                RawProxy(injector).relay(front, back, first)
         except BaseException as error:
             front.give_up(str(error) or type(error).__name__)
             raise
@@ -219,25 +208,10 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
             command=["batfs-proxy", *words],
             configuration=settings.configuration().as_dict(),
             inputs=[path for path in (args.config, args.scheduler_platform) if path],
-            results=dict(counts),
+            results={**counts, "bytes": injector.tenancy.account.summary()},
             started=started,
         )
     return 0
-
-
-def _converse(front: Front, back: Asked, proxy: RawProxy, text: bytes) -> None:
-    """A simulation of Batsim 4's, whose first message is ``text``."""
-    while True:
-        answer: bytes | None
-        if proxy.passes(text):
-            answer = back.ask(text, partial(proxy.request, text))
-        else:
-            asked = proxy.request(text)
-            answer = None if asked is None else back.ask(asked)
-        front.send_text(proxy.reply(answer))
-        if proxy.over:
-            return
-        text = front.recv_text()
 
 
 def _converse5(

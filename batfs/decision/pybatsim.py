@@ -29,3 +29,13 @@ finally:
         del sys.modules["redis"]
 
 __all__ = ["Batsim", "BatsimScheduler", "Job"]
+
+
+def _by_submission(job: Any) -> int:
+    """pybatsim's jobs hash by their addresses, so that a scheduler that keeps them in a set starts them in
+    another order each time. These hash by the order in which they came (see ``LinkedBatsim``)."""
+    order: int | None = job.__dict__.get("batfs_order")
+    return object.__hash__(job) if order is None else order
+
+
+Job.__hash__ = _by_submission

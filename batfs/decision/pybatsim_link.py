@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from batfs.decision.pybatsim import Batsim, BatsimScheduler
+from batfs.decision.pybatsim import Batsim, BatsimScheduler, Job
 
 
 class Link(Protocol):
@@ -28,7 +28,14 @@ class LinkedBatsim(Batsim):  # type: ignore[misc]
 
     def __init__(self, scheduler: BatsimScheduler, link: Link) -> None:
         self._link = _Mended(link)
+        self._submissions = 0
         super().__init__(scheduler, link.endpoint, None)
+
+    def get_job_and_profile(self, event: Any) -> tuple[Job, dict[str, Any]]:
+        job, profile = super().get_job_and_profile(event)
+        job.batfs_order = self._submissions
+        self._submissions += 1
+        return job, profile
 
     @property
     def network(self) -> Link:

@@ -1,6 +1,7 @@
 """One run in one process: the scheduler handed straight to the simulator, and everything that comes out.
 
-No socket, no JSON, no pybatsim (unless a pybatsim scheduler is asked for).
+No socket, no JSON, no pybatsim (unless a pybatsim scheduler is asked for: it gets its jobs' I/O from the same
+tenancy, as behind the proxy).
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from batfs._core import uncompiled
 from batfs.decision.alone import AloneClock
-from batfs.decision.experiment import Experiment, Loaded, load
-from batfs.decision.options import PYBATSIM, split_pybatsim
+from batfs.decision.experiment import Experiment, Loaded, asked_bytes, load
+from batfs.decision.injector import Injector, WithFileSystems
+from batfs.decision.options import PYBATSIM
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
 from batfs.files import holding
 from batfs.protocol.messages import DecisionProcess
 from batfs.records import record
-from batfs.scheduling.config import Configuration, Settings
+from batfs.scheduling.account import ByteAccount
+from batfs.scheduling.config import Configuration, Layer, Settings
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
 from batfs.simulator import JobResult, Progress, SimulationOptions, read_events, simulate
@@ -33,13 +36,14 @@ from batfs.workload.traps import notes
 class RunResult:
     """``summary`` is what ``batfs run --json`` prints: plain values. ``files``: what was written, in order.
 
-    ``deadlock``: nothing could happen any more although jobs were waiting (a link of bandwidth 0, say).
+    ``deadlock``: nothing could happen any more although jobs were waiting; ``stuck`` says which.
     """
 
     config: Configuration
     summary: dict[str, Any]
     files: Sequence[Path]
     deadlock: bool
+    stuck: str = ""
 
 
 def run(
@@ -52,14 +56,16 @@ def run(
     on_job: Callable[[JobResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
+    prints_to: TextIO | None = None,
 ) -> RunResult:
     """Simulate ``experiment`` under ``settings``; write the output files under ``prefix`` (None: none).
 
     ``observer`` and ``on_job`` are told what the files hold, as it happens. ``command`` goes into the
-    provenance. Raises InputError before anything is written where the input can be checked by itself; files
-    of a run that failed later keep the suffix ``.partial``.
+    provenance. What a pybatsim scheduler prints goes to ``prints_to``, else to ``<prefix>_pybatsim.log``.
+    Raises InputError before anything is written where the input can be checked by itself; files of a run that
+    failed later keep the suffix ``.partial``.
     """
-    given = (experiment, settings, prefix, command, observer, on_job, on_progress, say)
+    given = (experiment, settings, prefix, command, observer, on_job, on_progress, say, prints_to)
     if prefix is None:
         return _run(*given)
     with holding(prefix, "sim", "sched"):
@@ -75,6 +81,7 @@ def _run(
     on_job: Callable[[JobResult], None] | None,
     on_progress: Callable[[Progress], None] | None,
     say: Callable[[str], None] | None,
+    prints_to: TextIO | None,
 ) -> RunResult:
     started = time.time()
     config = settings.configuration(experiment.scheduler_config)
@@ -102,7 +109,9 @@ def _run(
             recorder = stack.enter_context(Recorder(prefix, observer, clock.noted))
             told = recorder
         storage = StorageTally(told)
-        process = _process(loaded, settings, config, storage, prefix, say)
+        process, account = stack.enter_context(
+            _decider(loaded, settings, config, storage, prefix, say, prints_to)
+        )
         options = SimulationOptions(
             outputs=prefix,
             schedule_trace=experiment.schedule_trace,
@@ -134,9 +143,13 @@ def _run(
         "cut_jobs": storage.cut_jobs,
         "cut_bytes": storage.cut_bytes,
         "file_systems": storage.summary(),
+        "bytes": account().summary(),
     }
+    if getattr(process, "draws", False):
+        summary["draws"] = True
     files = list(result.files)
     if prefix is not None:
+        files += [path for path in pybatsim_files(prefix) if config.queue.startswith(PYBATSIM)]
         if recorder is not None:
             files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
         files.append(
@@ -149,25 +162,57 @@ def _run(
                 started=started,
             )
         )
-    return RunResult(config, summary, files, result.deadlock)
+    return RunResult(config, summary, files, result.deadlock, result.stuck)
 
 
-def _process(
+@contextmanager
+def _decider(
     loaded: Loaded,
     settings: Settings,
     config: Configuration,
     observer: Observer,
     prefix: str | Path | None,
     say: Callable[[str], None] | None,
-) -> DecisionProcess:
-    files = loaded.files
-    if files is None:
-        from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
+    prints_to: TextIO | None,
+) -> Iterator[tuple[DecisionProcess, Callable[[], ByteAccount]]]:
+    """The decision process, and its account of bytes once the simulation has begun."""
+    if not config.queue.startswith(PYBATSIM):
+        scheduler = Scheduler(settings, loaded.make_files(), observer=observer, say=say)
+        yield scheduler, lambda: scheduler.session.tenancy.account
+        return
+    from batfs.decision.pybatsim_process import hosted
 
-        assert config.queue.startswith(PYBATSIM)
-        name, options = split_pybatsim(config.queue)
-        return PybatsimProcess(load_pybatsim(name, options, prefix))
-    return Scheduler(settings, loaded.make_files(), observer=observer, say=say)
+    with hosted(config.queue, prefix, config.seed, prints_to=prints_to) as inner:
+        if loaded.files is None:
+            account = unmoved(loaded, say)
+            yield inner, lambda: account
+        else:
+            injector = foreign_injector(loaded, config, observer, say)
+            yield WithFileSystems(inner, injector), lambda: injector.tenancy.account
+
+
+def unmoved(loaded: Loaded, say: Callable[[str], None] | None) -> ByteAccount:
+    """The account where no storage has a size, and so nothing can be moved."""
+    account = ByteAccount()
+    account.asked = asked_bytes(loaded.workloads)
+    account.drop("the storages have no size", account.asked)
+    if account.asked and say is not None:
+        say("the platform's storages have no size: the jobs' I/O is left out")
+    return account
+
+
+def pybatsim_files(prefix: str | Path) -> list[Path]:
+    """What a pybatsim scheduler within the process has printed, and its API's own log of events."""
+    paths = (Path(f"{prefix}_pybatsim{ending}") for ending in (".log", "_events.csv"))
+    return [path for path in paths if path.is_file()]
+
+
+def foreign_injector(
+    loaded: Loaded, config: Configuration, observer: Observer, say: Callable[[str], None] | None
+) -> Injector:
+    """The file systems for a scheduler that isn't batfs's own."""
+    in_force = Settings(flags=Layer("the settings", config.as_dict()))
+    return Injector(in_force, make_files=loaded.make_files(), observer=observer, say=say)
 
 
 @contextmanager

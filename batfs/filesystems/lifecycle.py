@@ -123,10 +123,12 @@ class Life:
 
     def tick(self, now: float) -> list[m.Decision]:
         """Called when time has passed: ends a job whose walltime is over though Batsim can't know it (its
-        own walltime starts with the computation, ours with the read phase)."""
+        own walltime starts with the computation, ours with the read phase). Every other activity has a
+        walltime that ends with the job's: Batsim ends it at this very moment."""
         if self.deadline is None or not due(self.deadline, now) or self._stopped:
             return []
-        return self._stop(now, WALLTIME)
+        late = [i for i, other in self.live.items() if other.activity.is_job]
+        return self._stop(now, WALLTIME, late) if late or self.paused else []
 
     def kill(self, now: float) -> list[m.Decision]:
         """End the job now. Detached moves go on."""
@@ -138,8 +140,10 @@ class Life:
 
     # ---- inside -------------------------------------------------------------------------------------------
 
-    def _stop(self, now: float, result: str) -> list[m.Decision]:
-        live = [i for i, other in self.live.items() if not other.detached]
+    def _stop(self, now: float, result: str, live: Sequence[str] | None = None) -> list[m.Decision]:
+        """``live``: the activities to kill; all that aren't detached if None."""
+        if live is None or self.paused:
+            live = [i for i, other in self.live.items() if not other.detached]
         if not live and not self.paused:
             return []
         self._stopped = True

@@ -301,7 +301,7 @@ def _run(
         later = [p.end for p in parts if p.job_id.endswith(".stage_out")]
         times.after = max(0.0, max(later, default=times.end) - times.end)
     if result.deadlock:
-        raise InputError("the simulation came to a standstill", file=file)
+        raise InputError(result.stuck, file=file)
     return Shown(name, exhibit, jobs, seen, float(result.summary["makespan"]), len(rejected))
 
 

@@ -47,6 +47,10 @@ class Configuration:
     """The platform file, for models and policies that want topology (``batfs run`` gives it itself)."""
     validate: bool = False
     """Check every invariant after every event."""
+    io: bool = True
+    """Whether jobs' bytes are moved and hold space at all (``--no-io``: they are only counted)."""
+    show_storages: bool = False
+    """Whether a scheduler that isn't batfs's own (behind the proxy, ``pybatsim:...``) sees the storages."""
 
     def __post_init__(self) -> None:
         if self.passes not in PASSES:
@@ -72,6 +76,8 @@ _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "storages": (Mapping, "a table of tables"),
     "platform": (str, "a string"),
     "validate": (bool, "true or false"),
+    "io": (bool, "true or false"),
+    "show_storages": (bool, "true or false"),
 }
 
 

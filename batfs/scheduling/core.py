@@ -22,6 +22,7 @@ from batfs.scheduling.interface import QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import Observer
+from batfs.scheduling.possible import TRIES
 from batfs.scheduling.queue import WaitingQueue
 from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.story import InvariantError, Story
@@ -117,6 +118,7 @@ class Session:
         self._now = 0.0
         self._arrived: list[WaitingJob] = []
         self._dirty = False
+        self._in_vain = 0
         self._hopeless: dict[str, Hold] = {}
         self._wish: float | None = None
         self._wake_ups: list[float] = []
@@ -174,8 +176,8 @@ class Session:
         if self._dirty:
             self._pass()
         tenancy.only_alive()
-        tenancy.tell_changes()
         tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(len(self.queue)))
+        tenancy.tell_changes()
         if self._validate:
             self.validate()
 
@@ -285,7 +287,7 @@ class Session:
             self._hopeless[job.id] = hold
 
     def _stuck(self) -> bool:
-        """Whether nothing can ever change any more while jobs wait: then the head is given up."""
+        """Whether nothing can ever change any more while jobs wait: after some tries the head is given up."""
         head, tenancy = self.queue.head, self.tenancy
         if (
             head is None
@@ -295,7 +297,11 @@ class Session:
             or tenancy.machine.some_unavailable
         ):
             return False
-        self._hopeless[head.id] = tenancy.waits.reason(head.id) or LACK_OF_NODES
+        # a policy that draws may find room where it has found none
+        self._in_vain += 1
+        if self._in_vain >= TRIES:
+            self._in_vain = 0
+            self._hopeless[head.id] = tenancy.waits.reason(head.id) or LACK_OF_NODES
         return True
 
     def _start(self, booked: Booked) -> None:
@@ -304,6 +310,7 @@ class Session:
             raise InvariantError(f"the queue policy starts {job.id}, which is not waiting")
         self.queue.remove(job.id)
         self._starts += 1
+        self._in_vain = 0
         self.tenancy.start(booked)
 
     def _kill(self, job_ids: Sequence[str]) -> None:
@@ -339,6 +346,7 @@ class Session:
         """Everything that must hold between two messages; InvariantError says what doesn't."""
         tenancy, queue, counts = self.tenancy, self.queue, self.counts
         validate(tenancy)
+        tenancy.account.validate(queue, tenancy.running.values())
         for job_id in tenancy.running:
             if job_id in queue:
                 raise InvariantError(f"it must hold that a job waits or runs: {job_id} does both")

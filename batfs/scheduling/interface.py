@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from batfs.filesystems.interface import Hold, IoPlan, Volume
+from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
 from batfs.records import record
 from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.storage.interface import StorageView
@@ -62,6 +62,11 @@ class WaitingJob:
         self.nodes = job.requested_nodes
         self.submission_time = job.submission_time
         self.walltime = float("inf") if job.walltime is None else job.walltime
+
+    @property
+    def size(self) -> int:
+        """Bytes it asks to read and write, over all executions of its phases."""
+        return sum([phase_of(volume)[1] * (volume.reads + volume.writes) for volume in self.volumes])
 
 
 @record(frozen=False, eq=False)

@@ -18,7 +18,7 @@ from batfs.scheduling.machine import FileSystems, Machine
 #: A job whose bytes are fewer than this part of the smallest storage fits anywhere, copies and all.
 _EASY = 8
 #: A policy that draws may put the first of several volumes where the next would have had to go.
-_TRIES = 6
+TRIES = 6
 
 
 class EmptyMachine:
@@ -55,7 +55,7 @@ class EmptyMachine:
         files, machine = self._made
         lacks: Hold | None = None
         for nodes in self._nodes(machine, job.nodes):
-            for _ in range(_TRIES):
+            for _ in range(TRIES):
                 plans = files.plan(job.id, nodes, job.volumes, 0.0, job.walltime, machine.view, self._rng)
                 if isinstance(plans, Hold):
                     lacks = plans

@@ -27,6 +27,7 @@ from batfs.filesystems.script import WORKLOAD, needs_script
 from batfs.protocol import messages as m
 from batfs.records import record, replace
 from batfs.resource_sets import format_ascending, parse_resources
+from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.interface import JobState, StartedJob, WaitingJob
 from batfs.scheduling.lives import LiveJob, Lives
@@ -58,7 +59,8 @@ def is_ours(job_id: str) -> bool:
 class Running(StartedJob):
     """A job that holds something: the interface's record, and what to give back.
 
-    ``moved``: whether its bytes move. ``left``: its nodes are free, whatever its bytes still do.
+    ``dropped``: why its bytes don't move, if they don't. ``left``: its nodes are free, whatever its bytes
+    still do.
     """
 
     booked: Booked
@@ -67,7 +69,7 @@ class Running(StartedJob):
     io_ids: Sequence[int] = ()
     transfers: Sequence[tuple[int, int]] = ()
     life: LiveJob | None = None
-    moved: bool = True
+    dropped: str = ""
     left: bool = False
 
 
@@ -93,6 +95,7 @@ class Tenancy:
         self.out: list[m.Decision] = []
         self.running: dict[str, Running] = {}
         self.done = 0
+        self.account = ByteAccount()
         self.freed = True
         self.no_more_jobs = False
         self._say = say
@@ -184,7 +187,12 @@ class Tenancy:
             volumes = self.files.volumes(job.id, profile)
         waiting = WaitingJob(job, profile, volumes, self._read)
         self._read += 1
-        if volumes:
+        if volumes and not self.config.io:
+            self.account.asked += waiting.size
+            self.account.drop("left out by --no-io", waiting.size)
+            waiting.volumes = ()
+        elif volumes:
+            self.account.asked += waiting.size
             problem = self.files.cannot(profile)
             if problem is not None:
                 waiting.io_ignored = True
@@ -255,14 +263,14 @@ class Tenancy:
         machine.use(booked.held.lines, 1)
         io_job = None
         if mapped and booked.plans:
-            running.moved = False
+            running.dropped = "started with a mapping, without dynamic jobs"
             self.tell_once(
                 "mapping",
                 f"{job.id} is started with a mapping, which Batsim 4 can't combine with I/O; "
                 "nothing is moved for it (said once for all such jobs)",
             )
         elif job.io_ignored:
-            running.moved = False
+            running.dropped = "on a profile that takes no I/O without dynamic jobs"
         elif booked.plans:
             profile = running.io = build_profile(booked.plans, booked.ids)
             if profile is not None:
@@ -402,9 +410,17 @@ class Tenancy:
         if job.life is None or job.life.in_use:
             machine.use(lines, -1)
         machine.end(lines)
-        if job.booked.job.volumes and self.files.attending:
-            self.files.ended(job.id, state == SUCCESS, self.now)
-            self._drop_released()
+        if job.booked.job.volumes:
+            if self.files.attending:
+                self.files.ended(job.id, state == SUCCESS, self.now)
+                self._drop_released()
+            size, account = job.booked.job.size, self.account
+            if job.dropped:
+                account.drop(job.dropped, size)
+            elif state == SUCCESS:
+                account.moved += size
+            else:
+                account.cut_short += size
         if self._observer is not None and (job.booked.job.volumes or job.waited.seconds):
             self._record(self._observer, job, state)
         job.state = JobState.DONE
@@ -419,6 +435,7 @@ class Tenancy:
         self.out.append(m.SetJobMetadata(self.now, job.id, reason.replace('"', "'")))
         self.out.append(m.RejectJob(self.now, job.id))
         self._stages.pop(job.id, None)
+        self.account.drop("of jobs that were rejected", job.size)
         waited = self.waits.over(job.id, self.now)
         if self._observer is not None:
             self._observer.job_over(
@@ -467,7 +484,7 @@ class Tenancy:
                 storage_waiting_time=job.waited.storage,
                 hold=job.waited.hold,
                 reason="" if job.waited.hold is None else self.sentence(job.waited.hold),
-                moved=job.moved,
+                moved=not job.dropped,
                 profile=waiting.profile,
                 io=job.io if job.life is None else None,
                 state=state,

@@ -170,9 +170,7 @@ def run_simulation(
     line.clear()
     if result.deadlock:
         print(
-            f"batfs sim: at t={result.now:.6f} s nothing can happen any more, although not every "
-            "job has ended "
-            "(Batsim reports a deadlock here)",
+            f"batfs sim: {result.stuck} (Batsim reports a deadlock here)",
             file=sys.stderr,
         )
     if not quiet:

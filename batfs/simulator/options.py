@@ -97,7 +97,8 @@ class SimulationResult:
     """How a run ended. ``summary`` are the fields of ``schedule.csv``; ``files`` what was written.
 
     ``unreported``: jobs that ran without a scheduler (in all, successful ones), and when the last ended (s).
-    ``deadlock``: nothing could happen any more although jobs or the scheduler were still waiting.
+    ``deadlock``: nothing could happen any more although jobs or the scheduler were still waiting; then
+    ``waiting`` and ``running`` are the ids of the jobs that were never started, and of those that never end.
     """
 
     now: float
@@ -108,3 +109,30 @@ class SimulationResult:
     steps: int = 0
     solves: int = 0
     unreported: tuple[int, int, float] = (0, 0, 0.0)
+    waiting: Sequence[str] = ()
+    running: Sequence[str] = ()
+
+    @property
+    def stuck(self) -> str:
+        """Why a deadlock may be one, in a sentence; empty without one."""
+        if not self.deadlock:
+            return ""
+        parts = []
+        if self.waiting:
+            were = "was" if len(self.waiting) == 1 else "were"
+            parts.append(
+                f"{_jobs(self.waiting)} {were} submitted and neither started nor rejected by the scheduler"
+            )
+        if self.running:
+            parts.append(
+                f"{_jobs(self.running)} started and can't go on: is a bandwidth or a speed 0, or does a job "
+                "wait for a message?"
+            )
+        why = "; ".join(parts) or "no job is left: were dynamic jobs never said to be over?"
+        return f"at t={self.now:.6f} s nothing can happen any more: {why}"
+
+
+def _jobs(ids: Sequence[str]) -> str:
+    """``2 jobs (w0!1, w0!2)``, the first few of many."""
+    shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+    return f"{len(ids)} job{'' if len(ids) == 1 else 's'} ({shown})"

@@ -197,6 +197,14 @@ class Server(Tasks):
         self.known_ids.add(job_id)
         return False
 
+    def left(self) -> tuple[list[str], list[str]]:
+        """Ids of the jobs that were submitted and not started, and of those that run."""
+        found: tuple[list[str], list[str]] = ([], [])
+        for job_id, job in self.jobs.items():
+            if job.state in (states.SUBMITTED, states.RUNNING):
+                found[job.state == states.RUNNING].append(job_id)
+        return found
+
     def forget(self, job: SimJob) -> None:
         """A finished or rejected job and its profile leave memory."""
         self.jobs.pop(job.job.id, None)

@@ -122,6 +122,7 @@ class _Run:
             self.engine.steps,
             self.engine.solves,
             (unreported.success + unreported.failed, unreported.success, unreported.makespan),
+            *(self.server.left() if deadlock else ((), ())),
         )
 
     def _loop(self) -> bool:

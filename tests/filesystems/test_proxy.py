@@ -20,7 +20,7 @@ from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.pybatsim_process import PybatsimProcess, load_pybatsim
 from batfs.protocol import messages as m
 from batfs.resource_sets import parse_resources
-from batfs.scheduling.config import Settings
+from batfs.scheduling.config import Layer, Settings
 
 MB = 10**6
 PFS = {"s0": {"filesystem": "lustre", "read": "100MBps", "write": "50MBps"}}
@@ -279,7 +279,7 @@ def test_what_is_not_changed_passes_byte_for_byte() -> None:
 
     from batfs.decision.proxy import RawProxy
 
-    proxy = RawProxy(Injector(Settings(), show_storages=True))
+    proxy = RawProxy(Injector(Settings(flags=Layer("test", {"show_storages": True}))))
     resources: dict[str, Any] = {"state": "idle", "zone_properties": {}}
     data = {
         "nb_resources": 3,

@@ -279,9 +279,8 @@ def test_the_file_systems_hear_of_machines_that_are_away(proxied: bool) -> None:
 def test_storages_are_hidden_unless_they_are_asked_for(shown: bool) -> None:
     begins = driving.begins(3, [10, 20])
     injector = Injector(
-        Settings(),
+        Settings(flags=Layer("test", {"show_storages": shown})),
         make_files=lambda config, compute, storages, on: driving.OnePool(storages),  # type: ignore[arg-type,return-value]
-        show_storages=shown,
     )
     [seen] = injector.heard(0.0, [begins])
     assert isinstance(seen, m.SimulationBegins)

@@ -317,9 +317,12 @@ def _convert(text: str, hint: Any) -> Any:
         return words[text.lower()]
     if hint is int:
         try:
-            return int(text)
+            whole = int(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not a whole number") from None
+            raise ValueError(f"{text[:40]!r} is not a whole number") from None
+        if not -(2**63) <= whole < 2**63:
+            raise ValueError(f"{text[:40]!r} is beyond what a number can be here (64 bits)")
+        return whole
     if hint is float:
         try:
             value = float(text)

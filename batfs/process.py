@@ -83,6 +83,8 @@ def guarded(program: str, work: Callable[[], int]) -> int:
         return _say(program, f"{where}{error.strerror or error}", 1)
     except MemoryError:
         return _say(program, "out of memory", 1)
+    except OverflowError as error:
+        return _say(program, f"a number in the input is too large: {error}", 2)
     except RecursionError as error:
         return _say(program, f"something in the input is nested too deeply ({error})", 2)
     except (Exception, SystemExit) as error:

@@ -154,19 +154,30 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
     return {path: stem if stems.count(stem) == 1 else path for path, stem in zip(paths, stems, strict=True)}
 
 
+MOST_SEEDS = 1_000_000
+
+
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     """``30`` is the seeds 1 to 30; ``5-9`` and ``1,4,7`` are those seeds. InputError otherwise."""
-    if not isinstance(text, str | int):
-        return tuple(int(seed) for seed in text)
+    if isinstance(text, Sequence) and not isinstance(text, str):
+        if all(type(seed) is int for seed in text):
+            return tuple(text)
+        raise InputError(f"{list(text)!r} are no seeds; whole numbers were expected")
     words = str(text).split(",")
     try:
         if len(words) == 1 and "-" not in words[0]:
             count = int(words[0])
+            if count > MOST_SEEDS:
+                raise InputError(
+                    f"{count} seeds are more than any comparison needs", hint=f"{MOST_SEEDS} at most"
+                )
             if count >= 1:
                 return tuple(range(1, count + 1))
         found: list[int] = []
         for word in words if len(words) > 1 or "-" in words[0] else []:
             first, _, last = word.partition("-")
+            if int(last or first) - int(first) > MOST_SEEDS:
+                raise InputError(f"{word!r} are more than {MOST_SEEDS} seeds")
             found.extend(range(int(first), int(last or first) + 1))
         if found:
             return tuple(found)
@@ -225,7 +236,7 @@ def read_plan(path: str | Path) -> dict[str, Any]:
     """The members of a campaign's TOML file, checked by name; paths made relative to where the file lies."""
     try:
         values = tomllib.loads(texts.utf8_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number with thousands of digits
         raise InputError(f"malformed TOML: {error}", file=path) from None
     found: dict[str, Any] = {}
     for raw, value in values.items():

@@ -154,7 +154,13 @@ def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[Chang
         return [f"{file.name} is not in the baseline"]
     if report.summary is None:
         return []  # its faults say why
-    return list(all_changes(old, report.summary))
+    try:
+        return list(all_changes(old, report.summary))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # somebody has been editing
+        raise InputError(
+            f"the baseline of {file.name} is not as batfs writes it: {type(error).__name__} {error}",
+            hint="make it anew with --update",
+        ) from error
 
 
 def _write_baseline(path: Path, reports: list[Report]) -> None:

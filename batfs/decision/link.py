@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from batfs.decision.peers import SimulatorGoneError, giving_up, read_object
 from batfs.errors import BatfsError, InputError
+from batfs.protocol.decision_side import ProtocolError
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:28000"
 
@@ -45,6 +47,7 @@ class ZmqLink:
         self._context: zmq.Context[Any] | None = None
         self._begun = False
         self._owes = False
+        self._peer = -1  # the descriptor of the connection that the first message came from
         self._again: bytes | None = None
 
     def bind(self) -> None:
@@ -90,25 +93,38 @@ class ZmqLink:
             return again
         while True:
             try:
-                text: bytes = self._socket.recv()
-                break
+                frames = self._socket.recv_multipart(copy=False)
             except zmq.Again:  # nothing came for a while: is anybody there?
                 if self._check is not None:
                     self._check()
-                if self._disconnected() and self._begun and not self._socket.poll(0):
+                if self._disconnected() and not self._socket.poll(0):
                     raise SimulatorGoneError from None
+                continue
+            sender = int(frames[0].get(zmq.SRCFD))
+            if self._begun and sender != self._peer:
+                # a second simulator (the same default port): it is told, and the first one served on
+                self._socket.send(giving_up("another simulation is under way here"))
+                if self._say is not None:
+                    self._say("another simulator called, and was told that this scheduler is taken")
+                continue
+            break
         if not self._begun:
             # connections before the first message are nobody's (a port scan)
             self._disconnected()
-        self._begun = self._owes = True
-        return text
+        self._begun, self._owes, self._peer = True, True, sender
+        if len(frames) != 1:
+            raise ProtocolError(f"a message of {len(frames)} parts; one was expected")
+        return frames[0].bytes
 
     def _disconnected(self) -> bool:
-        """Whether a connection has closed since this was asked last."""
+        """Whether the connection that the messages come from has closed since this was asked last.
+
+        Somebody else's (a port scan, a health check) is known by its descriptor.
+        """
         found = False
         while self._monitor.poll(0):
-            self._monitor.recv_multipart()  # it tells of nothing else
-            found = True
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            found = found or int(event["value"]) == self._peer
         return found
 
     def send(self, message: Any) -> None:

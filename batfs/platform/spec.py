@@ -188,6 +188,8 @@ def make_spec(document: Mapping[str, Any], *, file: Path | None = None) -> Spec:
             raise InputError(
                 f"{group.racks} racks of servers, but {racks} of nodes", file=file, place=f"{name}.racks"
             )
+    if spec.nodes.racks < 1:
+        raise InputError("must be above 0: each node is in a rack", file=file, place="nodes.racks")
     if spec.nodes.racks > spec.nodes.count:
         raise InputError(
             f"{spec.nodes.racks} racks for {spec.nodes.count} nodes", file=file, place="nodes.racks"
@@ -203,6 +205,10 @@ _PARSERS = (
 )
 
 
+# of anything counted: a platform is written out host by host
+MOST = 10_000_000
+
+
 def _value(key: str, value: Any, default: Any, file: Path | None, place: str) -> Any:
     try:
         if isinstance(default, int):
@@ -210,6 +216,8 @@ def _value(key: str, value: Any, default: Any, file: Path | None, place: str) ->
                 value = int(value)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise InputError(f"expected a whole number, found {value!r}")
+            if value > MOST:
+                raise InputError(f"{value} is more than any machine has ({MOST} at most)")
             if value == 0 and key not in ("first", "racks"):
                 raise InputError("must be above 0")
             return value
@@ -229,7 +237,7 @@ def read_spec(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; InputError for anything that isn't TOML."""
     try:
         return tomllib.loads(texts.utf8_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number with thousands of digits
         raise InputError(f"not TOML: {error}", file=path) from error
 
 

@@ -192,7 +192,7 @@ def _parse(text: str, *, json: bool, source: str) -> Mapping[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOML's own error, or a number with thousands of digits
         raise InputError(f"malformed TOML: {error}", file=source) from None
 
 

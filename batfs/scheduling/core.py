@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from batfs.errors import BatfsError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
+from batfs.plugins import PluginError, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.scheduling.config import Configuration, Settings
@@ -261,6 +263,8 @@ class Session:
                 decided = self.policy.schedule(view)
                 for placement in decided.starts:
                     self._start(view.keep(placement))
+            except (Exception, SystemExit) as error:
+                raise self._blamed(error) from error
             finally:
                 view.finish()
             if decided.kills:
@@ -279,6 +283,18 @@ class Session:
             tenancy.freed = True
             if not len(self.queue):
                 return
+
+    def _blamed(self, error: BaseException) -> BaseException:
+        """``error`` in a pass: with the file, the line and the time if the queue policy is from outside."""
+        if isinstance(error, BatfsError) or type(self.policy).__module__.startswith("batfs."):
+            return error
+        head = self.queue.head
+        whose = f", with {head.id!r} at the head of the queue" if head is not None else ""
+        blamed = PluginError.of(error, f"at {self._now:g} s{whose}, the queue policy")
+        if blamed.file is None:  # what it answered could not be used
+            file, line = place_in(self.policy.schedule)
+            return PluginError(blamed.problem, file=file, place=line)
+        return blamed
 
     def _held_back(self, job: WaitingJob, hold: Hold) -> None:
         """Called for every failed attempt to start a job now."""

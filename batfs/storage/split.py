@@ -24,6 +24,8 @@ from batfs.storage.interface import (
     StorageView,
 )
 
+MOST_BLOCKS = 1_000_000
+
 
 def block_sizes(size: int, block_size: int | None, min_block_size: int = 0) -> list[int]:
     """``size`` as blocks of ``block_size`` bytes and a remainder; whole when it isn't above one block.
@@ -39,6 +41,11 @@ def block_sizes(size: int, block_size: int | None, min_block_size: int = 0) -> l
             hint="0 <= smallest block <= block size is expected, and a block size above 0",
         )
     whole, rest = divmod(size, block_size)
+    if whole > MOST_BLOCKS:
+        raise InputError(
+            f"{size} bytes in blocks of {block_size} would be {whole} blocks, above {MOST_BLOCKS}",
+            hint="a larger block size",
+        )
     if whole == 0 or (whole == 1 and rest == 0):
         return [size]
     sizes = [block_size] * whole

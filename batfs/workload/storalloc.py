@@ -204,6 +204,31 @@ _Loader.add_implicit_resolver(
     list("-+.0123456789"),
 )
 
+# a YAML file's items with every alias written out, at most
+MOST_ITEMS = 50_000_000
+
+
+def _check_aliases(text: str, loader: Any, file: Path) -> None:
+    """InputError when a file's aliases stand for more items than any file has (each doubles the last)."""
+    if "*" not in text:
+        return
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            total += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, total))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before
+        else:
+            total += 1
+        if total > MOST_ITEMS:
+            raise InputError(f"its aliases stand for more than {MOST_ITEMS} items", file=file)
+
 
 def load_document(file: Path) -> Any:
     """What a YAML file (or TOML, by its suffix) holds; InputError with the line where it is none."""
@@ -211,6 +236,7 @@ def load_document(file: Path) -> Any:
     try:
         if ".toml" in file.suffixes[-2:]:
             return tomllib.loads(text)
+        _check_aliases(text, _Loader, file)
         return yaml.load(text, Loader=_Loader)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"is not TOML: {error}", file=file) from error

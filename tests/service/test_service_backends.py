@@ -115,6 +115,8 @@ class Kernel:
             name, size = command[command.index("-n") + 1], int(command[command.index("-L") + 1].rstrip("b"))
             assert name not in self.volumes
             self.volumes[name] = size
+        elif command[0] in ("blkdiscard", "lvchange"):
+            self.zeroed = [*getattr(self, "zeroed", []), command]
         elif command[0] == "lvremove":
             del self.volumes[command[-1].rsplit("/", 1)[1]]
         else:
@@ -225,8 +227,65 @@ def test_nvmet_dry_run_says_every_step_and_does_none(tmp_path: Path) -> None:
     backend.provision("L1", "d0", 10**9, "alice", HOST)
     backend.remove("L1", "d0")
     nqn = "nqn.2026-11.org.batfs:s1:d0:L1"
-    assert said[0] == "lvcreate -y -W y -n batfs-L1 -L 1000000000b vg0"
+    assert said[:3] == [
+        "lvcreate -y -W y --addtag batfs-raw -n batfs-L1 -L 1000000000b vg0",
+        "blkdiscard --force --zeroout /dev/vg0/batfs-L1",
+        "lvchange --deltag batfs-raw /dev/vg0/batfs-L1",
+    ]
     assert f"echo /dev/vg0/batfs-L1 > {tmp_path}/subsystems/{nqn}/namespaces/1/device_path" in said
     assert f"ln -s {tmp_path}/subsystems/{nqn} {tmp_path}/ports/1/subsystems/{nqn}" in said
     assert said[-1] == "lvremove -y -f /dev/vg0/batfs-L1"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_prints_shell_that_means_what_it_says(tmp_path: Path) -> None:
+    """Every line is taken apart by the shell's rules into the words that would be run."""
+    import shlex
+
+    said: list[str] = []
+    root = tmp_path / "config fs; rm -rf $HOME"
+    system = DryRun(said.append)
+    backend = Nvmet("s1", {"d0": "/dev/nvme0n1"}, Port("fe80::1"), configfs=root, system=system)
+    backend.provision("L1", "d0", 10**9, "u", "nqn.2014-08.org.nvmexpress:uuid:1")
+    backend.remove("L1", "d0")
+    assert said[0].endswith("-n batfs-L1 -L 1000000000b VG-OF-nvme0n1")
+    for line in said:
+        for word in shlex.split(line):
+            assert ";" not in word or word.startswith(str(root))
+        assert len(shlex.split(line)) <= 13
+
+
+@pytest.mark.parametrize(
+    ("server", "disk", "device", "address"),
+    [
+        ("s1;reboot", "d0", "vg0", "10.0.0.1"),
+        ("s1", "d 0", "vg0", "10.0.0.1"),
+        ("s1", "d0", "vg0 && reboot", "10.0.0.1"),
+        ("s1", "d0", "/dev/../etc/passwd", "10.0.0.1"),
+        ("s1", "d0", "/srv/vg0", "10.0.0.1"),
+        ("s1", "d0", "--help me", "10.0.0.1"),
+        ("s1", "d0", "vg0", "10.0.0.1 -x"),
+    ],
+)
+def test_names_that_become_commands_are_checked(
+    tmp_path: Path, server: str, disk: str, device: str, address: str
+) -> None:
+    with pytest.raises(InputError):
+        Nvmet(server, {disk: device}, Port(address), configfs=tmp_path, system=DryRun([].append))
+
+
+def test_the_volume_group_of_a_physical_volume(tmp_path: Path) -> None:
+    """A system file names block devices; --carve lvm asks LVM which group is on one."""
+
+    class Asked(Kernel):
+        def run(self, *command: str) -> str:
+            if command[0] == "pvs":
+                assert command[-1] == "/dev/nvme0n1"
+                return "  fast\n"
+            self.last = command
+            return super().run(*command)
+
+    kernel = Asked(tmp_path)
+    for device, group in (("/dev/nvme0n1", "fast"), ("vg0", "vg0")):
+        backend = Nvmet("s1", {"d0": device}, Port("10.0.0.1"), configfs=tmp_path, system=kernel)
+        assert backend._volume("L1", "d0") == f"/dev/{group}/batfs-L1"

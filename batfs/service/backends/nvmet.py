@@ -1,7 +1,8 @@
 """NVMe over Fabrics for real: a logical volume or a partition, exported by the kernel's nvmet target.
 
 For each allocation: carve the block device (``lvm``: a logical volume in the volume group named by the disk's
-``device``; ``partition``: a GPT partition on that device), then, through the nvmet configfs (Linux kernel,
+``device``, or the one on the physical volume it names; ``partition``: a GPT partition on that device), zero
+it (``blkdiscard --zeroout``: no tenant reads what another left), then, through the nvmet configfs (Linux,
 ``drivers/nvme/target/configfs.c``)::
 
     hosts/HOSTNQN/                               the client that is let in
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -31,6 +33,14 @@ from batfs.service.backends.interface import BackendError
 
 CONFIGFS = Path("/sys/kernel/config/nvmet")
 _NQN = re.compile(r"[A-Za-z0-9.:_-]{1,200}")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_DEVICE = re.compile(r"/?[A-Za-z0-9+_.:-]+(/[A-Za-z0-9+_.:-]+)*")
+_ADDRESS = re.compile(r"[A-Za-z0-9.:%_-]{1,80}")
+_LEASE = re.compile(r"[A-Za-z0-9]{1,40}")
+# what is still to be zeroed
+_RAW = "batfs-raw"
+# zeroing a volume takes as long as writing it
+ZEROING = 7 * 86400.0
 
 
 class System(Protocol):
@@ -49,7 +59,8 @@ class Machine:
 
     def run(self, *command: str) -> str:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            patience = ZEROING if command[0] == "blkdiscard" else 120
+            done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BackendError(f"{command[0]}: {error}") from error
         if done.returncode:
@@ -82,23 +93,23 @@ class DryRun:
         self._say = say or (lambda line: print(line, file=sys.stdout, flush=True))
 
     def run(self, *command: str) -> str:
-        self._say(" ".join(command))
+        self._say(shlex.join(command))
         return ""
 
     def mkdir(self, path: Path) -> None:
-        self._say(f"mkdir {path}")
+        self._say(shlex.join(("mkdir", str(path))))
 
     def rmdir(self, path: Path) -> None:
-        self._say(f"rmdir {path}")
+        self._say(shlex.join(("rmdir", str(path))))
 
     def write(self, path: Path, text: str) -> None:
-        self._say(f"echo {text} > {path}")
+        self._say(f"echo {shlex.quote(text)} > {shlex.quote(str(path))}")
 
     def link(self, target: Path, path: Path) -> None:
-        self._say(f"ln -s {target} {path}")
+        self._say(shlex.join(("ln", "-s", str(target), str(path))))
 
     def unlink(self, path: Path) -> None:
-        self._say(f"rm {path}")
+        self._say(shlex.join(("rm", str(path))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,20 @@ class Nvmet:
         for disk, device in devices.items():
             if not device:
                 raise InputError(f"disk {disk!r} names no device", hint="set block_device in the system file")
+            if not _DEVICE.fullmatch(device) or ".." in device.split("/"):
+                raise InputError(f"disk {disk!r} names the device {device!r}, which is no name of one")
+            if carve == "lvm" and device.startswith("/") and not device.startswith("/dev/"):
+                raise InputError(
+                    f"disk {disk!r}: {device!r} is no volume group",
+                    hint="its name, /dev/ and its name, or a physical volume's path below /dev",
+                )
+        if not _NAME.fullmatch(server) or any(not _NAME.fullmatch(disk) for disk in devices):
+            raise InputError(
+                "names of servers and disks may hold letters, digits, '.', '_' and '-' only here",
+                hint="they become part of NVMe names",
+            )
+        if not _ADDRESS.fullmatch(port.address) or not 0 < port.service < 65536:
+            raise InputError(f"{port.address!r} port {port.service} is no address to connect to")
         self._server, self._devices, self._port, self._carve = server, dict(devices), port, carve
         self._root, self._system = configfs, system or Machine()
         if isinstance(self._system, Machine) and not configfs.is_dir():
@@ -142,7 +167,7 @@ class Nvmet:
 
     def _nqn(self, lease: str, disk: str) -> str:
         nqn = f"nqn.2026-11.org.batfs:{self._server}:{disk}:{lease}"
-        if not _NQN.fullmatch(nqn) or nqn.count(":") != 3:
+        if not _NQN.fullmatch(nqn) or nqn.count(":") != 3 or not _LEASE.fullmatch(lease):
             raise BackendError(f"{nqn!r} is not a usable NVMe qualified name")
         return nqn
 
@@ -151,10 +176,22 @@ class Nvmet:
             raise BackendError(f"no disk {disk!r} on this server")
         return self._devices[disk]
 
-    def _volume(self, lease: str, disk: str) -> str:
+    def _group(self, disk: str) -> str:
+        """The disk's volume group: the one that is named, or the one on the physical volume that is."""
         device = self._device(disk)
+        name = device.removeprefix("/dev/")
+        if "/" not in device or (os.path.isdir(device) and "/" not in name):
+            return name
+        if isinstance(self._system, DryRun):
+            return f"VG-OF-{name.replace('/', '-')}"  # would have to be asked for
+        found = self._system.run("pvs", "--noheadings", "-o", "vg_name", device).strip()
+        if not found:
+            raise BackendError(f"{device} is in no volume group (vgcreate NAME {device})")
+        return found
+
+    def _volume(self, lease: str, disk: str) -> str:
         return (
-            f"/dev/{device}/batfs-{lease}"
+            f"/dev/{self._group(disk)}/batfs-{lease}"
             if self._carve == "lvm"
             else f"/dev/disk/by-partlabel/batfs-{lease}"
         )
@@ -172,6 +209,10 @@ class Nvmet:
             raise BackendError(f"{nqn} exists with {known} bytes, not {size}")
         if not os.path.exists(volume):
             self._make_volume(lease, disk, size)
+        elif self._carve == "lvm":
+            tags = self._system.run("lvs", "--noheadings", "-o", "lv_tags", volume)
+            if _RAW in tags.strip().split(","):
+                self._zero(volume)  # we were killed meanwhile
         subsystem, host_dir = self._root / "subsystems" / nqn, self._root / "hosts" / host
         self._make_port()
         system.mkdir(host_dir)
@@ -209,15 +250,33 @@ class Nvmet:
         self._system.write(port / "addr_trsvcid", str(self._port.service))
 
     def _make_volume(self, lease: str, disk: str, size: int) -> None:
-        device = self._device(disk)
         if self._carve == "lvm":
-            # LVM rounds up to whole extents; -W y -y wipes what an earlier tenant left at the start
-            self._system.run("lvcreate", "-y", "-W", "y", "-n", f"batfs-{lease}", "-L", f"{size}b", device)
+            # LVM rounds up to whole extents; -W y -y wipes signatures that an earlier tenant left
+            group = self._group(disk)
+            name, wipe = f"batfs-{lease}", ("-y", "-W", "y", "--addtag", _RAW)
+            self._system.run("lvcreate", *wipe, "-n", name, "-L", f"{size}b", group)
+            self._zero(f"/dev/{group}/{name}")
             return
+        device = self._device(disk)
         kib = -(-size // 1024)
-        self._system.run("sgdisk", f"--new=0:0:+{kib}K", f"--change-name=0:batfs-{lease}", device)
+        raw, name = f"/dev/disk/by-partlabel/{_RAW}-{lease}", f"batfs-{lease}"
+        if not os.path.exists(raw):
+            self._system.run("sgdisk", f"--new=0:0:+{kib}K", f"--change-name=0:{_RAW}-{lease}", device)
+            self._settle(device)
+        self._system.run("blkdiscard", "--force", "--zeroout", raw)
+        self._system.run("sgdisk", f"--change-name={_partition(raw)}:{name}", device)
+        self._settle(device)
+
+    def _settle(self, device: str) -> None:
         self._system.run("partprobe", device)
         self._system.run("udevadm", "settle")
+
+    def _zero(self, volume: str) -> None:
+        """Every block reads as zeros before anybody is let in: by the device itself where it can (WRITE
+        ZEROES), else by writing them. Until that is done the volume is marked (a tag, a partition's name), so
+        that a server that was killed meanwhile does it again; without the mark the data are a tenant's."""
+        self._system.run("blkdiscard", "--force", "--zeroout", volume)
+        self._system.run("lvchange", "--deltag", _RAW, volume)
 
     # -- and back ------------------------------------------------------------------------------------------
 
@@ -251,10 +310,7 @@ class Nvmet:
         if self._carve == "lvm":
             self._system.run("lvremove", "-y", "-f", volume)
             return
-        real = os.path.basename(os.path.realpath(volume))
-        number = Path("/sys/class/block") / real / "partition"
-        index = number.read_text().strip() if number.exists() else "N"
-        self._system.run("sgdisk", f"--delete={index}", self._device(disk))
+        self._system.run("sgdisk", f"--delete={_partition(volume)}", self._device(disk))
         self._system.run("partprobe", self._device(disk))
 
     def held(self) -> Mapping[str, int]:
@@ -269,6 +325,12 @@ class Nvmet:
             if len(words) == 2 and words[1].isdigit():
                 found[f"{parts[3]}/{parts[2]}"] = int(words[1])
         return found
+
+
+def _partition(path: str) -> str:
+    """The number of the partition ``path`` is; a letter for it where there is none (a dry run)."""
+    number = Path("/sys/class/block") / os.path.basename(os.path.realpath(path)) / "partition"
+    return number.read_text().strip() if number.exists() else "N"
 
 
 def _reads(path: Path, text: str) -> bool:

@@ -27,7 +27,7 @@ def config_words(path: str) -> list[str]:
     try:
         with open(path, "rb") as stream:
             found = tomllib.load(stream)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot read the configuration: {error}", file=path) from None
     words: list[str] = []
     for key, value in found.items():

@@ -11,6 +11,9 @@ from batfs.units import format_size
 if TYPE_CHECKING:
     from batfs.decision.run import RunResult
 
+#: Of many rejected jobs so many are listed.
+_REJECTIONS = 10
+
 _STATES = {
     "COMPLETED_SUCCESSFULLY": "succeeded",
     "COMPLETED_FAILED": "failed",
@@ -52,6 +55,8 @@ def results(result: RunResult) -> str:
     ]
     if s["waited_for"]:
         parts.append(_waits(s))
+    if s["rejections"]:
+        parts.append(_rejections(s["rejections"]))
     if s["file_systems"]:
         parts.append(
             table(
@@ -78,6 +83,14 @@ def results(result: RunResult) -> str:
     if result.files:
         parts.append("output files:\n" + "\n".join(f"  {path}" for path in result.files))
     return "\n\n".join(parts)
+
+
+def _rejections(rejected: Sequence[Mapping[str, str]]) -> str:
+    """The jobs that were refused, and why: the first of them."""
+    shown = [f"  {one['job']}  {one['reason']}" for one in rejected[:_REJECTIONS]]
+    if len(rejected) > len(shown):
+        shown.append(f"  ... and {len(rejected) - len(shown)} more (--json has all)")
+    return "\n".join(["rejected:", *shown])
 
 
 def _jobs(s: Mapping[str, Any]) -> str:

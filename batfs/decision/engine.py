@@ -156,6 +156,7 @@ def _run_with_batsim(
         "waited_for": storage.waited_for(),
         "cut_jobs": storage.cut_jobs,
         "cut_bytes": storage.cut_bytes,
+        "rejections": [{"job": job, "reason": why} for job, why in storage.rejections],
         "file_systems": storage.summary(),
         "bytes": account.summary(),
     }

@@ -199,9 +199,10 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
 
 @record(frozen=False)
 class StorageTally(Observer):
-    """Bytes and fill levels by file system, passing everything on to ``then``."""
+    """Bytes and fill levels by file system, passing everything on to ``then``. ``rejections``: (job, why)."""
 
     then: Observer | None = None
+    rejections: list[tuple[str, str]] = field(default_factory=list)
     filesystems: dict[str, FileSystemTally] = field(default_factory=dict)
     waits: dict[tuple[str, str], WaitTally] = field(default_factory=dict)
     cut_jobs: int = 0
@@ -240,6 +241,8 @@ class StorageTally(Observer):
             self.then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
+        if record.reason and not record.plans:
+            self.rejections.append((record.job.id, record.reason))
         if record.plans:
             seen: list[str] = []
             if record.cut:

@@ -67,6 +67,9 @@ def test_the_table_and_the_files(inputs: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr()
     assert "jobs      4: 3 succeeded, 1 rejected" in said.out
     assert f"  {inputs}/out/x_io_jobs.csv" in said.out
+    # d wants 11 GB of a file system of 10
+    why = "can never start: StorageCapacity: 1000000000 bytes missing on pfs, for ever"
+    assert f"rejected:\n  w0!d  {why}\n" in said.out
     rows = [line for line in said.out.splitlines() if line.startswith(("file system", "pfs"))]
     assert len({len(line) for line in rows}) == 1, "columns line up"
     with open(inputs / "out/x_io_jobs.csv", newline="") as stream:
@@ -100,6 +103,9 @@ def test_json(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert document["seed"] == 5
     assert document["states"] == {"COMPLETED_SUCCESSFULLY": 3, "REJECTED": 1}
     assert document["file_systems"]["pfs"]["read_bytes"] == 6_000_000_000
+    [refused] = document["rejections"]
+    assert refused["job"] == "w0!d"
+    assert refused["reason"].startswith("can never start: ")
     assert len(document["files"]) == 7
     assert all(Path(path).is_file() for path in document["files"])
 
@@ -321,3 +327,25 @@ def test_a_machine_without_storage(inputs: Path, capsys: pytest.CaptureFixture[s
     document = json.loads(capsys.readouterr().out)
     assert document["states"] == {"COMPLETED_SUCCESSFULLY": 4}
     assert document["file_systems"] == {}
+
+
+def test_of_many_rejections_the_first_are_listed(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twelve jobs that ask for three nodes of two: ten lines, and how many more there are. Each is refused
+    when it is submitted, though the first job holds both nodes until long after."""
+    workload = json.loads((inputs / "w.json").read_text())
+    many = [{"id": f"x{k:02}", "subtime": k, "res": 3, "profile": "io"} for k in range(11)]
+    many.append({"id": "y", "subtime": 20, "res": 1, "profile": "huge"})
+    workload["jobs"] = [{"id": "a", "subtime": 0, "res": 2, "profile": "long"}, *many]
+    workload["profiles"]["long"] = {"type": "delay", "delay": 1000}
+    (inputs / "w.json").write_text(json.dumps(workload))
+    assert run(inputs) == 0
+    said = capsys.readouterr().out
+    assert said.count("asks for 3 nodes; jobs can have 2") == 10
+    assert "  ... and 2 more (--json has all)" in said
+    with open(inputs / "out/x_jobs.csv", newline="") as stream:
+        states = [(row["job_id"], row["final_state"]) for row in csv.DictReader(stream)]
+    assert states[-1] == (
+        "a",
+        "COMPLETED_SUCCESSFULLY",
+    )  # the last row: the others were refused before it ended
+    assert len(states) == 13

@@ -153,11 +153,18 @@ def test_lustre_penalties_by_hand() -> None:
     view = SystemView(system([1000, 100], "ab"))
     policy = make_policy("lustre:priority=0.9")
     policy.choose(view, SpaceRequest(200, 0.0), random.Random(0))  # fits only on 0
-    # charges 0.1 * 1000 / 2 and 0.1 * 100 / 2; one storage a server: the same for servers; twice for the used
-    assert policy._penalty.tolist() == pytest.approx([100.0, 0.0])
-    assert policy._server_penalty.tolist() == pytest.approx([100.0, 0.0])
+    # units 0.1 * 1000 / 1 / 2 and 0.1 * 100 / 1 / 2; one storage a server: the same for servers.
+    # The used one gets as many units as there are storages, then all lose one
+    assert policy._penalty.tolist() == pytest.approx([50.0, 0.0])
+    assert policy._server_penalty.tolist() == pytest.approx([50.0, 0.0])
+    # what was there is halved first: 25 + 2 * 50 - 50
     policy.choose(view, SpaceRequest(200, 0.0), random.Random(0))
-    assert policy._penalty.tolist() == pytest.approx([200.0, 0.0])
+    assert policy._penalty.tolist() == pytest.approx([75.0, 0.0])
+    assert policy._server_penalty.tolist() == pytest.approx([75.0, 0.0])
+    # balanced again: all is forgotten
+    policy.choose(SystemView(system([1000, 990], "ab")), SpaceRequest(200, 0.0), random.Random(0))
+    assert policy._penalty.tolist() == [0.0, 0.0]
+    assert policy._server_penalty.tolist() == [0.0, 0.0]
     with pytest.raises(InputError, match=r"must lie in 0\.\.1"):
         make_policy("lustre:threshold=17")
 

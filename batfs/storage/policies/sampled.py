@@ -59,19 +59,21 @@ class Lustre(Policy):
     """Lustre's allocator of objects: round robin while balanced, weighted by free space otherwise.
 
     Balanced: (most free - fewest free) / most free < ``threshold`` (0.17) over the storages it may use;
-    then round robin over servers. Otherwise a draw with weight max(0, free - penalty - server's penalty).
-    Each use adds twice its charge to the penalties of the storage and of its server, and every other
-    storage and server loses one charge; a charge is (1 - ``priority``) x free / storages for a storage, and
-    (1 - ``priority``) x mean free of its storages / servers for a server. ``priority`` (0.90) is the weight
-    of free space: 1 leaves the penalties out. Where all weights are 0: the most free.
+    then round robin over servers, and penalties are forgotten. Otherwise a draw with weight
+    max(0, free - penalty - server's penalty). A unit of penalty is (1 - ``priority``) x free /
+    (storages - 1) / 2 for a storage (twice that where there is one server), and (1 - ``priority``) x mean
+    free of its storages / (servers - 1) / 2 for a server. A use halves the penalties of the storage and of
+    its server, adds as many units to them as there are storages and servers, and takes one unit from every
+    penalty. ``priority`` (232/256) is the weight of free space: 1 leaves the penalties out. Where all
+    weights are 0: the most free.
 
-    Source: the Lustre manual on managing free space (qos_threshold_rr 17 %, qos_prio_free 90 %) and the
-    description of Lustre's lod_qos in the Fives simulator.
+    Source: the Lustre manual on managing free space (qos_threshold_rr 17 %, qos_prio_free 91 %) and what
+    ``lctl get_param lod.*.qos_*`` shows; of lod_qos's rules the decay with wall-clock time is left out.
     """
 
     name = "lustre"
 
-    def __init__(self, threshold: float = 0.17, priority: float = 0.90) -> None:
+    def __init__(self, threshold: float = 0.17, priority: float = 232 / 256) -> None:
         for key, value in (("threshold", threshold), ("priority", priority)):
             if not 0.0 <= value <= 1.0:
                 raise InputError(
@@ -92,15 +94,15 @@ class Lustre(Policy):
         there = free[usable.indices]
         most = int(there.max())
         if most - int(there.min()) < self.threshold * most:
-            chosen = list(self._round_robin.pick(view, request, among, count, rng))
-            for index in chosen:
-                self._charge(there, usable, index, int(free[index]))
-            return chosen
+            self._penalty[:] = 0.0
+            self._server_penalty[:] = 0.0
+            return list(self._round_robin.pick(view, request, among, count, rng))
+        units = self._units(there, usable)
         left = among
         chosen = []
         for _ in range(count):
             index = self._draw(view, free, left, rng)
-            self._charge(there, usable, index, int(free[index]))
+            self._charge(usable, units, index)
             if count > 1:
                 left = left[left != index]
             chosen.append(index)
@@ -126,20 +128,25 @@ class Lustre(Policy):
         place = int(sums.searchsorted(rng.random() * total, side="right"))
         return int(among[min(place, len(among) - 1)])
 
-    def _charge(self, there: IntArray, usable: _Usable, index: int, free: int) -> None:
-        """``there``: free bytes on the usable storages; ``free``: those on the chosen one."""
-        wide = 1.0 - self.priority
-        if wide == 0.0:
-            return
+    def _units(self, there: IntArray, usable: _Usable) -> tuple[FloatArray, FloatArray]:
+        """A unit of penalty of each usable storage (``there``: its free bytes), and of each server."""
+        wide = (1.0 - self.priority) / 2.0
         means = np.bincount(usable.groups, there, len(usable.members)) / usable.members
-        charges = there * (wide / len(there))
-        server_charges = means * (wide / usable.servers)
+        # one server can't be passed over: its storages' penalties are doubled instead
+        single = 2.0 if usable.servers == 1 else 1.0
+        units = there * (single * wide / max(1, len(there) - 1))
+        return units.astype(np.float64), (means * (wide / max(1, usable.servers - 1))).astype(np.float64)
+
+    def _charge(self, usable: _Usable, units: tuple[FloatArray, FloatArray], index: int) -> None:
+        unit, server_unit = units
         server = usable.group_of[index]
-        before, server_before = self._penalty[index], self._server_penalty[server]
-        self._penalty[usable.indices] = np.maximum(0.0, self._penalty[usable.indices] - charges)
-        np.maximum(0.0, self._server_penalty - server_charges, out=self._server_penalty)
-        self._penalty[index] = before + 2.0 * free * (wide / len(there))
-        self._server_penalty[server] = server_before + 2.0 * server_charges[server]
+        place = int(usable.indices.searchsorted(index))
+        self._penalty[index] = self._penalty[index] / 2.0 + unit[place] * len(unit)
+        self._server_penalty[server] = (
+            self._server_penalty[server] / 2.0 + server_unit[server] * usable.servers
+        )
+        self._penalty[usable.indices] = np.maximum(0.0, self._penalty[usable.indices] - unit)
+        np.maximum(0.0, self._server_penalty - server_unit, out=self._server_penalty)
 
 
 class _Usable:

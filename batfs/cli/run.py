@@ -74,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="batfs",
         help="batfs's own simulator, or the real Batsim with the same scheduler [%(default)s]",
     )
+    engine.add_argument(
+        "--protocol",
+        choices=("4", "5"),
+        default="4",
+        help="batfs's own simulator: as Batsim 4 or as Batsim 5 does it [%(default)s]",
+    )
     engine.add_argument("--batsim-bin", metavar="FILE", help="the Batsim to start [batsim on PATH]")
     machine = parser.add_argument_group("Batsim's settings (with Batsim's meaning)")
     machine.add_argument("-m", "--master-host", metavar="HOST", default="master_host")
@@ -113,6 +119,8 @@ def _run(args: argparse.Namespace) -> int:
     from batfs.decision import run as decision_run
 
     if args.engine == "batsim":
+        if args.protocol == "5":
+            raise InputError("--protocol goes with batfs's own simulator: Batsim says which one it is")
         from batfs.decision.engine import run_with_batsim
 
         result = run_with_batsim(
@@ -179,6 +187,7 @@ def _experiment(args: argparse.Namespace) -> Experiment:
     return Experiment(
         platform=Path(args.platform),
         workloads=[Path(path) for path in args.workload],
+        generation=int(args.protocol),
         master=args.master_host,
         roles=args.add_role_to_hosts,
         mmax=args.mmax,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TextIO, TypeAlias
 
 from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import Experiment, Loaded, load
@@ -57,7 +57,7 @@ class BatsimError(BatfsError):
     """Batsim could not be started, or failed."""
 
 
-class _Row(NamedTuple):
+class EndedRow(NamedTuple):
     """A row of Batsim's jobs file, as :class:`~batfs.decision.tally.EndedJob`."""
 
     job_id: str
@@ -426,18 +426,23 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def _rows(path: Path) -> Iterator[EndedRow]:
     with open(path, encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            rejected = row["final_state"] == "REJECTED"
-            yield _Row(
-                row["job_id"],
-                row["workload_name"],
-                float(row["submission_time"]),
-                int(row["requested_number_of_resources"]),
-                row["final_state"],
-                -1.0 if rejected else float(row["starting_time"]),
-                0.0 if rejected else float(row["execution_time"]),
-                row["allocated_resources"],
-                rejected,
-            )
+        yield from rows_of(stream)
+
+
+def rows_of(stream: TextIO) -> Iterator[EndedRow]:
+    """The jobs of a jobs file."""
+    for row in csv.DictReader(stream):
+        rejected = row["final_state"] == "REJECTED"
+        yield EndedRow(
+            row["job_id"],
+            row["workload_name"],
+            float(row["submission_time"]),
+            int(row["requested_number_of_resources"]),
+            row["final_state"],
+            -1.0 if rejected else float(row["starting_time"]),
+            0.0 if rejected else float(row["execution_time"]),
+            row["allocated_resources"],
+            rejected,
+        )

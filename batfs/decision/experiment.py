@@ -48,6 +48,8 @@ class Experiment:
     scheduler_config: str = ""
     # times which the links of storages are faster than in the file (batfs run --what-if)
     storage_bandwidth: float = 1.0
+    # 5: as Batsim 5 would simulate it
+    generation: int = 4
 
     @property
     def inputs(self) -> list[Path]:

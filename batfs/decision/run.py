@@ -106,12 +106,16 @@ def _run(
         told = observer
         recorder: Recorder | None = None
         if prefix is not None and loaded.files is not None:
-            recorder = stack.enter_context(Recorder(prefix, observer, clock.noted))
+            # what a job's work is the simulator tells of Batsim 4's jobs only
+            alone = clock.noted if experiment.generation == 4 else clock.seconds
+            recorder = stack.enter_context(Recorder(prefix, observer, alone))
             told = recorder
         storage = StorageTally(told)
         process, account = stack.enter_context(
             _decider(loaded, settings, config, storage, prefix, say, prints_to)
         )
+        decider: DecisionProcess = process
+        machine, workloads = loaded.machine, loaded.workloads
         options = SimulationOptions(
             outputs=prefix,
             schedule_trace=experiment.schedule_trace,
@@ -128,8 +132,17 @@ def _run(
             on_work=None if recorder is None else clock.note,
             on_progress=on_progress,
         )
+        five = None
+        if experiment.generation == 5:
+            from batfs.decision.run5 import Run5
+
+            five = Run5(experiment, loaded, prefix, stack)
+            machine, workloads = five.machine, five.workloads
+            decider, options = five.process(process), five.options(options)
         with _few_collections():
-            result = simulate(loaded.platform, loaded.machine, loaded.workloads, process, options)
+            result = simulate(loaded.platform, machine, workloads, decider, options)
+        for job in () if five is None else five.jobs():
+            jobs.add(job)
     summary = {
         "platform": str(experiment.platform),
         "workloads": [str(path) for path in experiment.workloads],
@@ -149,6 +162,8 @@ def _run(
     if getattr(process, "draws", False):
         summary["draws"] = True
     files = list(result.files)
+    if five is not None and five.path is not None:
+        files.insert(0, five.path)
     if prefix is not None:
         files += [path for path in pybatsim_files(prefix) if config.queue.startswith(PYBATSIM)]
         if recorder is not None:

@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,10 @@ class Store:
 
 
 _COLUMNS = tuple(LeaseRow.__dataclass_fields__)
+_VALUES = attrgetter(*_COLUMNS)
+_JSON = tuple(map(_COLUMNS.index, ("options", "shares", "connections", "pending")))
+_INSERT = f"INSERT OR REPLACE INTO leases VALUES ({','.join('?' * len(_COLUMNS))})"
+_encode = msgspec.json.Encoder().encode
 
 
 def _loads(text: str | bytes) -> Any:
@@ -337,11 +342,10 @@ def _loads(text: str | bytes) -> Any:
 
 def _statement(row: Row) -> tuple[str, tuple[Any, ...]]:
     if isinstance(row, LeaseRow):
-        values = [getattr(row, name) for name in _COLUMNS]
-        for i, value in enumerate(values):
-            if isinstance(value, dict | list):
-                values[i] = msgspec.json.encode(value)
-        return f"INSERT OR REPLACE INTO leases VALUES ({','.join('?' * len(values))})", tuple(values)
+        values = list(_VALUES(row))
+        for i in _JSON:
+            values[i] = _encode(values[i])
+        return _INSERT, tuple(values)
     if isinstance(row, ServerRow):
         return (
             "INSERT OR REPLACE INTO servers VALUES (?,?,?,?)",

@@ -160,7 +160,7 @@ def _run_with_batsim(
         "file_systems": storage.summary(),
         "bytes": account.summary(),
     }
-    files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
+    files += recorder.paths
     files.append(log)
     files.append(
         write_provenance(

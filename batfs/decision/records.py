@@ -88,13 +88,12 @@ class Recorder(Observer):
         self._jobs: list[str] = []
         self._states: list[str] = []
         self._waits: list[str] = []
+        self._waits_file: TextIO | None = None
 
     def __enter__(self) -> Recorder:
         with ExitStack() as stack:
             self._jobs_file = stack.enter_context(writing(self.io_jobs, keep_partial=True))
             self._states_file = stack.enter_context(writing(self.storage_states, keep_partial=True))
-            self._waits_file = stack.enter_context(writing(self.waits, keep_partial=True))
-            self._waits_file.write(",".join(WAITS_COLUMNS) + "\n")
             self._jobs_file.write(",".join(IO_JOBS_COLUMNS) + "\n")
             self._states_file.write(",".join(STORAGE_STATES_COLUMNS) + "\n")
             self._stack = stack.pop_all()
@@ -110,12 +109,22 @@ class Recorder(Observer):
             self.flush()
         finally:
             self._stack.__exit__(kind, error, trace)
+        if kind is None and self._waits_file is None:
+            self.waits.unlink(
+                missing_ok=True
+            )  # one of an earlier run under this prefix would be taken for ours
 
     def flush(self) -> None:
         """What is buffered goes to the files."""
         _write(self._jobs_file, self._jobs)
         _write(self._states_file, self._states)
-        _write(self._waits_file, self._waits)
+        if self._waits_file is not None:
+            _write(self._waits_file, self._waits)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are written; that of waits only where a job without I/O had to wait."""
+        return [self.io_jobs, self.storage_states, *([] if self._waits_file is None else [self.waits])]
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
@@ -141,14 +150,15 @@ class Recorder(Observer):
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
         self._jobs.extend(io_rows(record, "" if alone is None else f"{alone:.6f}"))
-        self._waits.extend(wait_rows(record))
         if len(self._jobs) > _BUFFERED:
             _write(self._jobs_file, self._jobs)
-            _write(self._waits_file, self._waits)
         if self._then is not None:
             self._then.job_over(record)
 
     def waiter_over(self, record: JobRecord) -> None:
+        if self._waits_file is None:
+            self._waits_file = self._stack.enter_context(writing(self.waits, keep_partial=True))
+            self._waits_file.write(",".join(WAITS_COLUMNS) + "\n")
         self._waits.extend(wait_rows(record))
         if len(self._waits) > _BUFFERED:
             _write(self._waits_file, self._waits)

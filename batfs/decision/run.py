@@ -167,7 +167,7 @@ def _run(
     if prefix is not None:
         files += [path for path in pybatsim_files(prefix) if config.queue.startswith(PYBATSIM)]
         if recorder is not None:
-            files += [recorder.io_jobs, recorder.storage_states, recorder.waits]
+            files += recorder.paths
         files.append(
             write_provenance(
                 prefix,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batfs.errors import BatfsError, InputError, nearest
 from batfs.report.extras import pd, require
 from batfs.report.parts import split_steps
-from batfs.scheduling.waits import CAUSES
+from batfs.scheduling.waits import CAUSES, STORAGE
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures
@@ -378,10 +378,34 @@ def read_run(prefix: str) -> Run:
         machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
         schedule=_first_row(f"{prefix}schedule.csv"),
         provenance=_read_json(f"{prefix}provenance.json"),
-        waits=read_table(f"{prefix}waits.csv", WAITS_DTYPES)
-        if os.path.isfile(f"{prefix}waits.csv")
-        else None,
+        waits=_read_waits(prefix),
     )
+
+
+def _read_waits(prefix: str) -> pd.DataFrame | None:
+    """What the jobs waited for: those with I/O by io_jobs.csv, the others by waits.csv; None where the
+    files are of other programs or older versions."""
+    path = f"{prefix}io_jobs.csv"
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as stream:
+        names = stream.readline().rstrip("\n").split(",")
+    causes = [cause for cause in CAUSES if f"wait_{cause}" in names]
+    if not causes:
+        return None
+    io = read_table(path, IO_DTYPES, later=LATER_DTYPES)
+    if len(io) and io[f"wait_{causes[0]}"].isna().all():
+        return None  # a proxy doesn't know
+    tables = [read_table(f"{prefix}waits.csv", WAITS_DTYPES, optional=True)]
+    for cause in causes:
+        rows = io[io[f"wait_{cause}"] > 0]
+        mine = rows[["job_id", "workload_name", "file_system"]].assign(
+            cause=cause, seconds=rows[f"wait_{cause}"]
+        )
+        # other causes stand on a job's first row, whatever its file system
+        tables.append(mine if cause == STORAGE else mine.assign(file_system=""))
+    found: pd.DataFrame = pd.concat(tables, ignore_index=True)[list(WAITS_DTYPES)].astype(dict(WAITS_DTYPES))
+    return found
 
 
 def _name(prefix: str) -> str:

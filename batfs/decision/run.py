@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from batfs._core import uncompiled
 from batfs.decision.alone import AloneClock
@@ -30,6 +30,9 @@ from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
 from batfs.simulator import JobResult, Progress, SimulationOptions, read_events, simulate
 from batfs.workload.traps import notes
+
+if TYPE_CHECKING:
+    from batfs.decision.pybatsim_process import PybatsimProcess
 
 
 @record
@@ -103,6 +106,11 @@ def _run(
             on_job(job)
 
     with ExitStack() as stack:
+        foreign: PybatsimProcess | None = None
+        if config.queue.startswith(PYBATSIM):  # before any file: it may not be there
+            from batfs.decision.pybatsim_process import hosted
+
+            foreign = stack.enter_context(hosted(config.queue, prefix, config.seed, prints_to=prints_to))
         told = observer
         recorder: Recorder | None = None
         if prefix is not None and loaded.files is not None:
@@ -111,9 +119,7 @@ def _run(
             recorder = stack.enter_context(Recorder(prefix, observer, alone))
             told = recorder
         storage = StorageTally(told)
-        process, account = stack.enter_context(
-            _decider(loaded, settings, config, storage, prefix, say, prints_to)
-        )
+        process, account = _decider(loaded, settings, config, storage, foreign, say)
         decider: DecisionProcess = process
         machine, workloads = loaded.machine, loaded.workloads
         options = SimulationOptions(
@@ -181,30 +187,23 @@ def _run(
     return RunResult(config, summary, files, result.deadlock, result.stuck)
 
 
-@contextmanager
 def _decider(
     loaded: Loaded,
     settings: Settings,
     config: Configuration,
     observer: Observer,
-    prefix: str | Path | None,
+    foreign: PybatsimProcess | None,
     say: Callable[[str], None] | None,
-    prints_to: TextIO | None,
-) -> Iterator[tuple[DecisionProcess, Callable[[], ByteAccount]]]:
+) -> tuple[DecisionProcess, Callable[[], ByteAccount]]:
     """The decision process, and its account of bytes once the simulation has begun."""
-    if not config.queue.startswith(PYBATSIM):
+    if foreign is None:
         scheduler = Scheduler(settings, loaded.make_files(), observer=observer, say=say)
-        yield scheduler, lambda: scheduler.session.tenancy.account
-        return
-    from batfs.decision.pybatsim_process import hosted
-
-    with hosted(config.queue, prefix, config.seed, prints_to=prints_to) as inner:
-        if loaded.files is None:
-            account = unmoved(loaded, say)
-            yield inner, lambda: account
-        else:
-            injector = foreign_injector(loaded, config, observer, say)
-            yield WithFileSystems(inner, injector), lambda: injector.tenancy.account
+        return scheduler, lambda: scheduler.session.tenancy.account
+    if loaded.files is None:
+        account = unmoved(loaded, say)
+        return foreign, lambda: account
+    injector = foreign_injector(loaded, config, observer, say)
+    return WithFileSystems(foreign, injector), lambda: injector.tenancy.account
 
 
 def unmoved(loaded: Loaded, say: Callable[[str], None] | None) -> ByteAccount:

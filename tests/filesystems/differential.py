@@ -197,7 +197,7 @@ def random_jobs(rng: random.Random, *, kills: bool) -> list[dict[str, Any]]:
         nodes = rng.randint(1, 2)
         if place + nodes >= NODES - SPARE:
             break
-        at = round(1 + rng.random() * rng.choice([0, 3, 5]), rng.choice([0, 0, 3, 6]))
+        at = round(1 + rng.random() * rng.choice([0, 1, 1.4 if kills else 5]), rng.choice([0, 0, 3, 6]))
         more: dict[str, Any] = {"at": at, "walltime": rng.choice([None, 0.3, 2.5, 60])}
         kind = rng.random()
         seconds = rng.randint(1, 30) / 10
@@ -212,7 +212,8 @@ def random_jobs(rng: random.Random, *, kills: bool) -> list[dict[str, Any]]:
             made = job(f"{k}", nodes, seconds * 1e9, **random_io(rng), **more)
         made["job"]["place"] = place
         if kills and rng.random() < 0.4:
-            made["job"]["kill"] = round(at + 0.2 + rng.random() * 4, rng.choice([1, 6]))
+            # far enough apart: a wake-up can't be wished for the next 0.1 s
+            made["job"]["kill"] = round(2.5 + k + rng.random() * 0.5, rng.choice([1, 6]))
         jobs.append(made)
         place += nodes
     last = job("z", 1, 1e9, at=1.0)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from batfs._core import uncompiled
 from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import Experiment, Loaded, asked_bytes, load
-from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.options import PYBATSIM
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
@@ -32,6 +31,7 @@ from batfs.simulator import JobResult, Progress, SimulationOptions, read_events,
 from batfs.workload.traps import notes
 
 if TYPE_CHECKING:
+    from batfs.decision.injector import Injector
     from batfs.decision.pybatsim_process import PybatsimProcess
 
 
@@ -202,6 +202,8 @@ def _decider(
     if loaded.files is None:
         account = unmoved(loaded, say)
         return foreign, lambda: account
+    from batfs.decision.injector import WithFileSystems
+
     injector = foreign_injector(loaded, config, observer, say)
     return WithFileSystems(foreign, injector), lambda: injector.tenancy.account
 
@@ -226,6 +228,8 @@ def foreign_injector(
     loaded: Loaded, config: Configuration, observer: Observer, say: Callable[[str], None] | None
 ) -> Injector:
     """The file systems for a scheduler that isn't batfs's own."""
+    from batfs.decision.injector import Injector
+
     in_force = Settings(flags=Layer("the settings", config.as_dict()))
     return Injector(in_force, make_files=loaded.make_files(), observer=observer, say=say)
 

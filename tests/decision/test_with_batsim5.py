@@ -221,3 +221,27 @@ def test_a_binary_component_is_refused(workloads: tuple[Path, Path], tmp_path: P
     assert "binary flatbuffers" in said
     assert "Traceback" not in said + done.stderr
     assert done.returncode != 0
+
+
+def test_batfs_run_protocol_5(workloads: tuple[Path, Path], tmp_path: Path) -> None:
+    """In one command what batfs-sched and batfs sim do in two: the same to a microsecond."""
+    address = endpoint()
+    sched = [sys.executable, "-m", "batfs.decision.command", "-s", address, "-e", "out/edc"]
+    simulated(tmp_path, workloads[1], sched, address, '{"policy": "random"}')
+    for k, workload in enumerate(workloads):
+        command = [
+            "run",
+            "--protocol",
+            "5",
+            "-p",
+            str(TAURUS),
+            "-w",
+            str(workload),
+            "--policy",
+            "random",
+            "-q",
+        ]
+        subprocess.run(
+            [sys.executable, "-m", "batfs", *command, "-e", str(tmp_path / f"out/run{k}")], check=True
+        )
+        assert_same(tmp_path / f"out/run{k}", tmp_path / "out/edc", 1.5e-6)

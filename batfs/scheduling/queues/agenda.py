@@ -116,6 +116,18 @@ class Agenda:
                 stay = longer
         return None
 
+    def kept_stay(
+        self, view: QueueView, job: WaitingJob, after: list[float], kept: JobPlacement | None
+    ) -> JobPlacement | None:
+        """The earliest stay found, or ``kept``, the promise of an earlier pass, again where that is no later:
+        a policy asked for one piece after the other may miss what it found before."""
+        promise = self.first_stay(view, job, after)
+        if kept is None or kept.job is not job or (promise is not None and promise.start <= kept.start):
+            return promise
+        if promise is not None:
+            view.undo(promise)
+        return self.same_stay(view, kept) or self.first_stay(view, job, after)
+
     def same_stay(self, view: QueueView, promise: JobPlacement) -> JobPlacement | None:
         """The stay of an earlier pass, on the same nodes and storages, no earlier than now; None if something
         of it is taken."""

@@ -78,24 +78,13 @@ class EasyStorage:
             if promised is not None and promised[0] == head.id and not view.freed:
                 # nothing was given back: no earlier time can have come up
                 after = [t for t in after if t >= promised[1]] or [max(promised[1], view.now)]
-            promise = self._stay(view, head, after)
+            promise = self._agenda.kept_stay(view, head, after, self._kept)
             if promise is None or promise.start > view.now:
                 self._promised = None if promise is None else (head.id, promise.start)
                 self._kept = promise
                 return head, promise
             starts.append(promise)
             self._agenda.add(promise)
-
-    def _stay(self, view: QueueView, head: WaitingJob, after: list[float]) -> JobPlacement | None:
-        """The earliest stay found, or the one of the last pass again where that is no later: a policy asked
-        for one piece after the other may miss what it found before."""
-        kept, agenda = self._kept, self._agenda
-        promise = agenda.first_stay(view, head, after)
-        if kept is None or kept.job is not head or (promise is not None and promise.start <= kept.start):
-            return promise
-        if promise is not None:
-            view.undo(promise)
-        return agenda.same_stay(view, kept) or agenda.first_stay(view, head, after)
 
     def _candidates(self, view: QueueView, head: WaitingJob) -> Iterable[WaitingJob]:
         return (job for job in view.queue.narrower(view) if job.order > head.order)

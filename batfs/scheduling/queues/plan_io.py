@@ -72,12 +72,14 @@ class PlanIo:
         self._footprints = Footprints()
         self._search: PlanSearch | None = None
         self._promised: tuple[str, float] | None = None
+        self._kept: JobPlacement | None = None  # the promise itself, as of the last pass
 
     def schedule(self, view: QueueView) -> Pass:
         self._agenda.begin(view)
         try:
             starts, promise = self._impatient(view)
             self._promised = None if promise is None else (promise.job.id, promise.start)
+            self._kept = promise
             started = {placed.job.id for placed in starts}
             if promise is not None:
                 started.add(promise.job.id)
@@ -96,7 +98,7 @@ class PlanIo:
         for job in view.queue:
             if view.now - job.submission_time <= self.patience:
                 break
-            placed = self._agenda.first_stay(view, job, self._agenda.ends(view.now))
+            placed = self._agenda.kept_stay(view, job, self._agenda.ends(view.now), self._kept)
             if placed is None:  # nothing is foreseen for it: jobs without walltime
                 continue
             self._agenda.add(placed)

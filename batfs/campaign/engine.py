@@ -21,6 +21,7 @@ from batfs.campaign.progress import Progress
 from batfs.campaign.single import beyond_flags, command_line
 from batfs.campaign.store import Store, to_json
 from batfs.campaign.task import Outcome, Task, execute
+from batfs.decision.options import PYBATSIM
 from batfs.errors import InputError
 
 
@@ -93,15 +94,23 @@ def run_campaign(
                 failed = _Loop(store, workers, bar).run(list(unique.values()))
         else:
             failed = {}
+        drawing: dict[str, None] = {}
         for cell, task in planned:
             outcome = failed.get(task.id)
             if outcome is None:
                 finished.runs.append((cell, task))
+                if str(task.configuration.get("queue", "")).startswith(PYBATSIM) and store.drew(task):
+                    drawing[cell.label] = None
             else:
                 command = reproduce(cell, task)
                 finished.failures.append(
                     Failure(cell.label, cell.context, cell.seed, outcome.error, command, outcome.trace)
                 )
+        for label in drawing:
+            say(
+                f"{label}: this scheduler draws random numbers by itself; its draws begin with the seed, so "
+                "each seed is a run of its own"
+            )
         return finished
 
 

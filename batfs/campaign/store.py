@@ -93,6 +93,11 @@ class Store:
         os.rename(self.folder(task), aside)
         shutil.rmtree(aside, ignore_errors=True)
 
+    def drew(self, task: Task) -> bool:
+        """Whether the scheduler of a run that is there has drawn random numbers by itself."""
+        provenance = json.loads((self.folder(task) / f"{PREFIX}_provenance.json").read_bytes())
+        return bool(provenance.get("results", {}).get("draws"))
+
     def prefix(self, task: Task) -> str:
         """The prefix of the run's files, for ``read_run``."""
         return f"{self.folder(task)}/{PREFIX}_"

@@ -12,7 +12,8 @@ from batfs.errors import InputError, unknown
 HELP = """show where one job's bytes would go on an empty machine, and what limits them
 
 For one job of a workload on one platform: the storages it gets, each transfer and the links it crosses, the
-bottleneck, and the ideal I/O time alone and with every other node doing the same. Examples:
+bottleneck, and the ideal I/O time alone and with every other node doing the same (as the simulator has
+it; "at least" where it is a bound). Examples:
 
   batfs explain -p platforms/io_example.xml -w workloads/io_example.json --job job1
   batfs explain -p platforms/taurus_storage.xml -w workloads/io.json --job 17 --policy worst_fit
@@ -164,7 +165,7 @@ def show(found: Any, *, everything: bool) -> None:
             )
         _table(rows)
         _more(len(part.flows), limit)
-        rows = [("link", "bandwidth", "bytes over it", "alone", "jobs on it", "shared")]
+        rows = [("link", "bandwidth", "bytes over it", "alone", "jobs on it", "all of theirs")]
         for crossed in part.links[:limit]:
             rows.append(
                 (
@@ -178,17 +179,33 @@ def show(found: Any, *, everything: bool) -> None:
             )
         _table(rows)
         _more(len(part.links), limit)
-        if part.bottleneck is not None:
-            print(f"  ideal time alone: {part.alone:.3f} s; the bottleneck is {part.bottleneck.link}")
-            if part.gamma_bound > part.bottleneck.alone:
-                print("  (limited by TCP-gamma: latency times bytes of the longest transfer)")
-            print(
-                f"  with {part.copies} more such jobs on the other nodes: {part.shared:.3f} s; "
-                f"the busiest link is {part.busiest.link}"
-            )
+        _times(part)
+
+
+def _times(part: Any) -> None:
+    """What a part takes, and why."""
+    least = "at least " if part.bound else ""
+    alone, shared = part.ideal
+    slowest, busiest = part.bottleneck, part.busiest
+    of = f"; the bottleneck is {slowest.link}" if slowest is not None else ""
+    print(f"  ideal time alone: {least}{alone:.3f} s{of}")
+    longest = slowest.alone if slowest is not None else 0.0
+    if part.work_bound > max(longest, part.gamma_bound):
+        print("  (limited by metadata operations: the work that goes with the bytes)")
+    elif part.gamma_bound > longest:
+        print("  (limited by TCP-gamma: latency times bytes of the longest transfer)")
+    of = f"; the busiest link is {busiest.link}" if busiest is not None else ""
+    print(f"  with {part.copies} more such jobs on the other nodes: {least}{shared:.3f} s{of}")
+    if part.bound:
+        print("  (bounds: other parts of the job may move at the same time)")
+    elif any(abs(a - b) > 1e-6 for a, b in zip(part.computing, part.ideal, strict=True)):
+        alone, shared = part.computing
+        print(f"  with what the job computes: {alone:.3f} s alone, {shared:.3f} s with the others")
 
 
 def _table(rows: list[tuple[str, ...]]) -> None:
+    if len(rows) < 2:
+        return
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -44,7 +44,14 @@ class AloneClock:
         self._host_of = np.array([resource.host for resource in machine.resources], np.int64)
         self._noted: dict[str, float] = {}
 
-    def _work(self, profile: Single, nodes: IntArray, io: IoProfile) -> Work:
+    def io_work(self, io: IoProfile) -> Work:
+        """What I/O needs as a task of its own."""
+        return self._workshop.work(demand_of(io, len(io.ids)), self._host_of[io.ids])
+
+    def work(self, profile: Single, nodes: IntArray, io: IoProfile | None) -> Work:
+        """What a computation needs, merged with that I/O."""
+        if io is None:
+            return self._workshop.work(demand_of(profile, len(nodes)), self._host_of[nodes])
         if (
             isinstance(io, EvenProfile)
             and not isinstance(profile, Parallel)
@@ -72,7 +79,7 @@ class AloneClock:
         if io is None or not record.nodes or not isinstance(profile, _SINGLE):
             return None
         nodes = np.array(parse_resources(record.nodes), np.int64)
-        return self._time(self._work(profile, nodes, io))
+        return self._time(self.work(profile, nodes, io))
 
     def _time(self, work: Work) -> float:
         rate = math.inf if work.bound <= 0.0 else work.bound

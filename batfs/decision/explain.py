@@ -1,13 +1,17 @@
 """Where one job's bytes go on one machine, which links they cross, and what that takes: ``batfs explain``.
 
-Times are ideal: the fluid model's bound by the slowest link, latency and SimGrid's TCP-gamma, without
-messages and scheduling. With W bytes over a link of bandwidth b the job can't take less than W / b (over a
-FATPIPE link W is the largest single transfer); with latency x bytes at most X over one transfer, no less than
-2 X / gamma. Source: SimGrid's ptask_L07 model, see docs/background/simulator.md.
+Times are those of the simulator's own solver, for what the job moves and without the messages between the
+parts of Batsim. With W bytes over a link of bandwidth b the job can't take less than W / b (over a FATPIPE
+link W is the largest single transfer); with latency x bytes at most X over one transfer, no less than
+2 X / gamma.
+Source: SimGrid's ptask_L07 model, see docs/background/simulator.md.
 
 "With the rest of the machine" asks what remains when every other node does the same: as many copies of the
-job as fit on the other nodes run beside it, placed by the same policies after it. A link that k of these jobs
-use gives each b / k, which is how the fair-bottleneck solver shares a link that is everybody's limit.
+job as fit on the other nodes begin with it, placed by the same policies after it, each told of those before.
+
+A plain job is followed from stage-in to stage-out, so that what runs on in the background meets what comes
+next. The parts of a job in phases or with checkpoints run by themselves instead; where other parts of the job
+may run at the same time, the times are bounds.
 """
 
 from __future__ import annotations
@@ -15,38 +19,56 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
+from batfs.decision.alone import AloneClock, Single
+from batfs.decision.together import Activity, Stage, Together
 from batfs.errors import InputError, unknown
 from batfs.filesystems.composed import Phased, Phases, write_phases
-from batfs.filesystems.interface import Hold, IoPlan, PhaseVolume, Traffic, Volume, phase_of, ways
+from batfs.filesystems.interface import (
+    PHASES,
+    Hold,
+    IoPlan,
+    IoRequest,
+    Move,
+    PhaseVolume,
+    Traffic,
+    Volume,
+    phase_of,
+    ways,
+)
 from batfs.filesystems.profile import merge
+from batfs.filesystems.script import MERGED, in_turns
 from batfs.filesystems.site import FileSystems
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.platform import Machine, Platform
 from batfs.scheduling.machine import Machine as Books
-from batfs.workload.model import Composed, IoProfile, Job, Profile
+from batfs.scheduling.trials import transfers_of_plans
+from batfs.workload.model import Composed, Delay, IoProfile, Job, Profile
 
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """One link: the job's bytes over it, and how many of the jobs on the machine use it."""
+    """One link: the job's bytes over it, how many of the jobs on the machine use it, and the bytes of all of
+    them (over a FATPIPE link bytes are those of the largest single transfer)."""
 
     link: str
     bandwidth: float
     bytes: float
     jobs: int
+    bytes_of_all: float
 
     @property
     def alone(self) -> float:
-        """seconds."""
+        """Seconds for the job's bytes."""
         return self.bytes / self.bandwidth if self.bandwidth else float("inf")
 
     @property
     def shared(self) -> float:
-        return self.alone * self.jobs
+        """Seconds for the bytes of all."""
+        return self.bytes_of_all / self.bandwidth if self.bandwidth else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +83,19 @@ class Flow:
     latency: float
 
 
+class Seconds(NamedTuple):
+    """How long a part takes: ``alone`` on the machine, ``shared`` with every other node doing the same."""
+
+    alone: float
+    shared: float
+
+
 @dataclass(slots=True)
 class Part:
     """What moves at the same time: ``when`` is ``stage in``, ``during the job``, ``stage out``...; all of it
-    is for one of ``times``: how often the phase of a composed job runs."""
+    is for one of ``times``: how often the phase of a composed job runs. ``work_bound``: seconds that metadata
+    operations take at least. ``bound``: it takes at least ``ideal`` alone, and more if it meets other parts.
+    ``computing``: with what the job computes meanwhile; None where that isn't known."""
 
     when: str
     bytes: int
@@ -72,8 +103,12 @@ class Part:
     links: list[Crossed]
     latency: float
     gamma_bound: float
+    work_bound: float
     copies: int
-    times: int = 1
+    times: int
+    ideal: Seconds
+    computing: Seconds | None
+    bound: bool
 
     @property
     def bottleneck(self) -> Crossed | None:
@@ -81,21 +116,9 @@ class Part:
         return max(self.links, key=lambda crossed: crossed.alone, default=None)
 
     @property
-    def alone(self) -> float:
-        """Ideal seconds with nobody else on the machine."""
-        slowest = self.bottleneck
-        return self.latency + max(slowest.alone if slowest else 0.0, self.gamma_bound)
-
-    @property
     def busiest(self) -> Crossed | None:
         """The link that takes longest, with the rest of the machine."""
         return max(self.links, key=lambda crossed: crossed.shared, default=None)
-
-    @property
-    def shared(self) -> float:
-        """Ideal seconds with every other node doing the same."""
-        slowest = self.busiest
-        return self.latency + max(slowest.shared if slowest else 0.0, self.gamma_bound)
 
 
 @dataclass(slots=True)
@@ -135,13 +158,22 @@ class Explanation:
                     "when": part.when,
                     "times": part.times,
                     "bytes": part.bytes,
-                    "ideal_seconds_alone": part.alone,
-                    "ideal_seconds_shared": part.shared,
+                    "ideal_seconds_alone": part.ideal.alone,
+                    "ideal_seconds_shared": part.ideal.shared,
+                    "bound": part.bound,
+                    "computing_seconds_alone": part.computing.alone if part.computing else None,
+                    "computing_seconds_shared": part.computing.shared if part.computing else None,
                     "jobs_beside_it": part.copies,
                     "bottleneck": part.bottleneck.link if part.bottleneck else None,
                     "busiest": part.busiest.link if part.busiest else None,
                     "links": [
-                        {"link": c.link, "bandwidth": c.bandwidth, "bytes": c.bytes, "jobs": c.jobs}
+                        {
+                            "link": c.link,
+                            "bandwidth": c.bandwidth,
+                            "bytes": c.bytes,
+                            "jobs": c.jobs,
+                            "bytes_of_all": c.bytes_of_all,
+                        }
                         for c in part.links
                     ],
                     "flows": [
@@ -211,14 +243,15 @@ def explain(
         found.notes.append(f"its phases bring I/O: it runs in {len(steps)} steps, as dynamic jobs")
     found.notes += files.announcements()
     others = _others(job, files, volumes, plans, compute, chosen, books, rng)
+    everybody = [(chosen, pieces_of(volumes, plans))]
+    everybody += [(theirs, pieces_of(volumes, other)) for theirs, other in others]
+    clock = _Clock(platform, machine, profile, everybody)
     host_of = {r.id: r.host for r in machine.resources}
-    for (when, times), traffics in _parts(volumes, plans).items():
-        profile_of = merge([t for _, t in traffics])
-        if profile_of is None:
-            continue
-        theirs = [_parts(volumes, other).get((when, times), ()) for other in others]
-        beside = [merge([t for _, t in ts]) for ts in theirs]
-        found.parts.append(_part(platform, host_of, when, times, traffics, profile_of, beside))
+    (_, mine), *beside = everybody
+    for key, piece in mine.items():
+        used = [_consumption(platform, host_of, piece.profile)]
+        used += [_consumption(platform, host_of, p[key].profile) for _, p in beside if key in p]
+        found.parts.append(_part(platform, host_of, key, piece, used, len(others), clock))
     return found
 
 
@@ -244,101 +277,257 @@ def _others(
     chosen: Sequence[int],
     books: Books,
     rng: random.Random,
-) -> list[tuple[IoPlan, ...]]:
-    """Copies of the job on the other nodes, as long as there is room for them."""
-    out: list[tuple[IoPlan, ...]] = []
+) -> list[tuple[tuple[int, ...], tuple[IoPlan, ...]]]:
+    """Copies of the job on the other nodes, as long as there is room for them: (nodes, plans)."""
+    out: list[tuple[tuple[int, ...], tuple[IoPlan, ...]]] = []
     left = [node for node in compute if node not in set(chosen)]
-    mine: Sequence[IoPlan] = plans
+    name, nodes, mine = job.id, tuple(chosen), plans
     n = len(chosen)
     while True:
         taken = [p for plan in mine for p in plan.placements if not p.key]
         held = books.book("copy", taken, 0.0, float("inf"))
         if isinstance(held, Hold) or len(left) < n:
             return out
-        nodes, left = left[:n], left[n:]
+        # as when a scheduler starts them in one pass
+        books.expect(transfers_of_plans(mine, nodes, books), 1)
+        if files.attending:
+            for volume, plan in zip(volumes, mine, strict=True):
+                files.tried(IoRequest(name, nodes, volume, 0.0, float("inf")), plan)
+        nodes, left = tuple(left[:n]), left[n:]
         name = f"{job.id} copy {len(out) + 1}"
         other = files.plan(name, nodes, volumes, 0.0, float("inf"), books.view, rng)
         if isinstance(other, Hold):
             return out
-        out.append(other)
+        out.append((nodes, other))
         mine = other
-
-
-_Parts: TypeAlias = dict[tuple[str, int], list[tuple[str, Traffic]]]
 
 
 def _of_a_phase(volume: Volume) -> TypeGuard[PhaseVolume]:
     return isinstance(volume, PhaseVolume)
 
 
-def _parts(volumes: Sequence[Volume], plans: Sequence[IoPlan]) -> _Parts:
-    """What moves at the same time, in the order of the job's life: (when, how often) -> what."""
-    parts: _Parts = {}
+_Key = tuple[str, int]
+_IN, _READ, _BESIDE, _DURING, _WRITE, _APART, _OUT = range(7)  # in a job's life
 
-    def add(when: str, kind: str, traffics: Sequence[Traffic], times: int = 1) -> None:
-        if traffics:
-            parts.setdefault((when, times), []).extend((kind, traffic) for traffic in traffics)
+
+@dataclass(slots=True)
+class _Piece:
+    """What moves at one time of a job's life, ``rank``: each profile of a turn is an activity, and the turns
+    follow one another. ``phase``: whose it is, empty for the whole job."""
+
+    rank: int
+    phase: str
+    kinds: list[tuple[str, Traffic]] = field(default_factory=list)
+    flops: dict[int, float] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
+
+    @property
+    def profile(self) -> IoProfile | None:
+        """All of it."""
+        flops = dict(self.flops)
+        for move in self.moves:
+            for resource, amount in move.flops.items():
+                flops[resource] = flops.get(resource, 0.0) + amount
+        return merge([traffic for _, traffic in self.kinds], flops)
+
+    @property
+    def turns(self) -> list[list[IoProfile]]:
+        if self.moves:
+            every = [[merge([m.traffic], m.flops) for m in moves] for moves in in_turns(self.moves)]
+            return [[io for io in turn if io is not None] for turn in every]
+        io = self.profile
+        return [] if io is None else [[io]]
+
+
+_Pieces = dict[_Key, _Piece]
+
+
+def pieces_of(volumes: Sequence[Volume], plans: Sequence[IoPlan]) -> _Pieces:
+    """What moves when, in the order of the job's life: (when, how often) -> what."""
+    pieces: _Pieces = {}
+
+    def at(when: str, times: int, rank: int, phase: str) -> _Piece:
+        return pieces.setdefault((when, times), _Piece(rank, phase))
+
+    def move(when: str, kind: str, moves: Sequence[Move], rank: int, times: int = 1, phase: str = "") -> None:
+        if moves:
+            piece = at(when, times, rank, phase)
+            piece.kinds += [(kind, one.traffic) for one in moves]
+            piece.moves += moves
 
     for plan in plans:
-        add("stage in, before the job", "stage_in", [move.traffic for move in plan.stage_in])
+        move("stage in, before the job", "stage_in", plan.stage_in, _IN)
     for volume, plan in zip(volumes, plans, strict=True):
         phase, times = phase_of(volume)
-        phases = plan.timing == "phases"
         whose = f"the phase {phase!r}" if phase else "the job"
         of = f" of {whose}" if phase else ""
         for count, way in ways(volume, plan):
             again = "" if way is plan else ", from the second time on"
-            during = f"during {whose}{again}"
-            add(f"read phase{of}{again}" if phases else during, "read", way.reads, count)
-            add(f"write phase{of}{again}" if phases else during, "write", way.writes, count)
-            when = f"write phase{of}{again}" if phases and way.writes else during
-            add(when, "internal", way.internal, count)
+            during = (f"during {whose}{again}", count, _DURING, phase)
+            reading = writing = during
+            if plan.timing == PHASES:
+                reading = (f"read phase{of}{again}", count, _READ, phase)
+                writing = (f"write phase{of}{again}", count, _WRITE, phase)
+            caused = way.caused
+            for where, kind, traffics, internal, share in (
+                (reading, "read", way.reads, caused[0], way.read_flops),
+                (writing, "write", way.writes, caused[1], 1.0 - way.read_flops),
+            ):
+                flops = {resource: amount * share for resource, amount in way.flops.items() if amount * share}
+                if not (traffics or internal or flops):
+                    continue
+                piece = at(*where)
+                piece.kinds += [*((kind, t) for t in traffics), *(("internal", t) for t in internal)]
+                for resource, amount in flops.items():
+                    piece.flops[resource] = piece.flops.get(resource, 0.0) + amount
         if plan.checkpoints is not None:
-            checkpoints = plan.checkpoints
-            add(f"each checkpoint{of}", "checkpoint", [move.traffic for move in checkpoints.writes], times)
-            drains = [move.traffic for move in checkpoints.drains]
-            add(f"each drain, beside {whose}", "drain", drains, times)
-        add(f"beside {whose}", "background", [move.traffic for move in plan.background], times)
+            _, writes, drains = plan.checkpoints
+            move(f"each checkpoint{of}", "checkpoint", writes, _APART, times, phase)
+            move(f"each drain, beside {whose}", "drain", drains, _APART, times, phase)
+        move(f"beside {whose}", "background", plan.background, _BESIDE, times, phase)
     for plan in plans:
-        add("stage out, after the job", "stage_out", [move.traffic for move in plan.stage_out])
-    return parts
+        move("stage out, after the job", "stage_out", plan.stage_out, _OUT)
+    return {key: piece for key, piece in pieces.items() if piece.profile is not None}
+
+
+class _Clock:
+    """Times the parts of the first of several jobs with the same profile, alone and with the others."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        machine: Machine,
+        profile: Profile,
+        everybody: Sequence[tuple[Sequence[int], _Pieces]],
+    ) -> None:
+        self._platform = platform
+        self._works = AloneClock(platform, machine)
+        self._profile = profile
+        self._everybody = everybody
+        mine = everybody[0][1]
+        self._keys = {key: place for place, key in enumerate(mine)}
+        ranks = [piece.rank for piece in mine.values()]
+        self._phased = isinstance(profile, Phased)
+        #: its parts are stages one after the other
+        self._chained = not self._phased and _APART not in ranks
+        #: in phases: what runs beside them, or all of it beside the job
+        meets = isinstance(profile, Phased) and bool(profile.whole)
+        meets = meets or any(
+            piece.rank in (_BESIDE, _APART)
+            or (self._phased and piece.rank == _DURING and isinstance(self._computed(piece), Composed))
+            for piece in mine.values()
+        )
+        self._meets = meets and not self._chained
+        self._life = self._run(None, computing=False) if self._chained else {}
+        self._busy = self._run(None, computing=True) if self._chained else {}
+
+    def bound(self, key: _Key, piece: _Piece) -> bool:
+        """Whether other parts of the job may run at the same time, in a way that isn't counted."""
+        if self._chained:
+            unknown = not isinstance(self._profile, (Delay, *MERGED))
+            return unknown and piece.rank not in (_IN, _READ)
+        return self._meets and piece.rank != _IN
+
+    def seconds(self, key: _Key, piece: _Piece, *, computing: bool) -> Seconds:
+        """Of one part."""
+        times = self._busy if computing else self._life
+        if not self._chained:
+            times = self._run(key, computing=computing)
+        return times[self._keys[key]]
+
+    def _run(self, key: _Key | None, *, computing: bool) -> dict[int, Seconds]:
+        jobs = [self._stages(nodes, pieces, key, computing) for nodes, pieces in self._everybody]
+        alone = Together(self._platform).seconds(jobs[:1])
+        shared = Together(self._platform).seconds(jobs) if len(jobs) > 1 else alone
+        return {part: Seconds(alone[part], shared[part]) for part in alone}
+
+    def _stages(
+        self, nodes: Sequence[int], pieces: _Pieces, key: _Key | None, computing: bool
+    ) -> list[Stage]:
+        """Of one job: all of its life, or the part ``key``."""
+        out: list[Stage] = []
+        there = [(k, p) for k, p in pieces.items() if key is None or k == key]
+        if computing and key is None and not any(p.rank == _DURING for _, p in there):
+            there.append((("", 1), _Piece(_DURING, "")))
+        for k, piece in sorted(there, key=lambda item: item[1].rank):
+            part = self._keys.get(k, -1)
+            if computing and piece.rank == _DURING:
+                activities = self._with_computation(piece, nodes)
+                if activities:
+                    out.append(Stage(part, activities))
+                continue
+            out += [
+                Stage(part, [self._works.io_work(io) for io in turn], piece.rank == _BESIDE)
+                for turn in piece.turns
+            ]
+        return out
+
+    def _computed(self, piece: _Piece) -> Profile | None:
+        """What is computed during that piece."""
+        if isinstance(self._profile, Phased):
+            return self._profile.below.get(piece.phase) if piece.phase else self._profile
+        return self._profile
+
+    def _with_computation(self, piece: _Piece, nodes: Sequence[int]) -> list[Activity]:
+        profile, io = self._computed(piece), piece.profile
+        if isinstance(profile, MERGED):
+            # both are tasks: they progress and end together
+            single: Single = profile
+            return [self._works.work(single, np.array(nodes, np.int64), io)]
+        beside: list[Activity] = [] if io is None else [self._works.io_work(io)]
+        return [*beside, profile.duration] if isinstance(profile, Delay) else beside
 
 
 def _part(
     platform: Platform,
     host_of: dict[int, int],
-    when: str,
-    times: int,
-    traffics: Sequence[tuple[str, Traffic]],
-    profile: IoProfile,
-    beside: Sequence[IoProfile | None],
+    key: _Key,
+    piece: _Piece,
+    all_used: Sequence[Any],
+    copies: int,
+    clock: _Clock,
 ) -> Part:
-    used = _consumption(platform, host_of, profile)
-    users = dict.fromkeys(used.links.tolist(), 1)
-    for other in beside:
-        if other is not None:
-            for link in _consumption(platform, host_of, other).links.tolist():
-                if link in users:
-                    users[link] += 1
+    when, times = key
+    used = all_used[0]
+    users: dict[int, int] = {}
+    weights: dict[int, float] = {}
+    for other in all_used:
+        for link, weight in zip(other.links.tolist(), other.weights.tolist(), strict=True):
+            users[link] = users.get(link, 0) + 1
+            before = weights.get(link, 0.0)
+            weights[link] = max(before, weight) if platform.links[link].fatpipe else before + weight
     links = [
-        Crossed(platform.links[link].name, platform.links[link].bandwidth, weight, users[link])
+        Crossed(platform.links[link].name, platform.links[link].bandwidth, weight, users[link], weights[link])
         for link, weight in zip(used.links.tolist(), used.weights.tolist(), strict=True)
     ]
     gamma = float(platform.config.get("network/TCP-gamma", 4194304))
-    bound = 2 * float(used.latency_volume) / gamma if gamma > 0 else 0.0
+    window = 2 * float(used.latency_volume) / gamma if gamma > 0 else 0.0
+    profile = piece.profile
+    assert profile is not None
+    work = 0.0
+    if profile.flops is not None:
+        speeds = np.array([platform.hosts[host_of[i]].speed for i in profile.ids.tolist()])
+        busy = profile.flops > 0.0
+        work = float((profile.flops[busy] / speeds[busy]).max())
+    bound = clock.bound(key, piece)
     return Part(
         when,
         int(profile.volumes.sum()),
-        [flow for kind, traffic in traffics for flow in _flows(platform, host_of, kind, traffic)],
+        [flow for kind, traffic in piece.kinds for flow in _flows(platform, host_of, kind, traffic)],
         sorted(links, key=lambda crossed: (-crossed.alone, crossed.link)),
         float(used.latency),
-        bound,
-        len(beside),
+        window,
+        work,
+        copies,
         times,
+        clock.seconds(key, piece, computing=False),
+        None if bound else clock.seconds(key, piece, computing=True),
+        bound,
     )
 
 
-def _consumption(platform: Platform, host_of: dict[int, int], profile: IoProfile) -> Any:
+def _consumption(platform: Platform, host_of: dict[int, int], profile: IoProfile | None) -> Any:
+    assert profile is not None  # pieces have something to move
     hosts = np.array([host_of[i] for i in profile.ids.tolist()], dtype=np.int64)
     return platform.consume(hosts[profile.sources], hosts[profile.destinations], profile.volumes)
 

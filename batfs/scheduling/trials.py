@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batfs.filesystems.interface import IoRequest
+from batfs.filesystems.interface import IoPlan, IoRequest
 from batfs.filesystems.profile import build_profile, merge
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 
@@ -50,11 +50,16 @@ class Trials:
 
 def first_transfers(placed: Booked, machine: Machine) -> Sequence[tuple[int, int]]:
     """(position of a storage, transfers there) of what a job does first: staging in, else its own I/O."""
-    if placed.job.io_ignored:
-        return ()
-    moves = [move for plan in placed.plans for move in plan.stage_in]
+    return () if placed.job.io_ignored else transfers_of_plans(placed.plans, placed.ids, machine)
+
+
+def transfers_of_plans(
+    plans: Sequence[IoPlan], ids: Sequence[int], machine: Machine
+) -> Sequence[tuple[int, int]]:
+    """:func:`first_transfers` of a job with these plans on the nodes ``ids``."""
+    moves = [move for plan in plans for move in plan.stage_in]
     if moves:
         profiles = [merge([move.traffic]) for move in moves]
     else:
-        profiles = [build_profile(placed.plans, placed.ids)]
+        profiles = [build_profile(plans, ids)]
     return [t for p in profiles if p is not None for t in machine.transfers_of(p, p.resources())]

@@ -14,11 +14,15 @@ from batfs.decision.files import make_files
 from batfs.decision.pybatsim import BatsimScheduler, Job
 from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m
-from batfs.protocol.decision_side import decision_to_json, job_from_json, request_from_json
+from batfs.protocol.decision_side import (
+    decision_to_json,
+    job_from_json,
+    profile_from_wire,
+    request_from_json,
+)
 from batfs.scheduling.config import Settings, flags_layer
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
-from batfs.workload import parse_profile
 
 
 class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
@@ -72,7 +76,7 @@ class BatfsScheduler(BatsimScheduler):  # type: ignore[misc]
         if job.workload == WORKLOAD:
             return  # a dynamic job of ours, acknowledged without its profile
         described = job_from_json(job.json_dict)
-        profile = parse_profile(job.profile_dict, f"{described.workload}: profiles.{described.profile}")
+        profile = profile_from_wire(job.profile_dict, f"{described.workload}: profiles.{described.profile}")
         self._events.append(m.JobSubmitted(self.bs.time(), described, profile))
 
     def onJobCompletion(self, job: Any) -> None:

@@ -65,7 +65,9 @@ class LazyProfiles(Mapping[str, Profile]):
     def __getitem__(self, name: str) -> Profile:
         profile = self._read.get(name)
         if profile is None:
-            profile = self._read[name] = _profile(self._raw[name], f"{self._workload}: profiles.{name}")
+            profile = self._read[name] = profile_from_wire(
+                self._raw[name], f"{self._workload}: profiles.{name}"
+            )
         return profile
 
     def raw(self, name: str) -> Mapping[str, Any] | None:
@@ -80,9 +82,20 @@ class LazyProfiles(Mapping[str, Profile]):
         return len(self._raw)
 
 
-def _profile(raw: Any, place: str) -> Profile:
+#: Times of profiles that must be above 0, which Batsim prints with 6 decimals: what arrives as 0 is less than
+#: half a millionth, and not none.
+_TIMES = ("delay", "sleeptime", "polltime")
+_ROUNDED = 5e-7
+
+
+def profile_from_wire(raw: Any, place: str) -> Profile:
+    """A profile as the simulator forwards it, its numbers rounded to 6 decimals. InputError at ``place``."""
     from batfs.workload import parse_profile
 
+    if type(raw) is dict:
+        rounded = [key for key in _TIMES if raw.get(key) == 0 and type(raw[key]) is not bool]
+        if rounded:
+            raw = {**raw, **dict.fromkeys(rounded, _ROUNDED)}
     return parse_profile(raw, place)
 
 
@@ -133,7 +146,7 @@ def _job_submitted(timestamp: float, data: Mapping[str, Any]) -> m.JobSubmitted:
         )
     job = job_from_json(data["job"])
     raw = data.get("profile")
-    profile = None if raw is None else _profile(raw, f"{job.workload}: profiles.{job.profile}")
+    profile = None if raw is None else profile_from_wire(raw, f"{job.workload}: profiles.{job.profile}")
     return m.JobSubmitted(timestamp, job, profile)
 
 

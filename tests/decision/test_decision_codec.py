@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from batfs.protocol import messages as m
-from batfs.protocol.decision_side import ProtocolError, decode_request, encode_reply
+from batfs.protocol.decision_side import LazyProfiles, ProtocolError, decode_request, encode_reply
 from batfs.workload.model import IoProfile, Job, ParallelHomogeneous
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +127,28 @@ def test_decisions_on_the_wire(decision: m.Decision, kind: str, data: dict[str, 
 def test_what_is_no_message_is_named(text: bytes, complaint: str) -> None:
     with pytest.raises(ProtocolError, match=complaint):
         decode_request(text)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"type": "delay", "delay": 0.0},
+        {"type": "send", "msg": {}, "sleeptime": 0.0},
+        {"type": "recv", "polltime": 0},
+    ],
+)
+def test_what_was_rounded_to_nothing_is_accepted(profile: dict[str, object]) -> None:
+    """A delay of 2e-7 s arrives as 0.000000: it is above 0 in the file, and the job is one like any other."""
+    job = {"id": "w0!1", "subtime": 0, "walltime": 10, "res": 1, "profile": "p"}
+    event = {
+        "timestamp": 0,
+        "type": "JOB_SUBMITTED",
+        "data": {"job_id": "w0!1", "job": job, "profile": profile},
+    }
+    [submitted] = decode_request(json.dumps({"now": 0, "events": [event]})).events
+    assert isinstance(submitted, m.JobSubmitted)
+    read = submitted.profile
+    times = [getattr(read, name, 1.0) for name in ("duration", "sleep_time", "poll_time")]
+    assert 0.0 < min(times) <= 5e-7
+    begins = {w: {"p": profile} for w in ("w0",)}
+    assert LazyProfiles(begins["w0"], "w0")["p"] == read

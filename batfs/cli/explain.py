@@ -195,7 +195,8 @@ def _times(part: Any) -> None:
     elif part.gamma_bound > longest:
         print("  (limited by TCP-gamma: latency times bytes of the longest transfer)")
     of = f"; the busiest link is {busiest.link}" if busiest is not None else ""
-    print(f"  with {part.copies} more such jobs on the other nodes: {least}{shared:.3f} s{of}")
+    when = " if all begin this part together" if part.by_itself and part.copies else ""
+    print(f"  with {part.copies} more such jobs on the other nodes: {least}{shared:.3f} s{when}{of}")
     if part.bound:
         print("  (bounds: other parts of the job may move at the same time)")
     elif any(abs(a - b) > 1e-6 for a, b in zip(part.computing, part.ideal, strict=True)):

@@ -95,7 +95,8 @@ class Part:
     """What moves at the same time: ``when`` is ``stage in``, ``during the job``, ``stage out``...; all of it
     is for one of ``times``: how often the phase of a composed job runs. ``work_bound``: seconds that metadata
     operations take at least. ``bound``: it takes at least ``ideal`` alone, and more if it meets other parts.
-    ``computing``: with what the job computes meanwhile; None where that isn't known."""
+    ``computing``: with what the job computes meanwhile; None where that isn't known. ``by_itself``: all jobs
+    are taken to begin this part together, else they begin their lives together."""
 
     when: str
     bytes: int
@@ -109,6 +110,7 @@ class Part:
     ideal: Seconds
     computing: Seconds | None
     bound: bool
+    by_itself: bool
 
     @property
     def bottleneck(self) -> Crossed | None:
@@ -161,6 +163,7 @@ class Explanation:
                     "ideal_seconds_alone": part.ideal.alone,
                     "ideal_seconds_shared": part.ideal.shared,
                     "bound": part.bound,
+                    "together_from": "part" if part.by_itself else "job",
                     "computing_seconds_alone": part.computing.alone if part.computing else None,
                     "computing_seconds_shared": part.computing.shared if part.computing else None,
                     "jobs_beside_it": part.copies,
@@ -409,7 +412,7 @@ class _Clock:
         ranks = [piece.rank for piece in mine.values()]
         self._phased = isinstance(profile, Phased)
         #: its parts are stages one after the other
-        self._chained = not self._phased and _APART not in ranks
+        self.chained = not self._phased and _APART not in ranks
         #: in phases: what runs beside them, or all of it beside the job
         meets = isinstance(profile, Phased) and bool(profile.whole)
         meets = meets or any(
@@ -417,13 +420,13 @@ class _Clock:
             or (self._phased and piece.rank == _DURING and isinstance(self._computed(piece), Composed))
             for piece in mine.values()
         )
-        self._meets = meets and not self._chained
-        self._life = self._run(None, computing=False) if self._chained else {}
-        self._busy = self._run(None, computing=True) if self._chained else {}
+        self._meets = meets and not self.chained
+        self._life = self._run(None, computing=False) if self.chained else {}
+        self._busy = self._run(None, computing=True) if self.chained else {}
 
     def bound(self, key: _Key, piece: _Piece) -> bool:
         """Whether other parts of the job may run at the same time, in a way that isn't counted."""
-        if self._chained:
+        if self.chained:
             unknown = not isinstance(self._profile, (Delay, *MERGED))
             return unknown and piece.rank not in (_IN, _READ)
         return self._meets and piece.rank != _IN
@@ -431,7 +434,7 @@ class _Clock:
     def seconds(self, key: _Key, piece: _Piece, *, computing: bool) -> Seconds:
         """Of one part."""
         times = self._busy if computing else self._life
-        if not self._chained:
+        if not self.chained:
             times = self._run(key, computing=computing)
         return times[self._keys[key]]
 
@@ -523,6 +526,7 @@ def _part(
         clock.seconds(key, piece, computing=False),
         None if bound else clock.seconds(key, piece, computing=True),
         bound,
+        not clock.chained,
     )
 
 

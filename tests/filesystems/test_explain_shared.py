@@ -184,6 +184,31 @@ def test_what_is_computed_meanwhile(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert said["computing_seconds_shared"] == pytest.approx(20.0)
 
 
+def test_phases_that_all_begin_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three jobs on two targets by turns, the first for what a job loads, the second for what it saves: all
+    read 400 MB from s0 (at 100 MB/s) in 12 s instead of 4 s, and then write 100 MB to s1 (at 50 MB/s) in 6 s
+    instead of 2 s, twice; in the simulation, too."""
+    storages = {**TARGET, "s1": TARGET["s0"]}
+    children = {
+        "load": {"type": "delay", "delay": 1, "io_reads": 400 * MB},
+        "save": {"type": "parallel_homogeneous", "cpu": 1e9, "com": 0, "io_writes": 100 * MB},
+    }
+    jobs = [composed(str(k), ["load", "save", "save"], children) for k in range(3)]
+    config = {"policy": "round_robin"}
+    ran = simulate_tiny(tmp_path, 3, storages, jobs, config, dynamic=True)
+    found = explained(tmp_path, config, True)
+    assert [part.ideal for part in found.parts] == [pytest.approx((4, 12)), pytest.approx((2, 6))]
+    took = {name: end - start for name, (start, end) in ran.kinds().items() if name.startswith("w0.0.")}
+    assert took["w0.0.1.io"] == pytest.approx(12, abs=ERROR)
+    for step in ("w0.0.2.compute", "w0.0.3.compute"):
+        assert took[step] == pytest.approx(6, abs=ERROR)
+    show(found, everything=False)
+    out = capsys.readouterr().out
+    assert out.count("12.000 s if all begin this part together") == 1
+    assert out.count("6.000 s if all begin this part together") == 1
+    assert [part["together_from"] for part in found.as_dict()["parts"]] == ["part", "part"]
+
+
 BOUNDS = {
     # drains run beside what comes next, and writes of checkpoints beside drains
     "checkpoints": job(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
+import random
 import statistics
+from bisect import bisect_right
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from batfs.campaign.reproduce import kth
 from batfs.errors import InputError
 
 KTH = Path(__file__).parents[3] / "shared" / "data" / "kth"
+PARTS = [f"parts/part-{k}.json.gz" for k in range(kth.PARTS)]
 pytestmark = pytest.mark.skipif(not KTH.exists(), reason="needs the files in ../shared")
 
 
@@ -22,7 +27,8 @@ def log():
 
 
 def published(name):
-    content = json.loads((KTH / name).read_text(encoding="utf-8"))
+    packed = (KTH / name).read_bytes()
+    content = json.loads(gzip.decompress(packed) if name.endswith(".gz") else packed)
     return content["jobs"], content["profiles"]
 
 
@@ -54,11 +60,11 @@ def test_what_is_not_random_is_as_published(log, name):
             assert (profile.cpu, profile.extra["bb"]) == (drawn["cpu"], drawn["bb"])
 
 
-@pytest.mark.parametrize("name", ["KTH-SP2-1996-2.1-cln-io-aware-1000.json", "part-0.json"])
+@pytest.mark.parametrize("name", ["KTH-SP2-1996-2.1-cln-io-aware-1000.json", *PARTS])
 def test_work_follows_from_the_published_sizes(log, name):
     jobs, profiles = published(name)
     run_times = {row.number: row.run_time for row in log}
-    seen: Counter[tuple[int, int]] = Counter()
+    sizes = Counter((job["walltime"], profiles[job["profile"]]["bb"]) for job in jobs)
     for job in jobs:
         share, cpu = profiles[job["profile"]]["bb"], profiles[job["profile"]]["cpu"]
         work = run_times[job["id"]] * 10**9
@@ -68,8 +74,8 @@ def test_work_follows_from_the_published_sizes(log, name):
         least = kth.CAPACITY // -(-job["res"] // kth.BUFFERS)
         # equal sizes were told apart after the work was set
         for drawn in (share, kth.LEAST_SHARE, least):
-            if cpu == max(work - 32 * drawn, work // 20) and 0 <= drawn - share < 10:
-                seen[job["walltime"], drawn] += 1
+            larger = {(job["walltime"], size) for size in range(share + 1, min(drawn, share + 99) + 1)}
+            if cpu == max(work - 32 * drawn, work // 20) and share <= drawn and larger <= sizes.keys():
                 break
         else:
             pytest.fail(f"job {job['id']}")
@@ -85,6 +91,29 @@ def test_the_random_sizes_have_the_published_distribution(log):
     com = [p.com for p in made.profiles.values() if p.com]
     assert statistics.fmean(com) == pytest.approx(1e8, rel=0.02)
     assert statistics.stdev(com) == pytest.approx(2e7, rel=0.06)
+
+
+def test_the_published_parts_are_drawn_from_the_law_of_the_sizes():
+    """Two samples, Kolmogorov-Smirnov at 1 %: 1.63 * sqrt(1 / n + 1 / m). Only jobs on at most 12 nodes: no
+    limit but that of a burst buffer binds them.
+    """
+    theirs = []
+    for name in PARTS:
+        jobs, profiles = published(name)
+        theirs += [
+            profiles[job["profile"]]["bb"]
+            for job in jobs
+            if job["walltime"] > kth.SHORT_WALLTIME and job["res"] <= kth.BUFFERS
+        ]
+    rng = random.Random(7)
+    ours = [min(max(kth.draw_share(rng), kth.LEAST_SHARE), kth.CAPACITY) for _ in range(100_000)]
+    theirs.sort()
+    ours.sort()
+    # equal sizes were told apart by some bytes: not at the limits themselves
+    places = [size for size in theirs[::10] if 1.01 * kth.LEAST_SHARE < size < 0.99 * kth.CAPACITY]
+    gap = max(abs(bisect_right(theirs, x) / len(theirs) - bisect_right(ours, x) / len(ours)) for x in places)
+    assert len(theirs) == 21938
+    assert gap < 1.63 * math.sqrt(1 / len(theirs) + 1 / len(ours))
 
 
 def test_the_same_seed_gives_the_same_sizes(log):

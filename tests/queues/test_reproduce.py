@@ -199,6 +199,11 @@ def test_plan_io_splits_bytes_in_the_simulator(site):
     assert "+" in line.rpartition(",")[2]
     whole = kopanski.run_policy(site, Workload("w0", 96, jobs, profiles), "plan-2")
     assert max(job.waiting_time for job in whole.outcomes) > 7200.0
+    # the fair opponent: plan-2 that may split, too
+    fair = kopanski.run_policy(site, Workload("w0", 96, jobs, profiles), "plan-2+split")
+    assert fair.policy == "plan-2+split"
+    assert fair.outcomes[-1].waiting_time == 0.0
+    assert [len(own) for job in fair.outcomes for own in job.buffers] == [1] * 12 + [2]
 
 
 def test_rows_of_rejected_jobs_have_no_start(tmp_path):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO, TypeAlias
 from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import Experiment, Loaded, load
 from batfs.decision.options import PYBATSIM, split_pybatsim
+from batfs.decision.peers import SimulatorGoneError
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
@@ -125,9 +126,11 @@ def _run_with_batsim(
         batsim_is_alive.process = process
         try:
             account = converse(link)
-        except BatfsError as error:
-            link.give_up(str(error))
+        except SimulatorGoneError as error:
             raise batsim_is_alive.failure() or error from None
+        except BatfsError as error:
+            link.give_up(str(error))  # Batsim fails of that, but it isn't what went wrong
+            raise
         try:
             process.wait(_LAST_WORDS)
         except subprocess.TimeoutExpired:

@@ -181,9 +181,8 @@ def _facts(jobs: Sequence[RecordedJob], nodes: int, report: Report) -> None:
             report.facts["first_submission"], report.facts["last_submission"] = days
     if report.rounded:
         factor = area / max(area - report.rounded, 1e-9)
-        load = f" (load {report.facts['load']:.3g} in place of {report.facts['load'] / factor:.3g})" * (
-            span > 0
-        )
+        offered = report.facts.get("load")
+        load = "" if offered is None else f" (load {offered:.3g} in place of {offered / factor:.3g})"
         report.facts["rounded_up"] = round(factor, 6)
         report.notes.append(
             f"processors rounded up to whole nodes take {factor:.4g} x the node-seconds{load};"

@@ -16,7 +16,7 @@ import pytest
 from batfs.decision.engine import BatsimError, generation_of, run_with_batsim
 from batfs.decision.experiment import Experiment
 from batfs.decision.run import run
-from batfs.errors import InputError
+from batfs.errors import BatfsError, InputError
 from batfs.records import replace
 from batfs.scheduling.config import Layer, Settings
 
@@ -140,7 +140,7 @@ def test_ours_fails_and_theirs_is_ended(experiment: Experiment, tmp_path: Path) 
     pid_file = tmp_path / "pid"
     text = f"open({str(pid_file)!r}, 'w').write(str(os.getpid()))\n{WORKING}"
     batsim = program(tmp_path / "batsim", text)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(BatfsError, match=r"broken\.py: line 4.*ZeroDivisionError"):
         run_with_batsim(
             experiment, settings(queue=f"{tmp_path}/broken.py:Broken"), tmp_path / "out", batsim=batsim
         )

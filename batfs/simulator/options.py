@@ -60,7 +60,6 @@ class SimulationOptions:
     ``keep_io_profiles``: an inline profile of an additional_io_job stays registered after its job has
     ended, as in Batsim; without, memory doesn't grow with finished jobs.
     ``redis``: host, port and prefix, which only the decision process is told of.
-    ``compiled``: None lets the run decide, True and False force compiled or interpreted kernels.
     ``interpreted``: the core runs as plain Python although it is compiled (for comparing the two).
     ``generation`` 5: as Batsim 5.0.0-rc2 does it; what follows it is its own: the files of ``events`` by the
     names of their lists, the profiles of killed jobs, a trace of pstates.

@@ -8,7 +8,6 @@ from typing import Any
 compiled = False
 double = float
 longlong = ulonglong = Py_ssize_t = bint = int
-longlong = ulonglong = Py_ssize_t = bint = int
 p_double = p_longlong = p_int = void = size_t = Any
 
 

@@ -87,17 +87,16 @@ def run_with_batsim(
     kept in ``<prefix>_batsim.log``. Raises BatsimError with Batsim's own last line when it fails.
     """
     with holding(prefix, "sim", "sched"):
-        return _run_with_batsim(experiment, settings, prefix, batsim=batsim, command=command, say=say)
+        return _run_with_batsim(experiment, settings, prefix, batsim, command, say)
 
 
 def _run_with_batsim(
     experiment: Experiment,
     settings: Settings,
     prefix: str | Path,
-    *,
-    batsim: str | None = None,
-    command: Sequence[str] = (),
-    say: Callable[[str], None] | None = None,
+    batsim: str | None,
+    command: Sequence[str],
+    say: Callable[[str], None] | None,
 ) -> RunResult:
     from batfs.decision.link import ZmqLink
     from batfs.decision.run import RunResult

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     )
     config = settings_from(args).configuration()
     compute, storages = announced(machine)
-    storages = with_overrides(storages, config.storages)
+    storages = with_overrides(storages, config)
     try:
         storage_table(storages)
     except InputError as error:

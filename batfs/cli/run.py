@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="what a larger machine would make of it: storage=unlimited, a file system bb=unlimited, "
-        "bb=x2 or bb=6TB, bandwidth=x2 (of the storages' links); repeatable",
+        "bb=x2 or bb=6TB, bandwidth=x2 (of the storages' links), nodes=x2, nodes=64 or nodes=unlimited; "
+        "repeatable",
     )
     engine = parser.add_argument_group("simulator")
     engine.add_argument(
@@ -109,12 +110,13 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     experiment = _experiment(args)
     settings = settings_from(args)
-    wishes, larger = [], []
+    wishes = []
     if args.what_if:
-        from batfs.decision.what_if import changed, outcome, parse_what_if
+        from batfs.decision.what_if import changed, parse_what_if
 
         wishes = [parse_what_if(text) for text in args.what_if]
-        larger = [changed(experiment, settings, what) for what in wishes]
+        for what in wishes:  # what is wrong with them is said before the run
+            changed(experiment, settings, what)
     say = _quiet if args.quiet else _note
     from batfs.decision import run as decision_run
 
@@ -143,23 +145,24 @@ def _run(args: argparse.Namespace) -> int:
         finally:
             if line is not None:
                 line.clear()
-    outcomes = [
-        outcome(what, result.summary, decision_run.run(*machine, None).summary)
-        for what, machine in zip(wishes, larger, strict=True)
-    ]
+    found = []
+    if wishes:
+        from batfs.decision.what_if import outcomes
+
+        found = outcomes(wishes, experiment, settings, result.summary)
     if args.json:
         import orjson
 
         if wishes:
-            result.summary["what_if"] = outcomes
+            result.summary["what_if"] = found
         document = {**result.summary, "files": [str(path) for path in result.files]}
         print(json_text.dumps(document, option=orjson.OPT_INDENT_2).decode())
     elif not args.quiet:
         from batfs.cli.tables import results, what_ifs
 
         print(results(result))
-        if outcomes:
-            print(f"\n{what_ifs(outcomes)}")
+        if found:
+            print(f"\n{what_ifs(found)}")
     if result.deadlock:
         print(f"batfs run: {result.stuck}", file=sys.stderr)
         return 1

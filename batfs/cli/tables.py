@@ -119,6 +119,8 @@ def what_ifs(outcomes: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for found in outcomes:
         cells = [found["what_if"]]
+        if found["what_if"] == "nodes=unlimited":
+            cells = [f"nodes=unlimited ({found['nodes']})"]
         for name, show in (
             ("mean_waiting_time", duration),
             ("mean_turnaround_time", duration),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from batfs.decision.options import PYBATSIM
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine, Platform, load_platform, number_resources
+from batfs.platform.larger import load_larger
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.scheduling.config import Configuration
@@ -48,6 +49,8 @@ class Experiment:
     scheduler_config: str = ""
     # times which the links of storages are faster than in the file (batfs run --what-if)
     storage_bandwidth: float = 1.0
+    # compute nodes, where these aren't those of the file (likewise)
+    nodes: int | None = None
     # 5: as Batsim 5 would simulate it
     generation: int = 4
 
@@ -65,6 +68,8 @@ def machine_fields(flags: Mapping[str, Any], events: Sequence[str | Path] | None
         "roles": flags.get("add_role_to_hosts", ()),
         "mmax": flags.get("mmax", 0),
         "events": [Path(path) for path in found],
+        "nodes": flags.get("nodes"),
+        "storage_bandwidth": flags.get("storage_bandwidth", 1.0),
     }
 
 
@@ -111,6 +116,8 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
     machine = number_resources(
         platform, master=experiment.master, roles=experiment.roles, limit=limit or None
     )
+    if experiment.nodes is not None:
+        platform, machine = _with_nodes(experiment, platform, experiment.nodes)
     if experiment.storage_bandwidth != 1:
         from batfs.decision.what_if import faster
 
@@ -126,10 +133,20 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
     return Loaded(experiment, platform, machine, workloads, files)
 
 
+def _with_nodes(experiment: Experiment, platform: Platform, nodes: int) -> tuple[Platform, Machine]:
+    """The platform and its machine with so many compute nodes, those of the file first."""
+    whole = number_resources(platform, master=experiment.master, roles=experiment.roles)
+    if nodes > whole.nb_compute:
+        names = [node.name for node in whole.compute]
+        config = dict(experiment.sg_config)
+        platform = load_larger(experiment.platform, names, nodes, config=config)
+    return platform, number_resources(platform, master=experiment.master, roles=experiment.roles, limit=nodes)
+
+
 def _no_sizes(machine: Machine, config: Configuration) -> bool:
     """Whether there are storages, and none of them says how large it is."""
     _, storages = announced(machine)
-    sized = with_overrides(storages, config.storages)
+    sized = with_overrides(storages, config)
     return bool(sized) and all(storage.property("size") is None for storage in sized)
 
 
@@ -172,7 +189,7 @@ def _check_storage(
     from batfs.decision.files import make_on
 
     compute, storages = announced(machine)
-    storages = with_overrides(storages, config.storages)
+    storages = with_overrides(storages, config)
     try:
         storage_table(storages)
     except InputError as error:

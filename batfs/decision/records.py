@@ -18,7 +18,7 @@ from batfs.files import writing
 from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
-from batfs.scheduling.waits import CAUSES, STORAGE, by_file_system
+from batfs.scheduling.waits import CAUSES, OF_SPACE, by_file_system
 from batfs.storage.interface import StorageTable
 from batfs.texts import csv_field
 
@@ -221,7 +221,7 @@ def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
         return [f"{record.io_resources},{waited},{record.nodes},{alone}{waits}\n"] * len(names)
     tails = []
     for mine in by_file_system(record.waits, names):
-        lacked = mine.get(STORAGE, 0.0)
+        lacked = sum(mine.get(cause, 0.0) for cause in OF_SPACE)
         reason = csv_field(record.reason) if lacked or not record.nodes else ""
         waits = _UNKNOWN
         if record.waits_known:

@@ -13,7 +13,7 @@ from batfs.filesystems.script import WORKLOAD
 from batfs.records import field, record
 from batfs.resource_sets import count_below
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
-from batfs.scheduling.waits import CAUSES, STORAGE
+from batfs.scheduling.waits import CAUSES, OF_SPACE
 from batfs.storage.interface import StorageTable
 from batfs.workload.statistics import quantile
 
@@ -259,7 +259,7 @@ class StorageTally(Observer):
                     continue  # phases, or several entries: one job
                 seen.append(volume.filesystem)
                 tally.jobs += 1
-                lacked = record.waits.get((STORAGE, volume.filesystem), 0.0)
+                lacked = sum(record.waits.get((cause, volume.filesystem), 0.0) for cause in OF_SPACE)
                 if lacked > 0:
                     tally.jobs_that_waited += 1
                     tally.waiting_time += lacked

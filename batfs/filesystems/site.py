@@ -293,6 +293,7 @@ def make_filesystems(
     for name, members in sorted(groups.items()):
         table = dict(tables.get(name) or {})
         spec = table.pop("model", None) or _model_of(name, siblings[name], config.get("filesystem"))
+        table.pop("size", None)  # of its storages together: they have it already
         policy = table.pop("policy", None) or config.get("policy") or DEFAULT_POLICY
         setup = Setup(
             name,

@@ -87,13 +87,18 @@ class Builder:
 
     def read(self, path: str | os.PathLike[str]) -> None:
         """Read the file and seal all zones."""
-        self.refused += read_elements(path, self._start, self._end)
+        self.refused += read_elements(path, self.begin, self.end)
+        self.seal(path)
+
+    def seal(self, path: str | os.PathLike[str]) -> None:
+        """To be called once every element was taken."""
         if self.root is None:
             raise InputError("the platform holds no zone", file=path)
         for zone in self.zones:
             zone.seal(self.loopback)
 
-    def _start(self, tag: str, given: dict[str, str], line: int) -> None:
+    def begin(self, tag: str, given: dict[str, str], line: int) -> None:
+        """The beginning of an element, its attributes checked and complete."""
         if tag in ("zone", "AS"):
             self._open_zone(given, line)
         elif tag in ("host", "link", "cluster", "config", "disk"):
@@ -118,7 +123,8 @@ class Builder:
         elif tag == "platform":
             self._version(given["version"])
 
-    def _end(self, tag: str, given: dict[str, str], line: int) -> None:
+    def end(self, tag: str, given: dict[str, str], line: int) -> None:
+        """The end of an element; what it encloses was taken before."""
         if tag == "host":
             self._host(given, self._properties.pop(), line)
         elif tag == "link":

@@ -114,7 +114,12 @@ def load_platform(path: str | os.PathLike[str], *, config: Mapping[str, str] | N
     """
     builder = Builder(config or {})
     builder.read(path)
+    return platform_of(builder, FilePath(path))
+
+
+def platform_of(builder: Builder, file: FilePath) -> Platform:
+    """The platform that a builder has taken all elements of."""
     properties = {zone.name: zone.all_properties() for zone in builder.zones}
     for host in builder.hosts:
         host.zone_properties = properties[host.zone]
-    return Platform(builder, FilePath(path))
+    return Platform(builder, file)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batfs.errors import BatfsError, InputError, nearest
 from batfs.report.extras import pd, require
 from batfs.report.parts import split_steps
-from batfs.scheduling.waits import CAUSES, STORAGE
+from batfs.scheduling.waits import CAUSES, OF_SPACE
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures
@@ -403,7 +403,7 @@ def _read_waits(prefix: str) -> pd.DataFrame | None:
             cause=cause, seconds=rows[f"wait_{cause}"]
         )
         # other causes stand on a job's first row, whatever its file system
-        tables.append(mine if cause == STORAGE else mine.assign(file_system=""))
+        tables.append(mine if cause in OF_SPACE else mine.assign(file_system=""))
     found: pd.DataFrame = pd.concat(tables, ignore_index=True)[list(WAITS_DTYPES)].astype(dict(WAITS_DTYPES))
     return found
 

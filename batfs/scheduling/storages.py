@@ -8,29 +8,64 @@ from typing import Any
 from batfs.errors import InputError, unknown
 from batfs.protocol.messages import Resource
 from batfs.records import replace
+from batfs.scheduling.config import Configuration
 from batfs.storage.interface import Storage, StorageTable
 from batfs.units import parse_bandwidth, parse_size
 from batfs.workload.io import MOST_BYTES
 
 
-def with_overrides(
-    resources: Sequence[Resource], overrides: Mapping[str, Mapping[str, Any]]
-) -> list[Resource]:
-    """The storages with the configuration's ``storages`` tables over their properties, ascending ids.
+def with_overrides(resources: Sequence[Resource], config: Configuration) -> list[Resource]:
+    """The storages with the configuration's ``storages`` tables over their properties, ascending ids, and
+    with a file system's ``size`` shared out among its storages (those that say their own keep it).
 
     InputError for a name that is no storage.
     """
+    overrides = config.storages
     ranked = sorted(resources, key=lambda r: r.id)
     names = [r.name for r in ranked]
     for name in overrides:
         if name not in names:
             raise unknown("storage", name, names, file="configuration, storages")
-    return [
-        r
-        if r.name not in overrides
-        else replace(r, properties={**r.properties, **{k: str(v) for k, v in overrides[r.name].items()}})
-        for r in ranked
-    ]
+    changed = [r if r.name not in overrides else _with(r, overrides[r.name]) for r in ranked]
+    for name, table in config.filesystems.items():
+        if table.get("size") is None:
+            continue
+        mine = [k for k, r in enumerate(changed) if (r.property("filesystem") or "storage") == name]
+        if not mine:
+            known = dict.fromkeys(r.property("filesystem") or "storage" for r in changed)
+            raise unknown("file system", name, known, file="configuration, filesystems")
+        try:
+            total = parse_size(str(table["size"]))
+        except InputError as error:
+            raise error.at(file="configuration", place=f"filesystems.{name}.size") from None
+        kept = {k: changed[k] for k in mine if "size" in overrides.get(changed[k].name, {})}
+        rest = total - sum(_storage(k, r).capacity for k, r in kept.items())
+        if rest < 0:
+            raise InputError(
+                f"{table['size']} are less than what some of its storages are to have by themselves",
+                file="configuration",
+                place=f"filesystems.{name}.size",
+            )
+        mine = [k for k in mine if k not in kept]
+        sizes = shared_out(rest, [_storage(k, changed[k]).capacity for k in mine])
+        for k, size in zip(mine, sizes, strict=True):
+            changed[k] = _with(changed[k], {"size": size})
+    return changed
+
+
+def _with(resource: Resource, more: Mapping[str, Any]) -> Resource:
+    return replace(resource, properties={**resource.properties, **{k: str(v) for k, v in more.items()}})
+
+
+def shared_out(total: int, capacities: Sequence[int]) -> list[int]:
+    """``total`` bytes in the proportion of ``capacities`` (evenly where these are all 0), whole bytes that
+    add up to it: what rounding leaves goes to the first."""
+    whole = sum(capacities)
+    weights = list(capacities) if whole else [1] * len(capacities)
+    sizes = [total * weight // max(1, sum(weights)) for weight in weights]
+    for k in range(total - sum(sizes) if sizes else 0):
+        sizes[k] += 1
+    return sizes
 
 
 def storage_table(resources: Sequence[Resource]) -> StorageTable:

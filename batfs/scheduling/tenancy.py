@@ -102,7 +102,7 @@ class Tenancy:
         self._told: set[str] = set()
         self._left = left
         self._observer = observer
-        storages = with_overrides(event.storage_resources, config.storages)
+        storages = with_overrides(event.storage_resources, config)
         self.registering = bool(event.config.get("dynamic-jobs-enabled", False))
         self.dynamic = self.registering and event.allow_storage_sharing
         if self.registering and not self.dynamic:
@@ -116,7 +116,8 @@ class Tenancy:
         system_of = dict(
             zip(machine.storage_ids, [s.filesystem for s in machine.ledger.storages], strict=True)
         )
-        self.waits = Waits(lambda storage: system_of.get(storage) or "storage")
+        self.waits = Waits(lambda storage: system_of.get(storage) or "storage", self._staged_out)
+        self._leaving: dict[str, Running] = {}  # their nodes are free, their bytes aren't yet
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
         self.lives = Lives(machine, files, self.rng)
@@ -371,6 +372,20 @@ class Tenancy:
     def _gave_back(self) -> None:
         self.freed = self._upkeep_due = True
 
+    def _staged_out(self, hold: Hold) -> bool:
+        """Whether what a job lacks would be there without the stage-outs of jobs that have ended."""
+        if not self._leaving:
+            return False
+        lacking = {self.machine.position[storage] for storage in hold.storages}
+        held = sum(
+            share.size
+            for job in self._leaving.values()
+            for line in job.booked.held.lines
+            for share in line.shares
+            if share.index in lacking
+        )
+        return held > 0 and held >= hold.missing
+
     def _drop_released(self) -> None:
         for key in self.files.released():
             self.machine.drop(key)
@@ -386,6 +401,7 @@ class Tenancy:
             job.left = True
             self.machine.return_nodes(job.nodes)
             job.nodes = 0
+            self._leaving[job.id] = job
             self._gave_back()
             if self._left is not None:
                 self._left(job)
@@ -404,6 +420,7 @@ class Tenancy:
         """The job is over: nodes and bytes are free, except what the file systems keep."""
         machine = self.machine
         del self.running[job.id]
+        self._leaving.pop(job.id, None)
         machine.return_nodes(job.nodes)
         machine.count_transfers(job.transfers, -1)
         lines = job.booked.held.lines

@@ -1,9 +1,10 @@
 """What every job waits for: each second of its wait has one cause, and they add up.
 
 A job that a pass has tried to start and that lacked something waits for that: nodes, space in a file
-system, or nodes promised to another. It does so until it is tried again, or passed over when something had
-been given back. A job that was not tried is *behind*: it waits for whatever the first job of the queue
-waits for. The causes are a registry, :data:`CAUSES`; what else can make jobs wait registers its own.
+system (or the stage-out of a job that has ended and still holds it), or nodes promised to another. It does so
+until it is tried again, or passed over when something had been given back. A job that was not tried is
+*behind*: it waits for whatever the first job of the queue waits for. The causes are a registry,
+:data:`CAUSES`; what else can make jobs wait registers its own.
 
 Costs: a pass pays for the jobs it has tried. The others share one account of what the first of the queue
 waited for over time, of which each keeps how it stood when it fell behind.
@@ -52,6 +53,13 @@ BEHIND_STORAGE: Final = register_cause(
 POLICY: Final = register_cause(
     "policy", "the queue policy", "neither it nor the first of the queue was tried: the policy's own decision"
 )
+STAGING: Final = register_cause(
+    "staging",
+    "space being staged out",
+    "tried, and a file system lacked space that jobs which have ended still hold for their stage-out",
+)
+#: The causes that are a lack of space; each is charged to the file system that lacked it.
+OF_SPACE: Final = (STORAGE, STAGING)
 
 #: A cause and the file system it is about (empty where it is about none).
 Key: TypeAlias = tuple[str, str]
@@ -60,7 +68,7 @@ LACK_OF_NODES: Final = Hold("Resources")
 #: For nodes kept for another job; a word of its own, so that it isn't taken for a lack of nodes.
 PROMISED: Final = Hold("Reservation")
 
-_BEHIND: Final = {STORAGE: BEHIND_STORAGE, BEHIND_STORAGE: BEHIND_STORAGE}
+_BEHIND: Final = dict.fromkeys((*OF_SPACE, BEHIND_STORAGE), BEHIND_STORAGE)
 
 
 class _Waiting(Protocol):
@@ -94,14 +102,20 @@ class Waited:
     @property
     def storage(self) -> float:
         """Seconds for which space was what it waited for."""
-        return sum(seconds for (cause, _), seconds in self.seconds.items() if cause == STORAGE)
+        return sum(seconds for (cause, _), seconds in self.seconds.items() if cause in OF_SPACE)
 
 
 class Waits:
-    """``filesystem_of`` names the file system of a storage, by its resource id."""
+    """``filesystem_of`` names the file system of a storage, by its resource id. ``staged_out`` says whether
+    what is missing is held by jobs that have ended and are being staged out."""
 
-    def __init__(self, filesystem_of: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        filesystem_of: Callable[[int], str],
+        staged_out: Callable[[Hold], bool] = lambda hold: False,
+    ) -> None:
         self._filesystem_of = filesystem_of
+        self._staged_out = staged_out
         self._jobs: dict[str, _Wait] = {}
         self._own: set[str] = set()
         self._pass = 0
@@ -122,7 +136,7 @@ class Waits:
             self._close(wait, now)
             wait.key = key
         wait.tried = self._pass
-        if key[0] == STORAGE:
+        if key[0] in OF_SPACE:
             wait.hold = hold
         self._own.add(job.id)
 
@@ -184,7 +198,8 @@ class Waits:
             return NODES, ""
         if hold is PROMISED:
             return PROMISE, ""
-        return STORAGE, self._filesystem_of(hold.storages[0]) if hold.storages else ""
+        cause = STAGING if self._staged_out(hold) else STORAGE
+        return cause, self._filesystem_of(hold.storages[0]) if hold.storages else ""
 
     def _close(self, wait: _Wait, now: float) -> None:
         """Charge what has passed since to what the job waited for."""
@@ -210,6 +225,6 @@ def by_file_system(seconds: Mapping[Key, float], systems: Sequence[str]) -> list
     the system that lacked it, all else to the first; together they are the job's wait."""
     rows: list[dict[str, float]] = [{} for _ in systems]
     for (cause, system), amount in seconds.items():
-        place = systems.index(system) if cause == STORAGE and system in systems else 0
+        place = systems.index(system) if cause in OF_SPACE and system in systems else 0
         rows[place][cause] = rows[place].get(cause, 0.0) + amount
     return rows

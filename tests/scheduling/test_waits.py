@@ -158,6 +158,60 @@ def test_what_waits_for_the_burst_buffer_waits_for_nothing_else(
     assert "behind a job that waits for storage (bb)" in capsys.readouterr().out
 
 
+def test_a_stage_out_keeps_others_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """a1 and a2 fill both burst buffers; when they have ended their bytes are there until they are staged
+    out. b waits for space while they run, for the staging after that; c, which needs nothing, behind it."""
+    fill = [{"filesystem": "bb", "writes": 200 * GB}]
+    profile = {"type": "parallel_homogeneous", "cpu": 10**10, "com": 0}
+    profiles = {"a": {**profile, "io": fill}, "c": profile}
+    jobs = [("a1", 0, "a"), ("a2", 0, "a"), ("b", 1, "a"), ("c", 2, "c")]
+    workload = tmp_path / "w.json"
+    rows = [{"id": name, "subtime": at, "res": 1, "profile": p} for name, at, p in jobs]
+    workload.write_text(json.dumps({"nb_res": 16, "jobs": rows, "profiles": profiles}))
+    words = ["run", "-p", PLATFORM, "-w", str(workload), "-e", str(tmp_path / "x"), "--enable-dynamic-jobs"]
+    words += ["--filesystem", "bb=burst_buffer:backing=lustre"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    causes = {wait["cause"]: (wait["jobs"], wait["seconds"]) for wait in found["waited_for"]}
+    assert set(causes) == {"storage", "staging", "behind_storage"}
+    table = pd.read_csv(tmp_path / "x_jobs.csv", dtype={"job_id": str})
+    ends = table.set_index("job_id")["finish_time"]
+    first = min(ends["a1"], ends["a2"])
+    out = min(ends[name] for name in ends.index if name.endswith("stage_out") and ".a" in name)
+    assert out > first + 1
+    assert causes["storage"] == (1, pytest.approx(first - 1, abs=0.01))
+    assert causes["staging"] == (1, pytest.approx(out - first, abs=0.01))
+    assert causes["behind_storage"] == (1, pytest.approx(out - 2, abs=0.01))
+    io = pd.read_csv(tmp_path / "x_io_jobs.csv", dtype={"job_id": str}).set_index("job_id")
+    assert io["wait_staging"]["b"] == pytest.approx(causes["staging"][1], abs=1e-5)
+    assert io["storage_waiting_time"]["b"] == pytest.approx(out - 1, abs=0.01)
+    assert found["file_systems"]["bb"]["waiting_time"] == pytest.approx(out - 1, abs=0.01)
+    run = read_run(f"{tmp_path}/x_")
+    assert run.waited_for()["seconds"].sum() == pytest.approx(sum(s for _, s in causes.values()), abs=1e-4)
+    assert main(words) == 0
+    assert "space being staged out (bb)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_causes_add_up_on_the_first_run_of_the_readme(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dynamic: bool
+) -> None:
+    """README's own command; and the same with staging."""
+    workload = str(ROOT / "workloads" / "io.json")
+    words = ["run", "-p", PLATFORM, "-w", workload, "--policy", "random", "-e", str(tmp_path / "x"), "--json"]
+    if dynamic:
+        words += ["--enable-dynamic-jobs", "--filesystem", "bb=burst_buffer:backing=lustre"]
+    assert main(words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    run = read_run(f"{tmp_path}/x_")
+    table = job_table(run)
+    assert len(table) == 300
+    causes = table[[f"wait_{cause}" for cause in CAUSES]].sum(axis=1)
+    assert causes.to_numpy() == pytest.approx(table["waiting_time"].to_numpy(), abs=1e-5)
+    told = sum(wait["seconds"] for wait in printed["waited_for"])
+    assert told == pytest.approx(300 * printed["waiting_time"]["mean"], rel=1e-9)
+
+
 def test_bytes_of_a_job_that_was_cut_are_counted_by_themselves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

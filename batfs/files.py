@@ -13,8 +13,6 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
-import shutil
 import stat
 import sys
 import time
@@ -50,7 +48,7 @@ def _create(path: Path) -> tuple[Path, int]:
     """A new file beside ``path`` that nobody else has, and its descriptor."""
     while True:
         # a long name shortened: with what is added it must still be one
-        aside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}{PARTIAL}")
+        aside = path.with_name(f".{path.name[:60]}.{os.urandom(4).hex()}{PARTIAL}")
         try:
             return aside, os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
@@ -101,10 +99,14 @@ def publish(aside: Path, path: Path) -> None:
     before = _kind(path)
     with _named(path):
         if before is not None and not stat.S_ISREG(before.st_mode):
+            import shutil
+
             with open(aside, "rb") as source, open(path, "wb") as sink:
                 shutil.copyfileobj(source, sink)
             aside.unlink()
         elif path.is_symlink():
+            import shutil
+
             with replacing(path) as beside:
                 shutil.copyfile(aside, beside)
             aside.unlink()
@@ -207,6 +209,16 @@ def holding(prefix: str | Path, *kinds: str) -> Iterator[None]:
         yield
 
 
+def _holder(descriptor: int) -> str:
+    """Who holds a lock, as its file says; between taking it and saying so there is a moment."""
+    for _ in range(20):
+        who = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()
+        if who:
+            return who
+        time.sleep(0.005)
+    return "another process"
+
+
 @contextmanager
 def _lock(file: Path, prefix: Path) -> Iterator[None]:
     while True:
@@ -218,7 +230,7 @@ def _lock(file: Path, prefix: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            who = os.read(descriptor, 1000).decode("utf-8", "replace").strip() or "another process"
+            who = _holder(descriptor)
             os.close(descriptor)
             raise InputError(
                 f"{who} is writing under this prefix", file=prefix, hint="wait for it, or give another prefix"

@@ -7,23 +7,21 @@ counted, so that a reader can say so. What isn't text is named.
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Final
 
 from batfs.errors import InputError
+from batfs.records import record
 
-_UNPACK: Final[Mapping[bytes, tuple[str, Callable[[bytes], bytes]]]] = {
-    b"\x1f\x8b": ("gzip", gzip.decompress),
-    b"BZh": ("bzip2", bz2.decompress),
-    b"\xfd7zXZ\0": ("xz", lzma.decompress),
+# its name, and the module that unpacks it: imported when there is something to unpack
+_UNPACK: Final[Mapping[bytes, tuple[str, str]]] = {
+    b"\x1f\x8b": ("gzip", "gzip"),
+    b"BZh": ("bzip2", "bz2"),
+    b"\xfd7zXZ\0": ("xz", "lzma"),
 }
 # longest first: UTF-32's little-endian mark begins with UTF-16's
 _MARKS: Final = (
@@ -47,7 +45,7 @@ _OTHERS: Final[Mapping[bytes, str]] = {
 _SAMPLE: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """A file's text, without a byte-order mark; ``replaced`` bytes weren't text in its ``encoding``."""
 
@@ -79,12 +77,20 @@ def read_unpacked(path: str | PathLike[str]) -> bytes:
 def unpacked(data: bytes, path: str | PathLike[str] | None = None) -> bytes:
     """``data`` without its packing, whatever number of layers; ``path`` is for the message."""
     while (kind := next((k for mark, k in _UNPACK.items() if data.startswith(mark)), None)) is not None:
-        name, unpack = kind
+        name, module = kind
         try:
-            data = unpack(data)
-        except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+            data = import_module(module).decompress(data)
+        except _damages() as error:
             raise InputError(f"damaged {name} file: {error}", file=path) from error
     return data
+
+
+def _damages() -> tuple[type[Exception], ...]:
+    """What is raised by those that unpack."""
+    import lzma
+    import zlib
+
+    return EOFError, OSError, ValueError, zlib.error, lzma.LZMAError
 
 
 def decode(data: bytes, path: str | PathLike[str] | None = None) -> Text:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Final
 
 from batfs.errors import InputError
@@ -128,14 +127,27 @@ def parse_size(text: str) -> int:
     if not math.isfinite(float(found[1]) * 1024.0**8):
         raise InputError(f"the size {text!r} must be finite and not negative")
     scale = (1024 if letters[2] else 1000) ** " kmgtpezy".index(letters[1].lower() or " ")
-    tiny = float(found[1]) == 0  # 1e-999999999 would take for ever to compute exactly
-    value = Fraction(0) if tiny else Fraction(found[1]) * scale
-    size = round(value)
-    if value < 0:
+    size = _rounded(found[1], scale)
+    if found[1].startswith("-") and float(found[1]) < 0:
         raise InputError(f"the size {text!r} must be finite and not negative")
     if size == 0 and re.search("[1-9]", re.split("[eE]", found[1])[0]):
         raise InputError(f"the size {text!r} is less than a byte, so not a whole number of them")
     return size
+
+
+def _rounded(number: str, scale: int) -> int:
+    """``number`` times ``scale``, rounded to a whole number from its exact value, half to even."""
+    if float(number) == 0:
+        return 0  # 1e-999999999 would take for ever to compute exactly
+    mantissa, _, exponent = number.lower().partition("e")
+    whole, _, part = mantissa.partition(".")
+    power = int(exponent or 0) - len(part)
+    value = int(whole + part) * scale
+    if power >= 0:
+        return value * int(10**power)
+    unit = int(10**-power)
+    size, rest = divmod(value, unit)
+    return size + (2 * rest > unit or (2 * rest == unit and size % 2 == 1))
 
 
 def format_size(size: float) -> str:

@@ -73,12 +73,12 @@ def _no_collector() -> Iterator[None]:
 
 def _generation(profiles: Mapping[str, Json]) -> int:
     """Whose types the profiles have; Batsim 4's when there is none that tells."""
-    from batfs.workload import batsim5
-
     for raw in profiles.values():
         kind = raw.get("type") if isinstance(raw, dict) else None
         if kind in KNOWN_TYPES:
             return 4
+        from batfs.workload import batsim5
+
         if kind in batsim5.KNOWN_TYPES:
             return 5
     return 4

@@ -39,7 +39,6 @@ _TEXTS: Final = (
     ),
     (r"Job <\d+>, ", "it is what bjobs or bhist prints; 'batfs workload from-log' reads LSF's lsb.acct"),
 )
-_COMPILED: Final = tuple((re.compile(pattern, re.MULTILINE), what) for pattern, what in _TEXTS)
 
 _LOG_MEMBERS: Final = frozenset(
     ("job_id", "jobid", "jobidraw", "id_job", "cobalt_jobid", "submit_time", "time_submit", "submit")
@@ -49,7 +48,7 @@ _LOG_MEMBERS: Final = frozenset(
 def foreign_text(text: str) -> str | None:
     """What ``text`` is when another program's output is known by its first lines; None otherwise."""
     head = text[:20000].lstrip("\ufeff \t\r\n")
-    return next((what for pattern, what in _COMPILED if pattern.match(head)), None)
+    return next((what for pattern, what in _TEXTS if re.compile(pattern, re.MULTILINE).match(head)), None)
 
 
 def foreign_json(document: Any) -> str | None:

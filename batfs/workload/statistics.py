@@ -6,9 +6,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from batfs.records import field, record
 from batfs.workload.model import Workload
 from batfs.workload.nominal import NominalTimes
 from batfs.workload.phases import io_over_phases
@@ -16,7 +16,7 @@ from batfs.workload.phases import io_over_phases
 QUANTILES: Final = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Distribution:
     """Count, mean, standard deviation (over n), quantiles (linear between neighbours) and sum."""
 
@@ -56,7 +56,7 @@ def quantile(ordered: Sequence[float], q: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class FileSystemUse:
     """The bytes that each job which uses a file system reads and writes there, over all its entries."""
 
@@ -73,7 +73,7 @@ class FileSystemUse:
         return distribution([r + w for r, w in zip(self.reads, self.writes, strict=True)])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statistics:
     """All numbers of one workload, times in seconds.
 

@@ -1,0 +1,92 @@
+"""What a command imports: its start is mostly that, so what a run has no use for must not come in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = "import sys; from batfs.cli.main import main; code = main(sys.argv[1:])"
+LIST = "; print(code, *sorted(sys.modules), file=sys.stderr)"
+
+PLATFORM = """<?xml version='1.0'?>
+<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">
+<platform version="4.1">
+  <zone id="site" routing="Full">
+    <host id="master_host" speed="1Gf"/>
+    <host id="node" speed="1Gf"/>
+    <host id="disk" speed="0f"><prop id="role" value="storage"/><prop id="size" value="1.5TB"/></host>
+    <link id="wire" bandwidth="125MBps" latency="1ms"/>
+    <route src="node" dst="disk"><link_ctn id="wire"/></route>
+    <route src="master_host" dst="node"><link_ctn id="wire"/></route>
+  </zone>
+</platform>
+"""
+WORKLOAD = {
+    "nb_res": 1,
+    "jobs": [{"id": "1", "subtime": 0, "res": 1, "walltime": 100, "profile": "p"}],
+    "profiles": {
+        "p": {"type": "parallel_homogeneous", "cpu": 1e9, "com": 0, "io_reads": 10**9, "io_writes": 0}
+    },
+}
+
+# packers, exact fractions, tokens and copies of files, dataclasses' makers of other formats, other formats
+NEEDLESS = (
+    *("bz2", "decimal", "fractions", "gzip", "lzma", "secrets", "shutil", "tempfile", "zlib", "zmq"),
+    *("csv", "ctypes.util", "msgspec", "multiprocessing", "pandas", "scipy", "socket", "ssl", "subprocess"),
+    *("threading.local", "yaml", "tomllib", "rich", "batsim", "procset"),
+    *("batfs._core.plans", "batfs._core.amounts", "batfs.workload.batsim5", "batfs.workload.swf"),
+    *("batfs.protocol.v5", "batfs.simulator.v5", "batfs.decision.injector", "batfs.report", "batfs.campaign"),
+    "batfs.service",
+)
+
+
+def imported(*words: str | Path, folder: Path) -> tuple[int, set[str]]:
+    """The exit code of ``batfs`` with these words, and the modules that were imported when it ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN + LIST, *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    code, *names = done.stderr.splitlines()[-1].split()
+    return int(code), set(names)
+
+
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_help_and_version_come_without_numpy(word: str, tmp_path: Path) -> None:
+    code, names = imported(word, folder=tmp_path)
+    ours = {name for name in names if name.partition(".")[0] == "batfs"}
+    assert code == 0
+    assert ours == {"batfs", "batfs.cli", "batfs.cli.main", "batfs.errors", "batfs.process"}
+    assert not names & {"numpy", "orjson", "msgspec", "pathlib", "random", "asyncio", "zmq"}
+
+
+def test_the_help_of_run_comes_without_numpy(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            f"import atexit; atexit.register(lambda: print('numpy' in sys.modules)); {MAIN}",
+            *("run", "--help"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stdout.startswith("usage: batfs run")
+    assert done.stdout.endswith("False\n")
+
+
+def test_a_run_imports_only_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "p.xml").write_text(PLATFORM)
+    (tmp_path / "w.json").write_text(json.dumps(WORKLOAD))
+    words = ("run", "-p", "p.xml", "-w", "w.json", "--policy", "random", "-e", "out/x", "-q")
+    code, names = imported(*words, folder=tmp_path)
+    assert code == 0
+    assert (tmp_path / "out" / "x_jobs.csv").is_file()
+    assert sorted(name for name in NEEDLESS if name in names) == []

@@ -136,8 +136,12 @@ def parse_swf(
             progress(number)
     if longer:
         report.notes.append(f"{longer} lines have more than {len(FIELDS)} fields: the others aren't used")
-    if not rows and report.unread and (what := foreign_workload(text.text[:50000].encode())) is not None:
-        raise InputError(f"not a log in the standard workload format: {what}", file=path)
+    if not rows and report.unread:
+        from batfs.workload.joblog.tables import is_swf  # the job logs' room imports this one
+
+        what = foreign_workload(text.text[:50000].encode())
+        if what is not None and not is_swf(text.text):
+            raise InputError(f"not a log in the standard workload format: {what}", file=path)
     report.notes += text.notes
     per_node = per_node or _per_node(header)
     report.clock, report.origin = _clock(header, report)

@@ -78,6 +78,7 @@ class Injector:
         self._calls: list[_Call] = []
         self._in_steps: set[str] = set()
         self._their_kills: set[str] = set()
+        self._over: tuple[float, set[str]] = (0.0, set())  # whose ends were told at this very instant
         self._began = self._acknowledged = False
         self._registers = False  # whether the other side may register more jobs of its own
         self._registered: dict[tuple[str, str], Profile | IoProfile] = {}
@@ -213,6 +214,9 @@ class Injector:
             self.tenancy.move_over(event.job_id, event.state == SUCCESS)
             return None
         self._alive -= 1
+        if self._over[0] != self.tenancy.now:
+            self._over = (self.tenancy.now, set())
+        self._over[1].add(event.job_id)
         return event
 
     def _called(self, event: m.RequestedCall) -> m.Event | None:
@@ -309,8 +313,12 @@ class Injector:
     def own(self) -> list[m.Decision]:
         """The decisions that gathered on our side since this was asked last."""
         tenancy = self.tenancy
-        # of jobs without bytes we don't know whether they run
-        tenancy.only_alive(lambda job_id: not is_ours(job_id) and job_id not in self._in_steps)
+        # of jobs without bytes we don't know whether they run; a scheduler that takes the events of a message
+        # one by one may kill at a call what a later event says has ended
+        over = self._over[1] if self._over[0] == tenancy.now else ()
+        tenancy.only_alive(
+            lambda job_id: not is_ours(job_id) and job_id not in self._in_steps and job_id not in over
+        )
         out, tenancy.out = tenancy.out, []
         for decision in out:
             if type(decision) is m.CallMeLater:

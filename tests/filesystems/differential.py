@@ -212,8 +212,9 @@ def random_jobs(rng: random.Random, *, kills: bool) -> list[dict[str, Any]]:
             made = job(f"{k}", nodes, seconds * 1e9, **random_io(rng), **more)
         made["job"]["place"] = place
         if kills and rng.random() < 0.4:
-            # far enough apart: a wake-up can't be wished for the next 0.1 s
-            made["job"]["kill"] = round(2.5 + k + rng.random() * 0.5, rng.choice([1, 6]))
+            # far enough apart: a wake-up can't be wished for the next 0.1 s; never when a job ends by itself:
+            # which comes first is a matter of the nanoseconds that a message takes
+            made["job"]["kill"] = round(2.5 + k + rng.random() * 0.5, rng.choice([1, 6])) + 0.000317
         jobs.append(made)
         place += nodes
     last = job("z", 1, 1e9, at=1.0)

@@ -1,30 +1,74 @@
 """batfs's scheduler and a scheduler behind the proxy that takes the same decisions: the same bytes,
-reservations and times. See ``differential`` for what is drawn; by hand it is run for thousands of seeds."""
+reservations and times. See ``differential`` for what is drawn.
+
+BATFS_DIFFERENTIAL says how many workloads are run in this process (25), BATFS_DIFFERENTIAL_SOCKETS how many
+over sockets (4), BATFS_DIFFERENTIAL_FROM the first seed (3).
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 from pathlib import Path
 
 import differential as d
 import pytest
 from fs_tiny import free_port, over_sockets, write_inputs
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+
+from batfs.decision.injector import Injector, WithFileSystems
+from batfs.protocol import messages as m
+from batfs.scheduling.config import Settings
+from batfs.workload.model import Job, ParallelHomogeneous
+
+FIRST = int(os.environ.get("BATFS_DIFFERENTIAL_FROM", "3"))
+COUNT = int(os.environ.get("BATFS_DIFFERENTIAL", "25"))
+SOCKETS = int(os.environ.get("BATFS_DIFFERENTIAL_SOCKETS", "4"))
 
 
-@given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
 def test_whoever_decides_the_bytes_are_the_same(tmp_path: Path, seed: int) -> None:
     """In this process: the scheduler; the scheduler as a pybatsim scheduler, as ``batfs-sched`` is; and a
     pybatsim scheduler behind the proxy, in records and in bytes."""
     assert d.differing(seed, tmp_path / "x") == ""
 
 
+@pytest.mark.parametrize("said", [0, 1])
+def test_a_kill_of_who_has_ended_at_that_instant_goes_no_further(said: int) -> None:
+    """A scheduler takes the events of a message one by one: at a call it kills a job that, a later event of
+    the message says, has reached its walltime. Batsim aborts when it is told to kill who has ended. A job
+    that runs on is killed, in the same reply."""
+    node, disk = (
+        m.Resource(0, "n0", "compute_node"),
+        m.Resource(1, "s0", "storage", properties={"size": "1TB"}),
+    )
+    sent: list[m.Decision] = []
+
+    class Theirs:
+        def decide(self, request: m.Request) -> m.Reply:
+            return m.Reply(request.now, list(sent))
+
+    proxy = WithFileSystems(Theirs(), Injector(Settings()))
+    config = {"dynamic-jobs-enabled": False, "dynamic-jobs-acknowledged": False}
+    proxy.decide(m.Request(0.0, [m.SimulationBegins(0.0, [node], [disk], True, True, config, {}, {})]))
+    jobs = []
+    for name in ("1", "2"):
+        job = Job(f"w0!{name}", 0.0, 1, name, 4.5)
+        profile = ParallelHomogeneous(1.0, 0.0, {"io_reads": 10**9})
+        jobs += [m.JobSubmitted(0.0, job, profile)]
+    sent[:] = [m.ExecuteJob(0.0, f"w0!{name}", (0,)) for name in ("1", "2")]
+    begun = proxy.decide(m.Request(0.0, jobs)).decisions
+    assert [d.io_job is not None for d in begun if isinstance(d, m.ExecuteJob)] == [True, True]
+    sent[:] = [m.KillJob(4.5, ["w0!1", "w0!2"][: said + 1])]
+    over = m.JobCompleted(4.5, "w0!1", "COMPLETED_WALLTIME_REACHED", 1, "0")
+    reply = proxy.decide(m.Request(4.5, [m.RequestedCall(4.5), over]))
+    kills = [decision.job_ids for decision in reply.decisions if isinstance(decision, m.KillJob)]
+    assert kills == [["w0!2"]] * said
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, 11, 12, 20])
+@pytest.mark.parametrize("seed", [3, 11, 12, 20, *range(FIRST + 4, FIRST + SOCKETS)])
 def test_and_over_sockets(tmp_path: Path, seed: int) -> None:
     """The same drawn workloads with ``batfs sim`` beside ``batfs-sched``, beside ``batfs-proxy`` with the
     other scheduler within it, and beside ``batfs-proxy`` and the other scheduler as a third process."""

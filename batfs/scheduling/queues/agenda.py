@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from math import inf
 
 from batfs.filesystems.interface import Hold
+from batfs.filesystems.lifecycle import SOON
 from batfs.scheduling.interface import JobPlacement, NodeSet, QueueView, WaitingJob
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline, first_nodes
@@ -30,6 +31,7 @@ class Agenda:
         self._trial: list[Stay] = []
         self._ends: list[float] = []
         self._nodes: NodeSet = 0
+        self._next_end = inf  # of anything that a running job holds, where its time is not over
 
     def begin(self, view: QueueView) -> None:
         """Take over what has changed since the last pass."""
@@ -37,12 +39,16 @@ class Agenda:
         if nodes > self.timeline.nodes:  # the first pass, or machines came
             self.timeline = Timeline(nodes)
             self._running = {}
-        running, freed = view.running, []
+        running, freed, now = view.running, [], view.now
+        self._next_end = inf
         for job_id in [job_id for job_id in self._running if job_id not in running]:
             gone = self._running.pop(job_id)
             self.timeline.release(gone)
             freed.append((view.now, max(gone.end, view.now + OVERTIME)))
         for job_id, job in running.items():
+            for end in (job.expected_end, job.expected_release):
+                if now < end < self._next_end and (job.nodes or end != job.expected_end):
+                    self._next_end = end
             known = self._running.get(job_id)
             if known is not None:
                 same = known.node_end in (job.expected_end, known.end) and known.node_end > view.now
@@ -137,6 +143,38 @@ class Agenda:
             return None
         placed = view.again(promise, start)
         return None if isinstance(placed, Hold) else placed
+
+    def call_for(
+        self, view: QueueView, promise: JobPlacement, starts: Iterable[JobPlacement] = ()
+    ) -> float | None:
+        """When to be called for ``promise``: at its start; None where somebody is heard of before, because a
+        job that runs, or one of ``starts``, gives something back by then.
+
+        The end that a promise was made for may have come early and nothing be left to happen at its start.
+        """
+        ends = [end for placed in starts for end in (placed.node_end, placed.end)]
+        if min(ends, default=inf) <= promise.start or self._next_end <= promise.start:
+            return None
+        # guessed for who has overrun: whoever waits for that hears of the true end
+        guessed = any(promise.start in (stay.node_end, stay.end) for stay in self._running.values())
+        return None if guessed else promise.start
+
+    def brought_forward(
+        self, view: QueueView, promise: JobPlacement, starts: Iterable[JobPlacement] = ()
+    ) -> JobPlacement:
+        """``promise``, or the same stay from now on: if nothing else happens until it begins, and that is too
+        soon to be called for it. What it waited for has been given back, or it would be heard of."""
+        if not view.now < promise.start < view.now + SOON or self.call_for(view, promise, starts) is None:
+            return promise
+        free = self.timeline.free_nodes(view.now, promise.start)
+        if promise.nodes & ~(free & view.free_nodes):
+            return promise
+        view.undo(promise)
+        placed = view.again(promise, view.now)
+        if isinstance(placed, Hold):
+            placed = view.again(promise, promise.start)
+            assert not isinstance(placed, Hold), "it was there a moment ago"
+        return placed
 
     def _free(self, placed: JobPlacement) -> bool:
         """Whether its nodes are, for all its stay."""

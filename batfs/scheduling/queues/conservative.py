@@ -11,6 +11,7 @@ from math import inf
 
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
+from batfs.filesystems.lifecycle import SOON
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import Agenda
@@ -52,15 +53,26 @@ class Conservative:
             if view.freed:
                 self._move_forward(view, kept)
             self._admit(view, kept)
-            starts = [placed for placed, _ in kept.values() if placed.start <= view.now]
+            starts = self._due(view, kept)
+            waiting = [placed for placed, _ in kept.values() if placed.start > view.now]
+            waiting.sort(key=lambda placed: (placed.start, placed.job.order))
+            wake_at = agenda.call_for(view, waiting[0], starts) if waiting else None
         finally:
             agenda.finish()
-        waiting = [placed for placed, _ in kept.values() if placed.start > view.now]
-        waiting.sort(key=lambda placed: (placed.start, placed.job.order))
         self._promises = {placed.job.id: placed for placed in waiting}
-        if starts or view.running or not waiting:
-            return Pass(starts)
-        return Pass(wake_at=waiting[0].start)  # nothing else will happen until then
+        return Pass(starts, wake_at=wake_at)
+
+    def _due(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> list[JobPlacement]:
+        """Those that begin now, and those that nobody could be called for."""
+        starts = [placed for placed, _ in kept.values() if placed.start <= view.now]
+        soon = [pair for pair in kept.values() if view.now < pair[0].start < view.now + SOON]
+        for placed, stay in sorted(soon, key=lambda pair: (pair[0].start, pair[0].job.order)):
+            self._agenda.remove(stay)
+            moved = self._agenda.brought_forward(view, placed, starts)
+            kept[placed.job.id] = (moved, self._agenda.add(moved))
+            if moved.start <= view.now:
+                starts.append(moved)
+        return starts
 
     def _keep(self, view: QueueView) -> dict[str, tuple[JobPlacement, Stay]]:
         """Make the promises of the last pass again, on the same nodes at the same times."""

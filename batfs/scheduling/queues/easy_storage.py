@@ -50,7 +50,6 @@ class EasyStorage:
             head, promise = self._promise(view, starts)
             if head is None:
                 return Pass(starts)
-            wake_at = None if promise is None or view.running else promise.start
             for job in islice(self._candidates(view, head), self.depth or None):
                 if promise is None:
                     placed = view.place(job)
@@ -58,10 +57,10 @@ class EasyStorage:
                     placed = place_before(view, job, promise.start, promise.nodes)
                 if not isinstance(placed, Hold):
                     starts.append(placed)
+            wake_at = None if promise is None else agenda.call_for(view, promise, starts)
         finally:
             agenda.finish()
-        # with nothing running, nothing else happens until the promise begins
-        return Pass(starts, wake_at=None if starts else wake_at)
+        return Pass(starts, wake_at=wake_at)
 
     def _promise(
         self, view: QueueView, starts: list[JobPlacement]
@@ -79,6 +78,8 @@ class EasyStorage:
                 # nothing was given back: no earlier time can have come up
                 after = [t for t in after if t >= promised[1]] or [max(promised[1], view.now)]
             promise = self._agenda.kept_stay(view, head, after, self._kept)
+            if promise is not None:
+                promise = self._agenda.brought_forward(view, promise, starts)
             if promise is None or promise.start > view.now:
                 self._promised = None if promise is None else (head.id, promise.start)
                 self._kept = promise

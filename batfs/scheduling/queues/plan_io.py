@@ -85,11 +85,12 @@ class PlanIo:
                 started.add(promise.job.id)
             rest = [job for job in islice(view.queue, self.depth or None) if job.id not in started]
             starts += self._planned(view, rest, starts, promise)
+            wake_at = None if promise is None else self._agenda.call_for(view, promise, starts)
         finally:
             self._agenda.finish()
         for placed in starts:
             self._footprints.forget(placed.job.id)
-        return Pass(starts)
+        return Pass(starts, wake_at=wake_at)
 
     def _impatient(self, view: QueueView) -> tuple[list[JobPlacement], JobPlacement | None]:
         """Start the jobs that have lost their patience, oldest first; the promise to the first of them that
@@ -101,6 +102,7 @@ class PlanIo:
             placed = self._agenda.kept_stay(view, job, self._agenda.ends(view.now), self._kept)
             if placed is None:  # nothing is foreseen for it: jobs without walltime
                 continue
+            placed = self._agenda.brought_forward(view, placed, starts)
             self._agenda.add(placed)
             if placed.start > view.now:
                 return starts, placed

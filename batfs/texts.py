@@ -113,6 +113,8 @@ def decode(data: bytes, path: str | PathLike[str] | None = None) -> Text:
 def csv_field(text: object) -> str:
     """One field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
     word = text if type(text) is str else str(text)
+    if word.isalnum():
+        return word
     if "," in word or '"' in word or "\n" in word or "\r" in word:
         return '"' + word.replace('"', '""') + '"'
     return word

@@ -180,13 +180,13 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     job = record.job
     workload, _, name = job.id.partition("!")
     head = f"{csv_field(name)},{csv_field(workload)}"
+    if len(record.plans) == 1 and record.moved:
+        row = _plain_row(record, head, alone)
+        if row is not None:
+            return [row]
     systems = [volume.filesystem for volume in record.volumes]
     names = list(dict.fromkeys(systems or [""]))
     tails = _tails(record, names, alone)
-    if len(record.plans) == 1 and record.moved:
-        row = _plain_row(record, head, tails[0])
-        if row is not None:
-            return [row]
     phased = any(type(volume) is PhaseVolume for volume in record.volumes)
     if not record.plans:
         return [
@@ -244,7 +244,7 @@ def wait_rows(record: JobRecord) -> list[str]:
     ]
 
 
-def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
+def _plain_row(record: JobRecord, head: str, alone: str) -> str | None:
     """The commonest case, quickly: one file system, one storage, nothing moved but the job's own bytes."""
     [plan], [volume] = record.plans, record.volumes
     if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs or type(volume) is not Volume:
@@ -257,6 +257,7 @@ def _plain_row(record: JobRecord, head: str, tail: str) -> str | None:
     reads = f"{storage}:{volume.reads}" if volume.reads else ""
     writes = f"{storage}:{volume.writes}" if volume.writes else ""
     moved = f"{volume.reads},{volume.writes},{reads},{writes},0,0"
+    [tail] = _tails(record, (volume.filesystem,), alone)
     return f"{head},{csv_field(plan.file_system)},{storage},{moved},{tail}"
 
 

@@ -263,7 +263,8 @@ class StorageTally(Observer):
                 if lacked > 0:
                     tally.jobs_that_waited += 1
                     tally.waiting_time += lacked
-        self._add_waits(record)
+        if record.waits:
+            self._add_waits(record)
         if self.then is not None:
             self.then.job_over(record)
 

@@ -178,7 +178,8 @@ class Session:
         if self._dirty:
             self._pass()
         tenancy.only_alive()
-        tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(len(self.queue)))
+        if tenancy.registering:
+            tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(len(self.queue)))
         tenancy.tell_changes()
         if self._validate:
             self.validate()

@@ -66,7 +66,11 @@ class WaitingJob:
     @property
     def size(self) -> int:
         """Bytes it asks to read and write, over all executions of its phases."""
-        return sum([phase_of(volume)[1] * (volume.reads + volume.writes) for volume in self.volumes])
+        total = 0
+        for volume in self.volumes:
+            times = 1 if type(volume) is Volume else phase_of(volume)[1]
+            total += times * (volume.reads + volume.writes)
+        return total
 
 
 @record(frozen=False, eq=False)
@@ -90,7 +94,8 @@ class JobPlacement:
     @property
     def end(self) -> float:
         """When its bytes are, if it stages out as expected."""
-        return self.node_end + self.stages.after
+        stages = self.stages
+        return self.start + stages.before + self.job.walltime + stages.after
 
 
 @record(frozen=False, eq=False)

@@ -216,7 +216,9 @@ class Tenancy:
         """Where the bytes of a placement's job go: its ``plans`` and the ``stages`` they mean; or why there
         is no room for them."""
         job = placed.job
-        end = placed.start + job.walltime + sum(self.stages(job))
+        end = placed.start + job.walltime
+        if self.dynamic:
+            end += sum(self.stages(job))
         plans = self.files.plan(
             job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, self.rng
         )
@@ -252,9 +254,10 @@ class Tenancy:
         waited = self.waits.over(job.id, now)
         running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited)
         attending = files.attending
-        for volume, plan in zip(job.volumes, booked.plans, strict=True):
-            if plan.file_system in attending:
-                files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+        if attending:
+            for volume, plan in zip(job.volumes, booked.plans, strict=True):
+                if plan.file_system in attending:
+                    files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
         if self.dynamic and booked.plans and (mapped or needs_script(job.profile, booked.plans)):
             running.life = self.lives.begin(booked, asked if mapped else None)
@@ -358,9 +361,10 @@ class Tenancy:
 
     def tell_changes(self) -> None:
         """The storages that have changed, to who keeps records."""
-        changes = self.machine.changes()
-        if changes and self._observer is not None:
-            self._observer.storages_changed(self.now, changes)
+        if self.machine.has_changed:
+            changes = self.machine.changes()
+            if self._observer is not None:
+                self._observer.storages_changed(self.now, changes)
 
     def ends(self) -> None:
         """The simulation is over."""
@@ -488,7 +492,7 @@ class Tenancy:
             yield f"{job.id} {job.state}{nodes}, holds {', '.join(bytes_on) or 'no bytes'}"
 
     def _record(self, observer: Observer, job: Running, state: str) -> None:
-        waiting, booked = job.booked.job, job.booked
+        waiting, booked, waited = job.booked.job, job.booked, job.waited
         nodes = self.machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
         tell = observer.job_over if waiting.volumes else observer.waiter_over
         tell(
@@ -498,14 +502,14 @@ class Tenancy:
                 plans=booked.plans,
                 nodes=nodes,
                 io_resources=_io_resources(job, nodes),
-                storage_waiting_time=job.waited.storage,
-                hold=job.waited.hold,
-                reason="" if job.waited.hold is None else self.sentence(job.waited.hold),
+                storage_waiting_time=waited.storage,
+                hold=waited.hold,
+                reason="" if waited.hold is None else self.sentence(waited.hold),
                 moved=not job.dropped,
                 profile=waiting.profile,
                 io=job.io if job.life is None else None,
                 state=state,
-                waits=job.waited.seconds,
+                waits=waited.seconds,
                 waits_known=self.waits.kept,
             )
         )

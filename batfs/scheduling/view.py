@@ -97,7 +97,8 @@ class PassView:
                     self._held_back(job, hold)
                 return hold
             booked = self._book(placed)
-            if not isinstance(booked, Hold) or sum(placed.stages) <= sum(known):
+            stages = placed.stages
+            if stages is known or not isinstance(booked, Hold) or sum(stages) <= sum(known):
                 return booked
             # it was planned for a shorter window: its staging was not known
 

@@ -102,7 +102,12 @@ class Waited:
     @property
     def storage(self) -> float:
         """Seconds for which space was what it waited for."""
+        if not self.seconds:  # the commonest case, quickly
+            return 0.0
         return sum(seconds for (cause, _), seconds in self.seconds.items() if cause in OF_SPACE)
+
+
+NO_WAIT: Final = Waited()
 
 
 class Waits:
@@ -157,7 +162,7 @@ class Waits:
         """The pass is over: ``arrived`` have come since the last one, ``freed`` whether something had been
         given back, ``head`` is first in the queue, and ``waits`` says whether a job still waits."""
         self.kept = True
-        if freed:
+        if freed and self._own:
             for job_id in [i for i in self._own if self._jobs[i].tried != self._pass]:
                 wait = self._jobs[job_id]
                 self._close(wait, now)
@@ -183,7 +188,7 @@ class Waits:
         """What the job has waited for; forgets it."""
         wait = self._jobs.pop(job_id, None)
         if wait is None:
-            return Waited()
+            return NO_WAIT
         self._own.discard(job_id)
         self._close(wait, now)
         return Waited({key: seconds for key, seconds in wait.seconds.items() if seconds > 0}, wait.hold)

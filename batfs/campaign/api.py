@@ -25,6 +25,7 @@ def simulate(
     *,
     policy: str | None = None,
     queue: str | None = None,
+    io_policy: str | None = None,
     filesystem: str | Sequence[str] | None = None,
     seed: int = 0,
     output: PathText | None = None,
@@ -37,17 +38,19 @@ def simulate(
 ) -> Run:
     """Simulate ``workload`` (Batsim JSON) on ``platform`` (SimGrid XML) under the given policies.
 
-    ``policy``, ``queue`` and ``filesystem`` are written as on the command line (``"worst_fit"``,
-    ``"mine.py:Name:k=4"``); ``configuration`` takes any other key of the scheduler's configuration, such as
-    ``node_selection="contiguous"`` or ``filesystems={"lustre": {"policy": "random"}}``. Files are kept if
-    ``output`` (a prefix such as ``"out/io"``) is given, and only read otherwise. ``master_host``,
-    ``add_role_to_hosts``, ``mmax`` and ``events`` are Batsim's.
+    ``policy``, ``queue``, ``io_policy`` and ``filesystem`` are written as on the command line
+    (``"worst_fit"``, ``"mine.py:Name:k=4"``); ``configuration`` takes any other key of the scheduler's
+    configuration, such as ``node_selection="contiguous"`` or
+    ``filesystems={"lustre": {"policy": "random"}}``. Files are kept if ``output`` (a prefix such as
+    ``"out/io"``) is given, and only read otherwise. ``master_host``, ``add_role_to_hosts``, ``mmax`` and
+    ``events`` are Batsim's.
 
     Returns a :class:`~batfs.report.run.Run`: tables ``.jobs``, ``.io`` and ``.storage`` (times in seconds,
     sizes in
     bytes), ``.summary()``, ``.figures()``. Raises :class:`batfs.errors.InputError` for bad input.
     """
-    treatment = {key: value for key, value in (("policy", policy), ("queue", queue)) if value is not None}
+    named = {"policy": policy, "queue": queue, "io_policy": io_policy}
+    treatment = {key: value for key, value in named.items() if value is not None}
     base = dict(configuration)
     if filesystem is not None:
         from batfs.scheduling.config import parse_filesystem_flags
@@ -82,6 +85,7 @@ def compare(
     *,
     policy: Several = (),
     queue: Several = (),
+    io_policy: Several = (),
     filesystem: Several = (),
     vary: Mapping[str, Sequence[Any]] | None = None,
     seeds: int | str | Sequence[int] = 30,
@@ -122,6 +126,7 @@ def compare(
         "workload": _paths(workload),
         "policy": _words(policy),
         "queue": _words(queue),
+        "io_policy": _words(io_policy),
         "filesystem": _words(filesystem),
         "vary": {key: list(items) for key, items in (vary or {}).items()},
         "seeds": parse_seeds(seeds),

@@ -135,6 +135,10 @@ class Plan:
         }
 
 
+# settings that name a policy or a model, and have a flag of their own
+PLAIN: Final = ("policy", "queue", "io_policy", "filesystem")
+
+
 def _no_repeats(name: str, values: Sequence[str]) -> None:
     for i, value in enumerate(values):
         if value in values[:i]:
@@ -145,7 +149,7 @@ def _no_repeats(name: str, values: Sequence[str]) -> None:
 def _label(values: Mapping[str, Any], axes: Sequence[Axis]) -> str:
     several = [axis.key for axis in axes if len(axis.values) > 1]
     keys = several or [key for key in ("policy",) if key in values] or list(values)[:1]
-    plain = ("policy", "queue", "filesystem")
+    plain = PLAIN
     return ", ".join(str(values[k]) if k in plain else f"{k}={values[k]}" for k in keys) or "default"
 
 
@@ -218,6 +222,7 @@ _PLAN_KEYS: Final = (
     "workload",
     "policy",
     "queue",
+    "io_policy",
     "filesystem",
     "vary",
     "seeds",
@@ -247,7 +252,7 @@ def read_plan(path: str | Path) -> dict[str, Any]:
             raise InputError(f"unknown key {raw!r}; known: {', '.join(_PLAN_KEYS)}", file=path, hint=hint)
         found[key] = value
     home = Path(path).parent
-    for key in ("platform", "workload", "policy", "queue", "filesystem", "add_role_to_hosts", "events"):
+    for key in ("platform", "workload", *PLAIN, "add_role_to_hosts", "events"):
         if key in found:
             found[key] = [_text(item, key, path) for item in _listed(found[key])]
     for key in ("platform", "workload", "events"):
@@ -285,9 +290,7 @@ def _machine(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def make_plan(values: Mapping[str, Any]) -> Plan:
     """A plan from members named as in a campaign's TOML file; InputError says which one is wrong."""
-    axes = [
-        Axis(key, tuple(_listed(values[key]))) for key in ("policy", "queue", "filesystem") if values.get(key)
-    ]
+    axes = [Axis(key, tuple(_listed(values[key]))) for key in PLAIN if values.get(key)]
     vary = values.get("vary") or {}
     more = (
         vary
@@ -305,16 +308,21 @@ def make_plan(values: Mapping[str, Any]) -> Plan:
     threshold = values.get("threshold", 10.0)
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not threshold > 0:
         raise InputError(f"threshold: expected a positive number of seconds, found {threshold!r}")
+    base, dynamic = dict(values.get("configuration") or {}), values.get("dynamic_jobs")
+    if any(axis.key == "io_policy" for axis in axes):
+        # or fair had nothing to be compared with, and the others nothing to decide
+        base.setdefault("measure_io", True)
+        dynamic = True if dynamic is None else dynamic
     return Plan(
         platforms=tuple(values.get("platform") or ()),
         workloads=tuple(values.get("workload") or ()),
         treatments=tuple(axes),
         seeds=parse_seeds(values.get("seeds", 30)),
         baseline=values.get("baseline"),
-        base=dict(values.get("configuration") or {}),
+        base=base,
         resample=str(values.get("resample") or "none"),
         null=bool(values.get("null", False)),
-        dynamic_jobs=values.get("dynamic_jobs"),
+        dynamic_jobs=dynamic,
         threshold=float(threshold),
         primary=_figure(values.get("primary")),
         machine=_machine(values),

@@ -18,6 +18,7 @@ MACHINE: Final = ("master_host", "add_role_to_hosts", "mmax", "events")
 _FLAGS: Final = (
     "policy",
     "queue",
+    "io_policy",
     "filesystem",
     "default_filesystem",
     "seed",

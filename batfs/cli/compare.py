@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("-w", "--workload", action="append", metavar="FILE", help="Batsim workload")
     what.add_argument("--policy", action="append", metavar="NAME[:k=v,...]", help="allocation policy")
     what.add_argument("--queue", action="append", metavar="NAME[:k=v,...]", help="queue policy")
+    what.add_argument("--io-policy", action="append", metavar="NAME[:k=v,...]", help="I/O policy")
     what.add_argument("--filesystem", action="append", metavar="[FS=]MODEL", help="file-system model")
     what.add_argument(
         "--vary",
@@ -154,6 +155,7 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
         "workload",
         "policy",
         "queue",
+        "io_policy",
         "filesystem",
         "seeds",
         "resample",

@@ -55,6 +55,8 @@ def results(result: RunResult) -> str:
     ]
     if s["waited_for"]:
         parts.append(_waits(s))
+    if "io" in s:
+        parts.append(_io(s["io_policy"], s["io"]))
     if s["rejections"]:
         parts.append(_rejections(s["rejections"]))
     if s["file_systems"]:
@@ -112,6 +114,22 @@ def _waits(s: Mapping[str, Any]) -> str:
         for wait in s["waited_for"]
     ]
     return table(["waited for", "jobs", "mean over all jobs", "share"], rows)
+
+
+def _io(policy: str, io: Mapping[str, Any]) -> str:
+    """What an I/O policy has made of the jobs' transfers."""
+    ways = ("mean", "median", "max")
+    rows = [
+        [title, *(_value(io[name][way], "{:.3f}".format) for way in ways)]
+        for title, name in (("I/O slowdown", "io_slowdown"), ("stretch (dilation)", "stretch"))
+    ]
+    rows.append(_times("held back", io["held"]))
+    header = [f"I/O policy {policy}: {_count(io['jobs'], 'job')}", *ways]
+    used = _value(io["system_efficiency"], "{:.1%}".format)
+    idle = f"{format_size(int(io['idle_bytes']))} ({io['idle_share']:.1%})"
+    return table(header, rows) + (
+        f"\nsystem efficiency {used} of these jobs' node-seconds; idle while transfers were held: {idle}"
+    )
 
 
 def what_ifs(outcomes: Sequence[Mapping[str, Any]]) -> str:

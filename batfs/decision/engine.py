@@ -151,6 +151,7 @@ def _run_with_batsim(
         "workloads": [str(path) for path in experiment.workloads],
         "policy": config.policy,
         "queue": config.queue,
+        **storage.io_policy(config),
         "seed": config.seed,
         "compute_nodes": nodes,
         "storages": loaded.machine.nb_storage,

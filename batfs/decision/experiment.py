@@ -13,6 +13,7 @@ from batfs.platform.larger import load_larger
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.scheduling.config import Configuration
+from batfs.scheduling.io_policies import FAIR, make_io_policy
 from batfs.scheduling.nodes import SELECTIONS
 from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.storages import need_sizes, storage_table, with_overrides
@@ -125,6 +126,11 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
     foreign = config.queue.startswith(PYBATSIM)
     if not foreign:
         make_queue_policy(config.queue)
+    if make_io_policy(config.io_policy).name != FAIR and not experiment.dynamic_jobs:
+        raise InputError(
+            f"the I/O policy {config.io_policy!r} starts transfers one by one, as jobs of their own",
+            hint="--enable-dynamic-jobs lets it",
+        )
     make_policy(config.policy)
     SELECTIONS.get(config.node_selection)
     files = None

@@ -38,6 +38,7 @@ from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked
 from batfs.scheduling.observer import Observer
 from batfs.scheduling.possible import TRIES
+from batfs.scheduling.storages import is_throttle
 from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Running, Tenancy, is_ours
 from batfs.workload.model import IoProfile, Profile
@@ -178,7 +179,8 @@ class Injector:
             names = ", ".join(tenancy.machine.names[node] for node in own)
             self._say(f"{names} serve file systems and are hidden from the scheduler behind the proxy")
         storages = () if tenancy.config.show_storages else tenancy.machine.storage_ids
-        self._hidden = frozenset((*own, *storages))
+        limits = [r.id for r in event.storage_resources if is_throttle(r)]
+        self._hidden = frozenset((*own, *storages, *limits))
         compute, shown = (
             [r for r in resources if r.id not in self._hidden]
             for resources in (event.compute_resources, event.storage_resources)

@@ -35,6 +35,18 @@ def add_scheduler_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: {_DEFAULT.queue})",
     )
     group.add_argument(
+        "--io-policy",
+        metavar="NAME[:k=v,...]",
+        help="I/O policy: which transfers may move now, and how fast, such as exclusive, set10 or "
+        f"file.py:Name; it needs dynamic jobs (default: {_DEFAULT.io_policy})",
+    )
+    group.add_argument(
+        "--measure-io",
+        action="store_true",
+        default=None,
+        help="measure how much I/O slows the jobs under the I/O policy fair too (others always do)",
+    )
+    group.add_argument(
         "--filesystem",
         metavar="[FS=]MODEL[:k=v,...]",
         action="append",
@@ -89,6 +101,8 @@ def settings_from(args: argparse.Namespace) -> Settings:
     flags = {
         "policy": args.policy,
         "queue": args.queue,
+        "io_policy": args.io_policy,
+        "measure_io": args.measure_io,
         "default_filesystem": args.default_filesystem,
         "seed": args.seed,
         "node_selection": args.node_selection,

@@ -2,7 +2,8 @@
 
 ``<prefix>_io_jobs.csv`` has a row per (job, file system), written when the job is over;
 ``<prefix>_storage_states.csv`` a row per change of a storage, ``<prefix>_waits.csv`` one per job and cause
-of its waiting. docs/reference/outputs.md explains the columns.
+of its waiting, ``<prefix>_io_times.csv`` one per job whose transfers an I/O policy decided on.
+docs/reference/outputs.md explains the columns.
 Rows are written as they come, into files that take their names only when the run has succeeded.
 """
 
@@ -17,6 +18,7 @@ from typing import Final, TextIO
 from batfs.files import writing
 from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
+from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE, by_file_system
 from batfs.storage.interface import StorageTable
@@ -49,6 +51,10 @@ STORAGE_STATES_COLUMNS = (
     "reserved_bytes",
     "used_bytes",
     "active_transfers",
+)
+IO_TIMES_COLUMNS = (
+    *("job_id", "workload_name", "nodes", "start", "end", "transfers", "moved_bytes"),
+    *("work", "alone", "blocked", "held", "io_slowdown", "stretch"),
 )
 WAITS_COLUMNS = ("job_id", "workload_name", "cause", "file_system", "seconds")
 
@@ -83,12 +89,15 @@ class Recorder(Observer):
         self.io_jobs = io_jobs_path(prefix)
         self.storage_states = storage_states_path(prefix)
         self.waits = Path(f"{prefix}_waits.csv")
+        self.io_times = Path(f"{prefix}_io_times.csv")
         self._stack = ExitStack()
         self._fixed: list[str] = []
         self._jobs: list[str] = []
         self._states: list[str] = []
         self._waits: list[str] = []
         self._waits_file: TextIO | None = None
+        self._times: list[str] = []
+        self._times_file: TextIO | None = None
 
     def __enter__(self) -> Recorder:
         with ExitStack() as stack:
@@ -109,10 +118,11 @@ class Recorder(Observer):
             self.flush()
         finally:
             self._stack.__exit__(kind, error, trace)
-        if kind is None and self._waits_file is None:
-            self.waits.unlink(
-                missing_ok=True
-            )  # one of an earlier run under this prefix would be taken for ours
+        for path, file in ((self.waits, self._waits_file), (self.io_times, self._times_file)):
+            if (
+                kind is None and file is None
+            ):  # one of an earlier run under this prefix would be taken for ours
+                path.unlink(missing_ok=True)
 
     def flush(self) -> None:
         """What is buffered goes to the files."""
@@ -120,11 +130,16 @@ class Recorder(Observer):
         _write(self._states_file, self._states)
         if self._waits_file is not None:
             _write(self._waits_file, self._waits)
+        if self._times_file is not None:
+            _write(self._times_file, self._times)
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are written; that of waits only where a job without I/O had to wait."""
-        return [self.io_jobs, self.storage_states, *([] if self._waits_file is None else [self.waits])]
+        """The files that are written; that of waits only where a job without I/O had to wait, that of times
+        only where transfers are measured."""
+        waits = [] if self._waits_file is None else [self.waits]
+        times = [] if self._times_file is None else [self.io_times]
+        return [self.io_jobs, self.storage_states, *waits, *times]
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
@@ -152,6 +167,11 @@ class Recorder(Observer):
         self._jobs.extend(io_rows(record, "" if alone is None else f"{alone:.6f}"))
         if len(self._jobs) > _BUFFERED:
             _write(self._jobs_file, self._jobs)
+        if record.io_times is not None:
+            if self._times_file is None:
+                self._times_file = self._stack.enter_context(writing(self.io_times, keep_partial=True))
+                self._times_file.write(",".join(IO_TIMES_COLUMNS) + "\n")
+            self._times.append(times_row(record, record.io_times))
         if self._then is not None:
             self._then.job_over(record)
 
@@ -164,6 +184,10 @@ class Recorder(Observer):
             _write(self._waits_file, self._waits)
         if self._then is not None:
             self._then.waiter_over(record)
+
+    def idled(self, idle: Idle) -> None:
+        if self._then is not None:
+            self._then.idled(idle)
 
     def ends(self, now: float) -> None:
         if self._then is not None:
@@ -232,6 +256,16 @@ def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
 
 _NO_WAIT: Final = ",0.000000" * len(CAUSES)
 _UNKNOWN: Final = "," * len(CAUSES)
+
+
+def times_row(record: JobRecord, times: IoTimes) -> str:
+    """What became of a job's transfers, in one line; empty where nothing was moved."""
+    workload, _, name = record.job.id.partition("!")
+    t = times
+    seconds = ",".join(f"{value:.6f}" for value in (t.work, t.alone, t.blocked, t.held))
+    ratios = ",".join("" if ratio is None else f"{ratio:.6f}" for ratio in (t.slowdown, t.stretch))
+    head = f"{csv_field(name)},{csv_field(workload)},{t.nodes},{t.began:.6f},{t.end:.6f}"
+    return f"{head},{t.transfers},{t.moved},{seconds},{ratios}\n"
 
 
 def wait_rows(record: JobRecord) -> list[str]:

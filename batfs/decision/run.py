@@ -154,6 +154,7 @@ def _run(
         "workloads": [str(path) for path in experiment.workloads],
         "policy": config.policy,
         "queue": config.queue,
+        **storage.io_policy(config),
         "seed": config.seed,
         "compute_nodes": nodes,
         "storages": loaded.machine.nb_storage,

@@ -12,6 +12,8 @@ from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import WORKLOAD
 from batfs.records import field, record
 from batfs.resource_sets import count_below
+from batfs.scheduling.config import Configuration
+from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE
 from batfs.storage.interface import StorageTable
@@ -207,6 +209,8 @@ class StorageTally(Observer):
     waits: dict[tuple[str, str], WaitTally] = field(default_factory=dict)
     cut_jobs: int = 0
     cut_bytes: int = 0
+    _idle: Idle | None = None
+    _io_times: list[IoTimes] = field(default_factory=list)
     _of: list[FileSystemTally] = field(default_factory=list)
     _capacity: list[int] = field(default_factory=list)
     _reserved: list[int] = field(default_factory=list)
@@ -241,6 +245,8 @@ class StorageTally(Observer):
             self.then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
+        if record.io_times is not None:
+            self._io_times.append(record.io_times)
         if record.reason and not record.plans:
             self.rejections.append((record.job.id, record.reason))
         if record.plans:
@@ -283,6 +289,37 @@ class StorageTally(Observer):
     def ends(self, now: float) -> None:
         if self.then is not None:
             self.then.ends(now)
+
+    def idled(self, idle: Idle) -> None:
+        self._idle = idle
+        if self.then is not None:
+            self.then.idled(idle)
+
+    def io_policy(self, config: Configuration) -> dict[str, Any]:
+        """The I/O policy and what became of the transfers, for the summary; nothing where it isn't known.
+
+        ``system_efficiency``: the part of the node-seconds of jobs with transfers of their own that went into
+        computing; ``stretch``: a job's time over what it takes with its I/O alone (its dilation);
+        ``io_slowdown``: the same of its I/O; ``held``: seconds for which transfers were on hold.
+        ``idle_bytes``: what the links could have moved that those on hold needed, and did not.
+        """
+        if self._idle is None:
+            return {}
+        times = self._io_times
+        held = fsum(t.nodes * (t.end - t.began) for t in times)
+        return {
+            "io_policy": config.io_policy,
+            "io": {
+                "jobs": len(times),
+                "transfers": sum(t.transfers for t in times),
+                "io_slowdown": spread([s for t in times if (s := t.slowdown) is not None]),
+                "stretch": spread([s for t in times if (s := t.stretch) is not None]),
+                "system_efficiency": fsum(t.nodes * t.work for t in times) / held if held > 0 else None,
+                "held": spread([t.held for t in times]),
+                "idle_bytes": self._idle.unused,
+                "idle_share": self._idle.unused / self._idle.offered if self._idle.offered > 0 else 0.0,
+            },
+        }
 
     def waited_for(self) -> list[dict[str, Any]]:
         """Jobs and seconds by cause and file system, causes in the order of their registry; rejected jobs

@@ -13,10 +13,11 @@ ends the steps; what is detached (drains) runs to its end, since real data can't
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from batfs.filesystems.composed import Phased, write_phases
 from batfs.filesystems.interface import IoPlan, Volume
-from batfs.filesystems.script import Activity, Step, launch, write_script
+from batfs.filesystems.script import BESIDE, WORKLOAD, Activity, Step, launch, write_script
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.records import record
@@ -50,6 +51,26 @@ class _Live:
     until: int  # the step it has to end with, by its place in the script
 
 
+class Gate(Protocol):
+    """Who says when transfers start: ``batfs.scheduling.gate``. Each is known by its activity's id."""
+
+    def ask(
+        self, job: Job, name: str, activity: Activity, now: float, deadline: float | None, *, blocking: bool
+    ) -> list[m.Decision]:
+        """A transfer is wanted; what starts it, if it starts at once. ``name``: its id without the workload.
+        ``deadline``: when it has to end (seconds). ``blocking``: the job's nodes wait for it."""
+        ...
+
+    def holds(self, activity_id: str) -> bool:
+        """Whether nothing of it is under way."""
+        ...
+
+    def withdraw(self, activity_id: str, now: float) -> list[str] | None:
+        """Nobody wants it any more: the dynamic jobs to kill, after which it ends; none if it is over with
+        that. None if the id is no transfer's."""
+        ...
+
+
 class Life:
     """``result`` is the final state in Batsim's words once ``over`` (success unless a step failed).
 
@@ -59,8 +80,9 @@ class Life:
     its walltime running.
     ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints or phases),
     whoever drives the life rejects the original, as Kopanski's artifact does; one that ends before the job
-    was sent rejects it by itself. The walltime counts from the first step after staging in; ``deadline`` says
-    when it is over, once that is known.
+    was sent rejects it by itself. ``gate``: who says when transfers start, if they don't start at once; I/O
+    beside a computation always does. The walltime counts from the first step after staging in; ``deadline``
+    says when it is over, once that is known.
     """
 
     def __init__(
@@ -74,7 +96,9 @@ class Life:
         mapped: m.ExecuteJob | None = None,
         *,
         away: Collection[int] = (),
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate
         self.job = job
         self.nodes = tuple(nodes)
         self._mapped = mapped
@@ -116,7 +140,7 @@ class Life:
             others = [i for i, other in self.live.items() if not other.detached]
             if others:
                 # the job is over: what ran beside it has nobody to run for
-                return [m.KillJob(now, others)]
+                return self._kill(now, others)
         if self._waiting():
             return []
         return self._settle(now) if self._stopped else self._advance(now)
@@ -127,7 +151,7 @@ class Life:
         walltime that ends with the job's: Batsim ends it at this very moment."""
         if self.deadline is None or not due(self.deadline, now) or self._stopped:
             return []
-        late = [i for i, other in self.live.items() if other.activity.is_job]
+        late = [i for i, other in self.live.items() if other.activity.is_job or self._on_hold(i, other)]
         return self._stop(now, WALLTIME, late) if late or self.paused else []
 
     def kill(self, now: float) -> list[m.Decision]:
@@ -149,7 +173,26 @@ class Life:
         self._stopped = True
         self.paused = False
         self.result = result
-        return [m.KillJob(now, live)] if live else self._settle(now)
+        return self._kill(now, live) if live else self._settle(now)
+
+    def _on_hold(self, activity_id: str, live: _Live) -> bool:
+        """Whether nothing of it is under way that Batsim could end at the job's walltime."""
+        return self._gate is not None and live.activity.limited and self._gate.holds(activity_id)
+
+    def _kill(self, now: float, ids: Sequence[str]) -> list[m.Decision]:
+        """End these activities; of those on hold nothing is under way: they are over with that."""
+        gate = self._gate
+        if gate is None:
+            return [m.KillJob(now, ids)]
+        sent: list[str] = []
+        for job_id in ids:
+            pieces = gate.withdraw(job_id, now)
+            sent += [job_id] if pieces is None else pieces
+            if pieces == []:
+                ended = self.live.pop(job_id)
+                self.log.append(Done(job_id, ended.activity.kind, ended.start, now, 0, "COMPLETED_KILLED"))
+        out: list[m.Decision] = [m.KillJob(now, sent)] if sent else []
+        return out + self._settle(now)
 
     def _waiting(self) -> bool:
         """Whether something has to end before the next step (or, once stopped, the end)."""
@@ -196,12 +239,15 @@ class Life:
     def _launch(
         self, activity: Activity, now: float, *, detached: bool = False, steps: int = 0
     ) -> list[m.Decision]:
-        walltime: float | None = None
-        if activity.limited and self.deadline is not None:
-            # Batsim refuses a walltime of 0
-            walltime = max(self.deadline - now, 1e-5)
         name = f"{self.job.workload}.{self.job.name}.{self._count}.{activity.kind}"
         self._count += 1
+        deadline = self.deadline if activity.limited else None
+        if self._gate is not None and activity.kind not in BESIDE:
+            self.live[f"{WORKLOAD}!{name}"] = _Live(activity, now, detached, self._next - 1 + steps)
+            blocking = not detached and not self.nodes_free
+            return self._gate.ask(self.job, name, activity, now, deadline, blocking=blocking)
+        # Batsim refuses a walltime of 0
+        walltime = None if deadline is None else max(deadline - now, 1e-5)
         self._sent = self._sent or activity.is_job
         job_id, decisions = launch(activity, self.job, name, self.nodes, now, walltime, self._mapped)
         self.live[job_id] = _Live(activity, now, detached, self._next - 1 + steps)

@@ -37,6 +37,9 @@ WORKLOAD = "batfs"
 MERGED = (Parallel, *HOMOGENEOUS)
 
 
+#: Kinds of activities that compute, or go on beside what computes: no I/O policy can hold them.
+BESIDE = ("job", "compute", "io")
+
 # Batsim rounds what it is sent to 6 decimals, and refuses a delay of 0.
 _SHORTEST = 1e-6
 

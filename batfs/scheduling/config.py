@@ -27,6 +27,10 @@ class Configuration:
     """The allocation policy of every file system that names none, as ``name:key=value,...``."""
     queue: str = "fcfs"
     """The queue policy, in the same form."""
+    io_policy: str = "fair"
+    """The I/O policy, in the same form: which transfers may move now, and how fast."""
+    measure_io: bool = False
+    """Whether slowdowns of I/O are measured under ``fair`` too, which costs time (others measure them)."""
     seed: int = 0
     """Of the one random generator."""
     node_selection: str = "lowest"
@@ -66,6 +70,8 @@ class Configuration:
 _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "policy": (str, "a string"),
     "queue": (str, "a string"),
+    "io_policy": (str, "a string"),
+    "measure_io": (bool, "true or false"),
     "seed": (int, "a whole number"),
     "node_selection": (str, "a string"),
     "node_order": (str, "a string"),

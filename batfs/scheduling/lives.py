@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from batfs.filesystems.interface import Hold, Move
-from batfs.filesystems.lifecycle import SUCCESS, Life
+from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
 from batfs.filesystems.script import Activity, launch, move_activity
 from batfs.protocol import messages as m
 from batfs.scheduling.machine import Booked, FileSystems, Held, Machine
@@ -35,6 +35,7 @@ class LiveJob:
         self.life = Life(
             *(job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes, mapped),
             away=machine.away,
+            gate=lives.gate,
         )
         self.in_use = False
         self.resources = sorted(
@@ -81,19 +82,28 @@ class LiveJob:
         self._sync()
         return out
 
+    def count(self, job_id: str, moving: bool = True) -> None:
+        """The transfers of an activity are under way from now on, or no longer."""
+        machine, before = self._lives.machine, self.transfers[job_id]
+        counted: list[tuple[int, int]] = []
+        if moving:
+            profiles = profiles_of(self.life.live[job_id].activity)
+            counted = [t for p in profiles for t in machine.transfers_of(p, p.ids.tolist())]
+            machine.count_transfers(counted, 1)
+        machine.count_transfers(before, -1)
+        self.transfers[job_id] = counted
+
     def _sync(self) -> None:
         machine, owners = self._lives.machine, self._lives.owners
         for job_id in [i for i in self.transfers if i not in self.life.live]:
             machine.count_transfers(self.transfers.pop(job_id), -1)
             del owners[job_id]
-        for job_id, live in self.life.live.items():
+        for job_id in self.life.live:
             if job_id not in self.transfers:
-                counted = [
-                    t for p in profiles_of(live.activity) for t in machine.transfers_of(p, p.ids.tolist())
-                ]
-                machine.count_transfers(counted, 1)
-                self.transfers[job_id] = counted
                 owners[job_id] = self
+                self.transfers[job_id] = []
+                if self._lives.gate is None or not self._lives.gate.holds(job_id):
+                    self.count(job_id)
         if self.life.paused:
             self._lives.paused[self.life.job.id] = self
         else:
@@ -110,6 +120,8 @@ class Lives:
         self.machine = machine
         self.files = files
         self._rng = rng
+        #: who says when transfers start, if they don't start at once
+        self.gate: Gate | None = None
         self.owners: dict[str, LiveJob] = {}
         self.paused: dict[str, LiveJob] = {}  # jobs whose next step waits for a node that is away
         self._moves: dict[str, tuple[Move, Held, list[tuple[int, int]]]] = {}
@@ -138,6 +150,12 @@ class Lives:
 
     def owner(self, activity_id: str) -> LiveJob | None:
         return self.owners.get(activity_id)
+
+    def moves(self, activity_id: str, moving: bool) -> None:
+        """An activity that was on hold moves, or the other way round."""
+        owner = self.owners.get(activity_id)
+        if owner is not None:
+            owner.count(activity_id, moving)
 
     def tick(self, now: float) -> list[m.Decision]:
         """Time has passed: end what is past its walltime."""

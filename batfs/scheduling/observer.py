@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume
 from batfs.records import field, record
+from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.storage.interface import StorageTable
 from batfs.workload.model import IoProfile, Job, Profile
 
@@ -20,7 +21,8 @@ class JobRecord:
     is the last reason. ``profile`` and ``io`` are what was executed as one task; ``io`` is None where the
     job's bytes moved in tasks of their own. ``state``: how it ended, in Batsim's words. ``waits``: seconds of
     its wait by cause and file system (``waits.Key``), which add up to it if all of them are known
-    (``waits_known``; a proxy knows the lack of space alone).
+    (``waits_known``; a proxy knows the lack of space alone). ``io_times``: what became of its transfers, if
+    there is an I/O policy or they are measured.
     """
 
     job: Job
@@ -37,6 +39,7 @@ class JobRecord:
     state: str = "COMPLETED_SUCCESSFULLY"
     waits: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waits_known: bool = False
+    io_times: IoTimes | None = None
 
     @property
     def cut(self) -> bool:
@@ -68,6 +71,9 @@ class Observer:
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         """What changed at ``now``, one state per storage, ascending; at most one call per message."""
+
+    def idled(self, idle: Idle) -> None:
+        """Told before the end, where there is an I/O policy or transfers are measured."""
 
     def ends(self, now: float) -> None:
         """The simulation is over."""

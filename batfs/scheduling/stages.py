@@ -15,16 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batfs.errors import InputError
 from batfs.filesystems.interface import IoPlan, Move, Topology
 from batfs.filesystems.script import in_turns
 from batfs.filesystems.traffic import by_destination, by_source, joined, pairs
+from batfs.scheduling.loads import WINDOW, Routes
 from batfs.storage.interface import StorageView
 
 #: Seconds for the messages between two stages.
 MESSAGES = 1e-3
-#: Bytes of a TCP window: a transfer over a route of latency l moves at most so many bytes in 2 l seconds.
-_WINDOW = 4194304
 
 
 class Stages(NamedTuple):
@@ -50,9 +48,7 @@ class StageTimes:
     ) -> None:
         self._view = view
         self._positions = positions
-        self._names = names
-        self._platform = platform
-        self._routes: dict[tuple[int, int], tuple[Sequence[int], float]] = {}
+        self.routes = None if platform is None else Routes(platform, names)
 
     def of(self, plans: Iterable[IoPlan]) -> Stages:
         """Of a job with these plans, if it started now."""
@@ -73,7 +69,7 @@ class StageTimes:
         """Of moves that start together, until all have ended."""
         traffic = [move.traffic for move in moves]
         table = self._view.storages
-        longest = self._on_routes(moves) if self._platform is not None else 0.0
+        longest = self._on_routes(moves, self.routes) if self.routes is not None else 0.0
         for loads, bandwidths in (
             (by_source(traffic), table.read_bandwidths),
             (by_destination(traffic), table.write_bandwidths),
@@ -84,52 +80,34 @@ class StageTimes:
                     longest = max(longest, size / float(bandwidths[place]))
         return longest
 
-    def _on_routes(self, moves: Sequence[Move]) -> float:
-        platform = self._platform
-        assert platform is not None
-        links = platform.links
+    def _on_routes(self, moves: Sequence[Move], routes: Routes) -> float:
+        links = routes.platform.links
         loads: dict[int, int] = {}
         longest = 0.0
         moved = pairs(joined([move.traffic for move in moves]))
         for source, destination, size in zip(
             moved.sources.tolist(), moved.destinations.tolist(), moved.sizes.tolist(), strict=True
         ):
-            route, latency = self._route(source, destination)
-            longest = max(longest, 2 * latency * size / _WINDOW)
+            route, latency = routes.between(source, destination)
+            longest = max(longest, 2 * latency * size / WINDOW)
             for link in route:
                 if links[link].fatpipe:
                     longest = max(longest, latency + size / links[link].bandwidth)
                 else:
                     loads[link] = loads.get(link, 0) + size
         slowest = max((size / links[link].bandwidth for link, size in loads.items()), default=0.0)
-        latest = max((self._route(s, d)[1] for s, d in _distinct(moved)), default=0.0)
-        return max(longest, self._work(moves), slowest) + latest
+        latest = max((routes.between(s, d)[1] for s, d in _distinct(moved)), default=0.0)
+        return max(longest, _work(moves, routes), slowest) + latest
 
-    def _work(self, moves: Sequence[Move]) -> float:
-        """Of the metadata operations that go with the moves."""
-        hosts: Any = getattr(self._platform, "hosts", None)
-        flops: dict[int, float] = {}
-        for move in moves:
-            for resource, amount in move.flops.items():
-                flops[resource] = flops.get(resource, 0.0) + amount
-        if not flops or hosts is None or self._platform is None:
-            return 0.0
-        at = self._platform.host_index
-        speeds = {r: float(hosts[at[self._names[r]]].speed) for r in flops}
-        return max(amount / speeds[r] for r, amount in flops.items() if speeds[r] > 0)
 
-    def _route(self, source: int, destination: int) -> tuple[Sequence[int], float]:
-        key = source, destination
-        if key not in self._routes:
-            platform, names = self._platform, self._names
-            assert platform is not None
-            at = platform.host_index
-            try:
-                route = platform.route(at[names[source]], at[names[destination]])
-                self._routes[key] = tuple(route.links), float(route.latency)
-            except InputError:  # nothing can be said of it
-                self._routes[key] = (), 0.0
-        return self._routes[key]
+def _work(moves: Sequence[Move], routes: Routes) -> float:
+    """Seconds of the metadata operations that go with the moves."""
+    flops: dict[int, float] = {}
+    for move in moves:
+        for resource, amount in move.flops.items():
+            flops[resource] = flops.get(resource, 0.0) + amount
+    speeds = {resource: routes.speed(resource) for resource in flops}
+    return max((amount / speeds[r] for r, amount in flops.items() if speeds[r] > 0), default=0.0)
 
 
 def _distinct(moved: Any) -> set[tuple[int, int]]:

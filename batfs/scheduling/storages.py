@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from batfs.errors import InputError, unknown
 from batfs.protocol.messages import Resource
@@ -16,12 +16,13 @@ from batfs.workload.io import MOST_BYTES
 
 def with_overrides(resources: Sequence[Resource], config: Configuration) -> list[Resource]:
     """The storages with the configuration's ``storages`` tables over their properties, ascending ids, and
-    with a file system's ``size`` shared out among its storages (those that say their own keep it).
+    with a file system's ``size`` shared out among its storages (those that say their own keep it). The ends
+    of throttles, which hold nothing, are left out.
 
     InputError for a name that is no storage.
     """
     overrides = config.storages
-    ranked = sorted(resources, key=lambda r: r.id)
+    ranked = sorted((r for r in resources if not is_throttle(r)), key=lambda r: r.id)
     names = [r.name for r in ranked]
     for name in overrides:
         if name not in names:
@@ -66,6 +67,35 @@ def shared_out(total: int, capacities: Sequence[int]) -> list[int]:
     for k in range(total - sum(sizes) if sizes else 0):
         sizes[k] += 1
     return sizes
+
+
+#: What the property ``service`` of a throttle's ends says.
+THROTTLE = "throttle"
+
+
+class Throttle(NamedTuple):
+    """Two hosts, by id, with a link between them (bytes/s) that nothing else goes over."""
+
+    source: int
+    destination: int
+    bandwidth: float
+
+
+def is_throttle(resource: Resource) -> bool:
+    """Whether it is an end of a throttle: a storage that holds nothing."""
+    return resource.properties.get("service") == THROTTLE
+
+
+def throttles(resources: Sequence[Resource]) -> list[Throttle]:
+    """The throttles of the machine: each has an end of its own, which says ``throttle_bandwidth``, and all
+    share the other end, which doesn't. InputError for a bandwidth that is none."""
+    ends = [r for r in resources if is_throttle(r)]
+    shared = [r.id for r in ends if r.property("throttle_bandwidth") is None]
+    return [
+        Throttle(r.id, shared[0], bandwidth)
+        for r in sorted(ends, key=lambda r: r.id)
+        if shared and (bandwidth := _bandwidth(r, "throttle_bandwidth"))
+    ]
 
 
 def storage_table(resources: Sequence[Resource]) -> StorageTable:

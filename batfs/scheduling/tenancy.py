@@ -15,8 +15,8 @@ records out: which protocol they travel by is no concern of it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from batfs.errors import InputError
 from batfs.filesystems.composed import Phases
@@ -30,16 +30,21 @@ from batfs.resource_sets import format_ascending, parse_resources
 from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.interface import JobState, StartedJob, WaitingJob
+from batfs.scheduling.io_policies import FAIR, make_io_policy
+from batfs.scheduling.io_times import IoTimes
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
-from batfs.scheduling.storages import with_overrides
+from batfs.scheduling.storages import throttles, with_overrides
 from batfs.scheduling.waits import Waited, Waits
 from batfs.storage.topology import PlatformNetwork
 from batfs.workload.even import EvenProfile
 from batfs.workload.model import Composed, IoProfile
+
+if TYPE_CHECKING:
+    from batfs.scheduling.gate import Gate
 
 _OURS = f"{WORKLOAD}!"  # what the ids of our dynamic jobs begin with
 
@@ -60,7 +65,7 @@ class Running(StartedJob):
     """A job that holds something: the interface's record, and what to give back.
 
     ``dropped``: why its bytes don't move, if they don't. ``left``: its nodes are free, whatever its bytes
-    still do.
+    still do. ``io_times``: what its transfers took, once its nodes are free, if that is measured.
     """
 
     booked: Booked
@@ -71,6 +76,7 @@ class Running(StartedJob):
     life: LiveJob | None = None
     dropped: str = ""
     left: bool = False
+    io_times: IoTimes | None = None
 
 
 class Tenancy:
@@ -125,6 +131,7 @@ class Tenancy:
         self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform)
         self._stages: dict[str, Stages] = {}  # of waiting jobs
         self.profiles = dict(event.profiles)
+        self.gate = self._make_gate(event, system_of)
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
         self._read = 0
         self._upkeep_due = True
@@ -132,6 +139,37 @@ class Tenancy:
             observer.begins(machine.ledger.storages, machine.storage_ids)
         for sentence in files.announcements():
             say(sentence)
+
+    def _make_gate(self, event: m.SimulationBegins, system_of: Mapping[int, str]) -> Gate | None:
+        """What holds transfers back; None if nobody wants that."""
+        config, machine = self.config, self.machine
+        if config.io_policy == FAIR and not config.measure_io:
+            return None
+        from batfs.scheduling.gate import Gate
+        from batfs.scheduling.loads import Loads
+
+        policy = make_io_policy(config.io_policy)
+        if not self.dynamic:
+            self._say(
+                f"the I/O policy {policy.name!r} has nothing to decide: transfers are sent by themselves "
+                "where dynamic jobs are on (--enable-dynamic-jobs)"
+            )
+            return None
+        limits = throttles(event.storage_resources)
+        if getattr(policy, "limits_rates", False) and not limits:
+            raise InputError(
+                f"the I/O policy {policy.name!r} limits rates, and the platform has no throttle",
+                hint="batfs platform add-throttles FILE",
+            )
+        routes = self._stage_times.routes
+        if routes is None and policy.name != FAIR:
+            self._say(
+                f"the I/O policy {policy.name!r} goes by what storages say of their bandwidths: without the "
+                "platform file (the setting 'platform') it knows no others"
+            )
+        loads = Loads(routes, machine.view, machine.position)
+        gate = self.lives.gate = Gate(policy, loads, system_of, limits, self.lives.moves)
+        return gate
 
     def tell_once(self, key: str, sentence: str) -> None:
         """A sentence for the user that holds for many jobs."""
@@ -146,12 +184,17 @@ class Tenancy:
         if now > self.now:
             self.now = now
         self.machine.ledger.advance(self.now)
+        if self.gate is not None:
+            self.gate.advance(self.now)
 
     def called(self) -> None:
         """Time has passed: what is past its walltime ends."""
-        paused = [*self.lives.paused]
+        stopping = [*self.lives.paused]
+        if self.gate is not None:
+            self.gate.called(self.now)
+            stopping = [*dict.fromkeys([*stopping, *self.gate.jobs_on_hold])]
         self.out += self.lives.tick(self.now)
-        for job_id in paused:  # one whose walltime is over ends at once
+        for job_id in stopping:  # one whose walltime is over may end at once
             self._follow(self.running[job_id])
 
     def notified(self, event: m.Notification) -> None:
@@ -260,6 +303,8 @@ class Tenancy:
                     files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
         if self.dynamic and booked.plans and (mapped or needs_script(job.profile, booked.plans)):
+            if self.gate is not None:
+                self.gate.begin(job.job, job.nodes, now)
             running.life = self.lives.begin(booked, asked if mapped else None)
             self.out += running.life.begin(now)
             self._follow(running)
@@ -295,6 +340,12 @@ class Tenancy:
         if job is not None and job.life is None:
             self._finish(job, state)
             return job
+        if self.gate is not None and (whole := self.gate.piece_of(job_id)) is not None:
+            more, ended = self.gate.completed(job_id, state, self.now)
+            self.out += more
+            if ended is None:
+                return self.running[self.lives.owners[whole].life.job.id]
+            job_id, state = whole, ended
         live = self.lives.owner(job_id)
         if live is None:
             return None
@@ -345,11 +396,15 @@ class Tenancy:
 
     def _under_way(self, job_id: str) -> bool:
         job = self.running.get(job_id)
+        if self.gate is not None and self.gate.piece_of(job_id) is not None:
+            return True
         return (job is not None and job.life is None) or self.lives.owner(job_id) is not None
 
     def close(self, *, alive: bool) -> None:
         """The end of an exchange: upkeep of the file systems, the end of registration, what has changed.
         ``alive``: whether jobs wait, run or may still come."""
+        if self.gate is not None:
+            self.out += self.gate.decide(self.now)
         if self.registering:
             if alive:
                 if self.dynamic and self._upkeep_due:
@@ -369,6 +424,8 @@ class Tenancy:
     def ends(self) -> None:
         """The simulation is over."""
         if self._observer is not None:
+            if self.gate is not None:
+                self._observer.idled(self.gate.idle)
             self._observer.ends(self.now)
 
     # ---- inside --------------------------------------------------------------------------------------------
@@ -403,6 +460,8 @@ class Tenancy:
             self._has_staged(job.booked)
         if life.nodes_free and not job.left:
             job.left = True
+            if self.gate is not None:
+                job.io_times = self.gate.leaves(job.id, self.now)
             self.machine.return_nodes(job.nodes)
             job.nodes = 0
             self._leaving[job.id] = job
@@ -425,6 +484,8 @@ class Tenancy:
         machine = self.machine
         del self.running[job.id]
         self._leaving.pop(job.id, None)
+        if self.gate is not None:
+            self.gate.end(job.id)
         machine.return_nodes(job.nodes)
         machine.count_transfers(job.transfers, -1)
         lines = job.booked.held.lines
@@ -511,6 +572,7 @@ class Tenancy:
                 state=state,
                 waits=waited.seconds,
                 waits_known=self.waits.kept,
+                io_times=job.io_times,
             )
         )
 

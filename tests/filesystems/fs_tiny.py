@@ -136,10 +136,14 @@ class Ran(Observer):
         self.jobs: dict[str, JobResult] = {}
         self.said: list[str] = []
         self.sent: list[m.Decision] = []
+        self.idle: Any = None
         self.result: Any = None
 
     def job_over(self, record: JobRecord) -> None:
         self.records.append(record)
+
+    def idled(self, idle: Any) -> None:
+        self.idle = idle
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         self.reserved |= {state.position: state.reserved_bytes for state in states}

@@ -1,0 +1,463 @@
+"""Where transfers wait until the I/O policy lets them go, and how it is done.
+
+A life (``batfs.filesystems.lifecycle``) asks here before it starts a transfer. The gate shows what waits and
+what moves to the policy, at most once a message, and sends what it answers as dynamic jobs:
+
+- *hold*: nothing is sent yet;
+- *part of the bytes* (``Start.size``): a job with these, and the transfer waits again when they have moved;
+- *weight* w: w jobs with a w-th of the bytes each, since the simulator shares a link among tasks alike;
+- *rate* r: one more flow in each job, over a link of bandwidth C that nobody else uses (a throttle), of C V/r
+  bytes beside V bytes of its own: all flows of a task go on together, so none of them is faster than r.
+
+To the life all of it is one activity under its own id, which ends when its last bytes have moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from batfs.errors import BatfsError
+from batfs.filesystems.lifecycle import SOON, SUCCESS
+from batfs.filesystems.script import EMPTY, Activity, launch
+from batfs.filesystems.traffic import split_rows
+from batfs.plugins import PluginError, place_in
+from batfs.protocol import messages as m
+from batfs.protocol.clock import due, on_wire
+from batfs.records import record, replace
+from batfs.scheduling.io_policies import FAIR
+from batfs.scheduling.io_policies.interface import Application, IoPolicy, IoView, Start, Transfer
+from batfs.scheduling.io_times import Idle, IoTimes
+from batfs.scheduling.loads import Load, Loads
+from batfs.scheduling.storages import Throttle
+from batfs.scheduling.story import InvariantError
+from batfs.workload.model import FloatArray, IoProfile, Job
+
+#: A rhythm begins anew when this much of a transfer's own time has passed since the last one: what comes
+#: sooner belongs to the same phase (a read that follows on a write).
+_SAME_PHASE = 0.01
+
+
+@record(frozen=False, eq=False)
+class _Asked(Transfer):
+    """A transfer with what it takes to send it. ``rest`` float64[t]: bytes of each flow that haven't been
+    sent; ``pieces``: ids of the jobs under way; ``failed``: how one of them ended, if badly."""
+
+    job: Job = None  # type: ignore[assignment]
+    name: str = ""
+    activity: Activity = None  # type: ignore[assignment]
+    profile: IoProfile = None  # type: ignore[assignment]
+    rest: FloatArray = None  # type: ignore[assignment]
+    deadline: float | None = None
+    sent: int = 0
+    pieces: set[str] = None  # type: ignore[assignment]
+    throttle: Throttle | None = None
+    failed: str = ""
+    stopped: bool = False
+
+
+class Gate:
+    """See the module. ``moves`` is told when an activity begins or ceases to move."""
+
+    def __init__(
+        self,
+        policy: IoPolicy,
+        loads: Loads,
+        systems: Mapping[int, str],
+        throttles: Sequence[Throttle],
+        moves: Callable[[str, bool], None],
+    ) -> None:
+        self.policy = policy
+        self._loads = loads
+        self._systems = systems
+        self._throttles = list(throttles)
+        self._moves = moves
+        self._at_once = policy.name == FAIR
+        self._waiting: dict[str, _Asked] = {}
+        self._moving: dict[str, _Asked] = {}
+        self._of: dict[str, _Asked] = {}  # by the ids of their pieces
+        self._applications: dict[str, Application] = {}
+        self._measured: dict[str, dict[int, tuple[Activity, Load]]] = {}  # by job and activity
+        self._dirty = False
+        self._wish: float | None = None
+        self._called = False
+        self._alarm = float("inf")  # when the next deadline of what is on hold was asked to be heard of
+        self._now = 0.0
+        self._idle = [0.0, 0.0]  # bytes/s at the moment
+        self._idled = [0.0, 0.0]
+
+    # ---- jobs ----------------------------------------------------------------------------------------------
+
+    def begin(self, job: Job, nodes: int, now: float) -> None:
+        """A job with transfers of its own starts."""
+        self._applications[job.id] = Application(job.id, nodes, now, job.extra)
+
+    def leaves(self, job_id: str, now: float) -> IoTimes:
+        """Its nodes are free: what became of it."""
+        a = self._applications[job_id]
+        return IoTimes(
+            *(a.nodes, a.began, now, a.work(now), a.alone, a.blocked_at(now), a.held, a.transfers, a.moved)
+        )
+
+    def end(self, job_id: str) -> None:
+        """It is over."""
+        self._applications.pop(job_id, None)
+        self._measured.pop(job_id, None)
+
+    @property
+    def jobs_on_hold(self) -> list[str]:
+        """Jobs of which a transfer waits."""
+        return [asked.job_id for asked in self._waiting.values()]
+
+    @property
+    def idle(self) -> Idle:
+        return Idle(*self._idled)
+
+    # ---- asked by lives ------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        job: Job,
+        name: str,
+        activity: Activity,
+        now: float,
+        deadline: float | None,
+        *,
+        blocking: bool,
+    ) -> list[m.Decision]:
+        """A transfer is wanted. What starts it, if it starts at once."""
+        asked = self._asked(job, name, activity, now, deadline, blocking)
+        if blocking:
+            _asks(asked.application, asked.alone, now)
+        self._waiting[asked.id] = asked
+        self._dirty = True
+        return self._start(Start(asked), now) if self._at_once else []
+
+    def holds(self, activity_id: str) -> bool:
+        """Whether nothing of it is under way."""
+        return activity_id in self._waiting
+
+    def withdraw(self, activity_id: str, now: float) -> list[str] | None:
+        """Nobody wants it any more: the jobs to kill, after which it ends; none if it is over with that. None
+        if the id is no transfer's."""
+        asked = self._waiting.pop(activity_id, None)
+        if asked is not None:
+            self._over(asked, now)
+            return []
+        asked = self._moving.get(activity_id)
+        if asked is None:
+            return None
+        asked.stopped = True
+        return sorted(asked.pieces)
+
+    # ---- the course of time --------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        passed = now - self._now
+        if passed > 0:
+            self._now = now
+            for k, rate in enumerate(self._idle):
+                self._idled[k] += rate * passed
+
+    def called(self, now: float) -> None:
+        """A wake-up has come, for whomever."""
+        if due(self._alarm, now):
+            self._alarm = float("inf")
+            self._dirty = True
+        if self._wish is not None and due(self._wish, now):
+            self._wish = None
+            self._called = self._dirty = True
+
+    def piece_of(self, job_id: str) -> str | None:
+        """The activity that a dynamic job under way is a piece of."""
+        asked = self._of.get(job_id)
+        return None if asked is None else asked.id
+
+    def completed(self, job_id: str, state: str, now: float) -> tuple[list[m.Decision], str | None]:
+        """A piece has ended: what is to be sent, and the state in which its activity has ended, if it has."""
+        asked = self._of.pop(job_id)
+        asked.pieces.discard(job_id)
+        out: list[m.Decision] = []
+        if state != SUCCESS and not asked.failed:
+            asked.failed = state
+            if asked.pieces and not asked.stopped:
+                out.append(m.KillJob(now, sorted(asked.pieces)))
+        if asked.pieces:
+            return out, None
+        del self._moving[asked.id]
+        if asked.throttle is not None:
+            self._throttles.append(asked.throttle)
+            asked.throttle = None
+        self._dirty = True
+        if asked.failed or asked.stopped or not asked.left:
+            self._over(asked, now)
+            return out, asked.failed or ("COMPLETED_KILLED" if asked.left else SUCCESS)
+        asked.since = now
+        asked.rate = None
+        self._waiting[asked.id] = asked
+        self._moves(asked.id, False)
+        return out, None
+
+    def decide(self, now: float) -> list[m.Decision]:
+        """Ask the policy, if there is anything new."""
+        if not self._dirty:
+            return []
+        self._dirty = False
+        out: list[m.Decision] = []
+        if self._waiting and not self._at_once:
+            waiting = list(self._waiting.values())
+            if len(waiting) > 1:
+                waiting.sort(key=lambda t: t.asked)
+            moving = list(self._moving.values())
+            view = IoView(
+                now,
+                waiting,
+                moving,
+                self._loads.capacity,
+                self._applications.values(),
+                len(self._throttles),
+                self._called,
+            )
+            try:
+                decided = self.policy.schedule(view)
+                wake = decided.wake_at
+                for start in decided.starts:
+                    out += self._start(start, now)
+            except (Exception, SystemExit) as error:
+                raise self._blamed(error, now) from error
+            if wake is not None:
+                self._wish = on_wire(max(wake, now + SOON))
+                out.append(m.CallMeLater(now, self._wish))
+            if self._waiting and not self._moving and self._wish is None:
+                raise self._wrong(
+                    f"at {now:g} s, the I/O policy {self.policy.name!r} holds {len(self._waiting)} transfers "
+                    "while nothing moves, and doesn't ask to be called again"
+                )
+        self._called = False
+        first = min(
+            (t.deadline for t in self._waiting.values() if t.deadline is not None), default=self._alarm
+        )
+        if first < self._alarm:  # Batsim can't end at its walltime what doesn't run
+            self._alarm = on_wire(max(first, now + SOON))
+            out.append(m.CallMeLater(now, self._alarm))
+        self._measure()
+        return out
+
+    # ---- inside --------------------------------------------------------------------------------------------
+
+    def _asked(
+        self, job: Job, name: str, activity: Activity, now: float, deadline: float | None, blocking: bool
+    ) -> _Asked:
+        profile = activity.profile if isinstance(activity.profile, IoProfile) else activity.io
+        assert profile is not None
+        measured = self._measured.setdefault(job.id, {})  # a phase that runs again is the same activity
+        if id(activity) not in measured:
+            measured[id(activity)] = activity, self._loads.of(profile)
+        _, load = measured[id(activity)]
+        size = int(profile.volumes.sum())
+        storages = tuple([i for i in profile.resources() if i in self._systems])
+        return _Asked(
+            *(f"batfs!{name}", activity.kind, self._applications[job.id]),
+            *(tuple(dict.fromkeys([self._systems[i] for i in storages])), storages),
+            _direction(profile, self._systems),
+            blocking,
+            *(now, now),
+            *(size, size),
+            *(load.seconds, load.demand),
+            job=job,
+            name=name,
+            activity=activity,
+            profile=profile,
+            rest=profile.volumes,
+            deadline=deadline,
+            pieces=set(),
+        )
+
+    def _start(self, start: Start, now: float) -> list[m.Decision]:
+        asked = start.transfer
+        if not isinstance(asked, _Asked) or self._waiting.get(asked.id) is not asked:
+            raise self._wrong(f"the I/O policy {self.policy.name!r} starts what doesn't wait: {asked.id}")
+        if start.weight < 1 or (start.size is not None and start.size < 1):
+            raise self._wrong(
+                f"the I/O policy {self.policy.name!r} starts {asked.id} with weight {start.weight} and "
+                f"{start.size} bytes: both must be at least 1"
+            )
+        if start.rate is not None and not start.rate > 0:
+            raise self._wrong(
+                f"the I/O policy {self.policy.name!r} starts {asked.id} at {start.rate} bytes/s"
+            )
+        throttle = None
+        rate = start.rate if asked.size and start.rate is not None else None
+        if rate is not None and rate < asked.bandwidth:
+            if not self._throttles:
+                return []  # as nobody can hold it to that rate
+            throttle = self._throttles.pop(0)
+        else:
+            rate = None
+        size = asked.left if start.size is None else min(start.size, asked.left)
+        parts = self._parts(asked, size, start.weight)
+        asked.left -= size
+        del self._waiting[asked.id]
+        self._moving[asked.id] = asked
+        if asked.blocking:
+            asked.application.held += now - asked.since
+        asked.since = now
+        asked.weight, asked.rate, asked.throttle = len(parts), rate, throttle
+        walltime = None
+        if asked.activity.limited and asked.deadline is not None:
+            walltime = max(asked.deadline - now, 1e-5)
+        out: list[m.Decision] = []
+        for part in parts:
+            activity = asked.activity if part is asked.profile else _with(asked.activity, part)
+            if throttle is not None and rate is not None:
+                activity = _throttled(asked.activity, part, throttle, rate)
+            name = asked.name
+            if asked.sent:  # the first one has the activity's own name
+                head, _, kind = name.rpartition(".")
+                name = f"{head}-{asked.sent}.{kind}"
+            asked.sent += 1
+            job_id, decisions = launch(activity, asked.job, name, (), now, walltime)
+            asked.pieces.add(job_id)
+            self._of[job_id] = asked
+            out += decisions
+        self._moves(asked.id, True)
+        return out
+
+    def _parts(self, asked: _Asked, size: int, weight: int) -> list[IoProfile]:
+        """The next ``size`` bytes as up to ``weight`` tasks of even size; together exact."""
+        profile = asked.profile
+        if size == asked.size and weight == 1:
+            return [profile]
+        volumes = asked.rest if size == asked.left else _share(asked.rest, size, asked.left)
+        asked.rest = asked.rest - volumes
+        flops = profile.flops
+        if flops is not None:
+            flops = flops * (size / asked.size / max(weight, 1)) if asked.size else flops
+        whole = max(1, min(weight, size))
+        columns = split_rows(volumes.astype(np.int64), whole).T if whole > 1 else volumes[None, :]
+        parts = []
+        for column in columns:
+            there = np.flatnonzero(column)
+            sent = column[there].astype(float)
+            parts.append(
+                IoProfile(profile.ids, profile.sources[there], profile.destinations[there], sent, flops)
+            )
+        return parts
+
+    def _over(self, asked: _Asked, now: float) -> None:
+        """It has ended, whichever way."""
+        self._dirty = True
+        application = asked.application
+        if not asked.blocking:
+            return
+        if not asked.pieces and asked.sent == 0:
+            application.held += now - asked.since
+        else:
+            application.transfers += 1
+            application.moved += asked.size - asked.left
+            application.alone += (
+                asked.alone if asked.size == 0 else (asked.alone * (asked.size - asked.left) / asked.size)
+            )
+        application.pending -= 1
+        if not application.pending:
+            application.blocked += now - application.blocked_since
+        application.last_end = now
+
+    def _measure(self) -> None:
+        """How much of the bandwidth that those on hold need most isn't used from now on."""
+        self._idle = [0.0, 0.0]
+        if not self._waiting:
+            return
+        capacity = self._loads.capacity
+        narrow = set()
+        for asked in self._waiting.values():
+            if asked.demand:
+                narrow.add(max(asked.demand, key=lambda link: asked.demand[link] / capacity[link]))
+        used = dict.fromkeys(narrow, 0.0)
+        for asked in self._moving.values():
+            part = 1.0 if asked.rate is None else min(1.0, asked.rate / asked.bandwidth)
+            for link in narrow & asked.demand.keys():
+                used[link] += asked.demand[link] * part
+        for link in narrow:
+            if capacity[link] < float("inf"):
+                self._idle[0] += max(0.0, capacity[link] - used[link])
+                self._idle[1] += capacity[link]
+
+    def _wrong(self, problem: str) -> BatfsError:
+        if type(self.policy).__module__.startswith("batfs."):
+            return InvariantError(problem)
+        file, line = place_in(self.policy.schedule)
+        return PluginError(problem, file=file, place=line)
+
+    def _blamed(self, error: BaseException, now: float) -> BaseException:
+        if isinstance(error, BatfsError) or type(self.policy).__module__.startswith("batfs."):
+            return error
+        blamed = PluginError.of(error, f"at {now:g} s, the I/O policy")
+        if blamed.file is None:  # what it answered could not be used
+            file, line = place_in(self.policy.schedule)
+            return PluginError(blamed.problem, file=file, place=line)
+        return blamed
+
+
+def _asks(application: Application, alone: float, now: float) -> None:
+    """A transfer that its job waits for: its rhythm, and since when it waits."""
+    if not application.pending:
+        application.blocked_since = now
+        last = application.last_end
+        worked = now - (application.began if last is None else last)
+        application.cycle_seconds += alone
+        if worked > _SAME_PHASE * (1.0 + alone):
+            application.cycle_seconds += worked
+            application.cycles += 1
+    application.pending += 1
+
+
+def _direction(profile: IoProfile, storages: Mapping[int, str]) -> str:
+    ids = profile.ids.tolist()
+    from_storage = {ids[k] in storages for k in profile.sources.tolist()}
+    to_storage = {ids[k] in storages for k in profile.destinations.tolist()}
+    if from_storage == {True}:
+        return "move" if to_storage == {True} else "read"
+    return "write" if to_storage == {True} and from_storage == {False} else "both"
+
+
+def _share(volumes: FloatArray, size: int, whole: int) -> FloatArray:
+    """``size`` bytes out of ``volumes`` (whole numbers that add up to ``whole``), in proportion."""
+    base = np.minimum(np.floor(volumes * (size / whole)), volumes)
+    missing = size - int(base.sum())
+    while missing > 0:  # a byte each from the first that have one left
+        room = np.flatnonzero(base < volumes)[:missing]
+        base[room] += 1
+        missing -= len(room)
+    while missing < 0:
+        room = np.flatnonzero(base > 0)[:-missing]
+        base[room] -= 1
+        missing += len(room)
+    return base
+
+
+def _with(activity: Activity, profile: IoProfile) -> Activity:
+    """The same activity for a part of its bytes."""
+    if isinstance(activity.profile, IoProfile):
+        return replace(activity, profile=profile)
+    return replace(activity, io=profile)
+
+
+def _throttled(activity: Activity, part: IoProfile, throttle: Throttle, rate: float) -> Activity:
+    """With one more flow, over the throttle: as an empty job on one of its own storages, beside which all of
+    it moves."""
+    size = float(part.volumes.sum())
+    n, more = len(part.ids), np.array([throttle.source, throttle.destination])
+    beside = max(1.0, round(throttle.bandwidth * size / rate))
+    order = np.argsort(more)
+    at = np.empty(2, dtype=np.int64)
+    at[order] = (n, n + 1)
+    profile = IoProfile(
+        np.concatenate((part.ids, more[order])),
+        np.append(part.sources, at[0]),
+        np.append(part.destinations, at[1]),
+        np.append(part.volumes, beside),
+        None if part.flops is None else np.append(part.flops, (0.0, 0.0)),
+    )
+    return replace(activity, alloc=activity.alloc[:1], profile=EMPTY, io=profile)

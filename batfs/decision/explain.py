@@ -36,6 +36,7 @@ from batfs.filesystems.interface import (
     PhaseVolume,
     Traffic,
     Volume,
+    add_flops,
     phase_of,
     ways,
 )
@@ -329,8 +330,7 @@ class _Piece:
         """All of it."""
         flops = dict(self.flops)
         for move in self.moves:
-            for resource, amount in move.flops.items():
-                flops[resource] = flops.get(resource, 0.0) + amount
+            add_flops(flops, move.flops)
         return merge([traffic for _, traffic in self.kinds], flops)
 
     @property
@@ -371,18 +371,16 @@ def pieces_of(volumes: Sequence[Volume], plans: Sequence[IoPlan]) -> _Pieces:
             if plan.timing == PHASES:
                 reading = (f"read phase{of}{again}", count, _READ, phase)
                 writing = (f"write phase{of}{again}", count, _WRITE, phase)
-            caused = way.caused
-            for where, kind, traffics, internal, share in (
-                (reading, "read", way.reads, caused[0], way.read_flops),
-                (writing, "write", way.writes, caused[1], 1.0 - way.read_flops),
+            caused, worked = way.caused, way.caused_flops
+            for where, kind, traffics, internal, flops in (
+                (reading, "read", way.reads, caused[0], worked[0]),
+                (writing, "write", way.writes, caused[1], worked[1]),
             ):
-                flops = {resource: amount * share for resource, amount in way.flops.items() if amount * share}
-                if not (traffics or internal or flops):
+                if not (traffics or internal or any(flops.values())):
                     continue
                 piece = at(*where)
                 piece.kinds += [*((kind, t) for t in traffics), *(("internal", t) for t in internal)]
-                for resource, amount in flops.items():
-                    piece.flops[resource] = piece.flops.get(resource, 0.0) + amount
+                add_flops(piece.flops, flops)
         if plan.checkpoints is not None:
             _, writes, drains = plan.checkpoints
             move(f"each checkpoint{of}", "checkpoint", writes, _APART, times, phase)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, cast, overload
 
 import numpy as np
 
 from batfs.errors import InputError, unknown
+from batfs.filesystems.access import AccessModel, make_access
 from batfs.filesystems.interface import (
     Even,
     FileSystemModel,
@@ -76,6 +77,8 @@ class Model(ABC):
     job_options: Sequence[str] = ()
     #: The file system behind this one, of a tier.
     backing: str = ""
+    #: What access patterns cost, if the configuration says it; it is added to what ``plan`` answers.
+    access: AccessModel | None = None
 
     def check(self, volume: Volume) -> None:
         """InputError for an option that neither this model nor the one behind it has, or a ``timing`` that is
@@ -166,7 +169,12 @@ class Model(ABC):
         else:  # what is staged isn't moved in the phase's turn
             mine = request.nodes if nodes is None else nodes
             asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
-        return asked, self.setup.models[self.backing].plan(asked, view, rng)
+        model = self.setup.models[self.backing]
+        outcome = model.plan(asked, view, rng)
+        access = getattr(model, "access", None)
+        if access is not None and isinstance(outcome, IoPlan):
+            access.apply(outcome, asked, view, self.setup.position_of)
+        return asked, outcome
 
     def options_behind(self, volume: Volume) -> Mapping[str, Any]:
         """Those of a job's options that the file system behind this tier knows (a ``data_set``)."""
@@ -317,6 +325,9 @@ def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[in
 def make_model(spec: str, setup: Setup) -> FileSystemModel:
     """The model ``"name:key=value"`` (or ``file.py:Name``) names, over ``setup``; its options come from the
     word itself and from ``setup.options``. InputError for what is unknown or wrong, naming the file system.
+
+    ``client`` and ``server``, what access patterns cost, are options of every model: see
+    :mod:`batfs.filesystems.access`.
     """
     from batfs.plugins import Spec, convert_options
 
@@ -324,9 +335,13 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     options = {key.replace("-", "_"): _text(value) for key, value in setup.options.items()}
     merged = Spec(parsed.name, {**options, **parsed.options})
     place = f"filesystems.{setup.name}"
-    model = MODELS.get(merged.name)
+    kind = MODELS.get(merged.name)
+    client, server = (merged.options.get(side, "") for side in ("client", "server"))
+    own = {key: text for key, text in merged.options.items() if key not in ("client", "server")}
     try:
-        return model(**convert_options(model, merged, MODELS.kind, {"setup": setup}))
+        model: Any = kind(**convert_options(kind, Spec(parsed.name, own), MODELS.kind, {"setup": setup}))
+        model.access = make_access(client, server, setup)
+        return cast(FileSystemModel, model)
     except InputError as error:
         raise error.at(place=place) from None
 

@@ -31,6 +31,7 @@ from batfs.filesystems.interface import (
     Traffic,
     Transfer,
     Volume,
+    add_flops,
     earlier,
     phase_of,
 )
@@ -233,11 +234,10 @@ class CacheTier(Model):
             self.name, writes=every.writes, internal=every.internal, flops=every.flops, timing=plan.timing
         )
         flops = dict(first.flops)
-        for resource, amount in every.flops.items():
-            flops[resource] = flops.get(resource, 0.0) + amount
+        add_flops(flops, every.flops)
         both = IoPlan(self.backing, (*first.placements, *every.placements), first.reads, every.writes)
         both.flops = flops
-        both.read_flops = sum(first.flops.values()) / sum(flops.values()) if flops else 1.0
+        both.read_flops = first.flops
         both.stage_in = (*first.stage_in, *every.stage_in)
         both.stage_out = (*first.stage_out, *every.stage_out)
         add_internal(both, first.internal, every.internal)
@@ -266,7 +266,9 @@ class CacheTier(Model):
     ) -> IoPlan | Hold:
         job = request.volume
         options = self.options_behind(job)
-        volume = Volume(*(self.backing, reads, writes, job.files, job.pattern, options, job.operations))
+        volume = Volume(
+            *(self.backing, reads, writes, job.files, job.pattern, options, job.operations, job.access)
+        )
         if not reads and not writes and (job.reads or job.writes):
             nothing = IoPlan(self.backing)
             if options:  # it may still have to know of the job (one that deletes a data set)

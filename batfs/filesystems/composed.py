@@ -128,7 +128,7 @@ def phase_volumes(files: _FileSystems, job_id: str, phased: Phased) -> list[Phas
                 )
             out.append(
                 PhaseVolume(
-                    *(v.filesystem, v.reads, v.writes, v.files, v.pattern, v.options, v.operations),
+                    *(v.filesystem, v.reads, v.writes, v.files, v.pattern, v.options, v.operations, v.access),
                     phase=name,
                     times=times,
                 )

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.storage.interface import AllocationPolicy, StorageView
+from batfs.workload.access import PLAIN, Access
 from batfs.workload.even import fill
 
 IntArray: TypeAlias = NDArray[np.int64]
@@ -60,10 +61,11 @@ class Volume:
     """What one job asks of one file system: whole bytes, over all its nodes together.
 
     ``files`` files are touched. ``pattern``: ``shared`` (every file is spread over the nodes and the
-    storages) or ``per_node`` (a file belongs to one node). ``options`` holds the options of the entry in the
-    profile's ``io`` list (``data_set``, ``checkpoints``, ``timing``): each model documents its own.
-    ``operations``: metadata operations of the whole job by name; empty: those that opening ``files`` takes.
-    There may be no bytes at all.
+    storages), ``per_node`` (a file belongs to one node) or ``per_process`` (to one process, of which there
+    are ``access.processes`` on each node). ``options`` holds the options of the entry in the profile's ``io``
+    list (``data_set``, ``checkpoints``, ``timing``): each model documents its own. ``operations``: metadata
+    operations of the whole job by name; empty: those that opening ``files`` takes. There may be no bytes at
+    all.
     """
 
     filesystem: str
@@ -73,6 +75,11 @@ class Volume:
     pattern: str = "shared"
     options: Mapping[str, Any] = field(default_factory=dict)
     operations: Mapping[str, int] = field(default_factory=dict)
+    access: Access = PLAIN
+
+    def files_of(self, nodes: int) -> int:
+        """How many files at least: each process has one where they don't share."""
+        return max(self.files, nodes * self.access.processes) if self.pattern == "per_process" else self.files
 
 
 @record
@@ -255,8 +262,8 @@ class IoPlan:
     asked for. ``internal`` traffic (replication, forwarding) runs with them and is accounted apart: the first
     ``read_internal`` of it is what reading causes, the others what writing does (None: all of it what writing
     does, if anything is written).
-    ``flops`` is work on resources of its own (never on a storage: Batsim refuses it), of which reading causes
-    the part ``read_flops`` (0 to 1).
+    ``flops`` is work on servers of the file system or on the job's own nodes (never on a storage: Batsim
+    refuses it), of which reading causes the part ``read_flops`` (None: all of it).
     ``stage_in`` ends before the job starts; ``stage_out`` starts when it has ended; ``background`` starts
     with the job and nobody waits for it but the placements, which are held until every move has ended.
     """
@@ -278,7 +285,16 @@ class IoPlan:
     """What models behind a tier were asked and answered, as far as it is part of this plan: they are told of
     the job's start as this one's model is."""
     read_internal: int | None = None
-    read_flops: float = 1.0
+    read_flops: Mapping[int, float] | None = None
+
+    @property
+    def caused_flops(self) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        """The work that (reading, writing) causes."""
+        if self.read_flops is None:
+            return self.flops, {}
+        reading = self.read_flops
+        left = {resource: amount - reading.get(resource, 0.0) for resource, amount in self.flops.items()}
+        return reading, {resource: amount for resource, amount in left.items() if amount > 0}
 
     @property
     def caused(self) -> tuple[Sequence[Traffic], Sequence[Traffic]]:
@@ -305,6 +321,12 @@ class RepeatedPlan(IoPlan):
     another way (from a cache that the first time has filled). Of it, traffic and flops count."""
 
     again: IoPlan | None = None
+
+
+def add_flops(total: dict[int, float], more: Mapping[int, float]) -> None:
+    """``more`` work by resource on top of ``total``."""
+    for resource, amount in more.items():
+        total[resource] = total.get(resource, 0.0) + amount
 
 
 def ways(volume: Volume, plan: IoPlan) -> list[tuple[int, IoPlan]]:

@@ -109,7 +109,8 @@ class ParallelFileSystem(Model):
         if self.metadata is not None:
             plan.flops = self.metadata.flops(volume, len(nodes))
             if volume.writes:
-                plan.read_flops = volume.reads / (volume.reads + volume.writes)
+                share = volume.reads / (volume.reads + volume.writes)
+                plan.read_flops = {server: amount * share for server, amount in plan.flops.items()}
         return plan
 
     @property
@@ -236,7 +237,7 @@ class ParallelFileSystem(Model):
                 split_rows(self._shared(volume.reads, sets, count), n).T,
                 split_rows(self._shared(volume.writes, sets, count), n).T,
             )
-        each = min(-(-volume.files // n) * k, m)
+        each = min(-(-volume.files_of(n) // n) * k, m)
         count = min(each * n, m)
         return self._per_node(volume.reads, n, each, count), self._per_node(volume.writes, n, each, count)
 

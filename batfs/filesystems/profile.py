@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from batfs.filesystems.interface import Even, Grid, IntArray, IoPlan, Pairs, Traffic
+from batfs.filesystems.interface import Even, Grid, IntArray, IoPlan, Pairs, Traffic, add_flops
 from batfs.filesystems.traffic import pairs
 from batfs.workload.even import EvenProfile, pattern
 from batfs.workload.model import FloatArray, IoProfile
@@ -40,8 +40,7 @@ def build_profile(plans: IoPlan | Iterable[IoPlan], nodes: Sequence[int] = ()) -
         traffics += plan.reads
         traffics += plan.writes
         traffics += plan.internal
-        for resource, amount in plan.flops.items():
-            flops[resource] = flops.get(resource, 0.0) + amount
+        add_flops(flops, plan.flops)
     return merge(traffics, flops)
 
 

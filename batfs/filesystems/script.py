@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import PHASES, IoPlan, Move
+from batfs.filesystems.interface import PHASES, IoPlan, Move, add_flops
 from batfs.filesystems.profile import build_profile, merge
 from batfs.filesystems.traffic import split_rows
 from batfs.protocol import messages as m
@@ -155,9 +155,8 @@ def phases_around(plans: Sequence[IoPlan], storages: Collection[int]) -> tuple[l
     reading: dict[int, float] = {}
     writing: dict[int, float] = {}
     for plan in phased:
-        for resource, amount in plan.flops.items():
-            reading[resource] = reading.get(resource, 0.0) + amount * plan.read_flops
-            writing[resource] = writing.get(resource, 0.0) + amount * (1.0 - plan.read_flops)
+        for total, caused in zip((reading, writing), plan.caused_flops, strict=True):
+            add_flops(total, caused)
     before = merge([t for p in phased for t in (*p.reads, *p.caused[0])], reading)
     after = merge([t for p in phased for t in (*p.writes, *p.caused[1])], writing)
     return (

@@ -122,6 +122,6 @@ class MetadataServers:
         if volume.operations:
             count = sum(volume.operations.values())
         else:
-            count = volume.files * self.operations * (nodes if volume.pattern == "shared" else 1)
+            count = volume.files_of(nodes) * self.operations * (nodes if volume.pattern == "shared" else 1)
         amount = count * self.work
         return {server: amount / len(self.ids) for server in self.ids} if amount else {}

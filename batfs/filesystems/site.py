@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from batfs.errors import InputError, unknown
+from batfs.filesystems.access import AccessModel
 from batfs.filesystems.base import Model, footprint, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,
@@ -38,6 +39,9 @@ from batfs.workload.io import requested_io
 from batfs.workload.model import Composed, Delay, Profile, Recv, Send, UsageTrace
 
 DEFAULT_POLICY = "round_robin"
+_REMEMBERED: Final = (
+    4096  # profiles whose volumes are kept: in a profile of 5,000 jobs, a tenth of their time
+)
 
 
 class FileSystems:
@@ -62,6 +66,9 @@ class FileSystems:
         self._owner: dict[int, tuple[Move, str]] = {}
         #: Names of those whose ``started`` and ``ended`` mean something.
         self.attending = frozenset(n for n, model in self.models.items() if getattr(model, "attends", True))
+        self._asked: dict[int, tuple[Profile, tuple[Volume, ...]]] = {}
+        accesses = {name: getattr(model, "access", None) for name, model in self.models.items()}
+        self._accesses: dict[str, AccessModel] = {name: a for name, a in accesses.items() if a is not None}
         self._attending = [self.models[n] for n in self.models if n in self.attending]
         # one that isn't made of Model may not have the calls that came later
         self._trying = [model for model in self._attending if hasattr(model, "tried")]
@@ -96,6 +103,9 @@ class FileSystems:
             reads, writes = extra.get("io_reads", 0), extra.get("io_writes", 0)
             if type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0:
                 return (Volume(self.default_reads, reads, writes),) if reads or writes else ()
+        known = self._asked.get(id(profile))
+        if known is not None and known[0] is profile:  # many jobs of a workload share one
+            return known[1]
         requested = requested_io(profile, f"job {job_id}: profile")
         if not requested:
             return ()
@@ -119,6 +129,9 @@ class FileSystems:
         if any("checkpoints" in volume.options for volume in found) and not cuttable(profile):
             kind = type(profile).__name__.lower()
             raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job_id}")
+        if len(self._asked) >= _REMEMBERED:
+            self._asked.clear()
+        self._asked[id(profile)] = profile, tuple(found)
         return tuple(found)
 
     def _volume(self, job_id: str, name: str, reads: int, writes: int, part: Any) -> Volume:
@@ -126,7 +139,9 @@ class FileSystems:
             raise InputError("asks for I/O, but the platform has no storage", place=f"job {job_id}")
         if name not in self.models:
             raise unknown("file system", name, self.models, place=f"job {job_id}")
-        volume = Volume(*(name, reads, writes, part.files, part.pattern, part.options, part.operations))
+        volume = Volume(
+            *(name, reads, writes, part.files, part.pattern, part.options, part.operations, part.access)
+        )
         if part.options:
             try:
                 self.models[name].check(volume)
@@ -165,10 +180,13 @@ class FileSystems:
         """
         if len(volumes) == 1:
             volume = volumes[0]
-            outcome = self.models[volume.filesystem].plan(
-                IoRequest(job_id, nodes, volume, start, end), view, rng
-            )
-            return outcome if isinstance(outcome, Hold) else (outcome,)
+            asked = IoRequest(job_id, nodes, volume, start, end)
+            outcome = self.models[volume.filesystem].plan(asked, view, rng)
+            if isinstance(outcome, Hold):
+                return outcome
+            if self._accesses and volume.filesystem in self._accesses:
+                self._accesses[volume.filesystem].apply(outcome, asked, view, self.position)
+            return (outcome,)
         plans: list[IoPlan] = []
         seen = view
         phase, before = "", 0  # plans of earlier phases begin after those of the job as a whole
@@ -179,12 +197,14 @@ class FileSystems:
                 if volume.phase != phase:
                     phase, before = volume.phase, k
                 part = f"{phase}.{k}"  # the bytes of each phase are its own
-                asked: IoRequest = PhaseRequest(job_id, nodes, volume, start, end, part, plans[whole:before])
+                asked = PhaseRequest(job_id, nodes, volume, start, end, part, plans[whole:before])
             else:
                 asked = IoRequest(job_id, nodes, volume, start, end)
             outcome = model.plan(asked, seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
+            if self._accesses and volume.filesystem in self._accesses:
+                self._accesses[volume.filesystem].apply(outcome, asked, seen, self.position)
             plans.append(outcome)
             if outcome.placements:
                 taken = [(self.position[p.storage], p.size) for p in outcome.placements]

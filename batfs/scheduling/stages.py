@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batfs.filesystems.interface import IoPlan, Move, Topology
+from batfs.filesystems.interface import IoPlan, Move, Topology, add_flops
 from batfs.filesystems.script import in_turns
 from batfs.filesystems.traffic import by_destination, by_source, joined, pairs
 from batfs.scheduling.loads import WINDOW, Routes
@@ -104,8 +104,7 @@ def _work(moves: Sequence[Move], routes: Routes) -> float:
     """Seconds of the metadata operations that go with the moves."""
     flops: dict[int, float] = {}
     for move in moves:
-        for resource, amount in move.flops.items():
-            flops[resource] = flops.get(resource, 0.0) + amount
+        add_flops(flops, move.flops)
     speeds = {resource: routes.speed(resource) for resource in flops}
     return max((amount / speeds[r] for r, amount in flops.items() if speeds[r] > 0), default=0.0)
 

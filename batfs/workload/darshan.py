@@ -27,6 +27,7 @@ import orjson
 
 from batfs.errors import InputError, MissingExtraError
 from batfs.texts import unpacked
+from batfs.workload.access import PLAIN, Access, Way
 from batfs.workload.account import Report
 from batfs.workload.alcf import is_darshan_table, read_darshan_table
 from batfs.workload.foreign import darshan2_version, foreign_workload, is_darshan
@@ -333,7 +334,6 @@ def _job(
     start = min(run["start"] for run in runs) if known is None else known.start
     # Darshan's run time counts a started second as one; it may be longer than end - start
     end = max(run["start"] + max(run["seconds"], run["end"] - run["start"]) for run in runs)
-    parts = _file_systems(runs, options)
     processes = max(run["processes"] for run in runs)
     detail: dict[str, Json] = {
         "logs": len(runs),
@@ -360,6 +360,7 @@ def _job(
         job = RecordedJob(name, start, nodes, max(1.0, runtime), start=start)
     else:
         job = known.recorded()
+    parts = _file_systems(runs, options, -(-processes // max(1, job.nodes)))
     return replace(
         job,
         io=parts,
@@ -390,29 +391,66 @@ def _under(mount: str, place: str) -> bool:
     return mount == place or mount.startswith(place.rstrip("/") + "/")
 
 
-def _file_systems(runs: Sequence[Mapping[str, Any]], options: DarshanOptions) -> tuple[RequestedIo, ...]:
-    """Bytes and metadata operations per file system; ``shared`` when files that all processes share hold at
-    least half of the bytes."""
+def _file_systems(
+    runs: Sequence[Mapping[str, Any]], options: DarshanOptions, per_node: int
+) -> tuple[RequestedIo, ...]:
+    """Bytes, metadata operations and requests per file system, of ``per_node`` processes on each node.
+
+    ``shared`` when files that all processes share hold at least half of the bytes; else ``per_process`` when
+    there is a file for each, or ``per_node``.
+    """
+    processes = max(run["processes"] for run in runs)
     totals: dict[str, list[int]] = {}
     operations: dict[str, dict[str, int]] = {}
+    requests: dict[str, dict[str, int]] = {}
     for run in runs:
         for mount, use in run["mounts"].items():
             name = named(mount, use["type"], options.names or {})
             total = totals.setdefault(name, [0, 0, 0, 0])
             for i, key in enumerate(("reads", "writes", "files", "shared_bytes")):
                 total[i] += use[key]
-            counted = operations.setdefault(name, {})
-            for operation, count in use.get("operations", {}).items():
-                counted[operation] = counted.get(operation, 0) + count
+            for key, sums in (("operations", operations), ("requests", requests)):
+                counted = sums.setdefault(name, {})
+                for kind, count in use.get(key, {}).items():
+                    counted[kind] = counted.get(kind, 0) + count
     return tuple(
         RequestedIo(
             *(name, reads, writes, max(1, files)),
-            pattern="shared" if 2 * shared >= reads + writes else "per_node",
+            pattern=_pattern(2 * shared >= reads + writes, files >= processes > 1),
             operations=operations[name],
+            access=_access(requests[name], reads, writes, per_node),
         )
         for name, (reads, writes, files, shared) in sorted(totals.items())
         if reads or writes
     )
+
+
+def _pattern(shared: bool, own: bool) -> str:
+    return "shared" if shared else "per_process" if own else "per_node"
+
+
+def _access(counts: Mapping[str, int], reads: int, writes: int, per_node: int) -> Access:
+    """What Darshan's counters say of the requests; plain where the log has none of them.
+
+    A request's size is the mean, bytes over requests: with it the requests and the bytes both come out as
+    recorded. They are sequential if half of them begin where the one before ended, strided if half of them
+    lie behind it, else random; collective if most MPI-IO calls of that direction were.
+    """
+    ways = []
+    for word, size in (("read", reads), ("write", writes)):
+        count, consec, seq, together = (
+            counts.get(f"{word}.{kind}", 0) for kind in ("count", "consec", "seq", "collective")
+        )
+        if not size or not (count or together):
+            ways.append(Way())
+            continue
+        followed = count > 1 and bool(consec or seq)
+        scattered = followed and 2 * consec < count - 1
+        order = ("strided" if 2 * seq >= count - 1 else "random") if scattered else "sequential"
+        ways.append(
+            Way(order, max(1, round(size / max(count, together))), 2 * together > max(count, together))
+        )
+    return Access(ways[0], ways[1], per_node) if ways != [Way(), Way()] else PLAIN
 
 
 def phases(runs: Sequence[Mapping[str, Any]], start: float, options: DarshanOptions) -> list[dict[str, Json]]:

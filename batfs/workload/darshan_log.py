@@ -37,6 +37,20 @@ _METADATA = {
     "DFS": {"OPENS": "open", "LOOKUPS": "lookup", "DUPS": "open", "REMOVES": "remove", "STATS": "stat"},
     "DAOS": {"OBJ_OPENS": "open"},
 }
+#: Counters of requests, and of how they follow each other: ``consec`` begin where the one before ended,
+#: ``seq`` anywhere behind it (which consecutive ones do too).
+_REQUESTS = {
+    "READS": "read.count",
+    "WRITES": "write.count",
+    "CONSEC_READS": "read.consec",
+    "CONSEC_WRITES": "write.consec",
+    "SEQ_READS": "read.seq",
+    "SEQ_WRITES": "write.seq",
+    "INDEP_READS": "read.count",
+    "INDEP_WRITES": "write.count",
+    "COLL_READS": "read.collective",
+    "COLL_WRITES": "write.collective",
+}
 _OPERATIONS = tuple(dict.fromkeys(name for counters in _METADATA.values() for name in counters.values()))
 #: Modules that have bytes too, on their way through the ones above: named where those are absent.
 _ABOVE = ("H5D", "PNETCDF_VAR", "MDHIM", "BG/Q")
@@ -49,9 +63,10 @@ class DamagedLog(Exception):
 def read_log(path: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
     """Job, processes, times and, for each mount point, files, bytes, operations, seconds and intervals.
 
-    Times of intervals are seconds since the log's start. ``prefixes`` are paths that count as mount points of
-    their own, of the type of what they are in. ``uncounted`` names modules with bytes that no module counted
-    here may have seen. Raises DamagedLog.
+    ``requests`` counts, by direction, those of each kind (``_REQUESTS``); of modules without such counters
+    nothing. Times of intervals are seconds since the log's start. ``prefixes`` are paths that count as mount
+    points of their own, of the type of what they are in. ``uncounted`` names modules with bytes that no
+    module counted here may have seen. Raises DamagedLog.
     """
     import darshan
 
@@ -73,14 +88,18 @@ def read_log(path: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
         if module in ("POSIX", "DFS"):
             below.update(identifier for identifier, _, _ in records)
         for identifier, rank, values in records:
-            if module == "MPI-IO" and identifier in below:
-                continue
             where, kind = _mount(report.name_records.get(identifier, ""), mounts, prefixes)
             if where is None:
                 continue  # standard input and output
             if module in ("DFS", "DAOS"):
                 where, kind = ("daos" if kind == "unknown" else where), "daos"
             use = found.setdefault(where, _nothing(kind))
+            if (
+                module == "MPI-IO" and identifier in below
+            ):  # its bytes are counted; that it is collective is not
+                for key in ("read.collective", "write.collective"):
+                    use["requests"][key] = use["requests"].get(key, 0) + int(values.get(key, 0))
+                continue
             files.setdefault(where, set()).add(identifier)
             _add(use, values, rank)
     for where, use in found.items():
@@ -116,6 +135,7 @@ def _nothing(kind: str) -> dict[str, Any]:
         "type": kind,
         "intervals": [],
         "operations": {},
+        "requests": {},
         **dict.fromkeys(numbers, 0),
         **dict.fromkeys(times, 0.0),
     }
@@ -135,6 +155,9 @@ def _records(report: Any, module: str) -> Iterator[tuple[int, int, Mapping[str, 
         values["writes"] = counters.get("BYTES_WRITTEN", 0)
         for counter, operation in wanted.items():
             values[operation] = values.get(operation, 0) + max(0, counters.get(counter, 0))
+        for counter, kind in _REQUESTS.items():
+            if counter in counters:
+                values[kind] = values.get(kind, 0) + max(0, counters[counter])
         if min(values["reads"], values["writes"]) < -1 or any(
             value - value != 0 for value in values.values()
         ):
@@ -156,6 +179,9 @@ def _add(use: dict[str, Any], values: Mapping[str, float], rank: int) -> None:
         if count:
             use["operations"][operation] = use["operations"].get(operation, 0) + count
             use["metadata_operations"] += count
+    for kind in dict.fromkeys(_REQUESTS.values()):
+        if values.get(kind):
+            use["requests"][kind] = use["requests"].get(kind, 0) + int(values[kind])
     use["read_seconds"] += max(0.0, values.get("F_READ_TIME", 0.0))
     use["write_seconds"] += max(0.0, values.get("F_WRITE_TIME", 0.0))
     use["metadata_seconds"] += max(0.0, values.get("F_META_TIME", 0.0))

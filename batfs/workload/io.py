@@ -6,7 +6,8 @@ system that the configuration chooses, or a list ``io`` that names them:
     "io": [{"filesystem": "nfs", "reads": 8e8}, {"filesystem": "disk", "writes": 2e8}]
 
 An entry may have ``files`` (how many files the bytes are in), ``pattern`` (``shared``: all nodes on the same
-files, ``per_node``: each its own), ``operations`` (metadata operations of the whole job by name,
+files, ``per_node``: each its own, ``per_process``: each process its own), what ``batfs.workload.access`` says
+of its processes and their requests, ``operations`` (metadata operations of the whole job by name,
 ``{"open": 10, "stat": 3}``, in the place of those that ``files`` stand for) and options of its file-system
 model. An entry that says nothing but 0 bytes asks for nothing; one with ``files``, ``operations`` or options
 does, bytes or not. Totals beside the list are its sums.
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 from batfs.errors import InputError, nearest
 from batfs.records import field, record
+from batfs.workload.access import MEMBERS, PLAIN, Access, parse_access, with_kind
 from batfs.workload.fields import (
     member_place,
     need_integer,
@@ -31,9 +33,12 @@ from batfs.workload.fields import (
 )
 from batfs.workload.model import NO_EXTRA, Json, Profile
 
-PATTERNS: Final = ("shared", "per_node")
+PATTERNS: Final = ("shared", "per_node", "per_process")
 MOST_BYTES: Final = 2**63 - 1
-_ENTRY: Final = ("filesystem", "reads", "writes", "files", "pattern", "operations", "options")
+_ENTRY: Final = (
+    *("filesystem", "reads", "writes", "files", "pattern", "operations", "options", "kind"),
+    *MEMBERS,
+)
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -51,6 +56,7 @@ class RequestedIo:
     pattern: str = "shared"
     options: Mapping[str, Json] = field(default_factory=_nothing)
     operations: Mapping[str, int] = field(default_factory=_nothing)
+    access: Access = PLAIN
 
 
 def requested_io(profile: Profile, place: str = "profile") -> Sequence[RequestedIo]:
@@ -115,9 +121,12 @@ def _entry(entry: Json, place: str) -> RequestedIo:
             close = nearest(key, _ENTRY)
             hint = f"did you mean {close!r}?" if close else f"known: {', '.join(_ENTRY)}"
             raise InputError(f"unknown member {key!r}", place=place, hint=hint)
+    if "kind" in obj:
+        obj = dict(with_kind(obj, place))
     pattern = need_string(obj.get("pattern", "shared"), f"{place}.pattern")
     if pattern not in PATTERNS:
-        raise InputError(f"found {pattern!r}, expected {' or '.join(PATTERNS)}", place=f"{place}.pattern")
+        expected = f"{', '.join(PATTERNS[:-1])} or {PATTERNS[-1]}"
+        raise InputError(f"found {pattern!r}, expected {expected}", place=f"{place}.pattern")
     filesystem = obj.get("filesystem")
     return RequestedIo(
         None if filesystem is None else need_string(filesystem, f"{place}.filesystem"),
@@ -127,6 +136,7 @@ def _entry(entry: Json, place: str) -> RequestedIo:
         pattern,
         need_object(obj.get("options", {}), f"{place}.options") or NO_EXTRA,
         _operations(obj.get("operations", {}), f"{place}.operations"),
+        parse_access(obj, place),
     )
 
 

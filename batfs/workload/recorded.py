@@ -20,6 +20,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from batfs.errors import InputError
+from batfs.workload.access import access_members
 from batfs.workload.account import Report
 from batfs.workload.draws import Draws
 from batfs.workload.fields import INT_MAX
@@ -276,7 +277,8 @@ def _phases_in_order(job: RecordedJob) -> list[Phase]:
             phase.end,
             tuple(
                 RequestedIo(
-                    name, both[0], both[1], parts[name].files, parts[name].pattern, parts[name].options
+                    *(name, both[0], both[1], parts[name].files, parts[name].pattern, parts[name].options),
+                    access=parts[name].access,
                 )
                 for name, both in total.items()
                 if any(both)
@@ -313,6 +315,7 @@ def io_entry(part: RequestedIo) -> dict[str, Json]:
         entry["files"] = part.files
     if part.pattern != "shared":
         entry["pattern"] = part.pattern
+    entry |= access_members(part.access)
     if part.operations:
         entry["operations"] = dict(part.operations)
     if part.options:

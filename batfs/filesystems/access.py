@@ -1,0 +1,334 @@
+"""What access patterns cost: a model of the processes that ask for bytes, and of the targets that serve them.
+
+Bytes over bandwidth is the least that I/O takes. Two effects are added, each a handful of numbers with units,
+each off unless given; docs/background/access-patterns.md has the figures and what was left out.
+
+**Clients** (``client = "latency:0.5ms stream:1.2GBps depth:8"``). A process has up to ``depth`` requests of s
+bytes on their way at once, each of which takes ``latency`` and its bytes over ``stream``: its rate is
+
+    r = min(stream, depth * s / (latency + s / stream))
+
+(Little's law: what is on its way is rate times time). Sequential requests are put together up to ``window``
+bytes first (read-ahead, write-back), those of a collective access up to ``buffer``; random and strided ones
+wait for each other: a depth of 1. The p processes of a node (of a collective access: ``aggregators``) reach
+together no more than ``node``. So a node needs at least t = bytes / min(p r, node) for its part, which is
+charged as t x speed flops on the node itself: a ``parallel`` task can't end before, and where I/O overlaps
+with the computation a process that waits for its bytes doesn't compute.
+
+**Servers** (``server = "half:64KiB random_half:1MiB lock_half:8MiB half_streams:40"``). A request of s bytes
+takes a target as long as s + h bytes at its bandwidth would (Hockney's half-performance length), so it
+reaches
+
+    f = s / (s + h) / (1 + (n - 1) / half_streams)
+
+of it with n processes at once on the target. h is ``half``, of random and strided requests ``random_half``;
+to it come ``lock_half`` bytes, times (w - 1) / w, where w > 1 nodes write interleaved (strided, random) into
+shared files without being collective: of w requests in a row w - 1 take the lock of an extent from another
+client. Overhead, f below 1, travels as ``batfs.filesystems.efficiency`` says.
+
+Any number can be given for reads and writes apart: ``read_latency``, ``write_half``. Sources: R. Hockney,
+"(r_inf, n_1/2, s_1/2) measurements", Parallel Computing 2 (1985); J. Little (1961); Lustre Operations Manual
+(client read-ahead, RPC windows, extent locks of the LDLM); R. Thakur et al., ROMIO (collective buffering).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from batfs.errors import InputError, unknown
+from batfs.filesystems.interface import (
+    Even,
+    Grid,
+    IntArray,
+    IoPlan,
+    IoRequest,
+    Pairs,
+    Setup,
+    Traffic,
+    Volume,
+)
+from batfs.records import record
+from batfs.storage.interface import StorageView
+from batfs.units import parse_bandwidth, parse_size, parse_time
+from batfs.workload.access import Way
+
+_REQUEST: Final = 1 << 20  # of an entry that doesn't say: Lustre's and most clients' usual RPC
+
+
+@record
+class Client:
+    """One direction: ``latency`` seconds; ``stream``, ``node`` bytes/s; ``window``, ``buffer`` bytes."""
+
+    latency: float = 0.0
+    stream: float = math.inf
+    depth: float = 1.0
+    node: float = math.inf
+    window: float = 1 << 20
+    buffer: float = 16 << 20
+    aggregators: float = 1.0
+
+    def size(self, way: Way) -> float:
+        """Bytes of a request as it leaves the node."""
+        size = way.size or _REQUEST
+        if way.collective:
+            return max(size, self.buffer)
+        return max(size, self.window) if way.order == "sequential" else size
+
+    def process_rate(self, way: Way) -> float:
+        """Bytes/s of one process, or of one aggregator."""
+        size = self.size(way)
+        takes = self.latency + (size / self.stream if self.stream < math.inf else 0.0)
+        if takes <= 0:
+            return math.inf
+        depth = self.depth if way.collective or way.order == "sequential" else 1.0
+        return min(self.stream, depth * size / takes)
+
+    def node_rate(self, way: Way, processes: int) -> float:
+        """Bytes/s of one node with so many processes."""
+        asking = min(self.aggregators, processes) if way.collective else processes
+        return min(asking * self.process_rate(way), self.node)
+
+
+@record
+class Server:
+    """One direction: the half-performance lengths in bytes, and a number of streams."""
+
+    half: float = 0.0
+    random_half: float = 0.0
+    lock_half: float = 0.0
+    half_streams: float = math.inf
+
+    def factor(self, size: float, way: Way, streams: float, writers: int) -> float:
+        """The part of its bandwidth that a target reaches, for requests of ``size`` bytes."""
+        scattered = way.order != "sequential" and not way.collective
+        half = self.random_half if scattered else self.half
+        if scattered and writers > 1:
+            half += self.lock_half * (writers - 1) / writers
+        return size / (size + half) / (1.0 + max(0.0, streams - 1.0) / self.half_streams)
+
+
+@record
+class AccessModel:
+    """Both sides of one file system, for reads and for writes; ``servers``: the resource that stands for the
+    server of a storage, by storage; ``speeds``: flop/s of the nodes, by id."""
+
+    clients: tuple[Client, Client]
+    targets: tuple[Server, Server]
+    servers: Mapping[int, int]
+    speeds: Mapping[int, float]
+
+    def apply(self, plan: IoPlan, request: IoRequest, view: StorageView, position: Mapping[int, int]) -> None:
+        """Add to ``plan`` what the pattern of ``request`` costs; ``position``: of storages in ``view``."""
+        volume, nodes = request.volume, request.nodes
+        self._wait(plan, volume, nodes)
+        reads, writes = self.targets
+        if reads != _IDEAL or writes != _IDEAL:
+            self._slow(plan, request, view, position)
+
+    def _wait(self, plan: IoPlan, volume: Volume, nodes: Any) -> None:
+        """The least time of each direction as work on the job's nodes (none on storages that are staged)."""
+        speeds = self.speeds
+        if not nodes or nodes[0] not in speeds:
+            return
+        access, n = volume.access, len(nodes)
+        seconds = [
+            size / n / client.node_rate(way, access.processes)
+            for size, client, way in zip(
+                (volume.reads, volume.writes), self.clients, (access.reads, access.writes), strict=True
+            )
+        ]
+        if not any(seconds):
+            return
+        reading, writing = plan.caused_flops
+        first, second = dict(reading), dict(writing)
+        for node in nodes:
+            speed = speeds[node]
+            if seconds[0]:
+                first[node] = first.get(node, 0.0) + seconds[0] * speed
+            if seconds[1]:
+                second[node] = second.get(node, 0.0) + seconds[1] * speed
+        plan.read_flops = first
+        plan.flops = {r: first.get(r, 0.0) + second.get(r, 0.0) for r in (*first, *second)}
+
+    def _slow(self, plan: IoPlan, request: IoRequest, view: StorageView, position: Mapping[int, int]) -> None:
+        """The overhead of the targets as internal traffic."""
+        volume = request.volume
+        access = volume.access
+        extra: tuple[list[Traffic], list[Traffic]] = ([], [])
+        for k, (traffics, way) in enumerate(
+            zip((plan.reads, plan.writes), (access.reads, access.writes), strict=True)
+        ):
+            server, client = self.targets[k], self.clients[k]
+            if server == _IDEAL or not traffics:
+                continue
+            size = client.size(way)
+            n = len(request.nodes)
+            writers = n if k and volume.pattern == "shared" else 1
+            asking = n * (
+                min(int(client.aggregators), access.processes) if way.collective else access.processes
+            )
+            loads = _loads(traffics, reading=not k)
+            # the processes of a job with files of their own are spread over its targets
+            mine = asking if volume.pattern == "shared" else max(1.0, asking / max(1, len(loads)))
+            for storage, amount in loads.items():
+                at = position.get(storage)
+                if at is None:
+                    continue
+                streams = mine + float(view.transfers[at])
+                factor = server.factor(size, way, streams, writers)
+                over = round(amount * (1.0 / factor - 1.0))
+                if over <= 0:
+                    continue
+                end = self.servers.get(storage)
+                if end is not None:
+                    ends = (storage, end) if not k else (end, storage)
+                    extra[k].append(Grid(ends[:1], ends[1:], np.array([[over]], dtype=np.int64)))
+                else:
+                    extra[k].append(_along(traffics, storage, amount, over, reading=not k))
+        if extra[0] or extra[1]:
+            before, after = plan.caused
+            plan.internal = (*before, *extra[0], *after, *extra[1])
+            plan.read_internal = len(before) + len(extra[0])
+
+
+_IDEAL = Server()
+
+
+def _loads(traffics: Any, *, reading: bool) -> dict[int, int]:
+    """Bytes that leave (enter) each storage."""
+    out: dict[int, int] = {}
+    for traffic in traffics:
+        ends, amounts = _at_storages(traffic, reading=reading)
+        for storage, amount in zip(ends, amounts, strict=True):
+            if amount:
+                out[storage] = out.get(storage, 0) + amount
+    return out
+
+
+def _at_storages(traffic: Traffic, *, reading: bool) -> tuple[list[int], list[int]]:
+    if isinstance(traffic, Even):
+        return list(traffic.storages), list(traffic.amounts)
+    ends = traffic.sources if reading else traffic.destinations
+    sizes = traffic.sizes
+    if not isinstance(traffic, Pairs):
+        sizes = sizes.sum(axis=1 if reading else 0)
+    return [int(e) for e in ends], [int(s) for s in sizes]
+
+
+def _along(traffics: Any, storage: int, amount: int, over: int, *, reading: bool) -> Traffic:
+    """``over`` bytes on the routes of the ``amount`` that leaves (enters) ``storage``, in proportion."""
+    found: dict[int, int] = {}
+    for traffic in traffics:
+        if isinstance(traffic, Pairs):
+            at, others = (traffic.sources, traffic.destinations)[:: 1 if reading else -1]
+            there = at == storage
+            pairs = zip(others[there].tolist(), traffic.sizes[there].tolist(), strict=True)
+        else:
+            at, others = (traffic.sources, traffic.destinations)[:: 1 if reading else -1]
+            matrix = traffic.sizes if reading else traffic.sizes.T
+            pairs = zip(
+                (int(o) for o in others),
+                matrix[[int(s) for s in at].index(storage)].tolist() if storage in at else [0] * len(others),
+                strict=True,
+            )
+        for other, size in pairs:
+            if size:
+                found[other] = found.get(other, 0) + size
+    ids = sorted(found)
+    sizes: IntArray = np.rint(np.array([found[i] for i in ids]) * (over / amount)).astype(np.int64)
+    return Grid((storage,), ids, sizes[None, :]) if reading else Grid(ids, (storage,), sizes[:, None])
+
+
+# ---- from the configuration -------------------------------------------------------------------------------
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0):
+        raise InputError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _size(text: str) -> float:
+    return float(parse_size(text))
+
+
+def _rate(text: str) -> float:
+    if text.strip().endswith(("Bps", "bps")):
+        return parse_bandwidth(text)
+    return float(parse_size(text.removesuffix("/s")))
+
+
+_CLIENT: Final[Mapping[str, Callable[[str], float]]] = {
+    "latency": parse_time,
+    "stream": _rate,
+    "depth": _number,
+    "node": _rate,
+    "window": _size,
+    "buffer": _size,
+    "aggregators": _number,
+}
+_SERVER: Final[Mapping[str, Callable[[str], float]]] = {
+    "half": _size,
+    "random_half": _size,
+    "lock_half": _size,
+    "half_streams": _number,
+}
+
+
+def parse_parameters(text: str, what: str) -> tuple[dict[str, float], dict[str, float]]:
+    """(of reads, of writes) of ``"latency:1ms read_stream:1GBps"``. ``what``: ``client`` or ``server``.
+
+    InputError names the entry that is unknown, without a value, or out of range.
+    """
+    known = _CLIENT if what == "client" else _SERVER
+    names = [prefix + name for name in known for prefix in ("", "read_", "write_")]
+    both: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    general: dict[str, float] = {}
+    for entry in text.split():
+        name, colon, value = entry.partition(":")
+        if name not in names:
+            raise unknown(f"{what} parameter", name, names)
+        plain = name.removeprefix("read_").removeprefix("write_")
+        try:
+            if not colon:
+                raise InputError("it has no value")
+            found = known[plain](value)
+            if found == 0 and plain in ("stream", "node", "window", "buffer"):
+                raise InputError("it must be above 0")
+        except InputError as error:
+            raise InputError(f"{what} parameter {entry!r}: {error.problem}") from None
+        if name == plain:
+            general[name] = found
+        else:
+            both[name.startswith("write_")][plain] = found
+    return {**general, **both[0]}, {**general, **both[1]}
+
+
+def make_access(client: str, server: str, setup: Setup) -> AccessModel | None:
+    """The model these parameters describe for a file system; None for no parameters at all.
+
+    InputError where a client's are given and nobody gave the platform, which alone knows the nodes' speeds.
+    """
+    if not client.strip() and not server.strip():
+        return None
+    clients = tuple(Client(**values) for values in parse_parameters(client, "client"))
+    targets = tuple(Server(**values) for values in parse_parameters(server, "server"))
+    speeds: dict[int, float] = {}
+    if client.strip():
+        platform: Any = setup.platform
+        if platform is None:
+            raise InputError("client parameters need the platform file", hint="give it with -p")
+        speeds = {
+            node.id: float(platform.hosts[platform.host_index[node.name]].speed) for node in setup.nodes
+        }
+    ids = {node.name: node.id for node in setup.nodes}
+    servers = {s.id: ids[name] for s in setup.storages if (name := s.property("server") or "") in ids}
+    return AccessModel((clients[0], clients[1]), (targets[0], targets[1]), servers, speeds)

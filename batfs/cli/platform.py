@@ -16,6 +16,7 @@ HELP = """Make, draw and compare platforms (SimGrid XML that Batsim and batfs re
   batfs platform show platforms/taurus_storage.xml
   batfs platform diff old.xml new.xml
   batfs platform convert old.xml -o new.xml
+  batfs platform add-throttles mine.xml -o throttled.xml
 """
 
 # name -> module, one line
@@ -24,6 +25,7 @@ COMMANDS = {
     "from-storalloc": ("batfs.cli.platforms.storalloc", "the NVMe-oF pool of a StorAlloc system file"),
     "show": ("batfs.cli.platforms.show", "draw zones, links and storages; list resource ids"),
     "convert": ("batfs.cli.platforms.convert", "rewrite a file of an earlier SimGrid as 3.34 reads it"),
+    "add-throttles": ("batfs.cli.platforms.throttles", "add links that limit the rates of transfers"),
     "diff": ("batfs.cli.platforms.diff", "what changed in hosts, links, routes and bandwidths"),
 }
 

@@ -154,7 +154,7 @@ def _run_with_batsim(
         **storage.io_policy(config),
         "seed": config.seed,
         "compute_nodes": nodes,
-        "storages": loaded.machine.nb_storage,
+        "storages": len(loaded.machine.storages),
         **jobs.summary(),
         "waited_for": storage.waited_for(),
         "cut_jobs": storage.cut_jobs,

@@ -18,6 +18,8 @@ from batfs.records import record
 
 COMPUTE, STORAGE, MASTER = "compute_node", "storage", "master"
 ROLES = (COMPUTE, MASTER, STORAGE)
+#: The property ``service`` of the ends of throttles: see ``batfs.platform.throttles``.
+THROTTLE = "throttle"
 
 
 @record
@@ -62,7 +64,8 @@ class Machine:
 
     @property
     def storages(self) -> list[MachineResource]:
-        return self.resources[self.nb_compute :]
+        """Without the ends of throttles (see ``batfs.platform.throttles``)."""
+        return [r for r in self.resources[self.nb_compute :] if r.properties.get("service") != THROTTLE]
 
     def resource(self, name: str) -> MachineResource:
         """The resource of a host; InputError when it has none."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from batfs.errors import InputError, unknown
+from batfs.platform.numbering import THROTTLE
 from batfs.protocol.messages import Resource
 from batfs.records import replace
 from batfs.scheduling.config import Configuration
@@ -67,10 +68,6 @@ def shared_out(total: int, capacities: Sequence[int]) -> list[int]:
     for k in range(total - sum(sizes) if sizes else 0):
         sizes[k] += 1
     return sizes
-
-
-#: What the property ``service`` of a throttle's ends says.
-THROTTLE = "throttle"
 
 
 class Throttle(NamedTuple):

@@ -23,7 +23,9 @@ from batfs.errors import InputError
 from batfs.files import write_text
 from batfs.platform import load_platform, number_resources
 from batfs.platform.generate import generate
+from batfs.platform.numbering import Machine
 from batfs.platform.spec import SECTIONS, Group, make_spec, preset, presets, read_spec
+from batfs.platform.throttles import with_throttles
 
 # flag -> section; the value is SERVERSxTARGETS
 GROUPS = {"pfs": "pfs", "burst-buffers": "burst_buffers", "nvme": "nvme"}
@@ -42,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parameters", metavar="P", help="of the topology, as SimGrid's topo_parameters")
     parser.add_argument("--disks", metavar="SIZE", help="a disk of that size in every node")
     parser.add_argument("--central", metavar="SIZE", help="one central storage of that size, like NFS")
+    parser.add_argument(
+        "--throttles", type=int, metavar="N", help="links that limit rates, for I/O policies that do"
+    )
     for flag in GROUPS:
         parser.add_argument(f"--{flag}", metavar="SxT", help=f"{flag}: S servers of T storages each")
     parser.add_argument("--list", action="store_true", help="list the platforms that come with batfs")
@@ -61,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
     spec = make_spec(document, file=file)
     spec.comment = _command(args)
     text = generate(spec)
+    if args.throttles is not None:
+        text = with_throttles(text, _machine(text), args.throttles)
     summary = verified(text)
+    if args.throttles is not None:
+        summary += f", {args.throttles} throttles"
     if args.output is None:
         sys.stdout.write(text)
     else:
@@ -70,20 +79,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def verified(text: str) -> str:
+def verified(text: str, master: str = "master_host") -> str:
     """Load the text strictly and number its resources; what it holds in a few words."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "generated.xml"
-        file.write_text(text, encoding="utf-8")
-        machine = number_resources(load_platform(file))
+    machine = _machine(text, master)
     systems: dict[str, int] = {}
     for storage in machine.storages:
         name = storage.properties.get("filesystem", "storage")
         systems[name] = systems.get(name, 0) + 1
     held = ", ".join(f"{count} of {name!r}" for name, count in systems.items())
-    return f"{machine.nb_compute} compute nodes, {machine.nb_storage} storages" + (
+    return f"{machine.nb_compute} compute nodes, {len(machine.storages)} storages" + (
         f" ({held})" if held else ""
     )
+
+
+def _machine(text: str, master: str = "master_host") -> Machine:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "generated.xml"
+        file.write_text(text, encoding="utf-8")
+        return number_resources(load_platform(file), master=master)
 
 
 def _document(args: argparse.Namespace) -> dict[str, Any]:

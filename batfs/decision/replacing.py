@@ -284,11 +284,17 @@ class Translation:
             before = [m.RejectJob(now, job.id)]
         self._begun(job.id, name)
         new = Job(name, now, len(ids), name.partition("!")[2], job.walltime)
+        # a job tells its end from the first machine of its allocation, which may be nearer to the master than
+        # the one that Batsim 4 tells it from: a dynamic job's allocation stays what it is there
+        away = min(alloc) != ids[0]
+        execute = m.ExecuteJob(now, name, sorted(alloc) if away else ids)
+        if away:
+            execute = replace(execute, overrides={f"{new.workload}!{new.profile}": m.Placement(ids)})
         return [
             *before,
             m.RegisterProfile(now, new.workload, new.profile, profile),
             m.RegisterJob(now, new),
-            m.ExecuteJob(now, name, ids),
+            execute,
         ]
 
     def _begun(self, ours: str, theirs: str) -> None:

@@ -46,6 +46,8 @@ from batfs.workload.model import Composed, IoProfile
 if TYPE_CHECKING:
     from batfs.scheduling.gate import Gate
 
+_SEEDS = (1 << 64) - 1
+
 _OURS = f"{WORKLOAD}!"  # what the ids of our dynamic jobs begin with
 
 #: (configuration, compute resources, storages, whether dynamic jobs can be sent) -> the file systems.
@@ -98,6 +100,7 @@ class Tenancy:
         self.config = config
         self.now = event.timestamp
         self.rng = random.Random(config.seed)
+        self._ahead = random.Random()
         self.out: list[m.Decision] = []
         self.running: dict[str, Running] = {}
         self.done = 0
@@ -262,9 +265,12 @@ class Tenancy:
         end = placed.start + job.walltime
         if self.dynamic:
             end += sum(self.stages(job))
-        plans = self.files.plan(
-            job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, self.rng
-        )
+        rng = self.rng
+        if placed.ahead:
+            # how often a job is looked for a place in the future must not change what others draw
+            rng = self._ahead
+            rng.seed(job.order << 64 | self.config.seed & _SEEDS)
+        plans = self.files.plan(job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, rng)
         if isinstance(plans, Hold):
             return plans
         placed.plans = plans

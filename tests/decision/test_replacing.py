@@ -21,6 +21,7 @@ from batfs.decision.files import make_files
 from batfs.decision.replacing import Numbering, Replacing, Translation, Watcher, merge
 from batfs.protocol import messages as m
 from batfs.protocol.v5.decision_side import encode_reply, milliseconds
+from batfs.records import replace
 from batfs.scheduling.config import Settings, flags_layer, parse_filesystem_flags
 from batfs.scheduling.core import Scheduler
 from batfs.simulator import JobResult, SimulationOptions, simulate
@@ -53,6 +54,15 @@ def as_batsim5(request: m.Request) -> dict[str, Any]:
     return {"now": request.now, "events": events}
 
 
+def of_batsim4(decision: m.Decision) -> m.Decision:
+    """Batsim 4 has no placements of single profiles: the task runs on the machines of its one profile, and
+    tells its end from the first of these."""
+    if isinstance(decision, m.ExecuteJob) and decision.overrides:
+        [placed] = decision.overrides.values()
+        return replace(decision, alloc=placed.alloc, overrides=None)
+    return decision
+
+
 class Checked:
     """Passes an exchange on, and holds each reply against the rules of Batsim 5."""
 
@@ -65,7 +75,7 @@ class Checked:
         self.rules.request(as_batsim5(request))
         reply = self.inner.decide(request)
         self.faults += self.rules.reply(json.loads(encode_reply(reply)))
-        return reply
+        return m.Reply(reply.now, [of_batsim4(decision) for decision in reply.decisions])
 
 
 def run(
@@ -183,7 +193,7 @@ def test_walltimes_and_return_codes(tmp_path: Path) -> None:
     translation = Translation(
         config={}, dynamic_jobs=True, profiles=lambda named: profiles_read, watch=Notes()
     )
-    process = Replacing(Scheduler(settings, make_files), translation)
+    process = Checked(Replacing(Scheduler(settings, make_files), translation))
     options = SimulationOptions(dynamic_jobs=True, compute_sharing=True)
     simulate(loaded.platform, loaded.machine, loaded.workloads, process, options)
     assert told["w0!a"].state == "COMPLETED_WALLTIME_REACHED"

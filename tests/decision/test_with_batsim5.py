@@ -102,6 +102,8 @@ def rows(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
 
 
 def assert_same(one: Path, two: Path, within: float) -> None:
+    """``within``: seconds; of batfs's own jobs a millisecond: the end that is written is the one that is
+    told, and from a storage that takes 0.33 ms on taurus."""
     a, b = (rows(Path(f"{prefix}_jobs.csv")) for prefix in (one, two))
     assert a.keys() == b.keys()
     for key, row in a.items():
@@ -109,7 +111,8 @@ def assert_same(one: Path, two: Path, within: float) -> None:
         if row["final_state"] != "REJECTED":
             assert row["allocated_resources"] == b[key]["allocated_resources"], key
             for column in ("submission_time", "starting_time", "finish_time"):
-                assert float(row[column]) == pytest.approx(float(b[key][column]), abs=within), (key, column)
+                limit = max(within, 1e-3) if key[0] == "batfs" else within
+                assert float(row[column]) == pytest.approx(float(b[key][column]), abs=limit), (key, column)
     a, b = (rows(Path(f"{prefix}_io_jobs.csv")) for prefix in (one, two))
     assert a.keys() == b.keys()
     for key, row in a.items():
@@ -118,17 +121,13 @@ def assert_same(one: Path, two: Path, within: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "flags, within",
+    "flags",
     [
-        (["--queue", "easy"], 1e-4),
-        # steps come with metadata in Batsim 4, each a message of 0.1 ms
-        (
-            ["--filesystem", "lustre=pfs:timing=phases", "--filesystem", "bb=burst_buffer:backing=lustre"],
-            0.05,
-        ),
+        ["--queue", "easy"],
+        ["--filesystem", "lustre=pfs:timing=phases", "--filesystem", "bb=burst_buffer:backing=lustre"],
     ],
 )
-def test_batfs_sched(workloads: tuple[Path, Path], tmp_path: Path, flags: list[str], within: float) -> None:
+def test_batfs_sched(workloads: tuple[Path, Path], tmp_path: Path, flags: list[str]) -> None:
     address = endpoint()
     sched = [sys.executable, "-m", "batfs.decision.command", "-s", address, "-e", "out/edc", *flags]
     said = simulated(tmp_path, workloads[1], sched, address, '{"policy": "random"}')
@@ -138,7 +137,7 @@ def test_batfs_sched(workloads: tuple[Path, Path], tmp_path: Path, flags: list[s
         values["queue"] = flags[1]
     experiment = Experiment(platform=TAURUS, workloads=[workloads[0]], dynamic_jobs=True)
     run(experiment, Settings(flags=flags_layer(values)), tmp_path / "out/four")
-    assert_same(tmp_path / "out/four", tmp_path / "out/edc", within)
+    assert_same(tmp_path / "out/four", tmp_path / "out/edc", 1e-4)
 
 
 class Fcfs4:

@@ -168,24 +168,31 @@ def _decision(decision: m.Decision, now: float, sizes: Mapping[str, int]) -> dic
 def _execute(decision: m.ExecuteJob, sizes: Mapping[str, int]) -> tuple[str, dict[str, Any]]:
     if decision.io_job is not None:
         raise ProtocolError("Batsim 5 takes no additional_io_job")
-    placement: dict[str, Any] = {}
-    kind = "PredefinedExecutorPlacementStrategyWrapper"
-    if decision.mapping is not None:
-        kind = "CustomExecutorToHostMapping"
-        placement["mapping"] = [decision.mapping[k] for k in range(len(decision.mapping))]
-    event: dict[str, Any] = {
-        "job_id": decision.job_id,
-        "allocation": {
-            "host_allocation": format_resources(decision.alloc),
-            "executor_placement_type": kind,
-            "executor_placement": placement,
-        },
-    }
+    event: dict[str, Any] = {"job_id": decision.job_id, "allocation": _placed(decision)}
+    if decision.overrides:
+        event["profile_allocation_override"] = [
+            {"profile_id": name, **_placed(placed)} for name, placed in decision.overrides.items()
+        ]
     if decision.storage_mapping:
         event["storage_placement"] = [
             {"storage_name": label, "host_id": host} for label, host in decision.storage_mapping.items()
         ]
     return "ExecuteJobEvent", event
+
+
+def _placed(placed: m.ExecuteJob | m.Placement) -> dict[str, Any]:
+    placement: dict[str, Any] = {}
+    kind = "PredefinedExecutorPlacementStrategyWrapper"
+    if placed.mapping is not None:
+        kind = "CustomExecutorToHostMapping"
+        placement["mapping"] = [placed.mapping[k] for k in range(len(placed.mapping))]
+    elif placed.fill_cores:
+        placement["strategy"] = "FillOneHostCoresFirst"
+    return {
+        "host_allocation": format_resources(placed.alloc),
+        "executor_placement_type": kind,
+        "executor_placement": placement,
+    }
 
 
 def milliseconds(at: float) -> int:

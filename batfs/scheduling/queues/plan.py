@@ -17,7 +17,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import OVERTIME, Agenda
+from batfs.scheduling.queues.agenda import OVERTIME, Agenda, in_whole_seconds
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline
@@ -111,8 +111,9 @@ class Plan:
         starts: list[JobPlacement] = []
         if not problem.plan(best):
             return starts
+        now = round(view.now)
         for k in best.tolist():
-            if problem.starts[k] <= view.now:
+            if problem.starts[k] <= now:
                 placed = view.place(queue[k], among=problem.nodes_of(k))
                 if isinstance(placed, Hold):  # by file system it fits, storage by storage it doesn't
                     placed = view.place(queue[k])
@@ -152,15 +153,20 @@ class Plan:
             np.uint64
         )
         stays = [min(job.walltime + self._footprints.staging(job), FOREVER) for job in queue]
-        submitted = np.array([job.submission_time for job in queue], np.float64)
+        submitted = np.array([min(job.submission_time, round(view.now)) for job in queue], np.float64)
         counts = np.array([job.nodes for job in queue], np.int64)
         nothing = np.zeros(len(queue), np.int64)
         return Problem(
             (counts, np.array(stays, np.float64), nothing, needs),
             (submitted, self.alpha),
             (0, np.empty((0, 0), np.int64), False, False),
-            (np.minimum(node_times, last), node_free & ~unavailable, byte_times, byte_free),
-            sorted(ends),
+            (
+                in_whole_seconds(np.minimum(node_times, last), view.now),
+                node_free & ~unavailable,
+                in_whole_seconds(byte_times, view.now),
+                byte_free,
+            ),
+            np.unique(in_whole_seconds(ends, view.now)).tolist(),
         )
 
 

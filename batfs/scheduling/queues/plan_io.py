@@ -15,7 +15,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda, place_before
+from batfs.scheduling.queues.agenda import Agenda, in_whole_seconds, place_before
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.queues.plan import FOREVER
 
@@ -197,7 +197,9 @@ class PlanIo:
             own = tuple(min(sizes.get(name, 0), capacity[name]) for name in names)
             wants.append(Want(job.id, job.submission_time, stay, (job.nodes, *own)))
         idle = (view.free_nodes.bit_count(), *(free[name] for name in names))
-        return [waiting[k] for k in self._search.starting(now, wants, idle, releases)]
+        times = in_whole_seconds([time for time, _ in releases], now).tolist()
+        planned = [(time, given) for time, (_, given) in zip(times, releases, strict=True)]
+        return [waiting[k] for k in self._search.starting(round(now), wants, idle, planned)]
 
 
 def _given_back(left: float, gone: float, held: tuple[int, ...]) -> list[tuple[float, tuple[int, ...]]]:

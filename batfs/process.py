@@ -19,6 +19,8 @@ from typing import NoReturn
 
 from batfs.errors import BatfsError
 
+LONGEST = 3000  # characters of a sentence on stderr
+
 
 def begin() -> None:
     """Settings for a process of ours, to be made before anything large is imported.
@@ -99,9 +101,26 @@ def guarded(program: str, work: Callable[[], int]) -> int:
         return _say(program, f"{type(error).__name__}: {error} (a defect of batfs; {_details()})", 70)
 
 
-def _say(program: str, sentence: str, code: int) -> int:
+def one_line(sentence: str) -> str:
+    """``sentence`` as it may stand on a terminal whatever it quotes: in one line, its control characters
+    escaped, its middle left out where it is longer than anybody reads."""
+    words = " ".join(sentence.splitlines())
+    if len(words) > LONGEST:
+        left_out = len(words) - LONGEST
+        words = f"{words[: 2 * LONGEST // 3]} [...{left_out} characters...] {words[-LONGEST // 3 :]}"
+    return (
+        words if words.isprintable() else "".join([c if c.isprintable() else ascii(c)[1:-1] for c in words])
+    )
+
+
+def say(program: str, sentence: str) -> None:
+    """``sentence`` on stderr."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody may be there to hear it
-        print(f"{program}: {' '.join(sentence.splitlines())}", file=sys.stderr, flush=True)
+        print(f"{program}: {one_line(sentence)}", file=sys.stderr, flush=True)
+
+
+def _say(program: str, sentence: str, code: int) -> int:
+    say(program, sentence)
     return code
 
 
@@ -156,6 +175,21 @@ def end(code: int) -> NoReturn:
 
 def _as_it_is(words: str) -> str:
     return words
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with exit code 2 and a single line for a wrong flag."""
+
+    def error(self, message: str) -> NoReturn:
+        import re
+
+        from batfs.errors import nearest
+
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
+        if wrong is not None:  # quotes around the choices come and go with Python's version
+            close = nearest(wrong[1], [word.strip(" '") for word in wrong[2].split(",")])
+            message += f"; did you mean {close!r}?" if close else ""
+        self.exit(2, f"{self.prog}: {one_line(message)}\nTry '{self.prog} --help'.\n")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -8,20 +8,33 @@ counted, so that a reader can say so. What isn't text is named.
 from __future__ import annotations
 
 import codecs
+import errno
+import os
+import select
+import stat
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from batfs.errors import InputError
 from batfs.records import record
 
-# its name, and the module that unpacks it: imported when there is something to unpack
-_UNPACK: Final[Mapping[bytes, tuple[str, str]]] = {
-    b"\x1f\x8b": ("gzip", "gzip"),
-    b"BZh": ("bzip2", "bz2"),
-    b"\xfd7zXZ\0": ("xz", "lzma"),
+#: Bytes of an input, unpacked or not: what is longer would not fit in memory as jobs or links either.
+MOST: Final = 2**31
+#: What comes out of a pipe, and of a device (``/dev/zero``), at most: there is no size to be told beforehand.
+MOST_PIPED: Final = 2**29
+MOST_OF_DEVICE: Final = 2**24
+#: Seconds after which nobody is expected to write into a pipe any more that nobody has opened.
+PATIENCE: Final = 10.0
+_LAYERS: Final = 8  # of packing
+
+# its name, the module that unpacks it (imported when there is something to unpack), and who does it there
+_UNPACK: Final[Mapping[bytes, tuple[str, str, str, tuple[int, ...]]]] = {
+    b"\x1f\x8b": ("gzip", "zlib", "decompressobj", (31,)),
+    b"BZh": ("bzip2", "bz2", "BZ2Decompressor", ()),
+    b"\xfd7zXZ\0": ("xz", "lzma", "LZMADecompressor", ()),
 }
 # longest first: UTF-32's little-endian mark begins with UTF-16's
 _MARKS: Final = (
@@ -67,22 +80,98 @@ def _count(number: int, what: str) -> str:
 
 def read_unpacked(path: str | PathLike[str]) -> bytes:
     """The bytes of a file, unpacked if it is gzip, bzip2 or xz; InputError when it can't be read."""
+    return unpacked(read_bytes(path), path)
+
+
+def read_bytes(path: str | PathLike[str], what: str = "") -> bytes:
+    """The bytes of an input file; ``what`` it is for the message (``the platform``).
+
+    A pipe or a device may be given as well. InputError for what can't be read, is too large, has no end
+    (:data:`MOST` and its brothers), or is a pipe that nobody writes into.
+    """
+    named = f" {what}" if what else ""
     try:
-        data = Path(path).read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read{named}: {why}", file=path) from error
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise InputError(f"cannot read{named}: {os.strerror(errno.EISDIR)}", file=path)
+        if stat.S_ISREG(found.st_mode):
+            if found.st_size > MOST:
+                raise InputError(f"{found.st_size} bytes; an input may have {MOST}", file=path)
+            with open(descriptor, "rb", buffering=0, closefd=False) as stream:
+                data: bytes = stream.read(found.st_size + 1)
+            if len(data) == found.st_size:
+                return data
+            # one that grows, or whose size isn't told (/proc)
+            return data + drained(descriptor, MOST - len(data), path)
+        pipe = stat.S_ISFIFO(found.st_mode)
+        return drained(descriptor, MOST_PIPED if pipe else MOST_OF_DEVICE, path, PATIENCE if pipe else None)
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", file=path) from error
-    return unpacked(data, path)
+        raise InputError(f"cannot read{named}: {error.strerror}", file=path) from error
+    finally:
+        os.close(descriptor)
+
+
+def drained(descriptor: int, most: int, path: str | PathLike[str], patience: float | None = None) -> bytes:
+    """What comes out of ``descriptor`` until its end. ``patience``: seconds to wait for the first who opens a
+    pipe to write; one who has may take his time. InputError after ``most`` bytes."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    data, begun = bytearray(), patience is None
+    while True:
+        try:
+            more = os.read(descriptor, 1 << 20)
+        except BlockingIOError:  # somebody has opened it, and thinks
+            begun = True
+            poll.poll()
+            continue
+        if more:
+            data += more
+            if len(data) > most:
+                raise InputError(f"has no end to be seen: {most} bytes were read", file=path)
+        elif data or begun:
+            return bytes(data)
+        else:
+            found = poll.poll((patience or 0.0) * 1000)
+            if not found:
+                raise InputError(f"is a pipe that nobody writes into (for {patience:g} s)", file=path)
+            begun = not found[0][1] & select.POLLIN  # opened and closed
 
 
 def unpacked(data: bytes, path: str | PathLike[str] | None = None) -> bytes:
     """``data`` without its packing, whatever number of layers; ``path`` is for the message."""
-    while (kind := next((k for mark, k in _UNPACK.items() if data.startswith(mark)), None)) is not None:
-        name, module = kind
+    for _ in range(_LAYERS):
+        kind = next((k for mark, k in _UNPACK.items() if data.startswith(mark)), None)
+        if kind is None:
+            return data
+        name, module, maker, options = kind
+        make = getattr(import_module(module), maker)
         try:
-            data = import_module(module).decompress(data)
+            data = _unpacked_once(data, partial(make, *options), path)
         except _damages() as error:
             raise InputError(f"damaged {name} file: {error}", file=path) from error
-    return data
+    raise InputError(f"packed more than {_LAYERS} times", file=path)
+
+
+def _unpacked_once(data: bytes, make: Any, path: str | PathLike[str] | None) -> bytes:
+    """All streams of a packed file, one after the other. EOFError for one without its end."""
+    parts: list[bytes] = []
+    room = MOST
+    while data:
+        stream = make()
+        part = stream.decompress(data, room + 1)
+        room -= len(part)
+        if room < 0:
+            raise InputError(f"unpacks to more than {MOST} bytes", file=path)
+        if not stream.eof:
+            raise EOFError("it ends before its end")
+        parts.append(part)
+        data = stream.unused_data.lstrip(b"\0")  # padding, as tapes have it
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _damages() -> tuple[type[Exception], ...]:

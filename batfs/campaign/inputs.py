@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from batfs import files
+from batfs import files, texts
 from batfs.campaign.resample import make_resampler, resample
 from batfs.errors import InputError
 from batfs.plugins import parse_spec
@@ -77,10 +77,9 @@ class InputStore:
         """The file at ``path``, copied. InputError when it can't be read."""
         found = self._known.get((path,))
         if found is None:
-            try:
-                data = Path(path).read_bytes()
-            except OSError as error:
-                raise InputError(f"cannot read: {error.strerror}", file=path) from error
+            if Path(path).exists() and not Path(path).is_file():
+                raise InputError("is no file, and would have to be read again and again", file=path)
+            data = texts.read_bytes(path)
             found = self._known[(path,)] = self._store(path, Path(path).name, data)
         return found
 

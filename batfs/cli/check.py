@@ -19,6 +19,7 @@ from batfs.platform.changes import Change, all_changes, told
 from batfs.platform.check import CHECKS, Report, check_platform
 from batfs.platform.drawing import table
 from batfs.platform.measures import FORMAT
+from batfs.texts import utf8_text
 from batfs.units import format_bandwidth, format_time
 
 HELP = """Check platform files: do they load, does every node reach every storage and back, are read and write
@@ -129,12 +130,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _read_baseline(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"cannot read the baseline: {error.strerror}", file=path, hint="--update writes one"
-        ) from error
-    except ValueError as error:
+        document = json.loads(utf8_text(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not a baseline: {error}", file=path) from error
     if not isinstance(document, dict) or not isinstance(document.get("platforms"), dict):
         raise InputError("not a baseline: no 'platforms' in it", file=path)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from batfs import files
+from batfs import files, process
 from batfs.cli.machine_flags import add_machine_flags, machine_values
 from batfs.errors import InputError
 
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--jobs {args.jobs}: expected at least 1")
 
     def say(sentence: str) -> None:
-        print(f"batfs compare: {sentence}", file=sys.stderr, flush=True)
+        process.say("batfs compare", sentence)
 
     for sentence in ahead(plan):
         say(sentence)

@@ -46,19 +46,6 @@ if TYPE_CHECKING:
 _QUICK = ("run", "sim")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with exit code 2 and a single line for a wrong flag."""
-
-    def error(self, message: str) -> NoReturn:
-        import re
-
-        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
-        if wrong is not None:  # quotes around the choices come and go with Python's version
-            close = nearest(wrong[1], [word.strip(" '") for word in wrong[2].split(",")])
-            message += f"; did you mean {close!r}?" if close else ""
-        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
-
-
 def _usage() -> str:
     width = max(len(name) for name in COMMANDS)
     lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
@@ -89,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     module: Subcommand = importlib.import_module(entry[0])
     if hasattr(module, "choose"):  # a command whose flags depend on one of them
         module = module.choose(words[1:])
-    parser = Parser(prog=f"batfs {name}", description=module.HELP, formatter_class=process.HelpFormatter)
+    parser = process.Parser(
+        prog=f"batfs {name}", description=module.HELP, formatter_class=process.HelpFormatter
+    )
     module.add_arguments(parser)
     return process.guarded(f"batfs {name}", lambda: module.run(parser.parse_args(words[1:])))
 

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs import json_text
+from batfs import json_text, process
 from batfs.decision.options import add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
 from batfs.errors import InputError
+from batfs.texts import utf8_text
 
 if TYPE_CHECKING:
     from batfs.decision.experiment import Experiment
@@ -183,10 +184,7 @@ def _experiment(args: argparse.Namespace) -> Experiment:
 
     config = args.sched_cfg
     if args.sched_cfg_file is not None:
-        try:
-            config = Path(args.sched_cfg_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read: {error}", file=args.sched_cfg_file) from None
+        config = utf8_text(args.sched_cfg_file)
     return Experiment(
         platform=Path(args.platform),
         workloads=[Path(path) for path in args.workload],
@@ -214,7 +212,7 @@ def _command() -> list[str]:
 
 
 def _note(sentence: str) -> None:
-    print(f"batfs run: note: {sentence}", file=sys.stderr)
+    process.say("batfs run", f"note: {sentence}")
 
 
 def _quiet(sentence: str) -> None:

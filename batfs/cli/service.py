@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batfs import process
 from batfs.errors import InputError
 from batfs.units import format_size, parse_size, parse_time
 
@@ -237,7 +238,7 @@ def _orchestrator(args: argparse.Namespace) -> int:
     policy = args.policy or ("worst_fit" if config is None else config.policy)
     if config is not None and config.retry:
         note = "allow_retry: who finds no room may wait in the queue (batfs service request --wait 1h)"
-        print(f"batfs service: note: {note}", file=sys.stderr)
+        process.say("batfs service", f"note: {note}")
     orchestrator = Orchestrator(settings, make_policy(policy), Log("orchestrator", args.log))
     print(f"listening on {orchestrator.endpoint}", flush=True)
     orchestrator.run()
@@ -301,7 +302,7 @@ def _granted(args: argparse.Namespace, reply: Any) -> int:
     if args.json:
         print(json.dumps({"state": reply.state, "reason": reply.reason, **reply.data}))
     elif not reply.ok:
-        print(f"refused: {reply.reason}", file=sys.stderr)
+        process.say("refused", reply.reason)
     else:
         size, end = format_size(reply.data["size"]), _clock(reply.data["end"])
         print(f"{reply.lease} {reply.state}: {size} until {end}")
@@ -413,7 +414,7 @@ def _said(args: argparse.Namespace, ok: bool, text: str, reason: str) -> int:
     elif ok:
         print(text)
     else:
-        print(f"refused: {reason}", file=sys.stderr)
+        process.say("refused", reason)
     return 0 if ok else 1
 
 

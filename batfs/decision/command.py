@@ -38,14 +38,9 @@ completed, 1 when Batsim went away before its end, 2 for wrong settings.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """All flags."""
-    parser = _Parser(
+    parser = process.Parser(
         prog="batfs-sched",
         description="A storage-aware scheduler for Batsim 4 and 5: reads io_reads, io_writes and io from job "
         "profiles (under Batsim 5 from their extra_data), allocates storage under a policy, and gives Batsim "
@@ -102,14 +97,15 @@ def _serve(args: argparse.Namespace, words: Sequence[str]) -> int:
     settings = settings_from(args)
     # imported late: --help and wrong flags answer at once
     from batfs.decision.link import DEFAULT_ENDPOINT, ZmqLink
+    from batfs.decision.peers import no_simulator
     from batfs.decision.provenance import write_provenance
     from batfs.decision.records import Recorder
 
     def say(sentence: str) -> None:
         if not args.quiet:
-            print(f"batfs-sched: {sentence}", file=sys.stderr, flush=True)
+            process.say("batfs-sched", sentence)
 
-    link = ZmqLink(args.socket_endpoint or DEFAULT_ENDPOINT, say)
+    link = ZmqLink(args.socket_endpoint or DEFAULT_ENDPOINT, say, no_first=no_simulator)
     started = time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(link.close)

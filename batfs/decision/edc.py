@@ -24,6 +24,7 @@ from batfs.protocol.v5.decision_side import decode_request, encode_reply
 from batfs.scheduling.config import Layer, Settings, read_sched_config
 from batfs.scheduling.core import Scheduler
 from batfs.scheduling.observer import Observer
+from batfs.texts import read_bytes
 from batfs.workload.model import Profile
 
 _SOURCE = "Batsim's init string"
@@ -108,7 +109,7 @@ class WorkloadProfiles:
 
 
 def _profiles(path: Path, workload: str) -> Mapping[str, Profile]:
-    data = path.read_bytes()
+    data = read_bytes(path)
     if b'"SequentialCompositionProfile"' not in data and b'"ret"' not in data:
         return {}  # all that matters is forwarded
     from batfs.workload.batsim5 import parse_profile

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO, TypeAlias
 from batfs.decision.alone import AloneClock
 from batfs.decision.experiment import Experiment, Loaded, load
 from batfs.decision.options import PYBATSIM, split_pybatsim
-from batfs.decision.peers import SimulatorGoneError
+from batfs.decision.peers import SimulatorGoneError, no_simulator
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
@@ -115,7 +115,7 @@ def _run_with_batsim(
         recorder = stack.enter_context(Recorder(prefix, None, clock.seconds))
         storage = StorageTally(recorder)
         batsim_is_alive = _Watch(log)
-        link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive)
+        link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive, no_first=no_simulator)
         stack.callback(link.close)
         link.bind()
         flags, converse = (_batsim5 if generation == 5 else _batsim4)(

@@ -1,4 +1,4 @@
-"""A ZeroMQ reply socket that Batsim talks to, and that notices when Batsim is gone.
+"""A ZeroMQ reply socket that Batsim talks to, that notices when Batsim is gone, and serves nobody else.
 
 pybatsim's own gives up when Batsim thinks for more than two seconds and listens on every interface. This one
 waits as long as the connection lives: libzmq's monitor tells when the peer's connection closes (the process
@@ -12,22 +12,33 @@ from typing import Any
 
 import orjson
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
-from batfs.decision.peers import SimulatorGoneError, giving_up, read_object
+from batfs.connections import Connections
+from batfs.decision.peers import (
+    LARGEST,
+    TAKEN,
+    SimulatorGoneError,
+    Strangers,
+    giving_up,
+    read_object,
+)
 from batfs.errors import BatfsError, InputError
 from batfs.protocol.decision_side import ProtocolError
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:28000"
 
-_CHECK_EVERY = 200  # milliseconds
+_CHECK_EVERY = 100  # milliseconds
+_UNKNOWN = LARGEST // 4  # bytes from who may yet be the simulator
+_NO_HANDSHAKE = zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 
 
 class ZmqLink:
     """One simulation's conversation. ``bind`` listens, ``recv`` and ``send`` alternate, ``close`` ends.
 
-    ``check`` is called now and then while a message is awaited long; it may raise. A port ``*`` in the
-    endpoint is replaced by a free one when ``bind`` is called.
+    ``check`` is called now and then while a message is awaited long; it may raise. ``no_first`` says why a
+    text can't be the first message of a simulation (nothing: it can): who sends such a one is told so, and
+    the simulator is waited for on. A port ``*`` in the endpoint is replaced by a free one when ``bind`` is
+    called.
 
     Has the methods of pybatsim's ``NetworkHandler`` that its ``Batsim`` uses; messages are objects decoded
     from JSON, and numpy arrays may be sent.
@@ -40,10 +51,14 @@ class ZmqLink:
         endpoint: str = DEFAULT_ENDPOINT,
         say: Callable[[str], None] | None = None,
         check: Callable[[], None] | None = None,
+        no_first: Callable[[bytes], str] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._say = say
         self._check = check
+        self._no_first = no_first
+        self._strangers = Strangers(say)
+        self._gone = False
         self._context: zmq.Context[Any] | None = None
         self._begun = False
         self._owes = False
@@ -62,7 +77,8 @@ class ZmqLink:
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
         self._socket.setsockopt(zmq.LINGER, 2000)
         self._socket.setsockopt(zmq.RCVTIMEO, _CHECK_EVERY)
-        self._monitor = self._socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+        self._connections = Connections(self._socket, self._told, _NO_HANDSHAKE)
         try:
             self._socket.bind(self.endpoint)
         except zmq.ZMQError as error:
@@ -97,35 +113,55 @@ class ZmqLink:
             except zmq.Again:  # nothing came for a while: is anybody there?
                 if self._check is not None:
                     self._check()
-                if self._disconnected() and not self._socket.poll(0):
+                self._look()
+                if self._gone and not self._socket.poll(0):
                     raise SimulatorGoneError from None
                 continue
             sender = int(frames[0].get(zmq.SRCFD))
-            if self._begun and sender != self._peer:
+            self._connections.heard(frames[0])
+            if self._begun:
+                self._connections.follow()  # a descriptor may be somebody else's now
+                if self._gone:
+                    raise SimulatorGoneError
+                if sender == self._peer:
+                    break
                 # a second simulator (the same default port): it is told, and the first one served on
-                self._socket.send(giving_up("another simulation is under way here"))
-                if self._say is not None:
-                    self._say("another simulator called, and was told that this scheduler is taken")
+                self._refuse(TAKEN)
+                self._look()
                 continue
-            break
+            if self._no_first is None:
+                break
+            why = (
+                "its first message has several parts" if len(frames) != 1 else self._no_first(frames[0].bytes)
+            )
+            if not why:
+                break
+            self._refuse(why)
+            self._look()
         if not self._begun:
-            # connections before the first message are nobody's (a port scan)
-            self._disconnected()
+            self._connections.follow()  # whoever went away until now was not the simulator
+            self._gone = False
         self._begun, self._owes, self._peer = True, True, sender
         if len(frames) != 1:
             raise ProtocolError(f"a message of {len(frames)} parts; one was expected")
         return frames[0].bytes
 
-    def _disconnected(self) -> bool:
-        """Whether the connection that the messages come from has closed since this was asked last.
+    def _refuse(self, why: str) -> None:
+        self._socket.send(giving_up(why))
+        self._strangers.refused(why)
 
-        Somebody else's (a port scan, a health check) is known by its descriptor.
-        """
-        found = False
-        while self._monitor.poll(0):
-            event = parse_monitor_message(self._monitor.recv_multipart())
-            found = found or int(event["value"]) == self._peer
-        return found
+    def _look(self) -> None:
+        """Nobody may pile up memory: least of all who isn't the simulator."""
+        limits = {self._peer: LARGEST} if self._begun else None
+        if self._connections.look(limits, *(() if self._begun else (_UNKNOWN,))):
+            self._strangers.refused("it sent a message without an end")
+
+    def _told(self, event: int, descriptor: int) -> None:
+        """Of a connection: the one that the messages come from has closed, or one never was ZeroMQ's."""
+        if event & _NO_HANDSHAKE:
+            self._strangers.refused("it doesn't speak ZeroMQ")
+        elif event & zmq.Event.DISCONNECTED and descriptor == self._peer:
+            self._gone = True
 
     def send(self, message: Any) -> None:
         self.send_text(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY, default=str))
@@ -145,7 +181,7 @@ class ZmqLink:
         if self._context is None:
             return
         self._socket.disable_monitor()
-        self._monitor.close(0)
+        self._connections.close()
         self._socket.close()
         self._context.term()
         self._context = None

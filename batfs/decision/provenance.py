@@ -51,7 +51,7 @@ def write_provenance(
         "batfs": __version__,
         "command": list(command),
         "configuration": dict(configuration),
-        "inputs": {str(path): {"sha256": sha256(path)} for path in inputs},
+        "inputs": {str(path): {"sha256": _digest(path)} for path in inputs},
         "results": dict(results),
         "environment": {
             "started": _utc(started),
@@ -72,6 +72,14 @@ def write_provenance(
         text = json.dumps(document, indent=2, default=str)
     write_text(path, text + "\n")
     return path
+
+
+def _digest(path: str | Path) -> str | None:
+    """None for what can't be read again: a pipe, a file that has gone. The run is over, and stands."""
+    try:
+        return sha256(path) if Path(path).is_file() else None
+    except InputError:
+        return None
 
 
 def _utc(seconds: float) -> str:

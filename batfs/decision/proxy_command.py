@@ -47,14 +47,9 @@ Exit code: 0 when the simulation was completed, 1 when one of the two sides went
 _SCHEDULER = "tcp://127.0.0.1:28001"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """All flags."""
-    parser = _Parser(
+    parser = process.Parser(
         prog="batfs-proxy",
         description="File systems and storage allocation for schedulers that know nothing of them.",
         epilog=EPILOG,
@@ -165,6 +160,7 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
     # imported late: --help and wrong flags answer at once
     from batfs.decision.edc import jobs_file
     from batfs.decision.injector import Injector
+    from batfs.decision.peers import no_simulator
     from batfs.decision.provenance import write_provenance
     from batfs.decision.proxy import RawProxy
     from batfs.decision.records import Recorder
@@ -173,9 +169,9 @@ def _serve(args: argparse.Namespace, words: Sequence[str], child: Sequence[str])
 
     def say(sentence: str) -> None:
         if not args.quiet:
-            print(f"batfs-proxy: {sentence}", file=sys.stderr, flush=True)
+            process.say("batfs-proxy", sentence)
 
-    front = simulator_side(args.socket_endpoint, say)
+    front = simulator_side(args.socket_endpoint, say, no_simulator)
     started = time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(front.close)

@@ -6,10 +6,10 @@ over a better connection, in ``batfs-sched``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from batfs import process
 from batfs.decision.files import make_files
 from batfs.decision.pybatsim import BatsimScheduler, Job
 from batfs.filesystems.script import WORKLOAD
@@ -176,4 +176,4 @@ def _plain(value: Any) -> Any:
 
 
 def _to_stderr(sentence: str) -> None:
-    print(f"batfs: {sentence}", file=sys.stderr)
+    process.say("batfs", sentence)

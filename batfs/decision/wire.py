@@ -11,12 +11,20 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from batfs.decision.peers import SchedulerGoneError, SimulatorGoneError, giving_up
+from batfs.decision.peers import (
+    LARGEST,
+    TAKEN,
+    SchedulerGoneError,
+    SimulatorGoneError,
+    Strangers,
+    giving_up,
+)
 from batfs.decision.zmtp import Conversation
 from batfs.errors import BatfsError
 from batfs.protocol.decision_side import ProtocolError
@@ -29,6 +37,8 @@ Address: TypeAlias = tuple[socket.AddressFamily, tuple[str, int] | str]
 
 _AT_ONCE = 1 << 16  # bytes
 _RETRY = 0.02  # seconds
+_CALLERS = 64  # connections that may be open beside the simulator's
+_THEIRS = 1 << 26  # bytes that one of them may send while a simulation is under way
 
 
 def address_of(endpoint: str) -> Address | None:
@@ -53,9 +63,9 @@ def address_of(endpoint: str) -> Address | None:
 class Connection:
     """One socket of stream kind and what is said on it."""
 
-    def __init__(self, stream: socket.socket, kind: bytes) -> None:
+    def __init__(self, stream: socket.socket, kind: bytes, most: int = LARGEST) -> None:
         self.stream = stream
-        self.talk = Conversation(kind)
+        self.talk = Conversation(kind, most)
         if stream.family != socket.AF_UNIX:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -98,13 +108,94 @@ class Connection:
         self.stream.close()
 
 
-class SimulatorWire:
-    """Batsim's side: has what the proxy uses of :class:`~batfs.decision.link.ZmqLink`."""
+class Callers:
+    """Those who have connected and not said anything whole yet, on a socket that listens."""
 
-    def __init__(self, endpoint: str, address: Address, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, listener: socket.socket, strangers: Strangers) -> None:
+        self._strangers = strangers
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._waiting: dict[socket.socket, Connection] = {}
+
+    def message(self, most: int) -> tuple[Connection, bytes]:
+        """The next whole message of any of them, whose connection then isn't theirs any more. They may hold
+        ``most`` bytes together. OSError when the listener was closed."""
+        while True:
+            for key, _ in self._selector.select():
+                stream = key.fileobj
+                assert isinstance(stream, socket.socket)
+                if stream is self._listener:
+                    self._accept()
+                    continue
+                try:
+                    text = self._waiting[stream].step()
+                except BlockingIOError:
+                    continue
+                except EOFError:
+                    self._drop(stream, "it went away without a message")
+                except OSError:
+                    self._drop(stream)
+                except ProtocolError as error:
+                    self._drop(stream, f"it is {error}")
+                else:
+                    if text is not None:
+                        self._selector.unregister(stream)
+                        return self._waiting.pop(stream), text
+                    if sum([waiting.talk.held for waiting in self._waiting.values()]) > most:
+                        self._drop(stream, "it sent too much")
+
+    def _accept(self) -> None:
+        try:
+            stream, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        if len(self._waiting) >= _CALLERS:
+            self._drop(next(iter(self._waiting)), "others waited behind it")
+        stream.setblocking(False)
+        try:
+            self._waiting[stream] = Connection(stream, b"REP")
+        except OSError:
+            stream.close()
+            return
+        self._selector.register(stream, selectors.EVENT_READ)
+
+    def _drop(self, stream: socket.socket, why: str = "") -> None:
+        self._selector.unregister(stream)
+        self._waiting.pop(stream).close()
+        if why:
+            self._strangers.refused(why)
+
+    def refuse(self, caller: Connection, why: str) -> None:
+        """Say why, as far as it can be told, and hang up."""
+        with contextlib.suppress(OSError):
+            caller.send(giving_up(why))
+        caller.close()
+        self._strangers.refused(why)
+
+    def close(self) -> None:
+        for caller in self._waiting.values():
+            caller.close()
+        self._waiting.clear()
+        self._selector.close()
+
+
+class SimulatorWire:
+    """Batsim's side: has what the proxy uses of :class:`~batfs.decision.link.ZmqLink`; ``no_first`` is as
+    there."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        address: Address,
+        say: Callable[[str], None] | None = None,
+        no_first: Callable[[bytes], str] | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self._family, self._address = address
         self._say = say
+        self._no_first = no_first
+        self._others: threading.Thread | None = None
         self._listener: socket.socket | None = None
         self._connection: Connection | None = None
         self._owes = False
@@ -146,36 +237,19 @@ class SimulatorWire:
 
     def _first(self) -> bytes:
         """The first message of the first connection that sends one: the others are nobody's (a port scan)."""
-        listener = self._listener
-        assert listener is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            waiting: dict[socket.socket, Connection] = {}
-            while True:
-                for key, _ in selector.select():
-                    if key.fileobj is listener:
-                        with contextlib.suppress(OSError):
-                            stream, _ = listener.accept()
-                            stream.setblocking(False)
-                            waiting[stream] = Connection(stream, b"REP")
-                            selector.register(stream, selectors.EVENT_READ)
-                        continue
-                    stream = key.fileobj  # type: ignore[assignment]
-                    try:
-                        text = waiting[stream].step()
-                    except BlockingIOError:
-                        continue
-                    except (EOFError, OSError, ProtocolError):
-                        selector.unregister(stream)
-                        waiting.pop(stream).close()
-                        continue
-                    if text is not None:
-                        self._connection = waiting.pop(stream)
-                        stream.setblocking(True)
-                        for other in waiting.values():
-                            other.close()
-                        self._stop_listening()
-                        return text
+        assert self._listener is not None
+        callers = Callers(self._listener, Strangers(self._say))
+        while True:
+            caller, text = callers.message(LARGEST)
+            why = "" if self._no_first is None else self._no_first(text)
+            if not why:
+                break
+            callers.refuse(caller, why)
+        caller.stream.setblocking(True)
+        self._connection = caller
+        self._others = threading.Thread(target=_turn_away, args=(callers,), daemon=True, name="callers")
+        self._others.start()
+        return text
 
     def send_text(self, text: bytes) -> None:
         assert self._connection is not None
@@ -196,10 +270,24 @@ class SimulatorWire:
 
     def _stop_listening(self) -> None:
         if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for callers
+            if self._others is not None:
+                self._others.join(5)
+                self._others = None
             self._listener.close()
             self._listener = None
             if isinstance(self._address, str):
                 Path(self._address).unlink(missing_ok=True)
+
+
+def _turn_away(callers: Callers) -> None:
+    """While a simulation is under way: tell others so (a second simulator would wait for ever)."""
+    with contextlib.suppress(OSError, ValueError):  # the listener was closed
+        while True:
+            caller, _ = callers.message(_THEIRS)
+            callers.refuse(caller, TAKEN)
+    callers.close()
 
 
 class SchedulerWire:
@@ -257,14 +345,18 @@ class SchedulerWire:
             self._connection = None
 
 
-def simulator_side(endpoint: str, say: Callable[[str], None] | None = None) -> SimulatorWire | ZmqLink:
+def simulator_side(
+    endpoint: str,
+    say: Callable[[str], None] | None = None,
+    no_first: Callable[[bytes], str] | None = None,
+) -> SimulatorWire | ZmqLink:
     """What listens for Batsim at ``endpoint``."""
     address = address_of(endpoint)
     if address is not None:
-        return SimulatorWire(endpoint, address, say)
+        return SimulatorWire(endpoint, address, say, no_first)
     from batfs.decision.link import ZmqLink
 
-    return ZmqLink(endpoint, say)
+    return ZmqLink(endpoint, say, no_first=no_first)
 
 
 def scheduler_side(endpoint: str) -> SchedulerWire | SchedulerLink:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from batfs.protocol.decision_side import ProtocolError
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
+_LARGEST_COMMAND, _MOST_PARTS = 1 << 16, 64
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 _NULL = b"NULL".ljust(20, b"\0")
 _GREETING = (_SIGNATURE + b"\x03\x01" + _NULL).ljust(64, b"\0")
@@ -30,19 +31,25 @@ class Conversation:
     """What has been said so far. ``kind`` is ``b"REP"`` or ``b"REQ"``.
 
     Give :meth:`receive` the bytes as they come, and send what is in ``due`` whenever it holds something: it
-    does at the beginning. ``ready``: messages may be sent.
+    does at the beginning. ``ready``: messages may be sent. ``most``: bytes that a message may have with all
+    its parts; ``held`` are those of one that is not whole yet.
     """
 
-    __slots__ = ("_buffer", "_envelope", "_greeted", "_kind", "_parts", "due", "ready")
+    __slots__ = ("_buffer", "_envelope", "_greeted", "_kind", "_most", "_parts", "due", "ready")
 
-    def __init__(self, kind: bytes) -> None:
+    def __init__(self, kind: bytes, most: int = 1 << 30) -> None:
         self._kind = kind
+        self._most = most
         self._buffer = bytearray()
         self._parts: list[bytes] = []
         self._envelope = _PLAIN
         self._greeted = False
         self.ready = False
         self.due = _GREETING
+
+    @property
+    def held(self) -> int:
+        return len(self._buffer) + sum(map(len, self._parts))
 
     def receive(self, data: bytes) -> bytes | None:
         """The text of a message once all of it is there; None before. ProtocolError for what is no ZMTP 3.
@@ -69,6 +76,8 @@ class Conversation:
                 raise ProtocolError("a message before the handshake is over")
             elif flags & _MORE:
                 self._parts.append(body)
+                if len(self._parts) > _MOST_PARTS or sum(map(len, self._parts)) > self._most:
+                    raise ProtocolError("a message without an end")
             else:
                 return self._message(body)
         return None
@@ -112,6 +121,8 @@ class Conversation:
             if len(got) < 9:
                 return None
             size, begin = int.from_bytes(got[1:9], "big"), 9
+        if size > (_LARGEST_COMMAND if flags & _COMMAND or not self.ready else self._most):
+            raise ProtocolError(f"a ZeroMQ frame of {size} bytes")
         if len(got) < begin + size:
             return None
         body = bytes(memoryview(got)[begin : begin + size])

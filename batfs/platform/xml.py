@@ -15,6 +15,7 @@ from xml.parsers import expat
 from batfs.errors import InputError, nearest
 from batfs.platform.schema import ATTRIBUTES, CHILDREN, CHOICES, REFUSED, TRACE_FILES, Order
 from batfs.platform.text import DOCTYPE, platform_text
+from batfs.texts import read_bytes
 
 MAX_BYTES = 1 << 29  # 512 MiB; the largest platforms we know of are below 50
 MAX_DEPTH = 128
@@ -31,15 +32,11 @@ def read_elements(path: str | os.PathLike[str], start: Handler, end: Handler) ->
     InputErrors from parser and handlers get the file and ``line N``.
     """
     file = Path(path)
-    try:
-        size = file.stat().st_size
-        if not file.is_file():
-            raise InputError("not a file; expected a SimGrid platform in XML", file=file)
-        if size > MAX_BYTES:
-            raise InputError(f"the file has {size} bytes; platforms may have up to {MAX_BYTES}", file=file)
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the platform: {error.strerror}", file=file) from error
+    if file.is_dir():
+        raise InputError("not a file; expected a SimGrid platform in XML", file=file)
+    data = read_bytes(file, "the platform")
+    if len(data) > MAX_BYTES:
+        raise InputError(f"the file has {len(data)} bytes; platforms may have up to {MAX_BYTES}", file=file)
     try:
         text = platform_text(data)
     except InputError as error:

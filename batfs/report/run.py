@@ -14,7 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from batfs.errors import BatfsError, InputError, nearest
+from batfs import texts
+from batfs.errors import InputError, nearest
 from batfs.report.extras import pd, require
 from batfs.report.parts import split_steps
 from batfs.scheduling.waits import CAUSES, OF_SPACE
@@ -388,8 +389,7 @@ def _read_waits(prefix: str) -> pd.DataFrame | None:
     path = f"{prefix}io_jobs.csv"
     if not os.path.isfile(path):
         return None
-    with open(path, encoding="utf-8") as stream:
-        names = stream.readline().rstrip("\n").split(",")
+    names = texts.utf8_text(path).partition("\n")[0].rstrip("\r").split(",")
     causes = [cause for cause in CAUSES if f"wait_{cause}" in names]
     if not causes:
         return None
@@ -452,10 +452,7 @@ def read_table(
 def _first_row(path: str) -> Mapping[str, Any]:
     if not os.path.isfile(path):
         return {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"not a table batfs can read: {error}", file=path) from error
+    lines = texts.utf8_text(path).splitlines()
     return dict(zip(lines[0].split(","), lines[1].split(","), strict=False)) if len(lines) > 1 else {}
 
 
@@ -464,7 +461,7 @@ def _read_json(path: str) -> Mapping[str, Any]:
         return {}
     orjson = require("orjson")
     try:
-        value = orjson.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise BatfsError(f"{path}: {error}") from error
+        value = orjson.loads(texts.read_bytes(path))
+    except ValueError as error:
+        raise InputError(f"malformed JSON: {error}", file=path) from error
     return value if isinstance(value, dict) else {}

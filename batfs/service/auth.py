@@ -27,6 +27,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from batfs.errors import InputError, unknown
 from batfs.files import write_text
+from batfs.texts import utf8_text
 
 ROLES = ("client", "server", "operator")
 
@@ -81,10 +82,7 @@ def make_keys(directory: Path, name: str) -> tuple[Path, Path]:
 
 def read_key(path: Path) -> KeyPair:
     """The keys in a ``.key`` or ``.key_secret`` file."""
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the key: {error}", file=path) from error
+    text = utf8_text(path)
     found: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
@@ -100,14 +98,42 @@ def read_key(path: Path) -> KeyPair:
     return KeyPair(found["public"], found.get("secret"))
 
 
+def _peers(text: str, path: Path) -> dict[str, Peer]:
+    """Who stands on a list, by key. InputError with the line."""
+    peers: dict[str, Peer] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        place = f"line {number}"
+        if len(words) != 3 or len(words[2]) != 40 or not set(words[2]) <= _Z85:
+            raise InputError("expected 'role name public-key'", file=path, place=place)
+        if not set(words[1]) <= _NAME:
+            raise InputError(
+                f"the name {words[1]!r} may hold letters, digits, '-', '_' and '.' only",
+                file=path,
+                place=place,
+            )
+        if words[0] not in ROLES:
+            raise unknown("role", words[0], ROLES, file=path, place=place)
+        if words[2] in peers:
+            raise InputError("this key stands here twice", file=path, place=place)
+        peers[words[2]] = Peer(words[0], words[1])
+    return peers
+
+
 def add_to_allow_list(path: Path, role: str, name: str, public_file: Path) -> None:
     """Add a line to the allow-list (created if need be); the whole list must stay valid."""
     key = read_key(public_file).public.decode()
-    before = path.read_text(encoding="utf-8") if path.exists() else "# role name public-key\n"
+    before = "# role name public-key\n"
+    if path.exists():
+        AllowList(path)  # what is no list is left as it is
+        before = utf8_text(path)
     if before and not before.endswith("\n"):
         before += "\n"
-    write_text(path, f"{before}{role} {name} {key}\n")
-    AllowList(path)
+    after = f"{before}{role} {name} {key}\n"
+    _peers(after, path)  # before it is written: a list that is wrong closes the service
+    write_text(path, after)
 
 
 class AllowList:
@@ -124,30 +150,11 @@ class AllowList:
     def _read(self) -> dict[str, Peer]:
         try:
             status = self.path.stat()
-            text = self.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InputError(f"cannot read the allow-list: {error}", file=self.path) from error
+        text = utf8_text(self.path)
         self._stamp = _stamp(status)
-        peers: dict[str, Peer] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
-            place = f"line {number}"
-            if len(words) != 3 or len(words[2]) != 40 or not set(words[2]) <= _Z85:
-                raise InputError("expected 'role name public-key'", file=self.path, place=place)
-            if not set(words[1]) <= _NAME:
-                raise InputError(
-                    f"the name {words[1]!r} may hold letters, digits, '-', '_' and '.' only",
-                    file=self.path,
-                    place=place,
-                )
-            if words[0] not in ROLES:
-                raise unknown("role", words[0], ROLES, file=self.path, place=place)
-            if words[2] in peers:
-                raise InputError("this key stands here twice", file=self.path, place=place)
-            peers[words[2]] = Peer(words[0], words[1])
-        return peers
+        return _peers(text, self.path)
 
     def peer(self, public_key: str) -> Peer | None:
         """Who has this key now; None when nobody may."""

@@ -18,11 +18,11 @@ from typing import Any
 
 import zmq
 
+from batfs.connections import Connections
 from batfs.errors import InputError
 from batfs.service import messages as m
 from batfs.service.auth import LOCAL, AllowList, KeyPair, Peer, is_loopback, serve_with, start_authenticator
 from batfs.service.clock import RECORD_EVERY, Clock
-from batfs.service.connections import Connections
 from batfs.service.core import MOVES_TIME, Core
 from batfs.service.leases import FINAL, LIVE
 from batfs.service.logs import Log

@@ -8,10 +8,10 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from batfs import process
 from batfs._core import uncompiled
 from batfs.errors import InputError
 from batfs.files import holding
@@ -19,6 +19,7 @@ from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.simulator.options import SimulationOptions
 from batfs.simulator.simulation import simulate
 from batfs.simulator.submitters import read_events
+from batfs.texts import utf8_text
 from batfs.workload import read_workload
 from batfs.workload.model import Workload
 
@@ -53,12 +54,7 @@ def prepare(
         raise InputError(f"--mmax must be at least 0, found {args.mmax}")
     config = args.sched_cfg
     if args.sched_cfg_file is not None:
-        try:
-            config = Path(args.sched_cfg_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"cannot read the scheduler's configuration: {error}", file=args.sched_cfg_file
-            ) from None
+        config = utf8_text(args.sched_cfg_file)
     platform = load_platform(args.platform, config=settings(args.sg_cfg))
     workloads = [read_workload(path, f"w{i}") for i, path in enumerate(args.workload)]
     limit = args.mmax
@@ -140,7 +136,7 @@ def run_simulation(
     from batfs.simulator.progress import ProgressLine
 
     for sentence in () if quiet else platform.warnings:
-        print(f"batfs sim: note: {sentence}", file=sys.stderr)
+        process.say("batfs sim", f"note: {sentence}")
     slow = uncompiled()
     if slow is not None and not quiet:
         print(f"batfs sim: {slow}", file=sys.stderr)

@@ -13,6 +13,7 @@ from batfs.errors import InputError
 from batfs.resource_sets import parse_resources
 from batfs.simulator.actors import Script
 from batfs.simulator.mailbox import ENDS, SLEEPS
+from batfs.texts import read_bytes
 from batfs.workload.model import Job, Json
 
 if TYPE_CHECKING:
@@ -83,10 +84,7 @@ def read_events(path: str | Path, *, forward_unknown: bool) -> list[ExternalEven
 
 def read_lines(path: str | Path, read: Callable[[Json], ExternalEvent]) -> list[ExternalEvent]:
     """The events of a file of one JSON value a line, as ``read`` makes them of it."""
-    try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the events: {error.strerror}", file=path) from error
+    text = read_bytes(path, "the events")
     events = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():

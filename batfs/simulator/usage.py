@@ -17,6 +17,7 @@ import numpy as np
 from batfs.errors import InputError
 from batfs.simulator.actors import CANCELLED, DONE, TIMED_OUT, Actor, Call, Flow, Maestro, Script, Then
 from batfs.simulator.work import Demand, Work
+from batfs.texts import read_bytes
 from batfs.workload.model import UsageTrace
 
 if TYPE_CHECKING:
@@ -44,10 +45,7 @@ def read_trace(path: Path) -> list[list[Action]]:
 
 
 def _text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise InputError(f"cannot read {what}: {error.strerror}", file=path) from None
+    return read_bytes(path, what).decode(errors="surrogateescape")
 
 
 def _read_rank(path: Path, rank: int) -> list[Action]:

@@ -52,11 +52,7 @@ def parse_workload(data: bytes, name: str = "w0", path: str = "", generation: in
 
 
 def _read(path: str | Path) -> bytes:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the workload: {error.strerror}", file=path) from error
-    return texts.as_utf8(texts.unpacked(data, path), path)
+    return texts.as_utf8(texts.unpacked(texts.read_bytes(path, "the workload"), path), path)
 
 
 @contextmanager

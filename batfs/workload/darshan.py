@@ -26,7 +26,7 @@ from typing import Any, Final
 import orjson
 
 from batfs.errors import InputError, MissingExtraError
-from batfs.texts import unpacked
+from batfs.texts import read_unpacked
 from batfs.workload.access import PLAIN, Access, Way
 from batfs.workload.account import Report
 from batfs.workload.alcf import is_darshan_table, read_darshan_table
@@ -130,6 +130,8 @@ class _Reader:
 
 def _digest(path: Path) -> bytes:
     try:
+        if not path.is_file():
+            return str(path).encode()
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
     except OSError:
@@ -138,12 +140,14 @@ def _digest(path: Path) -> bytes:
 
 def _not_darshan(path: Path) -> str | None:
     """What a file is that is no log of Darshan 3, told by its first bytes; None where that isn't known."""
+    if not path.is_file():
+        return "no file"
     try:
         with open(path, "rb") as stream:
             head = stream.read(1 << 16)
         if is_darshan(head):
             return None
-        text = unpacked(path.read_bytes()) if head[:2] in (b"\x1f\x8b", b"BZ") else head
+        text = read_unpacked(path) if head[:2] in (b"\x1f\x8b", b"BZ") else head
     except (OSError, InputError):
         return None
     version = darshan2_version(text)

@@ -252,7 +252,9 @@ def load_document(file: Path) -> Any:
 
 def _list(document: Any, key: str, file: Path) -> Sequence[Any]:
     if not isinstance(document, dict) or not isinstance(document.get(key), list):
-        what = foreign_json(document) if isinstance(document, dict) else foreign_workload(file.read_bytes())
+        what = (
+            foreign_json(document) if isinstance(document, dict) else foreign_workload(texts.read_bytes(file))
+        )
         found = ", ".join(map(str, document)) if isinstance(document, dict) else type(document).__name__
         raise InputError(f"a mapping with a list {key!r} was expected; found: {found}", file=file, hint=what)
     return document[key]  # type: ignore[no-any-return]

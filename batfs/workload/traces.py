@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batfs import files
 from batfs.errors import InputError
+from batfs.texts import read_bytes
 from batfs.workload.fields import member_place
 from batfs.workload.model import Profile, Smpi, UsageTrace, Workload
 from batfs.workload.numbers import plain
@@ -54,9 +55,9 @@ def gather(workload: Workload, naming: Naming, prefix: str = "") -> tuple[Worklo
 
 def _read(path: Path, place: str) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the trace {path}: {error.strerror}", place=place) from error
+        return read_bytes(path, "the trace")
+    except InputError as error:
+        raise error.at(place=place) from error
 
 
 def _scaled(data: bytes, factor: float, profile: Profile, place: str) -> bytes:

@@ -230,9 +230,10 @@ def test_a_wrong_init_string_is_one_sentence(start: Any, init: str, said: str) -
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize(
-    "wanted, first", [("4", hello.init_message("{}")), ("5", b'{"now": 0, "events": []}')]
-)
+BATSIM_4 = b'{"now": 0, "events": [{"timestamp": 0, "type": "SIMULATION_BEGINS", "data": {}}]}'
+
+
+@pytest.mark.parametrize("wanted, first", [("4", hello.init_message("{}")), ("5", BATSIM_4)])
 def test_the_other_generation_than_was_asked_for(start: Any, wanted: str, first: bytes) -> None:
     running = start("--protocol", wanted)
     running.batsim.raw(first)

@@ -349,3 +349,20 @@ def test_refusals_are_counted_and_logged(secured: Secured) -> None:
         status = alice.status()
         assert status["counters"]["refused_requests"] == 1
     assert '"event":"refused"' in (secured.folder / "log").read_text()
+
+
+@pytest.mark.parametrize("before", [b"\xff\xff", b"client alice\n", b"role name key\n"])
+def test_a_list_that_is_none_is_left_as_it_is(tmp_path: Path, before: bytes) -> None:
+    """... and so is one that the new line would make one: a list that is wrong closes the service."""
+    make_keys(tmp_path, "alice")
+    (tmp_path / "allowed").write_bytes(before)
+    with pytest.raises(InputError):
+        add_to_allow_list(tmp_path / "allowed", "client", "alice", tmp_path / "alice.key")
+    assert (tmp_path / "allowed").read_bytes() == before
+    good = tmp_path / "good"
+    add_to_allow_list(good, "client", "alice", tmp_path / "alice.key")
+    kept = good.read_bytes()
+    for role, name in (("client", "bob"), ("king", "alice"), ("client", "a b")):  # the same key twice
+        with pytest.raises(InputError):
+            add_to_allow_list(good, role, name, tmp_path / "alice.key")
+        assert good.read_bytes() == kept

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batfs.errors import InputError
+from batfs.texts import read_text
 from batfs.workload.model import Job, ParallelHomogeneous, Workload
 
 PARTS = 16
@@ -59,19 +60,18 @@ class LogRow:
 def read_log(path: Path) -> list[LogRow]:
     """The usable jobs of a log in standard workload format, in its order; InputError for a broken line."""
     rows = []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for place, line in enumerate(file, 1):
-            if line.startswith(";") or not line.strip():
-                continue
-            fields = line.split()
-            if len(fields) != 18:
-                raise InputError(f"{len(fields)} fields, expected 18", file=path, place=f"line {place}")
-            try:
-                number, submitted, run, nodes, wall = (int(fields[k]) for k in (0, 1, 3, 7, 8))
-            except ValueError as error:
-                raise InputError(str(error), file=path, place=f"line {place}") from None
-            if run > 0 and nodes > 0 and wall > 0:
-                rows.append(LogRow(number, submitted, run, nodes, wall))
+    for place, line in enumerate(read_text(path).text.splitlines(), 1):
+        if line.startswith(";") or not line.strip():
+            continue
+        fields = line.split()
+        if len(fields) != 18:
+            raise InputError(f"{len(fields)} fields, expected 18", file=path, place=f"line {place}")
+        try:
+            number, submitted, run, nodes, wall = (int(fields[k]) for k in (0, 1, 3, 7, 8))
+        except ValueError as error:
+            raise InputError(str(error), file=path, place=f"line {place}") from None
+        if run > 0 and nodes > 0 and wall > 0:
+            rows.append(LogRow(number, submitted, run, nodes, wall))
     return rows
 
 

@@ -8,10 +8,12 @@ made again for comparison; plan-2 never met its limit of wall-clock time there.
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from batfs.errors import InputError
+from batfs.texts import read_text
 
 HOUR = 3600.0
 
@@ -65,11 +67,10 @@ def recorded_starts(path: Path) -> dict[str, float]:
 
     Rejected jobs have a row without a start there; they are left out.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
+    rows = csv.DictReader(io.StringIO(read_text(path).text, newline=""))
+    try:
         if not {"job_id", "start"} <= set(rows.fieldnames or ()):
             raise InputError("expected the columns job_id and start", file=path, place="line 1")
-        try:
-            return {row["job_id"]: float(row["start"]) for row in rows if row["start"]}
-        except ValueError as error:
-            raise InputError(str(error), file=path) from None
+        return {row["job_id"]: float(row["start"]) for row in rows if row["start"]}
+    except (ValueError, csv.Error) as error:
+        raise InputError(str(error), file=path) from None

@@ -17,6 +17,7 @@ from batfs.errors import InputError
 from batfs.files import write_text
 from batfs.platform import load_platform
 from batfs.platform.convert import modernised
+from batfs.texts import read_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        raw = args.platform.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the platform: {error.strerror}", file=args.platform) from error
+    raw = read_bytes(args.platform, "the platform")
     text, done = modernised(raw)
     if args.output is None:
         sys.stdout.write(text)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import orjson
 
-from batfs import json_text
+from batfs import json_text, process
 from batfs.cli.workloads import common
 from batfs.errors import InputError
 from batfs.workload.batsim import read_workload
@@ -57,7 +56,7 @@ def _as_json(path: Path, found: list[Finding], error: InputError | None) -> dict
 
 def _print(path: Path, found: list[Finding], error: InputError | None) -> None:
     if error is not None:
-        print(f"batfs workload check: {error}", file=sys.stderr)
+        process.say("batfs workload check", str(error))
         return
     print(f"{path}: {'ok' if not found else ''}".rstrip())
     for finding in found:

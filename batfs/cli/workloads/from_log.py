@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batfs.cli.workloads import convert
 from batfs.errors import InputError
-from batfs.texts import unpacked
+from batfs.texts import MOST, drained, unpacked
 from batfs.workload.account import Report
 from batfs.workload.joblog import LogOptions, SchedulerJob, read_job_log
 from batfs.workload.joblog.jobs import distinct
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     for path in args.logs:
         if str(path) == "-":
             report.source = "standard input" if len(names) == 1 else report.source
-            data = unpacked(sys.stdin.buffer.read(), "standard input")
+            data = unpacked(drained(sys.stdin.fileno(), MOST, "standard input"), "standard input")
             log = read_job_log("standard input", log_options(args), report, data)
         else:
             log = read_job_log(path, log_options(args), report)

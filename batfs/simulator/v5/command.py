@@ -16,6 +16,7 @@ from batfs.simulator.command import run_simulation, settings, show_message
 from batfs.simulator.options import SimulationOptions
 from batfs.simulator.v5.events import read_events
 from batfs.simulator.v5.links import Component, Conversation, Library, Process
+from batfs.texts import utf8_text
 from batfs.workload import read_workload
 from batfs.workload.model import Workload
 
@@ -25,9 +26,8 @@ def config_words(path: str) -> list[str]:
     import tomllib
 
     try:
-        with open(path, "rb") as stream:
-            found = tomllib.load(stream)
-    except (OSError, ValueError) as error:
+        found = tomllib.loads(utf8_text(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"cannot read the configuration: {error}", file=path) from None
     words: list[str] = []
     for key, value in found.items():
@@ -91,10 +91,7 @@ def component(args: argparse.Namespace) -> tuple[Component, str]:
         )
     of, where, init, from_file = given[0]
     if from_file:
-        try:
-            init = Path(init).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the init file: {error}", file=init) from None
+        init = utf8_text(init)
     if of is Library:
         return Library(where), init
     return Process(where, args.connect_timeout, "Batsim 5"), init

@@ -7,6 +7,7 @@ and which is a stated choice (``capacity_from``). A CSV may give the space itsel
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from pathlib import Path
 from batfs import units
 from batfs.errors import InputError, unknown
 from batfs.storage.interface import SpaceRequest
+from batfs.texts import utf8_text
 from batfs.workload.storalloc import read_trace
 from batfs.workload.zones import Zone, check_zone, to_timestamp
 
@@ -141,18 +143,13 @@ def _numbered(rows: Iterable[TraceRequest]) -> list[TraceRequest]:
 
 
 def _csv_rows(file: Path, capacity_from: str, zone: Zone) -> list[TraceRequest]:
+    reader = csv.DictReader(io.StringIO(utf8_text(file), newline=""), strict=True)
     try:
-        stream = open(file, encoding="utf-8-sig", newline="")  # noqa: SIM115
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", file=file) from error
-    with stream:
-        reader = csv.DictReader(stream, strict=True)
-        try:
-            columns = list(reader.fieldnames or ())
-            _check_columns(columns, file)
-            return [_csv_row(row, file, f"line {reader.line_num}", capacity_from, zone) for row in reader]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"is not CSV: {error}", file=file, place=f"line {reader.line_num}") from error
+        columns = list(reader.fieldnames or ())
+        _check_columns(columns, file)
+        return [_csv_row(row, file, f"line {reader.line_num}", capacity_from, zone) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"is not CSV: {error}", file=file, place=f"line {reader.line_num}") from error
 
 
 def _check_columns(columns: Sequence[str], file: Path) -> None:

@@ -13,9 +13,7 @@ Exit code 1 for a finding.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import io
 import json
 import os
 import random
@@ -23,8 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections import Counter
 from pathlib import Path
 
 import zmq
@@ -171,101 +167,3 @@ def messages(count: int, seed: int) -> int:
     for finding in findings:
         print("FOUND", finding)
     return 1 if findings else 0
-
-
-# command lines with one file each that is damaged: the file, and the words around it
-LINES = (
-    ("platforms/io_example.xml", ["check", "{}"]),
-    (
-        "platforms/io_example.xml",
-        ["run", "-p", "{}", "-w", f"{ROOT}/workloads/io_example.json", "-q", "-e", "r"],
-    ),
-    (
-        "workloads/io_example.json",
-        ["run", "-p", f"{ROOT}/platforms/io_example.xml", "-w", "{}", "-q", "-e", "r"],
-    ),
-    ("workloads/io_example.json", ["workload", "check", "{}"]),
-    ("workloads/io_example.json", ["workload", "describe", "{}"]),
-    ("workloads/io_example.json", ["workload", "scale", "{}", "--arrivals", "2", "-o", "x.json"]),
-)
-
-
-def damaged(rng: random.Random, data: bytes) -> bytes:
-    out = bytearray(data)
-    for _ in range(rng.choice([1, 1, 1, 3, 20])):
-        if not out:
-            break
-        at, kind = rng.randrange(len(out)), rng.randrange(6)
-        if kind == 0:
-            out[at] = rng.randrange(256)
-        elif kind == 1:
-            del out[at : at + rng.randrange(1, 80)]
-        elif kind == 2:
-            out[at:at] = out[at : at + rng.randrange(80)]
-        elif kind == 3:
-            del out[at:]
-        else:
-            words = (
-                b"1e308",
-                b"-1",
-                b"99999999999999999999",
-                b"null",
-                b'""',
-                b"[]",
-                b"NaN",
-                b"\xff",
-                b"&#0;",
-                b"0x",
-            )
-            out[at : at + rng.randrange(4)] = rng.choice(words)
-    return bytes(out)
-
-
-def lines(count: int, seed: int) -> int:
-    from batfs.cli.main import main
-
-    rng, codes, findings = random.Random(seed), Counter[int](), []
-    begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-        for number in range(count):
-            source, words = rng.choice(LINES)
-            file = Path(scratch) / Path(source).name
-            file.write_bytes(damaged(rng, (ROOT / source).read_bytes()))
-            said = io.StringIO()
-            try:
-                with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-                    code = main([word.format(file) for word in words])
-            except SystemExit as error:
-                code = int(error.code or 0)
-            except BaseException:
-                code = -1
-                said.write(traceback.format_exc())
-            codes[code] += 1
-            if code not in CODES or "Traceback" in said.getvalue():
-                kept = Path(tempfile.gettempdir()) / f"hostile-{seed}-{number}{file.suffix}"
-                kept.write_bytes(file.read_bytes())
-                findings.append(
-                    f"{' '.join(words)} with {kept}: {said.getvalue().strip().splitlines()[-1][:300]}"
-                )
-    print(json.dumps({"lines": count, "seed": seed, "seconds": round(time.monotonic() - begin),
-                      "codes": {str(code): n for code, n in sorted(codes.items())}}))  # fmt: skip
-    for finding in findings[:50]:
-        print("FOUND", finding)
-    return 1 if findings else 0
-
-
-def command() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=("messages", "lines"))
-    parser.add_argument("--count", type=int)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    if args.what == "messages":
-        return messages(args.count or 1_000_000, args.seed)
-    return lines(args.count or 100_000, args.seed)
-
-
-if __name__ == "__main__":
-    sys.exit(command())

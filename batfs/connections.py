@@ -13,6 +13,8 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -24,13 +26,21 @@ _RECEIVED = struct.Struct("=Q")
 _AT = 128
 
 
-class Connections:
-    """Watches the connections of ``bound``; :meth:`look` wants to be called often."""
+_COME = zmq.EVENT_ACCEPTED | zmq.EVENT_CONNECTED
+_GONE = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
-    def __init__(self, bound: zmq.Socket[bytes]) -> None:
-        self._monitor = bound.get_monitor_socket(
-            zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
-        )
+
+class Connections:
+    """Watches the connections of a socket; :meth:`look` wants to be called often.
+
+    ``told``: called with each of its monitor's events (these and ``events``) and the connection's descriptor.
+    """
+
+    def __init__(
+        self, watched: zmq.Socket[Any], told: Callable[[int, int], None] | None = None, events: int = 0
+    ) -> None:
+        self._monitor = watched.get_monitor_socket(_COME | _GONE | events)
+        self._told = told
         # descriptor -> bytes it had received when its last whole message was seen
         self._open: dict[int, int] = {}
         self._heard: set[int] = set()
@@ -42,20 +52,20 @@ class Connections:
         with contextlib.suppress(zmq.ZMQError, ValueError, TypeError):
             self._heard.add(int(frame.get(zmq.SRCFD)))
 
-    def look(self) -> int:
-        """Close what piles up; how many that were."""
+    def look(self, most: Mapping[int, int] | None = None, usual: int = MOST) -> int:
+        """Close what piles up; how many that were. ``most``: bytes by descriptor, else ``usual``."""
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY:
             return 0
         self._looked, count = now, 0
-        self._follow()
+        self.follow()
         for descriptor, before in list(self._open.items()):
             received = _received(descriptor)
             if received is None:
                 continue
             if descriptor in self._heard:
                 self._open[descriptor] = received
-            elif received - before > MOST:
+            elif received - before > (most or {}).get(descriptor, usual):
                 self._open[descriptor] = received
                 count += _shut(descriptor)
         self._heard.clear()
@@ -66,16 +76,20 @@ class Connections:
         if not self._monitor.closed:
             self._monitor.close(0)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Hear what has happened to the connections."""
         while self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())
             descriptor = int(event["value"])
-            # what was heard until now was heard from who had this descriptor before
-            self._heard.discard(descriptor)
-            if event["event"] == zmq.EVENT_ACCEPTED:
+            if event["event"] & (_COME | _GONE):
+                # what was heard until now was heard from who had this descriptor before
+                self._heard.discard(descriptor)
+            if event["event"] & _COME:
                 self._open[descriptor] = 0
-            else:
+            elif event["event"] & _GONE:
                 self._open.pop(descriptor, None)
+            if self._told is not None:
+                self._told(event["event"], descriptor)
 
 
 def _received(descriptor: int) -> int | None:

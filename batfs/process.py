@@ -6,7 +6,6 @@ what can be left out of both is left out here.
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import contextlib
 import errno
@@ -31,8 +30,6 @@ def begin() -> None:
     """
     settle_streams()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # argparse looks for translations of its words on the disk, which Python brings none of
-    setattr(argparse, "_", _as_it_is)  # noqa: B010 (a name it doesn't export)
     gc.set_threshold(200_000, 20, 100)
 
 
@@ -70,6 +67,8 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     try:
         code = work()
         sys.stdout.flush()
+        for note in _notes():
+            print(note, file=sys.stderr)
         return code
     except BatfsError as error:
         return _say(program, str(error), error.exit_code)
@@ -113,6 +112,13 @@ def one_line(sentence: str) -> str:
     )
 
 
+def _notes() -> list[str]:
+    """What the parser noted, which is told once and after a success only."""
+    parsing = sys.modules.get("batfs.parsing")
+    found: list[str] = [] if parsing is None else parsing.notes()
+    return found
+
+
 def say(program: str, sentence: str) -> None:
     """``sentence`` on stderr."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody may be there to hear it
@@ -120,6 +126,7 @@ def say(program: str, sentence: str) -> None:
 
 
 def _say(program: str, sentence: str, code: int) -> int:
+    _notes()
     say(program, sentence)
     return code
 
@@ -171,49 +178,6 @@ def end(code: int) -> NoReturn:
     except OSError:  # nobody reads any more: sys.exit would complain, too
         code = code or 1
     os._exit(code)
-
-
-def _as_it_is(words: str) -> str:
-    return words
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with exit code 2 and a single line for a wrong flag."""
-
-    def error(self, message: str) -> NoReturn:
-        import re
-
-        from batfs.errors import nearest
-
-        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message)
-        if wrong is not None:  # quotes around the choices come and go with Python's version
-            close = nearest(wrong[1], [word.strip(" '") for word in wrong[2].split(",")])
-            message += f"; did you mean {close!r}?" if close else ""
-        self.exit(2, f"{self.prog}: {one_line(message)}\nTry '{self.prog} --help'.\n")
-
-
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal.
-
-    argparse makes a formatter for every flag that a parser is given, and left alone each would import shutil
-    to ask for the terminal's width.
-    """
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    try:
-        columns = int(os.environ.get("COLUMNS", ""))
-    except ValueError:
-        columns = 0
-    if columns <= 0:
-        try:
-            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 0
-        except (ValueError, OSError):
-            columns = 0
-    return columns or 80
 
 
 def _watched() -> bool:

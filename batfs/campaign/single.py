@@ -77,7 +77,7 @@ def command_line(
         for value in values if isinstance(values, list | tuple) else [values]:
             words += [f"--{key.replace('_', '-')}", str(value)]
     if dynamic_jobs:
-        words.append("--enable-dynamic-jobs")
+        words.append("--dynamic-jobs")
     return words
 
 

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batfs import json_text, units
-from batfs.errors import InputError
+from batfs.parsing import add_word, at_least, say, size
 
 if TYPE_CHECKING:
     from batfs.storage.replay.requests import RequestTrace
@@ -31,7 +30,7 @@ or a CSV with the columns id, start, end or duration, and size (or read and writ
   batfs alloc replay infra8TB.yml IOJobsOct.yml --policy lustre:threshold=0.1 --block-size 200GB
   batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full retry:every=300,backoff=2,limit=3600
   batfs alloc replay infra8TB.yml IOJobsOct.yml -c config_random.yml      as StorAlloc was configured
-  batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full backfill -o out/oct --figures out/figures
+  batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full backfill -e out/oct --figures out/figures
 """
 
 SWEEP = """replay a trace under many policies, capacities and seeds, and compare them
@@ -45,55 +44,56 @@ Give --policy, --scale, --block-size and --when-full as often as you like; "all"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(metavar="VERB", required=True, dest="verb")
-    raw = argparse.RawDescriptionHelpFormatter
-    replay = verbs.add_parser("replay", help="one policy, in detail", description=REPLAY, formatter_class=raw)
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True, dest="verb", title="commands")
+    replay = verbs.add_parser("replay", help="one policy, in detail", description=REPLAY)
     replay.add_argument("system", metavar="SYSTEM", help="the storage system, YAML or TOML")
-    _trace_arguments(replay)
-    replay.add_argument(
-        "-c", "--config", metavar="FILE", help="StorAlloc's configuration: policy, blocks (GB) and retry"
-    )
-    replay.add_argument("--policy", help="allocation policy, name:key=value,... (worst_fit)")
-    replay.add_argument("--seed", type=int, default=0, help="of the policy's draws (0)")
-    replay.add_argument("--scale", type=float, default=1.0, help="multiply the capacities by this (1)")
-    replay.add_argument("--block-size", help="split larger requests into blocks, such as 200GB")
-    replay.add_argument(
+    _add_trace(replay)
+    add_word(replay, "--storalloc-config", ": policy, blocks, retry", old=("--config",), dest="config")
+    add_word(replay, "--policy", "[worst_fit]")
+    add_word(replay, "--seed", "[%(default)s]", type=int, default=0)
+    add_word(replay, "--scale", "[1]", type=float, default=1.0)
+    add_word(replay, "--block-size", "[none]", type=size)
+    add_word(
+        replay,
         "--when-full",
-        help="refuse, retry:every=300,backoff=1,limit=3600, storalloc, fifo or backfill (refuse)",
+        ": refuse, retry:every=300,backoff=1,limit=3600, storalloc, fifo or backfill [refuse]",
     )
-    replay.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX_summary.json, _uses.csv, ...")
-    replay.add_argument("--validate", action="store_true", help="check the ledger after every event")
-    sweep = verbs.add_parser("sweep", help="many, compared", description=SWEEP, formatter_class=raw)
+    add_word(
+        replay,
+        "--export",
+        ": PREFIX_summary.json, PREFIX_uses.csv, ... [none are written]",
+        old=("--output", "-o"),
+    )
+    add_word(replay, "--validate", action="store_true")
+    sweep = verbs.add_parser("sweep", help="many, compared", description=SWEEP)
     sweep.add_argument("systems", metavar="SYSTEM", nargs="+", help="the storage systems, YAML or TOML")
-    _trace_arguments(sweep)
-    sweep.add_argument("--policy", action="append", help="allocation policy, or all (all)")
-    sweep.add_argument("--scale", type=float, action="append", help="multiply the capacities by this (1)")
-    sweep.add_argument("--block-size", action="append", help="blocks of this size, or none (none)")
-    sweep.add_argument("--when-full", action="append", help="refuse, retry, fifo or backfill (refuse)")
-    sweep.add_argument("--seeds", type=int, default=1, help="that many seeds, from --seed on (1)")
-    sweep.add_argument("--seed", type=int, default=0, help="the first seed (0)")
-    sweep.add_argument("-j", "--processes", type=int, default=1, help="run in that many processes (1)")
-    sweep.add_argument("-o", "--output", metavar="FILE", help="write a row per run to this CSV")
+    _add_trace(sweep)
+    add_word(sweep, "--policy", ", or all; repeatable [all]", action="append")
+    add_word(sweep, "--scale", "(repeatable) [1]", type=float, action="append")
+    add_word(sweep, "--block-size", ", or none; repeatable [none]", type=_block, action="append")
+    add_word(sweep, "--when-full", ": refuse, retry, fifo or backfill; repeatable [refuse]", action="append")
+    add_word(sweep, "--seeds", "[the seed 0]")
+    sweep.add_argument("--seed", type=int, help=argparse.SUPPRESS)  # the first of --seeds, as it was once
+    add_word(sweep, "--workers", "[all cores]", old=("--processes",), type=at_least(1))
+    add_word(sweep, "--output", ": a CSV, a row per run [none]", metavar="FILE")
     for verb in (replay, sweep):
-        verb.add_argument(
-            "--min-block-size", default="0B", help="a smaller remainder joins the last block (0B)"
-        )
-        verb.add_argument("--json", action="store_true", help="print the results as JSON")
-        verb.add_argument("--figures", metavar="DIR", help="draw figures (SVG) into this directory")
-    verbs.add_parser("policies", help="the allocation policies and their rules")
+        add_word(verb, "--min-block-size", "[0B]", type=size, default=0)
+        add_word(verb, "--json", action="store_true")
+        add_word(verb, "--figures", "(SVG) [none are drawn]")
+    rules = "the allocation policies and their rules"
+    verbs.add_parser("policies", help=rules, description=rules)
 
 
-def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_trace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help="the requests, YAML or CSV")
-    parser.add_argument(
-        "--capacity-from",
-        default="sum",
-        help="what stands for the space a job needs: sum of bytes read and written, written, read, max (sum)",
-    )
-    parser.add_argument("--zone", default="UTC", help="time zone of times without an offset (UTC)")
-    parser.add_argument(
-        "--no-merge", action="store_true", help="every record of a job is a request of its own"
-    )
+    add_word(parser, "--capacity-from", "[%(default)s]", default="sum")
+    add_word(parser, "--zone", "[%(default)s]", default="UTC")
+    add_word(parser, "--no-merge", "[they are added up]", action="store_true")
+
+
+def _block(text: str) -> int | None:
+    """An argparse type."""
+    return None if text == "none" else size(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,15 +117,15 @@ def _replay(args: argparse.Namespace) -> int:
         policy=args.policy or ("worst_fit" if config is None else config.policy),
         seed=args.seed,
         scale=args.scale,
-        block_size=block_size if args.block_size is None else _block(args.block_size),
-        min_block_size=units.parse_size(args.min_block_size),
+        block_size=block_size if args.block_size is None else args.block_size,
+        min_block_size=args.min_block_size,
         when_full=args.when_full or ("refuse" if config is None else config.when_full),
         validate=args.validate,
     )
     trace = _trace(args)
     with _progress(len(trace.requests), "requests") as done:
-        result = runs.run_replay(settings, trace, details=bool(args.output or args.figures), done=done)
-    written = runs.write_outputs(args.output, result) if args.output else []
+        result = runs.run_replay(settings, trace, details=bool(args.export or args.figures), done=done)
+    written = runs.write_outputs(args.export, result) if args.export else []
     if args.figures:
         from batfs.storage.replay.figures import replay_figures
 
@@ -146,24 +146,23 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _sweep(args: argparse.Namespace) -> int:
     from batfs import files
+    from batfs.report.extras import cores
     from batfs.storage.replay import sweep
 
-    if args.seeds < 1 or args.processes < 1:
-        raise InputError("--seeds and --processes must be at least 1")
     settings = sweep.plan(
         args.systems,
         sweep.expand(args.policy or ["all"]),
         scales=args.scale or [1.0],
-        block_sizes=[None if text == "none" else _block(text) for text in args.block_size or ["none"]],
-        min_block_size=units.parse_size(args.min_block_size),
+        block_sizes=args.block_size or [None],
+        min_block_size=args.min_block_size,
         when_full=args.when_full or ["refuse"],
-        seeds=range(args.seed, args.seed + args.seeds),
+        seeds=_seeds(args),
     )
     if args.output:
         files.check_writable(Path(args.output).parent)
     trace = _trace(args)
     with _progress(len(settings), "replays") as done:
-        cells = sweep.run_sweep(settings, trace, processes=args.processes, done=done)
+        cells = sweep.run_sweep(settings, trace, processes=args.workers or cores(), done=done)
     rows = sweep.run_rows(settings, cells)
     written: list[Path] = []
     if args.output:
@@ -180,6 +179,15 @@ def _sweep(args: argparse.Namespace) -> int:
     _table(sweep.CELL_COLUMNS, [sweep.cell_row(cell) for cell in cells])
     _print_written(written)
     return 0
+
+
+def _seeds(args: argparse.Namespace) -> Sequence[int]:
+    from batfs.campaign.plan import parse_seeds
+
+    if args.seed is None:
+        return [0] if args.seeds is None else parse_seeds(args.seeds)
+    say("batfs alloc sweep: note: --seed is now part of --seeds, such as --seeds 0-8")
+    return range(args.seed, args.seed + len(parse_seeds(args.seeds or 1)))
 
 
 def _policies(args: argparse.Namespace) -> int:
@@ -199,12 +207,10 @@ def _trace(args: argparse.Namespace) -> RequestTrace:
     )
 
 
-def _block(text: str | None) -> int | None:
-    return None if text is None else units.parse_size(text)
-
-
 def _print_json(value: object) -> None:
     import orjson
+
+    from batfs import json_text
 
     print(json_text.dumps(value, option=orjson.OPT_INDENT_2).decode())
 

@@ -8,19 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.sax.saxutils import escape, quoteattr
 
 from batfs.cli.annotations import Annotation, github, sarif
 from batfs.cli.machine_flags import add_machine_flags
 from batfs.errors import InputError
 from batfs.files import write_text
-from batfs.platform.changes import Change, all_changes, told
-from batfs.platform.check import CHECKS, Report, check_platform
-from batfs.platform.drawing import table
-from batfs.platform.measures import FORMAT
+from batfs.parsing import add_word
 from batfs.texts import utf8_text
 from batfs.units import format_bandwidth, format_time
+
+if TYPE_CHECKING:
+    from batfs.platform.changes import Change
+    from batfs.platform.check import Report
+
 
 HELP = """Check platform files: do they load, does every node reach every storage and back, are read and write
 links where they belong, are sizes and roles given, and Batsim's traps.
@@ -36,7 +38,7 @@ Exit code 0: nothing found; 1: a fault, or a change since the baseline; 2: a fil
 """
 
 
-Moved = dict[str, list[Change | str]]
+Moved: TypeAlias = "dict[str, list[Change | str]]"
 _RULES = {
     "load": "SimGrid reads the file.",
     "numbering": "Batsim can number its resources: one master, roles it knows, nodes with speed.",
@@ -60,26 +62,28 @@ def _progress(file: Path) -> Callable[[str], None] | None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("platforms", nargs="*", type=Path, metavar="PLATFORM")
-    parser.add_argument("--baseline", type=Path, metavar="FILE", help="compare with what this file remembers")
+    parser.add_argument(
+        "platforms", nargs="*", type=Path, metavar="PLATFORM", help="platform files, SimGrid XML"
+    )
+    add_word(parser, "--baseline", ": what this file remembers", type=Path, metavar="FILE")
     parser.add_argument("--update", action="store_true", help="write the baseline instead")
     add_machine_flags(parser)
     parser.add_argument("--bandwidths", action="store_true", help="print bandwidth and latency of storages")
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell notes as well")
+    add_word(parser, "--verbose", ": notes as well", action="store_true")
     parser.add_argument(
         "--format",
         choices=("text", "json", "github", "sarif"),
         default="text",
         help="how the result is printed: for people, as JSON, as GitHub's annotations, as SARIF [text]",
     )
-    parser.add_argument(
-        "--json", dest="format", action="store_const", const="json", help="the same as --format json"
-    )
+    add_word(parser, "--json", dest="format", action="store_const", const="json")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the result as JUnit XML")
-    parser.add_argument("--list", action="store_true", help="list the checks")
+    add_word(parser, "--list", ": the checks", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform.check import CHECKS, check_platform
+
     if args.list:
         for name, check in CHECKS.items():
             print(f"{name:<16} {(check.__doc__ or '').splitlines()[0]}")
@@ -129,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_baseline(path: Path) -> dict[str, Any]:
+    from batfs.platform.measures import FORMAT
+
     try:
         document = json.loads(utf8_text(path))
     except (ValueError, RecursionError) as error:
@@ -146,6 +152,8 @@ def _read_baseline(path: Path) -> dict[str, Any]:
 
 def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[Change | str]:
     # by file name, so that a baseline holds wherever the files are called from
+    from batfs.platform.changes import all_changes
+
     old = remembered.get(file.name)
     if old is None:
         return [f"{file.name} is not in the baseline"]
@@ -161,6 +169,8 @@ def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[Chang
 
 
 def _write_baseline(path: Path, reports: list[Report]) -> None:
+    from batfs.platform.measures import FORMAT
+
     faulty = [report.file for report in reports if report.summary is None]
     if faulty:
         raise InputError(f"no baseline of {', '.join(faulty)}: it has faults", hint="run without --update")
@@ -177,6 +187,8 @@ def _write_baseline(path: Path, reports: list[Report]) -> None:
 
 
 def _annotations(reports: list[Report], moved: Moved) -> Iterator[Annotation]:
+    from batfs.platform.changes import told
+
     for report in reports:
         for finding in report.findings:
             if finding.note and not finding.told:
@@ -189,6 +201,8 @@ def _annotations(reports: list[Report], moved: Moved) -> Iterator[Annotation]:
 
 
 def _print(reports: list[Report], moved: Moved, unseen: list[str], args: argparse.Namespace) -> None:
+    from batfs.platform.changes import told
+
     for report in reports:
         for finding in report.findings:
             if not finding.note or finding.told or args.verbose:
@@ -209,6 +223,8 @@ def _print(reports: list[Report], moved: Moved, unseen: list[str], args: argpars
 
 
 def _bandwidths(report: Report) -> list[str]:
+    from batfs.platform.drawing import table
+
     titles = ("storage", "read alone", "by all nodes", "write alone", "by all nodes", "latency", "back")
     rows = [
         (
@@ -247,6 +263,9 @@ def _finding(finding: Any) -> dict[str, str]:
 
 def junit(reports: list[Report], moved: Moved) -> str:
     """One suite per platform, one case per check; a case fails with all its findings."""
+
+    from batfs.platform.changes import told
+
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for report in reports:
         cases: dict[str, list[str]] = {name: [] for name in report.checks}

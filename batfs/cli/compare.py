@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from batfs import files, process
-from batfs.cli.machine_flags import add_machine_flags, machine_values
-from batfs.errors import InputError
+from batfs.cli.machine_flags import add_dynamic_jobs, add_machine_flags, machine_values
+from batfs.parsing import add_word, at_least, seconds
 
 HELP = """\
 Compare policies: every combination of the settings given, each with every seed, on all cores; then tables,
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``batfs compare``."""
     parser.epilog = EPILOG
     what = parser.add_argument_group("what is compared (each flag may be repeated)")
-    what.add_argument("-p", "--platform", action="append", metavar="FILE", help="SimGrid platform")
-    what.add_argument("-w", "--workload", action="append", metavar="FILE", help="Batsim workload")
-    what.add_argument("--policy", action="append", metavar="NAME[:k=v,...]", help="allocation policy")
-    what.add_argument("--queue", action="append", metavar="NAME[:k=v,...]", help="queue policy")
-    what.add_argument("--io-policy", action="append", metavar="NAME[:k=v,...]", help="I/O policy")
-    what.add_argument("--filesystem", action="append", metavar="[FS=]MODEL", help="file-system model")
+    add_word(what, "--platform", action="append")
+    add_word(what, "--workload", action="append", metavar="FILE")
+    add_word(what, "--policy", action="append")
+    add_word(what, "--queue", action="append")
+    add_word(what, "--io-policy", action="append")
+    add_word(what, "--filesystem", action="append")
     what.add_argument(
         "--vary",
         action="append",
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any key of the scheduler's configuration, such as node_selection or filesystems.lustre.policy; "
         "values that hold commas are separated by semicolons",
     )
-    what.add_argument("--seeds", metavar="N|A-B|A,B", help="how many seeds, or which [30: the seeds 1 to 30]")
+    add_word(what, "--seeds", "[30: the seeds 1 to 30]")
     what.add_argument(
         "--resample",
         metavar="HOW",
@@ -64,43 +64,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "blocks[:length=50] (jobs) [none]",
     )
     add_machine_flags(what, events=True)
-    what.add_argument("--config", metavar="FILE", help="the whole comparison in TOML; flags win over it")
+    add_word(what, "--config", "(the whole comparison)")
     how = parser.add_argument_group("statistics")
-    how.add_argument("--baseline", metavar="LABEL", help="what the others are compared to [the first]")
+    add_word(how, "--baseline", "[the first]", metavar="LABEL")
     how.add_argument(
         "--null",
         action="store_true",
         default=None,
         help="run the baseline twice with other seeds, as a check",
     )
-    how.add_argument(
-        "--primary",
-        metavar="FIGURE",
-        help="the one figure that is tested, such as mean_waiting_time; the others are described "
-        "(that takes fewer pairs)",
-    )
-    how.add_argument("--threshold", type=float, metavar="SECONDS", help="of bounded slowdown [10]")
+    add_word(how, "--primary", "; the others are described (that takes fewer pairs)")
+    add_word(how, "--threshold", "[10s]", type=seconds)
     run_ = parser.add_argument_group("running")
-    run_.add_argument("-o", "--output", default="out/compare", metavar="DIR", help="results [out/compare]")
-    run_.add_argument("-j", "--jobs", type=int, metavar="N", help="processes [all cores]")
+    add_word(run_, "--output", "[%(default)s]", default="out/compare", metavar="FOLDER")
+    add_word(run_, "--workers", "[all cores]", old=("--jobs",), type=at_least(1))
     run_.add_argument(
         "--executor", metavar="WHERE", help="local, dask://HOST:PORT, dask://FILE, dask://local"
     )
-    run_.add_argument(
-        "--dynamic-jobs",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="let the scheduler send jobs of its own (staging); default: as 'batfs run'",
-    )
-    run_.add_argument("--title", default="batfs comparison", metavar="TEXT", help="the report's title")
-    run_.add_argument(
-        "--formats",
-        default="png,svg,pdf",
-        metavar="LIST",
-        help="figure formats [png,svg,pdf]; 'none': no figures",
-    )
+    add_dynamic_jobs(run_, "[as 'batfs run']", None)
+    add_word(run_, "--title", default="batfs comparison")
+    add_word(run_, "--formats", "[%(default)s]", default="png,svg,pdf")
     run_.add_argument("--no-report", action="store_true", help="tables only")
-    run_.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_word(run_, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,8 +99,6 @@ def run(args: argparse.Namespace) -> int:
 
     formats = figure_formats(args.formats)
     plan = make_plan(_values(args))
-    if args.jobs is not None and args.jobs < 1:
-        raise InputError(f"--jobs {args.jobs}: expected at least 1")
 
     def say(sentence: str) -> None:
         process.say("batfs compare", sentence)
@@ -123,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
     for sentence in ahead(plan):
         say(sentence)
     root = Path(args.output)
-    finished = run_campaign(plan, root, executor=args.executor, jobs=args.jobs, say=say)
-    comparison = collect(finished, args.jobs or cores())
+    finished = run_campaign(plan, root, executor=args.executor, jobs=args.workers, say=say)
+    comparison = collect(finished, args.workers or cores())
     write_campaign(finished, comparison)
     if args.json:
         print(comparison.summary.to_json(orient="records", indent=2))
@@ -138,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         comparison.report(root / "report.html", title=args.title)
         if formats:
             files.check_writable(root / "figures")
-            comparison.figures().save(root / "figures", formats, processes=args.jobs or cores())
+            comparison.figures().save(root / "figures", formats, processes=args.workers or cores())
         say(f"results in {root}; open {root / 'report.html'}")
     else:
         say(f"results in {root}")

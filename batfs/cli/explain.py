@@ -6,8 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from batfs.cli.machine_flags import add_machine_flags
+from batfs.cli.machine_flags import add_dynamic_jobs, add_machine_flags
 from batfs.errors import InputError, unknown
+from batfs.parsing import add_word, at_least, size
 
 HELP = """show where one job's bytes would go on an empty machine, and what limits them
 
@@ -24,23 +25,19 @@ it; "at least" where it is a bound). Examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from batfs.decision.options import add_scheduler_arguments
 
-    parser.add_argument("-p", "--platform", required=True, metavar="FILE", help="platform (SimGrid XML)")
-    parser.add_argument("-w", "--workload", metavar="FILE", help="workload that holds the job")
+    add_word(parser, "--platform", required=True)
+    add_word(parser, "--workload", "that holds the job", metavar="FILE")
+    parser.add_argument("--job", metavar="ID", help="the job's id in the workload [the first with I/O]")
     parser.add_argument(
-        "--job", metavar="ID", help="the job's id in the workload (default: the first with I/O)"
+        "--reads", metavar="SIZE", type=size, help="instead of a workload: bytes read, such as 800GB"
     )
-    parser.add_argument("--reads", metavar="SIZE", help="instead of a workload: bytes read, such as 800GB")
-    parser.add_argument("--writes", metavar="SIZE", help="instead of a workload: bytes written")
-    parser.add_argument("--nodes", type=int, metavar="N", help="instead of a workload: nodes (default: 1)")
-    parser.add_argument(
-        "--on", metavar="IDS", help="the node ids it gets, such as '0-3 8' (default: the lowest)"
-    )
+    parser.add_argument("--writes", metavar="SIZE", type=size, help="instead of a workload: bytes written")
+    add_word(parser, "--nodes", "of the job, instead of a workload [1]", type=at_least(1))
+    parser.add_argument("--on", metavar="IDS", help="the node ids it gets, such as '0-3 8' [the lowest]")
     add_machine_flags(parser)
-    parser.add_argument(
-        "--enable-dynamic-jobs", action="store_true", help="as in the simulation: staging is on"
-    )
-    parser.add_argument("--all", action="store_true", help="list every transfer and link, however many")
-    parser.add_argument("--json", action="store_true", help="print an object for programs")
+    add_dynamic_jobs(parser)
+    add_word(parser, "--all", ": every transfer and link", action="store_true")
+    add_word(parser, "--json", action="store_true")
     add_scheduler_arguments(parser)
 
 
@@ -66,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         storage_table(storages)
     except InputError as error:
         raise error.at(file=args.platform) from None
-    files = make_on(config, compute, storages, args.enable_dynamic_jobs, platform)
+    files = make_on(config, compute, storages, args.dynamic_jobs, platform)
     job, profile, profiles = _job(args)
     parts = [part for _, one, _ in with_io(profile, profiles) for part in requested_io(one)]
     plain = (files.default_reads, files.default_writes)
@@ -86,7 +83,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     """The job, its profile, and the profiles of its workload."""
-    from batfs.units import parse_size
     from batfs.workload import read_workload, requested_io
     from batfs.workload.model import Job, ParallelHomogeneous
     from batfs.workload.phases import with_io
@@ -94,7 +90,7 @@ def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     if args.workload is None:
         if args.reads is None and args.writes is None:
             raise InputError("which job?", hint="give a workload (-w) and --job, or --reads and --writes")
-        reads, writes = (0 if size is None else parse_size(size) for size in (args.reads, args.writes))
+        reads, writes = (given or 0 for given in (args.reads, args.writes))
         made = Job("w0!asked", 0.0, args.nodes or 1, "asked")
         return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes}), {}
     workload = read_workload(args.workload)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from batfs.cli.machine_flags import add_machine_flags, machine_values
+from batfs.parsing import add_word, at_least
 
 HELP = """run one workload on the same machine under each file-system model, side by side
 
@@ -14,32 +15,36 @@ All the bytes of every job go to one file system of the machine under one model,
 table and writes it with figures: how long I/O keeps a job's nodes, and how full the storages get. Examples:
 
   batfs gallery
-  batfs gallery --jobs 80 --seed 3 -o out/gallery
+  batfs gallery -n 80 --seed 3 -o out/gallery
   batfs gallery -p platforms/taurus_storage.xml -w workloads/io.json
   batfs gallery --model pfs --model pfs=nfs --model cache
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-p", "--platform", type=Path, default=Path("platforms/taurus_storage.xml"), metavar="FILE"
-    )
+    add_word(parser, "--platform", "[%(default)s]", type=Path, default=Path("platforms/taurus_storage.xml"))
     add_machine_flags(parser, events=True)
-    parser.add_argument("-w", "--workload", type=Path, metavar="FILE", help="default: a generated one")
-    parser.add_argument(
+    add_word(parser, "--workload", "[a generated one]", type=Path, metavar="FILE")
+    add_word(
+        parser,
         "--model",
+        ", on which file system, with which options; repeatable "
+        "[pfs, dfs, burst_buffer and nvme_pool on the file systems of taurus_storage.xml]",
         action="append",
         metavar="MODEL[=FS[:k=v,...]]",
-        help="a model, on which file system, with which options; repeatable "
-        "(default: pfs, dfs, burst_buffer and nvme_pool on the file systems of taurus_storage.xml)",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=40, metavar="N", help="of the generated workload (default: 40)"
+    add_word(
+        parser,
+        "--count",
+        "jobs the generated workload has [%(default)s]",
+        old=("--jobs",),
+        type=at_least(1),
+        default=40,
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--queue", default="easy", metavar="NAME", help="queue policy (default: easy)")
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/gallery"), metavar="FOLDER")
-    parser.add_argument("--json", action="store_true", help="print the table for programs")
+    add_word(parser, "--seed", "[%(default)s]", type=int, default=0)
+    add_word(parser, "--queue", "[%(default)s]", default="easy")
+    add_word(parser, "--output", "[%(default)s]", type=Path, default=Path("out/gallery"), metavar="FOLDER")
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         args.workload,
         exhibits,
         args.output,
-        jobs=args.jobs,
+        jobs=args.count,
         seed=args.seed,
         queue=args.queue,
         machine=machine_values(args),

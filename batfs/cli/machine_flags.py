@@ -5,29 +5,28 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from batfs.parsing import Where, add_word, at_least
 
-def add_machine_flags(parser: Any, *, mmax: bool = True, events: bool = False) -> None:
-    """``-m``, ``-r``, and on request ``--mmax`` and ``--events``, each with Batsim's meaning."""
-    add = parser.add_argument
-    add("-m", "--master-host", metavar="HOST", default="master_host", help="the master [%(default)s]")
-    add(
-        "-r",
-        "--add-role-to-hosts",
-        metavar="HOSTS:ROLE",
-        action="append",
-        default=[],
-        help="roles, such as 'nas1,nas2:storage' (repeatable)",
-    )
-    if mmax:
-        add("--mmax", metavar="N", type=int, default=0, help="only the first N compute nodes [0: all]")
+
+def add_machine_flags(parser: Where, *, events: bool = False) -> None:
+    """``-m``, ``-r``, ``--mmax``, and on request ``--events``, each with Batsim's meaning."""
+    add_word(parser, "--master-host", "[%(default)s]", default="master_host")
+    add_word(parser, "--add-role-to-hosts", action="append", default=[])
+    add_word(parser, "--mmax", "[%(default)s]", type=at_least(0), default=0)
     if events:
-        add(
-            "--events",
-            metavar="FILE",
-            action="append",
-            default=[],
-            help="external events, one JSON object a line (repeatable)",
-        )
+        add_word(parser, "--events", action="append", default=[])
+
+
+def add_dynamic_jobs(parser: Where, more: str = "[off]", default: bool | None = False) -> None:
+    """``--dynamic-jobs`` and ``--no-dynamic-jobs``."""
+    add_word(
+        parser,
+        "--dynamic-jobs",
+        more,
+        old=("--enable-dynamic-jobs",),
+        action=argparse.BooleanOptionalAction,
+        default=default,
+    )
 
 
 def machine_values(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,14 +6,14 @@ A subcommand is a module ``batfs.cli.<name>`` with ``HELP``, ``add_arguments(par
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 from batfs import __version__, process
-from batfs.errors import nearest
+
+if TYPE_CHECKING:
+    from batfs.parsing import Parser
 
 # name -> (module, one line); the order is that of the help page
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -30,23 +30,26 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("batfs.cli.verify", "replay recordings of Batsim and compare with SimGrid, on this machine"),
     "reproduce": ("batfs.cli.reproduce", "reproduce a published experiment"),
     "service": ("batfs.cli.service", "the storage service: orchestrator, server, client"),
+    "list": ("batfs.cli.list", "what there is: policies, queues, models, selections, presets"),
+    "help": ("batfs.cli.help", "explain a command"),
+    "completion": ("batfs.cli.completion", "completion of commands and flags for bash, zsh and fish"),
 }
-
-
-if TYPE_CHECKING:
-
-    class Subcommand(Protocol):
-        HELP: str
-
-        def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-        def run(self, args: argparse.Namespace) -> int: ...
-
 
 # these leave nothing behind that wants an orderly end of the interpreter
 _QUICK = ("run", "sim")
 
 
-def _usage() -> str:
+def make_parser() -> Parser:
+    """The parser of ``batfs``; the flags of a command are there once it is called or asked for."""
+    from batfs.parsing import Parser, commands
+
+    parser = Parser(prog="batfs", description="Storage-aware scheduling for Batsim.")
+    commands(parser, COMMANDS, dest="first")
+    return parser
+
+
+def usage() -> str:
+    """What ``batfs --help`` prints."""
     width = max(len(name) for name in COMMANDS)
     lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
     return "\n".join(
@@ -59,7 +62,7 @@ def _usage() -> str:
             *lines,
             "",
             "Start with:  batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random",
-            "Each command explains itself:  batfs COMMAND --help",
+            "Each command explains itself:  batfs help COMMAND",
             "Exit codes: 0 done, 1 could not be done (or found what it looked for), 2 bad input,",
             "70 a defect of batfs, 130 interrupted, 141 the reader of the output is gone",
         ]
@@ -70,17 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for bad input)."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else ""
-    entry = COMMANDS.get(name)
-    if entry is None:
+    if name not in COMMANDS or words == ["help"]:
         return process.guarded("batfs", lambda: _no_command(name))
-    module: Subcommand = importlib.import_module(entry[0])
-    if hasattr(module, "choose"):  # a command whose flags depend on one of them
-        module = module.choose(words[1:])
-    parser = process.Parser(
-        prog=f"batfs {name}", description=module.HELP, formatter_class=process.HelpFormatter
-    )
-    module.add_arguments(parser)
-    return process.guarded(f"batfs {name}", lambda: module.run(parser.parse_args(words[1:])))
+    parser = make_parser()
+    return process.guarded(f"batfs {name}", lambda: _run(parser, words))
+
+
+def _run(parser: Parser, words: Sequence[str]) -> int:
+    args = parser.parse_args(words)
+    code: int = args.run(args)
+    return code
 
 
 def script() -> NoReturn:
@@ -94,11 +96,13 @@ def script() -> NoReturn:
 
 def _no_command(name: str) -> int:
     if name in ("", "-h", "--help", "help"):
-        print(_usage())
+        print(usage())
         return 0 if name else 2
     if name in ("--version", "-V"):
         print(f"batfs {__version__}")
         return 0
+    from batfs.errors import nearest
+
     close = nearest(name, COMMANDS)
     hint = f"; did you mean '{close}'?" if close else ""
     print(f"batfs: unknown command {name!r}{hint}\nTry 'batfs --help'.", file=sys.stderr)

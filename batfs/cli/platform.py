@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import importlib.util
-from typing import Protocol, cast
+from batfs.parsing import Parser, commands
 
 HELP = """Make, draw and compare platforms (SimGrid XML that Batsim and batfs read).
 
@@ -30,28 +27,5 @@ COMMANDS = {
 }
 
 
-class Command(Protocol):
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-    def run(self, args: argparse.Namespace) -> int: ...
-
-
-def _available() -> dict[str, tuple[str, str]]:
-    return {name: entry for name, entry in COMMANDS.items() if importlib.util.find_spec(entry[0])}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module_name, line) in _available().items():
-        module = cast(Command, importlib.import_module(module_name))
-        sub = commands.add_parser(
-            name,
-            help=line,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(sub)
-        sub.set_defaults(run_command=module.run)
-
-
-def run(args: argparse.Namespace) -> int:
-    return int(args.run_command(args))
+def add_arguments(parser: Parser) -> None:
+    commands(parser, COMMANDS)

@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from batfs import files, json_text
+from batfs import files
 from batfs.errors import unknown
+from batfs.parsing import add_word, seconds
 
 HELP = """\
 Figures and statistics of finished runs: one HTML file that opens offline, and every figure as PNG, SVG and
@@ -30,25 +31,14 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``batfs report``."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="prefix, _jobs.csv or directory of a run")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the HTML file [RUN_report.html]")
-    parser.add_argument("--figures", metavar="DIR", help="where the figures go [beside the HTML file]")
-    parser.add_argument(
-        "--formats",
-        default="png,svg,pdf",
-        metavar="LIST",
-        help="figure formats [png,svg,pdf]; 'none' draws no files",
-    )
-    parser.add_argument(
-        "--threshold", type=float, default=10.0, metavar="SECONDS", help="of bounded slowdown [10 s]"
-    )
-    parser.add_argument("--baseline", metavar="LABEL", help="the setting others are compared to [the first]")
-    parser.add_argument(
-        "--primary", metavar="FIGURE", help="the one figure that is tested; the others are described"
-    )
-    parser.add_argument("--title", metavar="TEXT", help="the report's title")
-    parser.add_argument(
-        "--json", action="store_true", help="print every run's statistics as JSON, write nothing"
-    )
+    add_word(parser, "--output", ": the HTML file [RUN_report.html]", metavar="FILE")
+    add_word(parser, "--figures", "[beside the HTML file]")
+    add_word(parser, "--formats", "[%(default)s]", default="png,svg,pdf")
+    add_word(parser, "--threshold", "[10s]", type=seconds, default=10.0)
+    add_word(parser, "--baseline", "[the first]", metavar="LABEL")
+    add_word(parser, "--primary", "; the others are described")
+    add_word(parser, "--title")
+    add_word(parser, "--json", "(every run's statistics; writes nothing)", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,6 +93,7 @@ def figure_formats(text: str) -> list[str]:
 def _print_json(runs: list, threshold: float) -> None:  # type: ignore[type-arg]
     import orjson
 
+    from batfs import json_text
     from batfs.report.statistics import storage_table, summarize
 
     value = [

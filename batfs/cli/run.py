@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs import json_text, process
-from batfs.decision.options import add_scheduler_arguments, settings_from
-from batfs.decision.signals import termination_raises
+from batfs import process
+from batfs.cli.machine_flags import add_dynamic_jobs, add_machine_flags
 from batfs.errors import InputError
+from batfs.parsing import add_word
 from batfs.texts import utf8_text
 
 if TYPE_CHECKING:
@@ -32,30 +32,17 @@ could not be completed, 2 for wrong input.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from batfs.decision.options import add_scheduler_arguments
+
     source = parser.add_argument_group("input")
-    source.add_argument("-p", "--platform", metavar="FILE", required=True, help="the platform, SimGrid XML")
-    source.add_argument(
-        "-w",
-        "--workload",
-        metavar="FILE",
-        action="append",
-        required=True,
-        help="a workload, Batsim JSON (repeatable)",
-    )
+    add_word(source, "--platform", required=True)
+    add_word(source, "--workload", "(repeatable)", metavar="FILE", action="append", required=True)
     add_scheduler_arguments(parser)
     output = parser.add_argument_group("output")
-    output.add_argument(
-        "-e",
-        "--export",
-        metavar="PREFIX",
-        default="out/run",
-        help="prefix of the output files [%(default)s]",
-    )
-    output.add_argument("--json", action="store_true", help="print the results as JSON")
-    output.add_argument(
-        "-v", "--verbose", action="store_true", help="what a pybatsim scheduler prints goes to the terminal"
-    )
-    output.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    add_word(output, "--export", "[%(default)s]", default="out/run")
+    add_word(output, "--json", action="store_true")
+    add_word(output, "--verbose", ": what a pybatsim scheduler prints, too", action="store_true")
+    add_word(output, "--quiet", action="store_true")
     output.add_argument("--disable-schedule-tracing", action="store_true", help="no PREFIX_schedule.trace")
     output.add_argument(
         "--disable-machine-state-tracing", action="store_true", help="no PREFIX_machine_states.csv"
@@ -76,39 +63,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="batfs",
         help="batfs's own simulator, or the real Batsim with the same scheduler [%(default)s]",
     )
-    engine.add_argument(
-        "--protocol",
-        choices=("4", "5"),
-        default="4",
-        help="batfs's own simulator: as Batsim 4 or as Batsim 5 does it [%(default)s]",
-    )
+    add_word(engine, "--protocol", "(batfs's own simulator) [%(default)s]", choices=("4", "5"), default="4")
     engine.add_argument("--batsim-bin", metavar="FILE", help="the Batsim to start [batsim on PATH]")
     machine = parser.add_argument_group("Batsim's settings (with Batsim's meaning)")
-    machine.add_argument("-m", "--master-host", metavar="HOST", default="master_host")
-    machine.add_argument("-r", "--add-role-to-hosts", metavar="HOSTS:ROLE", action="append", default=[])
-    machine.add_argument("--mmax", metavar="N", type=int, default=0)
-    machine.add_argument("--mmax-workload", action="store_true")
-    machine.add_argument("--events", metavar="FILE", action="append", default=[])
-    machine.add_argument("--sg-cfg", metavar="NAME:VALUE", action="append", default=[])
-    either = machine.add_mutually_exclusive_group()
-    either.add_argument("--sched-cfg", metavar="TEXT", default="")
-    either.add_argument("--sched-cfg-file", metavar="FILE")
+    add_machine_flags(machine, events=True)
     machine.add_argument(
-        "--enable-dynamic-jobs", action="store_true", help="staging, drains and I/O phases need it"
+        "--mmax-workload", action="store_true", help="use as many nodes as the workloads' nb_res"
     )
-    machine.add_argument("--acknowledge-dynamic-jobs", action="store_true")
-    machine.add_argument("--enable-profile-reuse", action="store_true")
-    machine.add_argument("--forward-profiles-on-submission", action="store_true")
-    machine.add_argument("--enable-compute-sharing", action="store_true")
-    machine.add_argument("--disable-storage-sharing", action="store_true")
+    machine.add_argument(
+        "--sg-cfg",
+        metavar="NAME:VALUE",
+        action="append",
+        default=[],
+        help="a SimGrid option, such as network/TCP-gamma:65536 (repeatable)",
+    )
+    either = machine.add_mutually_exclusive_group()
+    either.add_argument("--sched-cfg", metavar="TEXT", default="", help="the scheduler's configuration")
+    either.add_argument("--sched-cfg-file", metavar="FILE", help="the same from a file")
+    add_dynamic_jobs(machine)
+    machine.add_argument(
+        "--acknowledge-dynamic-jobs", action="store_true", help="announce the scheduler's own jobs to it"
+    )
+    machine.add_argument("--enable-profile-reuse", action="store_true", help="keep profiles of finished jobs")
+    machine.add_argument(
+        "--forward-profiles-on-submission", action="store_true", help="send profiles with jobs"
+    )
+    machine.add_argument(
+        "--enable-compute-sharing", action="store_true", help="several jobs may share a compute node"
+    )
+    machine.add_argument(
+        "--disable-storage-sharing", action="store_true", help="a storage takes one job at a time"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.decision.signals import termination_raises
+
     with termination_raises():
         return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
+    from batfs import json_text
+    from batfs.decision.options import settings_from
+
     experiment = _experiment(args)
     settings = settings_from(args)
     wishes = []
@@ -195,9 +193,9 @@ def _experiment(args: argparse.Namespace) -> Experiment:
         mmax_workload=args.mmax_workload,
         sg_config=simgrid_settings(args.sg_cfg),
         events=[Path(path) for path in args.events],
-        dynamic_jobs=args.enable_dynamic_jobs,
+        dynamic_jobs=args.dynamic_jobs,
         acknowledge_dynamic_jobs=args.acknowledge_dynamic_jobs,
-        profile_reuse=args.enable_profile_reuse and args.enable_dynamic_jobs,
+        profile_reuse=args.enable_profile_reuse and args.dynamic_jobs,
         forward_profiles=args.forward_profiles_on_submission,
         compute_sharing=args.enable_compute_sharing,
         storage_sharing=not args.disable_storage_sharing,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from batfs import process
 from batfs.errors import InputError
-from batfs.units import format_size, parse_size, parse_time
+from batfs.parsing import add_option, add_word, at_least, duration, seconds, size
+from batfs.units import format_size, parse_time
 
 if TYPE_CHECKING:
     from batfs.service.auth import KeyPair
@@ -37,7 +38,7 @@ DEFAULT = "tcp://127.0.0.1:28100"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", title="commands")
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
         found: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
@@ -49,23 +50,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--ledger", type=Path, metavar="FILE", help="the SQLite file that remembers [batfs-ledger.db]"
     )
-    p.add_argument("--policy", metavar="NAME[:key=value]", help="allocation policy [worst_fit]")
-    p.add_argument("--block-size", metavar="SIZE", help="split larger requests into blocks of this size")
-    p.add_argument("--min-block-size", metavar="SIZE", default="0", help="no block smaller than this")
-    p.add_argument("--discipline", choices=("fifo", "backfill"), default="fifo", help="who may overtake whom")
-    p.add_argument("--seed", type=int, default=0, help="of the policy's random draws [%(default)s]")
-    p.add_argument("--heartbeat", type=float, default=5.0, metavar="S", help="servers report every S seconds")
-    p.add_argument("--key", type=Path, metavar="FILE", help="own key pair (NAME.key_secret)")
-    p.add_argument("--allow", type=Path, metavar="FILE", help="the allow-list; read again when it changes")
-    p.add_argument("--log", type=Path, metavar="FILE", help="structured log of all components [stderr]")
+    add_word(p, "--policy", "[worst_fit]")
+    add_word(p, "--block-size", "[none]", type=size)
+    add_word(p, "--min-block-size", "[0B]", type=size, default=0)
     p.add_argument(
-        "--metrics", type=int, default=0, metavar="PORT", help="serve Prometheus metrics on loopback"
+        "--discipline",
+        choices=("fifo", "backfill"),
+        default="fifo",
+        help="who may overtake whom in the queue [%(default)s]",
+    )
+    add_word(p, "--seed", "[%(default)s]", type=int, default=0)
+    p.add_argument(
+        "--heartbeat", type=seconds, default=5.0, metavar="TIME", help="how often servers report [5s]"
+    )
+    add_word(p, "--key", type=Path)
+    add_word(p, "--allow", "; it is read again when it changes", type=Path)
+    add_word(p, "--log", "of all components [standard error]", type=Path)
+    p.add_argument(
+        "--metrics", type=int, default=0, metavar="PORT", help="serve Prometheus metrics on loopback [off]"
     )
     p.add_argument(
         "--grace",
-        default="0",
+        type=duration,
+        default=0.0,
         metavar="TIME",
-        help="keep a lease's space so long after its end [%(default)s]",
+        help="keep a lease's space so long after its end [0s]",
     )
     p.add_argument(
         "--quota",
@@ -77,90 +86,128 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--simulate", action="store_true", help="virtual time: the clock is the requests'")
 
     p = verb("server", "Hold disks: register them, make space, remove it.")
-    _connection(p, "server")
-    p.add_argument(
-        "-s", "--system", type=Path, required=True, metavar="FILE", help="YAML or TOML: hosts and their disks"
+    _connection(p)
+    add_option(
+        p,
+        "--system",
+        old=("-s",),
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="YAML or TOML: hosts and their disks",
     )
     p.add_argument("--host", metavar="NAME", help="only this host of the system file [all of them]")
-    p.add_argument("--name", help="what the server is called; its key is listed under it [host or file]")
-    p.add_argument("--backend", choices=("simulated", "directory", "nvmet"), default="simulated")
-    p.add_argument("--root", type=Path, metavar="DIR", help="directory: below which folder")
+    add_word(p, "--name", "; its key is listed under it [the host, or the file]")
     p.add_argument(
-        "--kind", choices=("file", "quota"), default="file", help="directory: a file, or a quota'd folder"
+        "--backend",
+        choices=("simulated", "directory", "nvmet"),
+        default="simulated",
+        help="what the space is: a record, files in a folder, NVMe over fabrics [%(default)s]",
+    )
+    add_word(p, "--root", "(directory)", type=Path)
+    p.add_argument(
+        "--kind",
+        choices=("file", "quota"),
+        default="file",
+        help="directory: a file, or a quota'd folder [%(default)s]",
     )
     p.add_argument("--journal", type=Path, metavar="FILE", help="simulated: remember across restarts")
     p.add_argument("--address", metavar="IP", help="nvmet: where clients connect [the host's ipv4]")
-    p.add_argument("--port", type=int, default=4420, help="nvmet: TCP port [%(default)s]")
-    p.add_argument("--transport", choices=("tcp", "rdma"), default="tcp")
-    p.add_argument("--carve", choices=("lvm", "partition"), default="lvm", help="nvmet: how space is cut")
-    p.add_argument("--configfs", type=Path, metavar="DIR", help="nvmet: another configfs root")
+    p.add_argument("--port", type=int, default=4420, metavar="PORT", help="nvmet: TCP port [%(default)s]")
+    p.add_argument(
+        "--transport", choices=("tcp", "rdma"), default="tcp", help="nvmet: the fabric [%(default)s]"
+    )
+    p.add_argument(
+        "--carve",
+        choices=("lvm", "partition"),
+        default="lvm",
+        help="nvmet: how space is cut [%(default)s]",
+    )
+    p.add_argument("--configfs", type=Path, metavar="FOLDER", help="nvmet: another configfs root")
     p.add_argument("--dry-run", action="store_true", help="nvmet: print every step, do none")
-    p.add_argument("--log", type=Path, metavar="FILE")
+    add_word(p, "--log", "[standard error]", type=Path)
 
+    # StorAlloc's own flags, with its meaning
     p = verb("client", "Ask for space as StorAlloc's own client does.")
-    _connection(p, "client")
+    _connection(p)
     p.add_argument("-s", "--size", type=int, required=True, metavar="GB", help="a whole number of GB")
     p.add_argument("-t", "--time", required=True, metavar="H:MM:SS", help="how long the space is needed")
     p.add_argument("--start-time", metavar="'YYYY-MM-DD HH:MM:SS'", help="when it begins, UTC [now]")
 
     p = verb("request", "Ask for space.")
-    _connection(p, "client")
-    p.add_argument("size", help="e.g. 200GB")
-    p.add_argument("--for", dest="duration", required=True, metavar="TIME", help="e.g. 2h, 90m, 3d")
-    p.add_argument("--start", metavar="WHEN", help="in so long (2h) or at an ISO time [now]")
+    _connection(p)
+    p.add_argument("size", type=size, metavar="SIZE", help="e.g. 200GB")
     p.add_argument(
-        "--wait", default="0", metavar="TIME", help="stand in the queue for so long [refuse at once]"
+        "--for", dest="duration", type=duration, required=True, metavar="TIME", help="e.g. 2h, 90m, 3d"
     )
+    p.add_argument("--start", metavar="WHEN", help="in so long (2h) or at an ISO time [now]")
+    add_word(p, "--wait", "[refuse at once]", type=duration, default=0.0)
     p.add_argument("--nqn", default="", metavar="NQN", help="the host that may connect (nvmet)")
     p.add_argument("--option", action="append", default=[], metavar="key=value", help="for the policy")
-    p.add_argument("--id", help="request id: the same id asks for the same thing, however often it is sent")
+    p.add_argument(
+        "--id",
+        metavar="ID",
+        help="request id: the same id asks for the same thing, however often it is sent",
+    )
     for name, text in (
         ("list", "Your leases."),
         ("status", "Capacity, servers, queue, refusals."),
         ("watch", "The same, again and again."),
     ):
         p = verb(name, text)
-        _connection(p, "client")
+        _connection(p)
         if name == "list":
-            p.add_argument("--all", action="store_true", help="everybody's (operators)")
+            add_word(p, "--all", ": everybody's leases (operators)", action="store_true")
         if name == "watch":
-            p.add_argument("--every", type=float, default=1.0, metavar="S")
-            p.add_argument("--times", type=int, default=0, help="so often, then end")
+            p.add_argument("--every", type=seconds, default=1.0, metavar="TIME", help="how often [1s]")
+            add_word(p, "--count", "times [for ever]", old=("--times",), type=at_least(0), default=0)
     for name, text in (("release", "Give space back."), ("cancel", "Take back a request that waits.")):
         p = verb(name, text)
-        _connection(p, "client")
-        p.add_argument("lease")
+        _connection(p)
+        p.add_argument("lease", metavar="LEASE", help="its name, as 'batfs service request' printed it")
     p = verb("extend", "Keep space longer.")
-    _connection(p, "client")
-    p.add_argument("lease")
-    p.add_argument("--by", required=True, metavar="TIME")
+    _connection(p)
+    p.add_argument("lease", metavar="LEASE", help="its name, as 'batfs service request' printed it")
+    p.add_argument("--by", type=duration, required=True, metavar="TIME", help="how much longer, e.g. 30m")
     p = verb("forget", "A vanished server will not come back (operators).")
-    _connection(p, "client")
-    p.add_argument("server")
+    _connection(p)
+    p.add_argument("server", metavar="SERVER", help="its name, as in 'batfs service status'")
     p = verb("keys", "Make a key pair, and put the public key on an allow-list.")
-    p.add_argument("directory", type=Path)
-    p.add_argument("--name", required=True)
-    p.add_argument("--role", choices=("client", "server", "operator"))
-    p.add_argument("--allow", type=Path, metavar="FILE", help="add the key to this allow-list")
+    p.add_argument("directory", type=Path, metavar="FOLDER", help="where the two files go")
+    add_word(p, "--name", required=True)
+    p.add_argument("--role", choices=("client", "server", "operator"), help="what the key may do")
+    add_word(p, "--allow", "; the key is added to it", type=Path)
     p = verb("page", "A live page with capacity, allocations, queue and refusals.")
-    _connection(p, "client")
-    p.add_argument("--page-port", type=int, default=28180, help="on loopback [%(default)s]")
+    _connection(p)
+    p.add_argument("--page-port", type=int, default=28180, metavar="PORT", help="on loopback [%(default)s]")
     p = verb("replay", "Send a request trace through a service started with --simulate (virtual time).")
-    _connection(p, "client")
-    p.add_argument("trace", type=Path, help="as for 'batfs alloc replay'")
-    p.add_argument("--capacity-from", default="sum", help="see 'batfs alloc replay --help' [%(default)s]")
-    p.add_argument("--zone", default="UTC", help="of times that carry none [%(default)s]")
-    p.add_argument("--each-record", action="store_true", help="a request per record, not per job")
-    p.add_argument("--wait", action="store_true", help="stand in the queue instead of being refused")
-    p.add_argument("-o", "--output", type=Path, metavar="CSV", help="the grants, a row each")
+    _connection(p)
+    p.add_argument("trace", type=Path, metavar="TRACE", help="as for 'batfs alloc replay'")
+    add_word(p, "--capacity-from", "[%(default)s]", default="sum")
+    add_word(p, "--zone", "[%(default)s]", default="UTC")
+    add_word(
+        p,
+        "--no-merge",
+        "[they are added up]",
+        old=("--each-record",),
+        dest="each_record",
+        action="store_true",
+    )
+    add_option(
+        p,
+        "--queued",
+        old=("--wait",),
+        dest="wait",
+        action="store_true",
+        help="stand in the queue instead of being refused",
+    )
+    add_word(p, "--output", ": a CSV, a row per grant [none]", type=Path, metavar="FILE")
     p = verb("demo", "Orchestrator, server and client on loopback: allocate, write, release.")
-    p.add_argument("--root", type=Path, metavar="DIR", help="where to put the space [a temporary folder]")
+    add_word(p, "--root", "[a temporary folder]", type=Path)
 
 
 def _storalloc(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help=f"StorAlloc's configuration (YAML): {what}"
-    )
+    add_word(parser, "--storalloc-config", f": {what}", old=("--config",), dest="config", type=Path)
 
 
 def _configured(args: argparse.Namespace) -> StorallocConfig | None:
@@ -177,15 +224,13 @@ def _endpoint(args: argparse.Namespace) -> str:
     return DEFAULT if config is None else config.endpoint
 
 
-def _connection(parser: argparse.ArgumentParser, who: str) -> None:
-    parser.add_argument("--connect", metavar="ENDPOINT", help=f"the orchestrator [{DEFAULT}]")
+def _connection(parser: argparse.ArgumentParser) -> None:
+    add_word(parser, "--connect", f"[{DEFAULT}]")
     _storalloc(parser, "where the orchestrator is")
-    parser.add_argument("--key", type=Path, metavar="FILE", help=f"this {who}'s key pair (NAME.key_secret)")
-    parser.add_argument("--orchestrator-key", type=Path, metavar="FILE", help="the orchestrator's public key")
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="for an answer [%(default)s]"
-    )
-    parser.add_argument("--json", action="store_true", help="for programs")
+    add_word(parser, "--key", type=Path)
+    add_word(parser, "--orchestrator-key", type=Path)
+    add_word(parser, "--timeout", "[30s]", type=seconds, default=30.0)
+    add_word(parser, "--json", action="store_true")
 
 
 def _keys(args: argparse.Namespace) -> tuple[KeyPair, KeyPair] | None:
@@ -229,10 +274,10 @@ def _orchestrator(args: argparse.Namespace) -> int:
         heartbeat=args.heartbeat,
         seed=args.seed,
         simulate=args.simulate,
-        block_size=block_size if args.block_size is None else parse_size(args.block_size),
-        min_block_size=parse_size(args.min_block_size),
+        block_size=block_size if args.block_size is None else args.block_size,
+        min_block_size=args.min_block_size,
         metrics=args.metrics,
-        grace=parse_time(args.grace),
+        grace=args.grace,
         quota=args.quota,
     )
     policy = args.policy or ("worst_fit" if config is None else config.policy)
@@ -285,10 +330,10 @@ def _request(args: argparse.Namespace) -> int:
         options[key] = value
     with _client(args) as client:
         reply = client.request(
-            parse_size(args.size),
-            parse_time(args.duration),
+            args.size,
+            args.duration,
             start=None if args.start is None else _when(args.start),
-            wait=parse_time(args.wait),
+            wait=args.wait,
             host=args.nqn,
             options=options,
             request_id=args.id,
@@ -385,7 +430,7 @@ def _watch(args: argparse.Namespace) -> int:
             text = _status_text(client.status())
             print(f"\x1b[H\x1b[2J{text}" if sys.stdout.isatty() else text, flush=True)
             shown += 1
-            if shown == args.times:
+            if shown == args.count:
                 return 0
             time.sleep(args.every)
 
@@ -398,7 +443,7 @@ def _release(args: argparse.Namespace) -> int:
 
 def _extend(args: argparse.Namespace) -> int:
     with _client(args) as client:
-        reply = client.extend(args.lease, parse_time(args.by))
+        reply = client.extend(args.lease, args.by)
     return _said(args, reply.ok, f"until {_clock(reply.data.get('end', 0))}", reply.reason)
 
 

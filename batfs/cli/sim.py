@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from batfs.errors import InputError
+from batfs.parsing import at_least, seconds
 
 HELP = """Simulate as Batsim 4.2.1 does, with Batsim's own flags: connects to a decision process
 (batfs-sched, pybatsim, any other of protocol 4) and gives the same times and the same files.
@@ -37,26 +38,6 @@ class _Refuse(argparse.Action):
         raise InputError(f"{option}: batfs doesn't simulate {self.const}", hint="Batsim does")
 
 
-def seconds(text: str) -> float:
-    """An argparse type."""
-    value = float(text)
-    if not 0.0 <= value < 1e9:
-        raise ValueError
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-# what argparse calls them where a value is wrong
-seconds.__name__ = "number of seconds"
-_count.__name__ = "count"
-
-
 def choose(words: Sequence[str]) -> ModuleType:
     """The module of the command line that ``words`` ask for: Batsim 5's flags are others."""
     import sys
@@ -80,10 +61,10 @@ def add_patience(group: argparse._ArgumentGroup) -> None:
     """The flag that says how long to wait for a decision process."""
     group.add_argument(
         "--connect-timeout",
-        metavar="SECONDS",
+        metavar="TIME",
         type=seconds,
         default=60.0,
-        help="how long to wait for its first answer; 0: for ever [%(default)g]",
+        help="how long to wait for its first answer; 0: for ever [60s]",
     )
 
 
@@ -183,7 +164,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     idle.add_argument("--redis-hostname", metavar="HOST", default="127.0.0.1", help=argparse.SUPPRESS)
     idle.add_argument("--redis-port", metavar="PORT", type=int, default=6379, help=argparse.SUPPRESS)
     idle.add_argument("--redis-prefix", metavar="PREFIX", default="default", help=argparse.SUPPRESS)
-    idle.add_argument("--workflow-jobs-limit", metavar="N", type=_count, default=0, help=argparse.SUPPRESS)
+    idle.add_argument(
+        "--workflow-jobs-limit", metavar="N", type=at_least(0), default=0, help=argparse.SUPPRESS
+    )
     idle.add_argument("--ignore-beyond-last-workflow", action="store_true", help=argparse.SUPPRESS)
     refused = parser.add_argument_group("Batsim's, refused here (energy, workflows, redis)")
     for flags, count, what in _REFUSED:

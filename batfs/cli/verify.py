@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from batfs.parsing import add_word, at_least
+
 if TYPE_CHECKING:
     from batfs.cli.verification.tasks import World
 
@@ -21,8 +23,8 @@ Exit code 0: everything agrees; 1: something doesn't, and is named.
 
 examples:
   batfs verify
-  batfs verify --tasks 1000 --seed 7
-  batfs verify --tasks 0                # the recordings only
+  batfs verify -n 1000 --seed 7
+  batfs verify -n 0                # the recordings only
 """
 
 AGREES: Final = 1e-9  # relative, and in seconds
@@ -31,14 +33,15 @@ SLOW: Final = 12  # worlds of few tasks and thousands of rounds of the solver, i
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tasks",
-        metavar="N",
-        type=int,
+    add_word(
+        parser,
+        "--count",
+        "random tasks to compare with SimGrid; 0: the recordings only [%(default)s]",
+        old=("--tasks",),
+        type=at_least(0),
         default=10_000,
-        help="random tasks to compare with SimGrid [%(default)s]",
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random tasks [%(default)s]")
+    add_word(parser, "--seed", "[%(default)s]", type=int, default=0)
     parser.add_argument(
         "--python", metavar="PROGRAM", help="a Python that can import SimGrid [this one, or the system's]"
     )
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="batfs-verify-") as name:
         folder = Path(name)
         _recordings(report, folder)
-        note = _tasks(report, folder, args) if args.tasks > 0 else ""
+        note = _tasks(report, folder, args) if args.count > 0 else ""
     print(table(["", "compared", "agree", "largest difference"], report.rows))
     if note:
         print(f"\n{note}")
@@ -148,7 +151,7 @@ def _tasks(report: _Report, folder: Path, args: argparse.Namespace) -> str:
     python, version = found
     compared = agree = 0
     worst = 0.0
-    for worlds in _batches(args.tasks, args.seed):
+    for worlds in _batches(args.count, args.seed):
         _progress(f"SimGrid {version}: {compared} tasks")
         platform, tasks = verification.written(worlds, folder)
         theirs = verification.theirs(platform, tasks, python)

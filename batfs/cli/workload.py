@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-from typing import Protocol, cast
+from batfs.parsing import Parser, commands
 
 HELP = """make, convert and describe workloads
 
@@ -17,8 +15,7 @@ A workload is Batsim's JSON: jobs, and the profiles that say what they do. Examp
   batfs workload cut kth.json --first 1000 -o first.json
 """
 
-# verb -> one line; each is a module of batfs.cli.workloads
-VERBS: dict[str, str] = {
+VERBS = {
     "synth": "generate a workload: arrivals, sizes, run times, I/O volumes by documented distributions",
     "from-log": "convert a scheduler's log or a published job table, known by its content",
     "from-swf": "convert a log in the standard workload format 2.2",
@@ -34,26 +31,6 @@ VERBS: dict[str, str] = {
 _MODULES = {"convert": "generations"}
 
 
-class Verb(Protocol):
-    HELP: str
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-    def run(self, args: argparse.Namespace) -> int: ...
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for name, line in VERBS.items():
-        file = _MODULES.get(name, name.replace("-", "_"))
-        module = importlib.import_module(f"batfs.cli.workloads.{file}")
-        verb = cast(Verb, module)
-        command = verbs.add_parser(
-            name, help=line, description=verb.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        verb.add_arguments(command)
-        command.set_defaults(verb=verb)
-
-
-def run(args: argparse.Namespace) -> int:
-    verb: Verb = args.verb
-    return verb.run(args)
+def add_arguments(parser: Parser) -> None:
+    modules = {name: _MODULES.get(name, name.replace("-", "_")) for name in VERBS}
+    commands(parser, {n: (f"batfs.cli.workloads.{modules[n]}", line) for n, line in VERBS.items()})

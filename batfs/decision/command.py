@@ -14,6 +14,7 @@ from batfs import __version__, process
 from batfs.decision.options import add_scheduler_arguments, settings_from
 from batfs.decision.signals import termination_raises
 from batfs.files import holding
+from batfs.parsing import Parser, add_word
 
 if TYPE_CHECKING:
     from batfs.decision.link import ZmqLink
@@ -38,46 +39,27 @@ completed, 1 when Batsim went away before its end, 2 for wrong settings.
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """All flags."""
-    parser = process.Parser(
+    parser = Parser(
         prog="batfs-sched",
         description="A storage-aware scheduler for Batsim 4 and 5: reads io_reads, io_writes and io from job "
         "profiles (under Batsim 5 from their extra_data), allocates storage under a policy, and gives Batsim "
         "the I/O of each job.",
         epilog=EPILOG,
-        formatter_class=process.HelpFormatter,
     )
-    parser.add_argument(
-        "-s",
-        "--socket-endpoint",
-        metavar="ENDPOINT",
-        default=None,
-        help="where to listen for Batsim (default: tcp://127.0.0.1:28000, this machine only; "
-        "tcp://*:28000 for all)",
-    )
-    parser.add_argument(
-        "-e",
+    add_word(parser, "--socket-endpoint", "[tcp://127.0.0.1:28000, this machine only; tcp://*:28000 for all]")
+    add_word(
+        parser,
         "--export",
-        metavar="PREFIX",
-        help="write PREFIX_io_jobs.csv, PREFIX_storage_states.csv and PREFIX_provenance.json; under "
-        "Batsim 5 also PREFIX_jobs.csv, the one to read (Batsim's own has two rows for a job with I/O)",
+        ": PREFIX_io_jobs.csv, PREFIX_storage_states.csv and PREFIX_provenance.json; under Batsim 5 also "
+        "PREFIX_jobs.csv, the one to read (Batsim's own has two rows for a job with I/O) [none are written]",
     )
-    parser.add_argument(
-        "-p",
-        "--platform",
-        dest="scheduler_platform",
-        metavar="FILE",
-        help="the platform file, for models and policies that use its topology",
-    )
+    add_word(parser, "--platform", ", for what uses its topology", dest="scheduler_platform")
     add_scheduler_arguments(parser)
-    parser.add_argument(
-        "--protocol",
-        choices=("4", "5"),
-        help="the generation of Batsim (default: known by its first message)",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("--version", action="version", version=f"batfs {__version__}")
+    add_word(parser, "--protocol", "[known by its first message]", choices=("4", "5"))
+    add_word(parser, "--quiet", action="store_true")
+    add_word(parser, "--version", action="version", version=f"batfs {__version__}")
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from batfs.errors import InputError
+from batfs.parsing import add_word
 from batfs.scheduling.config import (
     Configuration,
     Settings,
@@ -22,77 +23,34 @@ PYBATSIM = "pybatsim:"
 def add_scheduler_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the scheduler can be told by flags; None where nothing was said."""
     group = parser.add_argument_group("scheduler")
-    group.add_argument(
-        "--policy",
-        metavar="NAME[:k=v,...]",
-        help="allocation policy: on which storages a job's bytes live, such as random, worst_fit or "
-        f"file.py:Name (default: {_DEFAULT.policy})",
+    add_word(group, "--policy", f", such as random, worst_fit or file.py:Name [{_DEFAULT.policy}]")
+    add_word(group, "--queue", f", such as fcfs, easy or file.py:Name [{_DEFAULT.queue}]")
+    needs = "; it needs dynamic jobs"
+    add_word(
+        group, "--io-policy", f", such as exclusive, set10 or file.py:Name{needs} [{_DEFAULT.io_policy}]"
     )
-    group.add_argument(
-        "--queue",
-        metavar="NAME[:k=v,...]",
-        help="queue policy: which waiting job starts next, such as fcfs, easy or file.py:Name "
-        f"(default: {_DEFAULT.queue})",
-    )
-    group.add_argument(
-        "--io-policy",
-        metavar="NAME[:k=v,...]",
-        help="I/O policy: which transfers may move now, and how fast, such as exclusive, set10 or "
-        f"file.py:Name; it needs dynamic jobs (default: {_DEFAULT.io_policy})",
-    )
-    group.add_argument(
+    add_word(
+        group,
         "--measure-io",
+        "under the I/O policy fair, too (others always do)",
         action="store_true",
         default=None,
-        help="measure how much I/O slows the jobs under the I/O policy fair too (others always do)",
     )
-    group.add_argument(
+    add_word(
+        group,
         "--filesystem",
-        metavar="[FS=]MODEL[:k=v,...]",
+        ", such as pfs, dfs or file.py:Name, of the file system FS, or of all those that name none in the "
+        "platform; repeatable",
         action="append",
-        help="file-system model, such as pfs, dfs or file.py:Name, of the file system FS, or of all those "
-        "that name none in the platform; repeatable",
     )
-    group.add_argument(
-        "--default-filesystem",
-        metavar="FS",
-        help="where plain io_reads and io_writes go (default: the shared file system with most storages)",
-    )
-    group.add_argument(
-        "--seed", type=int, metavar="N", help=f"of the random generator (default: {_DEFAULT.seed})"
-    )
-    group.add_argument(
-        "--node-selection",
-        metavar="RULE",
-        help=f"which free nodes a job gets: lowest, contiguous, block (default: {_DEFAULT.node_selection})",
-    )
-    group.add_argument(
-        "--node-order",
-        choices=("id", "name"),
-        help="what lowest and contiguous go by: Batsim's id, or name (node_2 before node_10); default: id",
-    )
-    group.add_argument(
-        "--config", metavar="FILE", help="settings in TOML (or JSON); flags win over it: see the docs"
-    )
-    group.add_argument(
-        "--no-io",
-        dest="io",
-        action="store_false",
-        default=None,
-        help="leave the jobs' I/O out: their bytes are counted, but not moved, and hold no space",
-    )
-    group.add_argument(
-        "--show-storages",
-        action="store_true",
-        default=None,
-        help="show the storages to a scheduler that isn't batfs's own (default: only the compute nodes)",
-    )
-    group.add_argument(
-        "--validate",
-        action="store_true",
-        default=None,
-        help="check every invariant after every message (slow): disjoint nodes, capacities, no byte lost",
-    )
+    add_word(group, "--default-filesystem", "[the shared file system with most storages]")
+    add_word(group, "--seed", f"[{_DEFAULT.seed}]", type=int)
+    add_word(group, "--node-selection", f"[{_DEFAULT.node_selection}]")
+    add_word(group, "--node-order", "[id]", choices=("id", "name"))
+    add_word(group, "--config")
+    add_word(group, "--no-io", dest="io", action="store_false", default=None)
+    add_word(group, "--show-storages", "[only the compute nodes]", action="store_true", default=None)
+    add_word(group, "--validate", ": nodes, capacities, bytes", action="store_true", default=None)
 
 
 def settings_from(args: argparse.Namespace) -> Settings:

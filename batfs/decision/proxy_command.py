@@ -16,6 +16,7 @@ from batfs.decision.options import PYBATSIM, add_scheduler_arguments, settings_f
 from batfs.decision.signals import termination_raises
 from batfs.errors import InputError
 from batfs.files import holding
+from batfs.parsing import Parser, add_option, add_word
 from batfs.scheduling.config import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ examples:
   batfs-proxy --queue pybatsim:schedFcfs
       the same within the proxy's own process, which takes the least time (file.py for one of yours)
 
-  batfs-proxy --to tcp://127.0.0.1:28001 --policy worst_fit -e out/io
+  batfs-proxy --scheduler tcp://127.0.0.1:28001 --policy worst_fit -e out/io
       a scheduler that runs already; also write out/io_io_jobs.csv, ...
 
 Under Batsim 5 the scheduler is an external decision component that speaks JSON; its jobs with I/O are
@@ -47,41 +48,27 @@ Exit code: 0 when the simulation was completed, 1 when one of the two sides went
 _SCHEDULER = "tcp://127.0.0.1:28001"
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """All flags."""
-    parser = process.Parser(
+    parser = Parser(
         prog="batfs-proxy",
         description="File systems and storage allocation for schedulers that know nothing of them.",
         epilog=EPILOG,
-        formatter_class=process.HelpFormatter,
     )
-    parser.add_argument(
-        "-s",
-        "--socket-endpoint",
+    add_word(parser, "--socket-endpoint", "[%(default)s]", default="tcp://127.0.0.1:28000")
+    add_option(
+        parser,
+        "--scheduler",
+        old=("--to", "-t"),
         metavar="ENDPOINT",
-        default="tcp://127.0.0.1:28000",
-        help="where to listen for Batsim (default: %(default)s)",
+        help=f"where the scheduler listens [{_SCHEDULER}]",
     )
-    parser.add_argument(
-        "-t",
-        "--to",
-        metavar="ENDPOINT",
-        help=f"where the scheduler listens (default: {_SCHEDULER})",
-    )
-    parser.add_argument("-e", "--export", metavar="PREFIX", help="write PREFIX_io_jobs.csv and the like")
-    parser.add_argument(
-        "-p",
-        "--platform",
-        dest="scheduler_platform",
-        metavar="FILE",
-        help="the platform file, for models and policies that use its topology",
-    )
+    add_word(parser, "--export", ": PREFIX_io_jobs.csv and the like [none are written]")
+    add_word(parser, "--platform", ", for what uses its topology", dest="scheduler_platform")
     add_scheduler_arguments(parser)
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="what a pybatsim scheduler prints goes to the terminal"
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("--version", action="version", version=f"batfs {__version__}")
+    add_word(parser, "--verbose", ": what a pybatsim scheduler prints, too", action="store_true")
+    add_word(parser, "--quiet", action="store_true")
+    add_word(parser, "--version", action="version", version=f"batfs {__version__}")
     return parser
 
 
@@ -94,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         own, child = words[:cut], words[cut + 1 :]
     parser = make_parser()
     args = parser.parse_args(own)
-    if str(args.queue).startswith(PYBATSIM) and (child or args.to):
-        parser.error(f"--queue {args.queue} is a scheduler already: leave out --to and the command after --")
+    if str(args.queue).startswith(PYBATSIM) and (child or args.scheduler):
+        parser.error(f"--queue {args.queue} is a scheduler: leave out --scheduler and what follows --")
 
     def work() -> int:
         with termination_raises(), holding(args.export, "sched") if args.export else contextlib.nullcontext():
@@ -140,7 +127,7 @@ def _scheduler(args: argparse.Namespace, settings: Settings) -> Iterator[Asked]:
         return
     from batfs.decision.wire import scheduler_side
 
-    back = scheduler_side(args.to or _SCHEDULER)
+    back = scheduler_side(args.scheduler or _SCHEDULER)
     try:
         yield back
     finally:

@@ -95,8 +95,8 @@ class Model(ABC):
     def announcements(self) -> Sequence[str]:
         if self.timing == "phases" and not self.setup.dynamic_jobs:
             return [
-                f"file system {self.name!r}: I/O in phases needs dynamic jobs (--enable-dynamic-jobs); "
-                "it overlaps with the computation instead"
+                f"file system {self.name!r}: I/O in phases needs dynamic jobs "
+                "(--dynamic-jobs; Batsim's --enable-dynamic-jobs); it overlaps with the computation instead"
             ]
         return []
 

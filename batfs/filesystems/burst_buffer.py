@@ -113,7 +113,8 @@ class BurstBuffer(Model):
         if not self.setup.dynamic_jobs and self.backing and (self.stage_in or self.stage_out):
             said.append(
                 f"file system {self.name!r}: staging and checkpoints need dynamic jobs "
-                "(--enable-dynamic-jobs); jobs use the buffer and nothing is moved before or after them"
+                "(--dynamic-jobs; Batsim's --enable-dynamic-jobs); jobs use the buffer and nothing is moved "
+                "before or after them"
             )
         return said
 

@@ -114,8 +114,8 @@ class CacheTier(Model):
         said = list(super().announcements())
         if self.write == "back" and not self.setup.dynamic_jobs:
             said.append(
-                f"file system {self.name!r}: writing back needs dynamic jobs (--enable-dynamic-jobs); "
-                "it writes through instead"
+                f"file system {self.name!r}: writing back needs dynamic jobs "
+                "(--dynamic-jobs; Batsim's --enable-dynamic-jobs); it writes through instead"
             )
         return said
 

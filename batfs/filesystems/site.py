@@ -158,10 +158,10 @@ class FileSystems:
         if self.dynamic_jobs:
             return None
         if isinstance(profile, Composed):
-            return "its profile is composed: its I/O needs dynamic jobs (--enable-dynamic-jobs)"
+            return "its profile is composed: its I/O needs dynamic jobs (--dynamic-jobs)"
         if isinstance(profile, Delay | Send | Recv | UsageTrace):
             kind = type(profile).__name__.lower()
-            return f"its profile is a {kind}: Batsim ignores I/O there, so it needs --enable-dynamic-jobs"
+            return f"its profile is a {kind}: Batsim ignores I/O there, so it needs --dynamic-jobs"
         return None
 
     def plan(

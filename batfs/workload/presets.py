@@ -35,6 +35,7 @@ IO: Final = SynthOptions(
 
 
 def _io(name: str) -> Workload:
+    """Three hundred jobs on 16 nodes, whose I/O goes to five file systems."""
     return synthesize(IO, name)
 
 

@@ -12,11 +12,6 @@ from batfs.workload.draws import Draws
 from batfs.workload.numbers import plain
 
 WORDS: Final = ("keep", "extend", "none")
-HELP: Final = (
-    "requested times: keep them (default), extend those the job overran, none; and for jobs without one"
-    " runtime:F (F times the run time), uniform:A,B (A to B times it, drawn), or a time such as 12h;"
-    " extend+runtime:2 does both"
-)
 
 
 class Walltimes:

@@ -126,7 +126,7 @@ def in_process(
 )
 def test_the_same_grants(tmp_path: Path, policy: str, wait: bool, block: int | None) -> None:
     system, trace = small_system(tmp_path), small_trace(tmp_path)
-    words = ["--block-size", str(block)] if block else []
+    words = ["--block-size", f"{block}B"] if block else []
     service = through_the_service(tmp_path, system, trace, policy, *words, wait=wait)
     assert service == in_process(system, trace, policy, wait=wait, block=block)
     assert any(start >= 0 for _, start, _ in service)

@@ -33,18 +33,12 @@ class Source:
 
 
 class Files:
-    """The experiment's directory. ``directory`` None: ``../shared/data`` from here or from the project."""
+    """The experiment's directory. ``directory`` None: the working one, or one kept beside the project."""
 
     def __init__(self, directory: Path | None = None) -> None:
         if directory is None:
             beside = (Path.cwd().parent / DATA, Path(batfs.__file__).parents[2] / DATA)
-            directory = next((place for place in beside if place.is_dir()), None)
-            if directory is None:
-                raise InputError(
-                    "the experiment's files are not beside the project",
-                    place="../shared/data",
-                    hint="name their directory with --data",
-                )
+            directory = next((place for place in beside if place.is_dir()), Path.cwd())
         elif not directory.is_dir():
             raise InputError("no such directory", file=directory)
         self.directory = directory
@@ -61,7 +55,12 @@ class Files:
     def need(self, name: str) -> Path:
         found = self.find(name)
         if found is None:
-            raise InputError(f"{name} is not in this directory", file=self.directory)
+            raise InputError(
+                f"{name} is not in this directory",
+                file=self.directory,
+                hint="the log is the Parallel Workloads Archive's, the rest is the artifact's; "
+                "name the directory that has them with --data",
+            )
         return found
 
     def references(self) -> Path | None:

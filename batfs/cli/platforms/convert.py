@@ -15,17 +15,19 @@ from pathlib import Path
 
 from batfs.errors import InputError
 from batfs.files import write_text
-from batfs.platform import load_platform
-from batfs.platform.convert import modernised
+from batfs.parsing import add_word
 from batfs.texts import read_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("platform", type=Path)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("platform", type=Path, metavar="PLATFORM", help="a platform file of any SimGrid")
+    add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform import load_platform
+    from batfs.platform.convert import modernised
+
     raw = read_bytes(args.platform, "the platform")
     text, done = modernised(raw)
     if args.output is None:

@@ -14,25 +14,38 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batfs.cli.machine_flags import add_machine_flags
-from batfs.platform import load_platform, number_resources
-from batfs.platform.changes import Change, told
-from batfs.platform.difference import MAX_ROUTES, compare
+from batfs.parsing import add_word, at_least
+
+if TYPE_CHECKING:
+    from batfs.platform.changes import Change
+
 
 SHOWN = 20
+ROUTES = 20_000  # as the platform room has it, which is imported when there is something to do
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
+    parser.add_argument("old", type=Path, metavar="OLD", help="a platform file, SimGrid XML")
+    parser.add_argument("new", type=Path, metavar="NEW", help="the one it is compared with")
     add_machine_flags(parser)
-    parser.add_argument("--routes", type=int, default=MAX_ROUTES, metavar="N", help="pairs of hosts compared")
-    parser.add_argument("--all", action="store_true", help=f"show all lines, not the first {SHOWN} of a kind")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--routes",
+        type=at_least(1),
+        metavar="N",
+        help=f"pairs of hosts compared, a sample of all [{ROUTES}]",
+    )
+    add_word(parser, "--all", f": not the first {SHOWN} lines of a kind", action="store_true")
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform import load_platform, number_resources
+    from batfs.platform.changes import told
+    from batfs.platform.difference import compare
+
     old, new = (
         number_resources(
             load_platform(file),
@@ -42,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         )
         for file in (args.old, args.new)
     )
-    found = compare(old, new, limit=args.routes)
+    found = compare(old, new, limit=args.routes or ROUTES)
     kinds: dict[str, Sequence[Change | str]] = {
         "hosts": found.hosts,
         "links": found.links,

@@ -2,7 +2,7 @@
 
   batfs platform new --list
   batfs platform new taurus_storage -o taurus_storage.xml
-  batfs platform new --nodes 1000 --first 1000 --racks 20 --pfs 8x4 --burst-buffers 4x2 -o big.xml
+  batfs platform new --nodes 1000 --first-node 1000 --racks 20 --pfs 8x4 --burst-buffers 4x2 -o big.xml
   batfs platform new pfs_cluster --set pfs.size=80TB --set nodes.latency=5us -o mine.xml
 
 Sections and their keys (batfs platform new --keys prints them with their defaults): nodes, disks, central,
@@ -17,43 +17,63 @@ import sys
 import tempfile
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batfs.errors import InputError
 from batfs.files import write_text
-from batfs.platform import load_platform, number_resources
-from batfs.platform.generate import generate
-from batfs.platform.numbering import Machine
-from batfs.platform.spec import SECTIONS, Group, make_spec, preset, presets, read_spec
-from batfs.platform.throttles import with_throttles
+from batfs.parsing import add_option, add_word, at_least, size
+
+if TYPE_CHECKING:
+    from batfs.platform.numbering import Machine
+
 
 # flag -> section; the value is SERVERSxTARGETS
 GROUPS = {"pfs": "pfs", "burst-buffers": "burst_buffers", "nvme": "nvme"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("spec", nargs="?", help="a platform that comes with batfs, or a TOML file")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write (default: print)")
-    parser.add_argument("-s", "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets")
-    parser.add_argument("--nodes", type=int, metavar="N", help="compute nodes")
     parser.add_argument(
-        "--first", type=int, metavar="N", help="number of the first node (1000: ids in order)"
+        "spec", nargs="?", metavar="SPEC", help="a platform that comes with batfs, or a TOML file"
     )
-    parser.add_argument("--racks", type=int, metavar="N", help="racks, each with a switch")
+    add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
+    add_word(parser, "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets")
+    add_word(parser, "--nodes", type=at_least(1))
+    add_option(
+        parser,
+        "--first-node",
+        old=("--first",),
+        dest="first",
+        type=at_least(0),
+        metavar="N",
+        help="number of the first node (1000: ids in order)",
+    )
+    parser.add_argument("--racks", type=at_least(1), metavar="N", help="racks, each with a switch")
     parser.add_argument("--topology", metavar="T", help="flat, torus, fat_tree or dragonfly")
     parser.add_argument("--parameters", metavar="P", help="of the topology, as SimGrid's topo_parameters")
-    parser.add_argument("--disks", metavar="SIZE", help="a disk of that size in every node")
-    parser.add_argument("--central", metavar="SIZE", help="one central storage of that size, like NFS")
+    parser.add_argument("--disks", type=given_size, metavar="SIZE", help="a disk of that size in every node")
+    parser.add_argument(
+        "--central", type=given_size, metavar="SIZE", help="one central storage of that size, like NFS"
+    )
     parser.add_argument(
         "--throttles", type=int, metavar="N", help="links that limit rates, for I/O policies that do"
     )
     for flag in GROUPS:
         parser.add_argument(f"--{flag}", metavar="SxT", help=f"{flag}: S servers of T storages each")
-    parser.add_argument("--list", action="store_true", help="list the platforms that come with batfs")
-    parser.add_argument("--keys", action="store_true", help="print all keys with their defaults")
+    add_word(parser, "--list", ": the platforms that come with batfs", action="store_true")
+    parser.add_argument("--keys", action="store_true", help="print all keys as they are if nothing is said")
+
+
+def given_size(text: str) -> str:
+    """An argparse type: a size with its unit, as it was written."""
+    size(text)
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform.generate import generate
+    from batfs.platform.spec import make_spec, presets
+    from batfs.platform.throttles import with_throttles
+
     if args.list:
         for name, text in presets().items():
             print(f"{name:<16} {text.splitlines()[0].lstrip('# ')}")
@@ -93,6 +113,8 @@ def verified(text: str, master: str = "master_host") -> str:
 
 
 def _machine(text: str, master: str = "master_host") -> Machine:
+    from batfs.platform import load_platform, number_resources
+
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "generated.xml"
         file.write_text(text, encoding="utf-8")
@@ -100,6 +122,8 @@ def _machine(text: str, master: str = "master_host") -> Machine:
 
 
 def _document(args: argparse.Namespace) -> dict[str, Any]:
+    from batfs.platform.spec import preset, read_spec
+
     document: dict[str, Any] = {}
     if args.spec:
         is_file = args.spec.endswith(".toml") or os.sep in args.spec
@@ -156,6 +180,8 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _print_keys() -> None:
+    from batfs.platform.spec import SECTIONS, Group
+
     for section, make in SECTIONS.items():
         record = make()
         print(f"[{section}]")

@@ -13,18 +13,20 @@ import sys
 from pathlib import Path
 
 from batfs.cli.machine_flags import add_machine_flags
-from batfs.platform import load_platform, number_resources
-from batfs.platform.drawing import folded, resource_rows, system_rows, table, tree
+from batfs.parsing import add_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("platform", type=Path)
+    parser.add_argument("platform", type=Path, metavar="PLATFORM", help="a platform file, SimGrid XML")
     add_machine_flags(parser)
-    parser.add_argument("--all", action="store_true", help="don't fold like resources into one row")
-    parser.add_argument("--json", action="store_true")
+    add_word(parser, "--all", ": every resource in a row of its own", action="store_true")
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform import load_platform, number_resources
+    from batfs.platform.drawing import folded, resource_rows, system_rows, table, tree
+
     platform = load_platform(args.platform)
     machine = number_resources(
         platform, master=args.master_host, roles=args.add_role_to_hosts, limit=args.mmax or None

@@ -16,22 +16,42 @@ from pathlib import Path
 from batfs.cli.platforms.new import verified
 from batfs.errors import InputError
 from batfs.files import write_text
-from batfs.platform.generate import Server, Target, generate
-from batfs.platform.spec import make_spec
-from batfs.workload.storalloc import read_system
+from batfs.parsing import add_word, at_least, duration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("system", type=Path, help="StorAlloc's system file")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write (default: print)")
-    parser.add_argument("--nodes", type=int, default=16, metavar="N", help="compute nodes (default 16)")
-    parser.add_argument("--file-system", default="nvme", metavar="NAME", help="name of the pool (nvme)")
-    parser.add_argument("--model", default="nvme_pool", metavar="MODEL", help="its model (nvme_pool)")
-    parser.add_argument("--latency", default="10us", metavar="TIME", help="of each disk's links (10us)")
-    parser.add_argument("-s", "--set", action="append", default=[], metavar="nodes.KEY=VALUE", dest="sets")
+    parser.add_argument("system", type=Path, metavar="SYSTEM", help="StorAlloc's system file, YAML or TOML")
+    add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
+    add_word(parser, "--nodes", "[%(default)s]", type=at_least(1), default=16)
+    add_word(
+        parser,
+        "--name",
+        "of the pool [%(default)s]",
+        old=("--file-system",),
+        default="nvme",
+    )
+    add_word(parser, "--model", "of the pool [%(default)s]", metavar="MODEL", default="nvme_pool")
+    parser.add_argument(
+        "--latency",
+        default="10us",
+        metavar="TIME",
+        type=given_time,
+        help="of each disk's links [%(default)s]",
+    )
+    add_word(parser, "--set", action="append", default=[], metavar="nodes.KEY=VALUE", dest="sets")
+
+
+def given_time(text: str) -> str:
+    """An argparse type: a time with its unit, as it was written."""
+    duration(text)
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform.generate import Server, Target, generate
+    from batfs.platform.spec import make_spec
+    from batfs.workload.storalloc import read_system
+
     document: dict[str, dict[str, str | int]] = {
         "nodes": {"count": args.nodes, "first": 1000, "bandwidth": "12.5GBps", "latency": "2us"}
     }
@@ -58,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
                     {
                         "role": "storage",
                         "size": str(disk.capacity),
-                        "filesystem": args.file_system,
+                        "filesystem": args.name,
                         "server": host.name,
                         "read_bandwidth": f"{disk.read_bandwidth:.17g}Bps",
                         "write_bandwidth": f"{disk.write_bandwidth:.17g}Bps",

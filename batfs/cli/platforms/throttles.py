@@ -15,18 +15,28 @@ from pathlib import Path
 from batfs import texts
 from batfs.cli.platforms.new import verified
 from batfs.files import write_text
-from batfs.platform import load_platform, number_resources
-from batfs.platform.throttles import with_throttles
+from batfs.parsing import add_word, at_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("platform", type=Path)
-    parser.add_argument("-n", "--throttles", type=int, default=64, metavar="N", help="how many [%(default)s]")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
-    parser.add_argument("-m", "--master-host", metavar="HOST", default="master_host")
+    parser.add_argument("platform", type=Path, metavar="PLATFORM", help="a platform file, SimGrid XML")
+    add_word(
+        parser,
+        "--count",
+        "[%(default)s]",
+        old=("--throttles",),
+        dest="throttles",
+        type=at_least(1),
+        default=64,
+    )
+    add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
+    add_word(parser, "--master-host", "[%(default)s]", default="master_host")
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.platform import load_platform, number_resources
+    from batfs.platform.throttles import with_throttles
+
     machine = number_resources(load_platform(args.platform), master=args.master_host)
     text = with_throttles(texts.utf8_text(args.platform), machine, args.throttles)
     summary = verified(text, args.master_host)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batfs.errors import InputError
+from batfs.parsing import add_word
 
 if TYPE_CHECKING:
     from batfs.campaign.reproduce.compare import Row
@@ -34,11 +35,12 @@ without end, plan-io+known for run times known in advance:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add_word(
+        parser,
         "--workload",
+        ", or k1000, part-0 ... part-15, parts (all 16), full; repeatable [k1000]",
         action="append",
         metavar="NAME",
-        help="k1000, part-0 ... part-15, parts (all 16), full, or a JSON file; repeatable (k1000)",
     )
     parser.add_argument(
         "--parts",
@@ -48,25 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="all sixteen parts: the same as --workload parts",
     )
     parser.add_argument(
-        "--policies", metavar="NAMES", help="comma-separated; fcfs, filler, ... (the paper's eight)"
+        "--policies", metavar="NAMES", help="comma-separated; fcfs, filler, ... [the paper's eight]"
     )
-    parser.add_argument("--data", metavar="DIR", type=Path, help="the experiment's files (../shared/data)")
+    parser.add_argument("--data", metavar="FOLDER", type=Path, help="where its files are [this folder]")
+    add_word(parser, "--platform", "[dragonfly96-sg334.xml in --data]", type=Path)
     parser.add_argument(
-        "--platform", metavar="FILE", type=Path, help="platform (dragonfly96-sg334.xml there)"
+        "--reference",
+        metavar="FOLDER",
+        type=Path,
+        help="the artifact's runs, WORKLOAD-POLICY.csv",
     )
-    parser.add_argument(
-        "--reference", metavar="DIR", type=Path, help="the artifact's runs, WORKLOAD-POLICY.csv, job by job"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=1, help="of the sizes drawn for workloads made from the log (1)"
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, help="write a CSV of each run's jobs here"
-    )
+    add_word(parser, "--seed", "(sizes for workloads made from the log) [%(default)s]", type=int, default=1)
+    add_word(parser, "--output", ": a CSV of each run's jobs [none]", metavar="FOLDER", type=Path)
     parser.add_argument(
         "--estimate", action="store_true", help="without a simulator: jobs take as long as if alone"
     )
-    parser.add_argument("--json", action="store_true", help="the table as JSON")
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:

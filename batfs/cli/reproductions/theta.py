@@ -6,14 +6,15 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from batfs import json_text
-from batfs.campaign.reproduce.theta import DIRECTIONS, LAYOUTS, Replay, replay
 from batfs.errors import InputError, MissingExtraError
 from batfs.files import replacing, write_text
+from batfs.parsing import add_word
+
+if TYPE_CHECKING:
+    from batfs.campaign.reproduce.theta import Replay
+
 
 HELP = """replay a week of ANL's Theta: simulated against measured seconds of I/O
 
@@ -27,21 +28,19 @@ bytes lie. docs/background/theta.md says what comes out and what a bandwidth mod
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("trace", type=Path, metavar="YAML")
-    add(
-        "-p",
-        "--platform",
-        type=Path,
-        metavar="FILE",
-        help="the platform (default: like Theta, made on the spot)",
-    )
-    add("--zone", default="UTC", help="the clock of the trace's times (default UTC)")
-    add("--figure", type=Path, metavar="FILE", help="draw simulated against measured seconds")
-    add("--json", action="store_true", help="everything as JSON, every job included")
+    parser.add_argument("trace", type=Path, metavar="TRACE", help="the trace, YAML")
+    add_word(parser, "--platform", "[one like Theta, made on the spot]", type=Path)
+    add_word(parser, "--zone", "[%(default)s]", default="UTC")
+    add_word(parser, "--figure", type=Path)
+    add_word(parser, "--json", "(every job)", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    import orjson
+
+    from batfs import json_text
+    from batfs.campaign.reproduce.theta import LAYOUTS, replay
+
     with tempfile.TemporaryDirectory(prefix="batfs-theta-") as scratch:
         folder = Path(scratch)
         platform = args.platform or _platform(folder)
@@ -67,6 +66,8 @@ def _platform(folder: Path) -> Path:
 
 
 def _table(replays: Sequence[Replay]) -> list[str]:
+    from batfs.campaign.reproduce.theta import DIRECTIONS
+
     lines: list[str] = []
     for r in replays:
         lines += [
@@ -93,6 +94,9 @@ def _table(replays: Sequence[Replay]) -> list[str]:
 
 def _draw(replays: Sequence[Replay], path: Path) -> None:
     """Simulated against measured seconds of a process, a panel for each layout."""
+
+    from batfs.campaign.reproduce.theta import DIRECTIONS
+
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

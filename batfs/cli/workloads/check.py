@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import orjson
-
-from batfs import json_text, process
+from batfs import process
 from batfs.cli.workloads import common
 from batfs.errors import InputError
-from batfs.workload.batsim import read_workload
-from batfs.workload.check import SEVERITIES, Finding, check_workload
+from batfs.parsing import add_word
+
+if TYPE_CHECKING:
+    from batfs.workload.check import Finding
+
 
 HELP = """load workloads as strictly as Batsim, and look for traps
 
@@ -24,12 +26,18 @@ than a note was found, 1 with warnings or errors, 2 when a file can't be loaded 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workloads", type=Path, nargs="+", metavar="WORKLOAD")
+    parser.add_argument("workloads", type=Path, nargs="+", metavar="WORKLOAD", help="workloads, Batsim JSON")
     common.add_platform(parser)
-    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    import orjson
+
+    from batfs import json_text
+    from batfs.workload.batsim import read_workload
+    from batfs.workload.check import SEVERITIES, check_workload
+
     machine = common.machine(args)
     results: list[tuple[Path, list[Finding], InputError | None]] = []
     for path in args.workloads:

@@ -7,53 +7,40 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from batfs.cli.machine_flags import add_machine_flags
 from batfs.errors import InputError
 from batfs.files import write_text
+from batfs.parsing import add_word
 from batfs.units import format_size, parse_size
-from batfs.workload.batsim import parse_workload, workload_lines
-from batfs.workload.check import MachineFacts
-from batfs.workload.model import Composed, Workload
-from batfs.workload.phases import io_over_phases
-from batfs.workload.traces import settled
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from batfs.workload.check import MachineFacts
+    from batfs.workload.model import Workload
+
+
 Show: TypeAlias = Callable[[float], str]
 
 
-def unit(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """An argparse type from one of batfs.units' parsers."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except InputError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
+def add_workload(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workload", type=Path, metavar="WORKLOAD", help="a workload, Batsim JSON")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the workload file to write (default: standard output)",
-    )
+    add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
 
 
 def add_platform(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-p", "--platform", metavar="FILE", help="the platform whose nodes and storages count"
-    )
+    add_word(parser, "--platform", "whose nodes and storages count")
     add_machine_flags(parser)
 
 
 def machine(args: argparse.Namespace) -> MachineFacts | None:
     """What the platform of ``-p`` has (None without one); the slowest speed where nodes differ."""
+
+    from batfs.workload.check import MachineFacts
+
     if args.platform is None:
         return None
     from batfs.platform import load_platform, number_resources
@@ -95,6 +82,10 @@ def write(workload: Workload, output: Path | None) -> None:
 
     What is written has been read back first: nothing is written that can't be read. InputError otherwise.
     """
+
+    from batfs.workload.batsim import parse_workload, workload_lines
+    from batfs.workload.traces import settled
+
     if output is not None:
         workload = settled(workload, output)
     elif workload.trace_flops != 1.0:
@@ -113,6 +104,10 @@ def write(workload: Workload, output: Path | None) -> None:
 
 def summary(workload: Workload) -> str:
     """One line: how many jobs over what time, and their bytes."""
+
+    from batfs.workload.model import Composed
+    from batfs.workload.phases import io_over_phases
+
     reads = writes = 0.0
     for job in workload.jobs:
         profile = workload.profiles[job.profile]

@@ -6,21 +6,22 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from batfs import json_text
 from batfs.cli.workloads import common
 from batfs.errors import InputError
-from batfs.units import parse_size, parse_speed
-from batfs.workload.account import Report
-from batfs.workload.anonymise import anonymised
-from batfs.workload.iotable import join_io, read_io_table
-from batfs.workload.model import Workload
-from batfs.workload.recorded import ConvertOptions, RecordedJob, convert
-from batfs.workload.walltimes import HELP as WALLTIME_HELP
+from batfs.parsing import add_word, size, speed
 
+if TYPE_CHECKING:
+    from batfs.workload.account import Report
+    from batfs.workload.model import Workload
+    from batfs.workload.recorded import ConvertOptions, RecordedJob
+
+
+_WALLTIMES = (
+    ": keep them, extend those the job overran, none; and for jobs without one runtime:F (F times the run "
+    "time), uniform:A,B (A to B times it, drawn), or a time such as 12h; extend+runtime:2 does both [keep]"
+)
 IO_HELP = """
 The volumes of jobs whose I/O isn't recorded come from a named model (--io, see 'batfs workload synth --help';
 --seed decides the draws) or from a table joined by job id (--io-csv: columns job_id, reads, writes and, if
@@ -31,79 +32,60 @@ are those of each job of that name or user).
 
 def add_arguments(parser: argparse.ArgumentParser, *, io: bool = True) -> None:
     common.add_platform(parser)
-    add = parser.add_argument
-    add("--nodes", type=int, metavar="N", help="nodes of the machine; larger jobs are left out")
-    add(
-        "--speed",
-        type=common.unit(parse_speed),
-        default=1e9,
-        metavar="SPEED",
-        help="speed of a node (default: the platform, or 1Gf)",
-    )
-    add(
+    add_word(parser, "--nodes", "of the machine; larger jobs are left out", type=int)
+    add_word(parser, "--speed", "[the platform's, or 1Gf]", type=speed, default=None)
+    add_word(
+        parser,
         "--runs",
+        ": run time x speed flops a node, or a sleep, which can't do I/O [%(default)s]",
         choices=("parallel_homogeneous", "delay"),
         default="parallel_homogeneous",
-        help="what a job runs: run time x speed flops a node (default), or a sleep, which can't do I/O",
     )
-    add(
-        "--com",
-        type=common.unit(parse_size),
-        default=0,
-        metavar="SIZE",
-        help="bytes from each node to each other",
-    )
-    add(
-        "--walltime",
-        default="keep",
-        metavar="RULE",
-        help=WALLTIME_HELP,
-    )
-    add("--keep-times", action="store_true", help="don't move the first submission to 0")
+    add_word(parser, "--com", type=size, default=0)
+    add_word(parser, "--walltime", _WALLTIMES, default="keep")
+    add_word(parser, "--keep-times", action="store_true")
     if io:
-        add(
-            "--io",
-            default="none",
-            metavar="MODEL",
-            help="I/O model for jobs without recorded I/O (default none)",
-        )
-        add("--io-csv", type=Path, metavar="FILE", help="I/O volumes by job id, job name or user")
-        add("--seed", type=int, default=1, metavar="N", help="seed of the I/O model (default 1)")
-        add(
-            "--filesystem",
-            metavar="NAME",
-            help="where the model's bytes are (default: the configuration decides)",
-        )
-    add(
-        "--anonymise",
-        action="store_true",
-        help="replace ids, users, accounts and names by numbers, so that the result can be shared",
-    )
-    add("--json", action="store_true", help="print the report as JSON")
+        add_word(parser, "--io", "for jobs without recorded I/O [%(default)s]", default="none")
+        add_word(parser, "--io-csv", type=Path)
+        add_word(parser, "--seed", "(the I/O model) [%(default)s]", type=int, default=1)
+        add_io_on(parser)
+    add_word(parser, "--anonymise", action="store_true")
+    add_word(parser, "--json", "(the report)", action="store_true")
     common.add_output(parser)
 
 
-def add_strict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="refuse a log with a record that can't be read (default: leave it out)",
+def add_io_on(parser: argparse.ArgumentParser) -> None:
+    add_word(
+        parser,
+        "--io-on",
+        "[the configuration decides]",
+        old=("--filesystem",),
+        dest="filesystem",
+        metavar="FS",
     )
 
 
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    add_word(parser, "--strict", "[it is left out]", action="store_true")
+
+
 def add_compute(parser: argparse.ArgumentParser, *, phases: bool) -> None:
-    parser.add_argument(
+    add_word(
+        parser,
         "--compute",
+        ": all of it, I/O beside it; what is left without the measured I/O time"
+        + ("; or what lies between the phases of I/O, as a composed job" if phases else "")
+        + " [%(default)s]",
         choices=("recorded", "without-io", "phases") if phases else ("recorded", "without-io"),
         default="recorded",
-        help="what of the run time is computation: all of it, I/O beside it (default), what is left without"
-        " the measured I/O time"
-        + (", or what lies between the phases of I/O, as a composed job" if phases else ""),
     )
 
 
 def options(args: argparse.Namespace, nodes: int | None) -> ConvertOptions:
     """The conversion's options from the flags; ``nodes``: what the trace says of the machine."""
+
+    from batfs.workload.recorded import ConvertOptions
+
     machine = common.machine(args)
     if machine is not None:
         nodes = machine.nodes
@@ -131,6 +113,11 @@ def options(args: argparse.Namespace, nodes: int | None) -> ConvertOptions:
 
 def finish(args: argparse.Namespace, jobs: Iterable[RecordedJob], nodes: int | None, report: Report) -> int:
     """Join the I/O table, convert, write, and report."""
+
+    from batfs.workload.anonymise import anonymised
+    from batfs.workload.iotable import join_io, read_io_table
+    from batfs.workload.recorded import convert
+
     chosen = options(args, nodes)
     if getattr(args, "io_csv", None) is not None:
         jobs = list(join_io(jobs, read_io_table(args.io_csv), report))
@@ -144,6 +131,11 @@ def finish(args: argparse.Namespace, jobs: Iterable[RecordedJob], nodes: int | N
 
 def show(report: Report, workload: Workload, *, as_json: bool, quiet: bool) -> None:
     """The report on standard output (standard error when the workload itself is there)."""
+
+    import orjson
+
+    from batfs import json_text
+
     stream = sys.stderr if quiet else sys.stdout
     if as_json:
         found = {**report.to_json(), "jobs": len(workload.jobs), "nb_res": workload.nb_res}

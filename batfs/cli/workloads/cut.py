@@ -8,9 +8,7 @@ from pathlib import Path
 
 from batfs.cli.workloads import common
 from batfs.errors import InputError
-from batfs.units import parse_time
-from batfs.workload.batsim import read_workload, write_workload
-from batfs.workload.transform import Cut, cut, split
+from batfs.parsing import add_word, at_least, duration
 
 HELP = """a part of a workload: a window of time, the first jobs, some sizes, some ids
 
@@ -24,26 +22,26 @@ Times are counted from the first submission. The jobs that stay keep their ids; 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workload", type=Path, metavar="WORKLOAD")
-    time = common.unit(parse_time)
+    common.add_workload(parser)
     add = parser.add_argument
-    add("--begin", type=time, metavar="TIME", help="jobs submitted from this time on (such as 2w, 36h, 90)")
-    add("--end", type=time, metavar="TIME", help="jobs submitted before this time")
-    add("--first", type=int, metavar="N", help="at most so many jobs")
-    add("--min-nodes", type=int, metavar="N", help="jobs of at least so many nodes")
-    add("--max-nodes", type=int, metavar="N", help="jobs of at most so many nodes")
+    add("--begin", type=duration, metavar="TIME", help="jobs submitted from this time on, such as 2w or 36h")
+    add("--end", type=duration, metavar="TIME", help="jobs submitted before this time")
+    add("--first", type=at_least(1), metavar="N", help="at most so many jobs")
+    add("--min-nodes", type=at_least(0), metavar="N", help="jobs of at least so many nodes")
+    add("--max-nodes", type=at_least(0), metavar="N", help="jobs of at most so many nodes")
     add("--ids", metavar="ID,ID", help="only these jobs")
-    add("--keep-times", action="store_true", help="leave the submission times as they are")
-    add("--split", type=time, metavar="TIME", help="cut all of it into parts of this length")
+    add_word(parser, "--keep-times", action="store_true")
+    add("--split", type=duration, metavar="TIME", help="cut all of it into parts of this length")
     common.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.workload.batsim import read_workload
+    from batfs.workload.transform import Cut, cut
+
     workload = read_workload(args.workload)
     if args.split is not None:
         return _split(args)
-    if args.first is not None and args.first < 1:
-        raise InputError(f"--first is {args.first}, expected at least 1")
     part = Cut(
         begin=args.begin or 0.0,
         end=math.inf if args.end is None else args.end,
@@ -58,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _split(args: argparse.Namespace) -> int:
+    from batfs.workload.batsim import read_workload, write_workload
+    from batfs.workload.transform import split
+
     if args.output is None:
         raise InputError("--split writes several files: name the first part of their names with -o")
     output: Path = args.output

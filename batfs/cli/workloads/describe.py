@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import orjson
-
-from batfs import json_text
 from batfs.cli.workloads import common
-from batfs.units import format_size, parse_speed
-from batfs.workload.batsim import read_workload
-from batfs.workload.statistics import Distribution, Statistics, statistics
+from batfs.parsing import add_word, speed
+from batfs.units import format_size
+
+if TYPE_CHECKING:
+    from batfs.workload.statistics import Distribution, Statistics
+
 
 HELP = """a page of statistics on a workload, and a figure
 
@@ -27,16 +28,20 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workload", type=Path, metavar="WORKLOAD")
-    parser.add_argument(
-        "--speed", type=common.unit(parse_speed), metavar="SPEED", help="speed of a node (default 1Gf)"
-    )
+    common.add_workload(parser)
+    add_word(parser, "--speed", "[the platform's, or 1Gf]", type=speed)
     common.add_platform(parser)
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it too (.png, .svg or .pdf)")
-    parser.add_argument("--json", action="store_true", help="the statistics as JSON")
+    add_word(parser, "--figure", type=Path)
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    import orjson
+
+    from batfs import json_text
+    from batfs.workload.batsim import read_workload
+    from batfs.workload.statistics import statistics
+
     machine = common.machine(args)
     speed = args.speed or (machine.speed if machine is not None else 1e9)
     found = statistics(read_workload(args.workload), speed)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batfs.cli.workloads import convert
 from batfs.errors import InputError
+from batfs.parsing import add_word, at_least
 from batfs.texts import MOST, drained, unpacked
-from batfs.workload.account import Report
-from batfs.workload.joblog import LogOptions, SchedulerJob, read_job_log
-from batfs.workload.joblog.jobs import distinct
-from batfs.workload.recorded import RecordedJob
-from batfs.workload.scripts import join_scripts, read_scripts
-from batfs.workload.zones import check_zone
+
+if TYPE_CHECKING:
+    from batfs.workload.joblog import LogOptions, SchedulerJob
+    from batfs.workload.recorded import RecordedJob
+
 
 HELP = (
     """convert a scheduler's log or a published job table: sacct, PBS, LSF, SWF, CSV, Parquet, ...
@@ -49,19 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unfinished",
         choices=("leave-out", "limit"),
         default="leave-out",
-        help="jobs that ran or waited when the log was taken: leave them out (default), or let them run as"
-        " long as they asked for",
+        help="jobs that ran or waited when the log was taken: leave them out, or let them run as"
+        " long as they asked for [%(default)s]",
     )
-    add(
-        "--processors-per-node",
-        type=int,
-        metavar="N",
-        help="for logs that tell processors but no nodes (default 1)",
-    )
+    add_word(parser, "--processors-per-node", "[1]", type=at_least(1))
     add(
         "--scripts",
         type=Path,
-        metavar="DIR",
+        metavar="FOLDER",
         help="a folder of batch scripts: capacity and staging of burst buffers from their #DW and #BB lines",
     )
     convert.add_arguments(parser)
@@ -69,24 +65,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of everything that reads a scheduler's log."""
-    add = parser.add_argument
-    add(
-        "--zone",
-        type=str,
-        default="UTC",
-        help="the clock of its times (default UTC), such as America/Chicago",
-    )
-    add(
+    add_word(parser, "--zone", "[%(default)s]", default="UTC")
+    add_word(
+        parser,
         "--column",
+        ": id, submit, start, end, elapsed, nodes, limit, state, user, account, name, ... (repeatable)",
         action="append",
         default=[],
-        metavar="ROLE=NAME[:UNIT]",
-        help="which column is id, submit, start, end, elapsed, nodes, limit, state, user, account, name, ...",
     )
     convert.add_strict(parser)
 
 
 def log_options(args: argparse.Namespace) -> LogOptions:
+    from batfs.workload.joblog import LogOptions
+    from batfs.workload.zones import check_zone
+
     per_node = getattr(args, "processors_per_node", None)
     if per_node is not None and per_node < 1:
         raise InputError(f"--processors-per-node is {per_node}, expected at least 1")
@@ -101,6 +94,11 @@ def log_options(args: argparse.Namespace) -> LogOptions:
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.workload.account import Report
+    from batfs.workload.joblog import read_job_log
+    from batfs.workload.joblog.jobs import distinct
+    from batfs.workload.scripts import join_scripts, read_scripts
+
     names = [str(path) for path in args.logs]
     report = Report(args.logs[0].name if len(names) == 1 else f"{len(names)} files", zone=args.zone)
     scripts = None if args.scripts is None else read_scripts(args.scripts, report)

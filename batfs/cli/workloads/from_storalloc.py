@@ -6,20 +6,21 @@ import argparse
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from batfs.cli.workloads import convert
 from batfs.errors import InputError
-from batfs.workload.account import Report
-from batfs.workload.io import RequestedIo
-from batfs.workload.model import Json
-from batfs.workload.numbers import plain
-from batfs.workload.recorded import RecordedJob
-from batfs.workload.storalloc import TraceJob, read_trace
+from batfs.parsing import add_word, at_least
+
+if TYPE_CHECKING:
+    from batfs.workload.model import Json
+    from batfs.workload.recorded import RecordedJob
+    from batfs.workload.storalloc import TraceJob
+
 
 HELP = """convert a trace of StorAlloc or Fives (YAML)
 
-  batfs workload from-storalloc IOJobsOct.yml --filesystem lustre -o oct.json
+  batfs workload from-storalloc IOJobsOct.yml --io-on lustre -o oct.json
   batfs workload from-storalloc theta2022_week4.yaml --zone UTC -o week.json
 
 Such traces have one row per Darshan record, each with its whole job's window; the rows of one id become one
@@ -30,24 +31,26 @@ measured I/O seconds stay in the job's "recorded" member.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("trace", type=Path, metavar="YAML")
-    add("--zone", default="UTC", help="the clock of the times (default UTC), such as America/Chicago")
-    add("--no-merge", action="store_true", help="a job for each row, not for each id")
-    add("--filesystem", metavar="NAME", help="where the bytes are (default: the configuration decides)")
-    add("--cores-per-node", type=int, metavar="N", help="for rows that tell cores but no nodes")
+    parser.add_argument("trace", type=Path, metavar="TRACE", help="the trace, YAML")
+    add_word(parser, "--zone", "[%(default)s]", default="UTC")
+    add_word(parser, "--no-merge", "[they are added up]", action="store_true")
+    convert.add_io_on(parser)
+    add_word(parser, "--processors-per-node", old=("--cores-per-node",), type=at_least(1))
     convert.add_compute(parser, phases=False)
     convert.add_arguments(parser, io=False)
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.workload.account import Report
+    from batfs.workload.storalloc import read_trace
+
     report = Report(args.trace.name)
     rows = read_trace(args.trace, zone=args.zone, merge=not args.no_merge)
     report.records = sum(row.records for row in rows)
     merged = report.records - len(rows)
     if merged:
         report.changed["row merged into the job with its id"] = merged
-    jobs = recorded(rows, args.filesystem, args.cores_per_node, args.trace)
+    jobs = recorded(rows, args.filesystem, args.processors_per_node, args.trace)
     return convert.finish(args, jobs, None, report)
 
 
@@ -55,12 +58,17 @@ def recorded(
     rows: Iterable[TraceJob], filesystem: str | None, cores_per_node: int | None, file: Path
 ) -> Iterator[RecordedJob]:
     """Each row of a trace as a job; InputError for one whose size can't be told."""
+
+    from batfs.workload.io import RequestedIo
+    from batfs.workload.numbers import plain
+    from batfs.workload.recorded import RecordedJob
+
     for row in rows:
         nodes = row.nodes
         if nodes is None and row.cores is not None and cores_per_node:
             nodes = -(-row.cores // cores_per_node)
         if nodes is None:
-            hint = "--cores-per-node makes nodes of cores" if row.cores is not None else None
+            hint = "--processors-per-node makes nodes of cores" if row.cores is not None else None
             raise InputError(
                 f"the job {row.id} has no number of nodes", file=file, place=row.place, hint=hint
             )

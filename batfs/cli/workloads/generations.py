@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from batfs.cli.workloads import common
-from batfs.workload.generations import convert
-from batfs.workload.old_batsim import read_any
 
 HELP = """a workload of Batsim 4 as one of Batsim 5, or back: the same simulation, to the last digit
 
@@ -26,15 +23,18 @@ _GENERATIONS = {"batsim4": 4, "batsim5": 5}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workload", type=Path, metavar="WORKLOAD")
+    common.add_workload(parser)
     parser.add_argument(
-        "--to", choices=tuple(_GENERATIONS), default="batsim4", help="the form to write (%(default)s)"
+        "--to", choices=tuple(_GENERATIONS), default="batsim4", help="the form to write [%(default)s]"
     )
     parser.add_argument("--leave-out", action="store_true", help="leave out jobs that can't be said in it")
     common.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.workload.generations import convert
+    from batfs.workload.old_batsim import read_any
+
     workload, old = read_any(args.workload)
     made, changes = convert(workload, _GENERATIONS[args.to], leave_out=args.leave_out)
     common.write(made, args.output)

@@ -90,7 +90,7 @@ def planning(nodes: int, storages: int, job: int, spec: str, local: bool = False
 
 def with_arrays(plans: Any, ids: tuple[int, ...] = ()) -> Any:
     """The I/O profile of some plans, all of it made."""
-    profile = build_profile(plans, ids)
+    profile = build_profile(plans)
     assert profile is not None
     assert len(profile.ids)
     assert len(profile.volumes) == len(profile.sources)

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from batfs.filesystems.interface import Grid, Hold, IoPlan, Placement, Volume
-from batfs.filesystems.traffic import split_rows
+from batfs.filesystems.interface import Hold, IoPlan, Placement, Volume
+from batfs.filesystems.traffic import from_grid, split_rows
 from batfs.protocol import messages as m
 from batfs.scheduling.config import Layer, Settings
 from batfs.scheduling.core import Scheduler
@@ -59,7 +59,7 @@ class OnePool:
         if place is None:
             return Hold("StorageCapacity", (self.ids[0],), volume.reads - max(free))
         target = self.ids[place]
-        reads = Grid([target], list(nodes), split_rows([volume.reads], len(nodes)))
+        reads = from_grid([target], list(nodes), split_rows([volume.reads], len(nodes)))
         return (IoPlan("pool", (Placement(target, volume.reads),), (reads,), ()),)
 
     def announcements(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from batfs.platform import load_platform
 from batfs.simulator import compiled
 from batfs.simulator.actors import Flow, Maestro
 from batfs.simulator.engine import Engine
-from batfs.simulator.work import Demand, Workshop
+from batfs.simulator.work import Workshop, dense_demand
 from benchmarks.cases import HEAD
 
 MOST_ENDS = 1_000  # with more activities, only so many ends are waited for
@@ -82,10 +82,7 @@ def ours(folder: Path, tasks: list[dict[str, Any]]) -> tuple[float, float]:
     for task in tasks:
         n = len(task["hosts"])
         hosts = np.array([platform.host_index[name] for name in task["hosts"]])
-        places = np.flatnonzero(np.array(task["bytes"]) > 0)
-        demand = Demand(
-            n, np.array(task["flops"]), 0.0, places // n, places % n, np.array(task["bytes"])[places]
-        )
+        demand = dense_demand(np.array(task["flops"]), np.array(task["bytes"]).reshape(n, n))
         work = workshop.work(demand, hosts)
         Flow(maestro, work).start()
         left += 1

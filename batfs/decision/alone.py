@@ -11,6 +11,7 @@ which is what the simulator computes for a job that meets nobody. Only tasks of 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -19,15 +20,12 @@ from batfs.platform import Machine, Platform
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.observer import JobRecord
 from batfs.simulator.profiles import demand_of
-from batfs.simulator.work import Work, Workshop, merge
-from batfs.workload.even import EvenProfile
+from batfs.simulator.work import Work, Workshop
 from batfs.workload.model import (
     HOMOGENEOUS,
     Homogeneous,
-    IntArray,
     IoProfile,
     Parallel,
-    of_each,
 )
 
 Single: TypeAlias = Parallel | Homogeneous
@@ -48,21 +46,14 @@ class AloneClock:
         """What I/O needs as a task of its own."""
         return self._workshop.work(demand_of(io, len(io.ids)), self._host_of[io.ids])
 
-    def work(self, profile: Single, nodes: IntArray, io: IoProfile | None) -> Work:
+    def work(self, profile: Single, nodes: Sequence[int], io: IoProfile | None) -> Work:
         """What a computation needs, merged with that I/O."""
+        ids = tuple(nodes)
+        demand = demand_of(profile, len(ids))
         if io is None:
-            return self._workshop.work(demand_of(profile, len(nodes)), self._host_of[nodes])
-        if (
-            isinstance(io, EvenProfile)
-            and not isinstance(profile, Parallel)
-            and list(io.nodes) == nodes.tolist()
-        ):
-            cpu, com = of_each(profile, len(nodes))
-            found = self._workshop.even(cpu, com, io, self._host_of)
-            if found is not None:
-                return found
-        demand, ids = merge(demand_of(profile, len(nodes)), nodes, demand_of(io, len(io.ids)), io.ids)
-        return self._workshop.work(demand, self._host_of[ids])
+            return self._workshop.work(demand, self._host_of[np.array(ids, np.int64)])
+        more = io.resources()
+        return self._workshop.merged(demand, ids, demand_of(io, len(more)), more, self._host_of)
 
     def note(self, job_id: str, work: Work) -> None:
         """A simulator of ours has started a task: it has worked out already what :meth:`seconds` needs."""
@@ -78,8 +69,7 @@ class AloneClock:
         profile, io = record.profile, record.io
         if io is None or not record.nodes or not isinstance(profile, _SINGLE):
             return None
-        nodes = np.array(parse_resources(record.nodes), np.int64)
-        return self._time(self.work(profile, nodes, io))
+        return self._time(self.work(profile, parse_resources(record.nodes), io))
 
     def _time(self, work: Work) -> float:
         rate = math.inf if work.bound <= 0.0 else work.bound

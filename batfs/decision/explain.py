@@ -293,7 +293,7 @@ def _others(
         if isinstance(held, Hold) or len(left) < n:
             return out
         # as when a scheduler starts them in one pass
-        books.expect(transfers_of_plans(mine, nodes, books), 1)
+        books.expect(transfers_of_plans(mine, books), 1)
         if files.attending:
             for volume, plan in zip(volumes, mine, strict=True):
                 files.tried(IoRequest(name, nodes, volume, 0.0, float("inf")), plan)
@@ -474,7 +474,7 @@ class _Clock:
         if isinstance(profile, MERGED):
             # both are tasks: they progress and end together
             single: Single = profile
-            return [self._works.work(single, np.array(nodes, np.int64), io)]
+            return [self._works.work(single, nodes, io)]
         beside: list[Activity] = [] if io is None else [self._works.io_work(io)]
         return [*beside, profile.duration] if isinstance(profile, Delay) else beside
 

@@ -22,7 +22,7 @@ from batfs.protocol.decision_side import (
     ProtocolError,
     decision_to_json,
     event_from_json,
-    io_job_text,
+    io_job_to_json,
 )
 from batfs.protocol.simulator_side import decode_reply
 from batfs.resource_sets import parse_resources
@@ -185,7 +185,7 @@ class RawProxy:
             if one is record:
                 return None
             if type(one) is m.ExecuteJob and one.io_job is not None and one.job_id == event["data"]["job_id"]:
-                more = {"additional_io_job": io_job_text(one.io_job)}
+                more = {"additional_io_job": io_job_to_json(one.io_job)}
                 return [{**event, "data": {**event["data"], **more}}]
         return [decision_to_json(decision) for decision in sent]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from batfs import process
 from batfs.decision.files import make_files
 from batfs.decision.pybatsim import BatsimScheduler, Job
@@ -164,6 +166,8 @@ def _writable(decision: m.Decision, *, arrays: bool) -> dict[str, Any]:
     for holder in (event["data"], additional):
         if holder is not None and "profile" in holder:
             profile = holder["profile"]
+            if isinstance(profile, orjson.Fragment) and not arrays:
+                profile = orjson.loads(orjson.dumps(profile))
             if isinstance(profile, dict):
                 holder["profile"] = _Profile(
                     profile if arrays else {key: _plain(value) for key, value in profile.items()}

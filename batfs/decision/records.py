@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, TextIO
 
 from batfs.files import writing
-from batfs.filesystems.interface import Even, Grid, IoPlan, Move, PhaseVolume, Traffic, Volume, phase_of, ways
+from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
@@ -222,8 +222,8 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     for volume, plan, tail in zip(record.volumes, record.plans, tails, strict=True):
         held = {p.storage for p in plan.placements}
         if record.moved:
-            reads = by_storage(plan.reads, 0, volume.reads)
-            writes = by_storage(plan.writes, 1, volume.writes)
+            reads = by_source(plan.reads)
+            writes = by_destination(plan.writes)
             moved = (
                 f"{volume.reads},{volume.writes},{_pairs(reads)},{_pairs(writes)},"
                 f"{total(plan.internal) if plan.internal else 0},{staged_bytes(plan)}"
@@ -286,7 +286,8 @@ def _plain_row(record: JobRecord, head: str, alone: str) -> str | None:
     storage = plan.placements[0].storage
     for traffics in (plan.reads, plan.writes):
         for traffic in traffics:
-            if type(traffic) is not Even or len(traffic.storages) != 1 or traffic.storages[0] != storage:
+            even = traffic.even
+            if even is None or len(even.storages) != 1 or even.storages[0] != storage:
                 return None
     reads = f"{storage}:{volume.reads}" if volume.reads else ""
     writes = f"{storage}:{volume.writes}" if volume.writes else ""
@@ -310,8 +311,8 @@ def joined_rows(record: JobRecord) -> list[str]:
         for volume, plan in parts if record.moved else ():
             for times, way in ways(volume, plan):
                 for sums, found in (
-                    (reads, by_storage(way.reads, 0, volume.reads)),
-                    (writes, by_storage(way.writes, 1, volume.writes)),
+                    (reads, by_source(way.reads)),
+                    (writes, by_destination(way.writes)),
                 ):
                     for storage, size in found.items():
                         sums[storage] = sums.get(storage, 0) + times * size
@@ -324,22 +325,6 @@ def joined_rows(record: JobRecord) -> list[str]:
         storages = " ".join([str(i) for i in sorted(held | reads.keys() | writes.keys())])
         rows.append(f"{csv_field(name)},{storages},{moved}")
     return rows
-
-
-def by_storage(traffics: Sequence[Traffic], end: int, whole: int) -> dict[int, int]:
-    """Bytes by their storage: the source of reads (end 0), the destination of writes (end 1). ``whole``:
-    their sum, which a plan gets right by contract."""
-    if len(traffics) == 1:  # the common cases, quickly
-        [traffic] = traffics
-        if isinstance(traffic, Even) and traffic.reading == (end == 0):
-            return {i: size for i, size in zip(traffic.storages, traffic.amounts, strict=True) if size}
-        if isinstance(traffic, Grid):
-            ids = traffic.destinations if end else traffic.sources
-            if len(ids) == 1:
-                return {ids[0]: whole} if whole else {}
-            sums = traffic.sizes.sum(axis=1 - end).tolist()
-            return {i: size for i, size in zip(ids, sums, strict=True) if size}
-    return by_source(traffics) if end == 0 else by_destination(traffics)
 
 
 def staged_bytes(plan: IoPlan, times: int = 1) -> int:

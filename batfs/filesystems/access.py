@@ -34,23 +34,14 @@ Any number can be given for reads and writes apart: ``read_latency``, ``write_ha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.interface import (
-    Even,
-    Grid,
-    IntArray,
-    IoPlan,
-    IoRequest,
-    Pairs,
-    Setup,
-    Traffic,
-    Volume,
-)
+from batfs.filesystems.interface import IoPlan, IoRequest, Setup, Traffic, Transfer, Volume
+from batfs.filesystems.traffic import by_destination, by_source, from_transfers, joined
 from batfs.records import record
 from batfs.storage.interface import StorageView
 from batfs.units import parse_bandwidth, parse_size, parse_time
@@ -171,7 +162,7 @@ class AccessModel:
             asking = n * (
                 min(int(client.aggregators), access.processes) if way.collective else access.processes
             )
-            loads = _loads(traffics, reading=not k)
+            loads = by_destination(traffics) if k else by_source(traffics)
             # the processes of a job with files of their own are spread over its targets
             mine = asking if volume.pattern == "shared" else max(1.0, asking / max(1, len(loads)))
             for storage, amount in loads.items():
@@ -186,9 +177,9 @@ class AccessModel:
                 end = self.servers.get(storage)
                 if end is not None:
                     ends = (storage, end) if not k else (end, storage)
-                    extra[k].append(Grid(ends[:1], ends[1:], np.array([[over]], dtype=np.int64)))
+                    extra[k].append(from_transfers([Transfer(*ends, over)]))
                 else:
-                    extra[k].append(_along(traffics, storage, amount, over, reading=not k))
+                    extra[k].append(_along(traffics, k, storage, over / amount))
         if extra[0] or extra[1]:
             before, after = plan.caused
             plan.internal = (*before, *extra[0], *after, *extra[1])
@@ -198,49 +189,17 @@ class AccessModel:
 _IDEAL = Server()
 
 
-def _loads(traffics: Any, *, reading: bool) -> dict[int, int]:
-    """Bytes that leave (enter) each storage."""
-    out: dict[int, int] = {}
-    for traffic in traffics:
-        ends, amounts = _at_storages(traffic, reading=reading)
-        for storage, amount in zip(ends, amounts, strict=True):
-            if amount:
-                out[storage] = out.get(storage, 0) + amount
-    return out
-
-
-def _at_storages(traffic: Traffic, *, reading: bool) -> tuple[list[int], list[int]]:
-    if isinstance(traffic, Even):
-        return list(traffic.storages), list(traffic.amounts)
-    ends = traffic.sources if reading else traffic.destinations
-    sizes = traffic.sizes
-    if not isinstance(traffic, Pairs):
-        sizes = sizes.sum(axis=1 if reading else 0)
-    return [int(e) for e in ends], [int(s) for s in sizes]
-
-
-def _along(traffics: Any, storage: int, amount: int, over: int, *, reading: bool) -> Traffic:
-    """``over`` bytes on the routes of the ``amount`` that leaves (enters) ``storage``, in proportion."""
-    found: dict[int, int] = {}
-    for traffic in traffics:
-        if isinstance(traffic, Pairs):
-            at, others = (traffic.sources, traffic.destinations)[:: 1 if reading else -1]
-            there = at == storage
-            pairs = zip(others[there].tolist(), traffic.sizes[there].tolist(), strict=True)
-        else:
-            at, others = (traffic.sources, traffic.destinations)[:: 1 if reading else -1]
-            matrix = traffic.sizes if reading else traffic.sizes.T
-            pairs = zip(
-                (int(o) for o in others),
-                matrix[[int(s) for s in at].index(storage)].tolist() if storage in at else [0] * len(others),
-                strict=True,
-            )
-        for other, size in pairs:
-            if size:
-                found[other] = found.get(other, 0) + size
-    ids = sorted(found)
-    sizes: IntArray = np.rint(np.array([found[i] for i in ids]) * (over / amount)).astype(np.int64)
-    return Grid((storage,), ids, sizes[None, :]) if reading else Grid(ids, (storage,), sizes[:, None])
+def _along(traffics: Sequence[Traffic], end: int, storage: int, share: float) -> Traffic:
+    """So large a share of what leaves (end 0) or enters (end 1) ``storage``, on the same routes."""
+    columns = joined(traffics).columns
+    there = columns[end] == storage
+    sources, destinations, sizes = (column[there] for column in columns)
+    others, place = np.unique(sources if end else destinations, return_inverse=True)
+    sums = np.zeros(len(others), dtype=np.int64)
+    np.add.at(sums, place, sizes)
+    over = np.rint(sums * share).astype(np.int64)
+    same = np.full(len(others), storage, dtype=np.int64)
+    return Traffic(others, same, over) if end else Traffic(same, others, over)
 
 
 # ---- from the configuration -------------------------------------------------------------------------------

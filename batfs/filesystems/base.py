@@ -12,10 +12,8 @@ import numpy as np
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
 from batfs.filesystems.interface import (
-    Even,
     FileSystemModel,
     Hold,
-    IntArray,
     IoPlan,
     IoRequest,
     Move,
@@ -31,6 +29,7 @@ from batfs.filesystems.traffic import joined, turns
 from batfs.plugins import Registry, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
+from batfs.workload.flows import Even, IntArray
 
 MODELS: Registry[type[FileSystemModel]] = Registry(
     "file-system model",
@@ -310,16 +309,16 @@ class NodeNames(Sequence[str]):
         return self._names()[place]
 
 
-def read_grid(storages: Sequence[int], nodes: Sequence[int], sizes: Sequence[int] | IntArray) -> Even:
+def read_grid(storages: Sequence[int], nodes: Sequence[int], sizes: Sequence[int] | IntArray) -> Traffic:
     """``sizes[i]`` bytes from storage i to all the nodes together, evenly. Ids ascending."""
     amounts = [int(size) for size in sizes]
-    return Even(storages, nodes, amounts, reading=True, starts=turns(amounts, len(nodes)))
+    return Traffic.evenly(Even(nodes, storages, None, (amounts, turns(amounts, len(nodes)))))
 
 
-def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[int] | IntArray) -> Even:
+def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[int] | IntArray) -> Traffic:
     """``sizes[i]`` bytes from all the nodes together to storage i, evenly. Ids ascending."""
     amounts = [int(size) for size in sizes]
-    return Even(storages, nodes, amounts, reading=False, starts=turns(amounts, len(nodes)))
+    return Traffic.evenly(Even(nodes, storages, (amounts, turns(amounts, len(nodes))), None))
 
 
 def make_model(spec: str, setup: Setup) -> FileSystemModel:

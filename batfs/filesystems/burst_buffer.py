@@ -17,7 +17,6 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
-    Pairs,
     Placement,
     Setup,
     Traffic,
@@ -381,4 +380,4 @@ def _traffic(parts: Sequence[_Part], sizes: Sequence[int], *, reading: bool) -> 
     if not moving:
         return ()
     nodes, buffers, moved = (np.array(column, dtype=np.int64) for column in zip(*moving, strict=True))
-    return [Pairs(buffers, nodes, moved) if reading else Pairs(nodes, buffers, moved)]
+    return [Traffic(*((buffers, nodes) if reading else (nodes, buffers)), moved)]

@@ -23,7 +23,6 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
-    Pairs,
     PhaseVolume,
     Placement,
     RepeatedPlan,
@@ -42,7 +41,6 @@ from batfs.filesystems.traffic import (
     by_source,
     from_transfers,
     joined,
-    pairs,
     split_by,
     split_evenly,
     split_operations,
@@ -364,14 +362,14 @@ def led_through(reads: Sequence[Traffic], filled: Mapping[int, int]) -> tuple[Tr
     """``reads`` led over the storages ``filled`` (bytes over each): (what goes there, what is read then: from
     there, and the rest as before)."""
     caches, weights = sorted(filled), [filled[s] for s in sorted(filled)]
-    sources, destinations, sizes = pairs(joined(reads))
+    sources, destinations, sizes = joined(reads).columns
     led = split_by(sum(weights), sizes)
     copied: list[Transfer] = []
     served: list[Transfer] = []
-    for source, size in by_source([Pairs(sources, destinations, led)]).items():
+    for source, size in by_source([Traffic(sources, destinations, led)]).items():
         copied += map(Transfer, [source] * len(caches), caches, split_by(size, weights).tolist())
-    for destination, size in by_destination([Pairs(sources, destinations, led)]).items():
+    for destination, size in by_destination([Traffic(sources, destinations, led)]).items():
         served += map(Transfer, caches, [destination] * len(caches), split_by(size, weights).tolist())
     rest = sizes - led
-    left: list[Traffic] = [Pairs(sources, destinations, rest)] if rest.any() else []
+    left: list[Traffic] = [Traffic(sources, destinations, rest)] if rest.any() else []
     return from_transfers(copied), [*left, from_transfers(served)]

@@ -16,9 +16,9 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
-    Pairs,
     Placement,
     Setup,
+    Traffic,
     Volume,
     earlier,
 )
@@ -45,11 +45,11 @@ class _Rows:
         self.destinations.append(destination)
         self.sizes.append(size)
 
-    def traffic(self) -> Sequence[Pairs]:
+    def traffic(self) -> Sequence[Traffic]:
         if not self.sizes:
             return ()
         columns = (self.sources, self.destinations, self.sizes)
-        return [Pairs(*(np.array(column, dtype=np.int64) for column in columns))]
+        return [Traffic(*(np.array(column, dtype=np.int64) for column in columns))]
 
 
 @record(frozen=False)

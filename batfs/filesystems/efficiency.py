@@ -17,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import IntArray
 from batfs.records import record
+from batfs.workload.flows import IntArray
 
 
 @record
@@ -51,8 +51,8 @@ class Efficiency:
         return float(np.interp(clients, self.clients, self.factors))
 
     def overhead(self, sizes: IntArray, clients: IntArray) -> IntArray:
-        """int64[rows, s]: bytes moved beyond ``sizes`` int64[rows, s] to or from s storages that serve
-        ``clients`` int64[s], rounded to whole bytes."""
+        """int64[t]: bytes moved beyond ``sizes`` int64[t] to or from storages that serve so many ``clients``
+        int64[t], rounded to whole bytes."""
         factors = np.interp(clients, self.clients, self.factors)
         extra: IntArray = np.rint(sizes * (1.0 / factors - 1.0)).astype(np.int64)
         return extra

@@ -26,15 +26,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.storage.interface import AllocationPolicy, StorageView
 from batfs.workload.access import PLAIN, Access
-from batfs.workload.even import fill
-
-IntArray: TypeAlias = NDArray[np.int64]
+from batfs.workload.flows import Even, Flows, IntArray
 
 
 class Topology(Protocol):
@@ -135,72 +132,27 @@ def earlier(request: IoRequest, filesystem: str) -> list[IoPlan]:
 # ---- what is answered -------------------------------------------------------------------------------------
 
 
-class Grid(NamedTuple):
-    """Every source to every destination: ``sizes`` int64[len(sources), len(destinations)] whole bytes.
-
-    ``sources`` and ``destinations`` are ascending and distinct ids. Zeros mean no transfer.
-    """
-
-    sources: Sequence[int]
-    destinations: Sequence[int]
-    sizes: IntArray
-
-
-class Pairs(NamedTuple):
-    """Transfers one by one: ``sources``, ``destinations`` int64[t] ids, ``sizes`` int64[t] whole bytes.
+class Traffic(Flows):
+    """Transfers: ``sources``, ``destinations`` int64[t] ids, ``sizes`` int64[t] whole bytes.
 
     In any order; a pair may occur several times (the sizes add up). Zeros mean no transfer.
     """
 
-    sources: IntArray
-    destinations: IntArray
-    sizes: IntArray
+    __slots__ = ()
 
+    @classmethod
+    def evenly(cls, even: Even) -> Traffic:
+        """Each of a few storages exchanges bytes with every node, evenly: what most jobs do, and the
+        quickest."""
+        made = cls.__new__(cls)
+        made._columns = None
+        made.even = even
+        return made
 
-class Even:
-    """Each of a few storages exchanges bytes with every node, evenly: what most jobs do.
-
-    ``amounts[k]`` whole bytes between ``storages[k]`` and all the ``nodes`` together (both ascending and
-    distinct ids), split as :func:`batfs.filesystems.traffic.split_evenly` does, the remainder starting at the
-    node ``starts[k]`` and going on with the first after the last. ``reading``: from the storages to the
-    nodes. ``sources``, ``destinations`` and ``sizes`` are those of a :class:`Grid`; the matrix is made when
-    it is asked for.
-    """
-
-    __slots__ = ("amounts", "nodes", "reading", "starts", "storages")
-
-    def __init__(
-        self,
-        storages: Sequence[int],
-        nodes: Sequence[int],
-        amounts: Sequence[int],
-        *,
-        reading: bool,
-        starts: Sequence[int] | None = None,
-    ) -> None:
-        self.storages = storages
-        self.nodes = nodes
-        self.amounts = amounts
-        self.reading = reading
-        self.starts = (0,) * len(storages) if starts is None else starts
-
-    @property
-    def sources(self) -> Sequence[int]:
-        return self.storages if self.reading else self.nodes
-
-    @property
-    def destinations(self) -> Sequence[int]:
-        return self.nodes if self.reading else self.storages
-
-    @property
-    def sizes(self) -> IntArray:
-        """int64[len(sources), len(destinations)]."""
-        out = np.empty((len(self.storages), len(self.nodes)), dtype=np.int64)
-        fill(out, self.amounts, self.starts)
-        return out if self.reading else out.T
-
-
-Traffic: TypeAlias = Grid | Pairs | Even
+    def _made(self, even: Even) -> tuple[IntArray, IntArray, IntArray]:
+        ids = np.array([*even.nodes, *even.storages], dtype=np.int64)
+        sources, destinations = even.pattern()
+        return ids[sources], ids[destinations], even.sizes()
 
 
 class Transfer(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
-from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Outcome, Pairs, Setup, Transfer, Volume
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Outcome, Setup, Traffic, Transfer, Volume
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.picking import Picker
 from batfs.filesystems.traffic import from_transfers, split_by, split_evenly, spread
@@ -158,6 +158,6 @@ class NvmePool(Model):
         return TakenView(view, [(self.position[drive], size) for drive, size in held.items()])
 
 
-def _moving(transfers: list[Transfer]) -> list[Pairs]:
+def _moving(transfers: list[Transfer]) -> list[Traffic]:
     moving = [transfer for transfer in transfers if transfer.size]
     return [from_transfers(moving)] if moving else []

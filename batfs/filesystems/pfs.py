@@ -11,23 +11,20 @@ from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing, add_internal
 from batfs.filesystems.efficiency import Efficiency
 from batfs.filesystems.interface import (
-    Even,
-    Grid,
     Hold,
-    IntArray,
     IoPlan,
     IoRequest,
     Outcome,
-    Pairs,
     Placement,
     Setup,
     Traffic,
     Volume,
 )
 from batfs.filesystems.services import GatewayChoice, Gateways, MetadataServers, service_nodes
-from batfs.filesystems.traffic import split_by, split_evenly, split_rows, turns
+from batfs.filesystems.traffic import from_grid, split_by, split_evenly, split_rows, turns
 from batfs.plugins import Size
 from batfs.storage.interface import StorageView
+from batfs.workload.flows import Even, IntArray
 
 
 def stripe_layout(size: int, stripe_size: int, count: int) -> list[int]:
@@ -136,7 +133,7 @@ class ParallelFileSystem(Model):
         ids: Sequence[int]
         read: Sequence[int]
         written: Sequence[int]
-        starts: dict[bool, Sequence[int]] = {}
+        starts: list[Sequence[int]]
         if m == 1 or volume.files * self.stripe_count == 1:  # everything on one target
             need = self.held_bytes(reads, writes)
             if m > 1:
@@ -153,6 +150,7 @@ class ParallelFileSystem(Model):
             held: tuple[Placement, ...] = (Placement(target, need),) if need else ()
             ids = (target,)
             read, written = (reads,), (writes,)
+            starts = [(0,), (0,)]
         else:
             count = min(volume.files * self.stripe_count, m)
             sets = max(1, count // self.stripe_count)
@@ -170,13 +168,14 @@ class ParallelFileSystem(Model):
             order = [k for _, k in placed]
             held = tuple([Placement(target, needs[k]) for target, k in placed if needs[k]])
             read, written = ([column[k] for k in order] for column in columns)
-            for reading, column in zip((True, False), columns, strict=True):
+            starts = []
+            for column in columns:
                 turn = turns(column, n)
-                starts[reading] = [turn[k] for k in order]
+                starts.append([turn[k] for k in order])
         return (
             held,
-            [Even(ids, nodes, read, reading=True, starts=starts.get(True))] if reads else (),
-            [Even(ids, nodes, written, reading=False, starts=starts.get(False))] if writes else (),
+            [Traffic.evenly(Even(nodes, ids, None, (read, starts[0])))] if reads else (),
+            [Traffic.evenly(Even(nodes, ids, (written, starts[1]), None))] if writes else (),
         )
 
     def _chosen(
@@ -218,8 +217,8 @@ class ParallelFileSystem(Model):
         volume, nodes = request.volume, request.nodes
         return (
             held,
-            [Grid(ids, nodes, reads.T)] if volume.reads else (),
-            [Grid(nodes, ids, writes)] if volume.writes else (),
+            [from_grid(ids, nodes, reads.T)] if volume.reads else (),
+            [from_grid(nodes, ids, writes)] if volume.writes else (),
         )
 
     def layout(self, volume: Volume, n: int) -> tuple[IntArray, IntArray]:
@@ -264,35 +263,30 @@ class ParallelFileSystem(Model):
     def _add_overhead(self, plan: IoPlan, view: StorageView, efficiency: Efficiency) -> None:
         """Overhead travels between a target and its server where the server is a known resource, so that it
         slows the target's own link only; else on the same routes as the job's bytes."""
-        extra: dict[bool, list[Traffic]] = {True: [], False: []}
-        for reading, traffics in ((True, plan.reads), (False, plan.writes)):
-            for grid in traffics:
-                assert not isinstance(grid, Pairs)
-                ids = grid.sources if reading else grid.destinations
-                matrix = grid.sizes.T if reading else grid.sizes
-                active = view.transfers[[self.position[s] for s in ids]]
-                overhead = efficiency.overhead(matrix, (matrix > 0).sum(axis=0) + active)
-                if all(self._server[s] is not None for s in ids):
-                    for k, s in enumerate(ids):
-                        server = self._server[s]
-                        assert server is not None
-                        ends = ((s,), (server,)) if reading else ((server,), (s,))
-                        extra[reading].append(Grid(*ends, overhead[:, k].sum(keepdims=True)[None, :]))
+        extra: list[list[Traffic]] = []
+        for end, traffics in enumerate((plan.reads, plan.writes)):
+            extra.append([])
+            for traffic in traffics:
+                ids, column = np.unique(traffic.columns[end], return_inverse=True)
+                storages = ids.tolist()
+                active = view.transfers[[self.position[s] for s in storages]]
+                serving = np.bincount(column[traffic.sizes > 0], minlength=len(ids)) + active
+                overhead = efficiency.overhead(traffic.sizes, serving[column])
+                servers = [server for s in storages if (server := self._server[s]) is not None]
+                if len(servers) == len(storages):
+                    sums = np.zeros(len(ids), dtype=np.int64)
+                    np.add.at(sums, column, overhead)
+                    theirs = np.array(servers, dtype=np.int64)
+                    extra[-1].append(Traffic(theirs, ids, sums) if end else Traffic(ids, theirs, sums))
                 else:
-                    sizes = overhead.T if reading else overhead
-                    extra[reading].append(Grid(grid.sources, grid.destinations, sizes))
-        add_internal(plan, extra[True], extra[False])
+                    extra[-1].append(Traffic(traffic.sources, traffic.destinations, overhead))
+        add_internal(plan, *extra)
 
     def _forward(self, plan: IoPlan, request: IoRequest, rng: random.Random, gateways: Gateways) -> None:
         picked = gateways.choose(request.nodes, rng, sum(map(len, self.trials.values())))
-        outer: dict[bool, list[Traffic]] = {True: [], False: []}
-        inner: dict[bool, list[Traffic]] = {True: [], False: []}
-        for reading, traffics in ((True, plan.reads), (False, plan.writes)):
-            for grid in traffics:
-                assert not isinstance(grid, Pairs)
-                far, near = gateways.redirect(grid, picked, reading=reading)
-                outer[reading].append(far)
-                inner[reading].append(near)
-        plan.reads, plan.writes = outer[True], outer[False]
-        add_internal(plan, inner[True], inner[False])
+        nodes = request.nodes
+        read = [gateways.redirect(traffic, nodes, picked, reading=True) for traffic in plan.reads]
+        written = [gateways.redirect(traffic, nodes, picked, reading=False) for traffic in plan.writes]
+        plan.reads, plan.writes = [outer for outer, _ in read], [outer for outer, _ in written]
+        add_internal(plan, [inner for _, inner in read], [inner for _, inner in written])
         plan.notes = {**plan.notes, "gateways": list(picked)}

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from batfs.filesystems.interface import IntArray
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
+from batfs.workload.flows import IntArray
 
 
 class Picker:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.interface import Even, Grid, IntArray, Pairs, Setup, Traffic, Volume
+from batfs.filesystems.interface import Setup, Traffic, Volume
 
 GatewayChoice: TypeAlias = Literal["round_robin", "random", "nearest"]
 
@@ -85,21 +85,15 @@ class Gateways:
         return sum(float(platform.route(platform.host_index[self._names[n]], at).latency) for n in nodes)
 
     def redirect(
-        self, grid: Grid | Even, gateways: Sequence[int], *, reading: bool
+        self, traffic: Traffic, nodes: Sequence[int], gateways: Sequence[int], *, reading: bool
     ) -> tuple[Traffic, Traffic]:
-        """A grid between nodes and storages as (storages and gateways, gateways and nodes)."""
-        nodes = grid.destinations if reading else grid.sources
-        sizes: IntArray = grid.sizes.T if reading else grid.sizes  # [node, storage]
-        n, g = len(nodes), len(gateways)
-        gate = np.arange(n) * g // n
-        outer = np.zeros((g, sizes.shape[1]), dtype=np.int64)
-        np.add.at(outer, gate, sizes)
-        node_ids = np.asarray(nodes, dtype=np.int64)
-        gate_ids = np.asarray(gateways, dtype=np.int64)[gate]
-        inner = sizes.sum(axis=1)
+        """Traffic between nodes and storages as (storages and gateways, gateways and nodes)."""
+        sources, destinations, sizes = traffic.columns
+        place = np.searchsorted(np.asarray(nodes), destinations if reading else sources)
+        gates = np.asarray(gateways, dtype=np.int64)[place * len(gateways) // len(nodes)]
         if reading:
-            return Grid(grid.sources, gateways, outer.T), Pairs(gate_ids, node_ids, inner)
-        return Grid(gateways, grid.destinations, outer), Pairs(node_ids, gate_ids, inner)
+            return Traffic(sources, gates, sizes), Traffic(gates, destinations, sizes)
+        return Traffic(gates, destinations, sizes), Traffic(sources, gates, sizes)
 
 
 class MetadataServers:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from batfs.filesystems.interface import Even, Grid, IntArray, Pairs, Traffic, Transfer
+from batfs.filesystems.interface import Traffic, Transfer
+from batfs.workload.flows import Even, IntArray
 
 
 def split_evenly(size: int, parts: int) -> IntArray:
@@ -67,21 +68,19 @@ def split_rows(sizes: Sequence[int] | IntArray, parts: int, *, turn: bool = True
     return out
 
 
-def from_transfers(transfers: Iterable[Transfer]) -> Pairs:
+def from_transfers(transfers: Iterable[Transfer]) -> Traffic:
     """The same transfers as arrays."""
     rows = list(transfers)
     columns = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
-    return Pairs(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
+    return Traffic(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
 
 
-def pairs(traffic: Traffic) -> Pairs:
-    """A grid as pairs (zeros included)."""
-    if isinstance(traffic, Pairs):
-        return traffic
-    sources = np.asarray(traffic.sources, dtype=np.int64)
-    destinations = np.asarray(traffic.destinations, dtype=np.int64)
-    return Pairs(
-        np.repeat(sources, len(destinations)), np.tile(destinations, len(sources)), traffic.sizes.ravel()
+def from_grid(sources: Sequence[int], destinations: Sequence[int], sizes: IntArray) -> Traffic:
+    """Every source to every destination: ``sizes`` int64[len(sources), len(destinations)] whole bytes."""
+    return Traffic(
+        np.repeat(np.asarray(sources, dtype=np.int64), len(destinations)),
+        np.tile(np.asarray(destinations, dtype=np.int64), len(sources)),
+        sizes.ravel(),
     )
 
 
@@ -103,33 +102,22 @@ def spread(pieces: Sequence[tuple[int, int]], nodes: Sequence[int], *, reading: 
     if not moving:
         return []
     ids = [storage for storage, _ in moving]
-    if len(set(ids)) == len(ids):
-        return [Even(ids, nodes, [size for _, size in moving], reading=reading)]
-    base, rest = np.divmod(np.array([size for _, size in moving], dtype=np.int64), len(nodes))
-    rows = base[:, None] + (np.arange(len(nodes)) < rest[:, None])
-    first = [k for k, storage in enumerate(ids) if not k or ids[k - 1] != storage]
-    sizes = np.add.reduceat(rows, first, axis=0)
-    distinct = [ids[k] for k in first]
-    return [Grid(distinct, nodes, sizes) if reading else Grid(nodes, distinct, sizes.T)]
+    part = [size for _, size in moving], (0,) * len(moving)
+    traffic = Traffic.evenly(Even(nodes, ids, *((None, part) if reading else (part, None))))
+    return [traffic if len(set(ids)) == len(ids) else Traffic(*traffic.columns)]
 
 
 def joined(traffics: Sequence[Traffic]) -> Traffic:
     """All of it as one."""
     if len(traffics) == 1:
         return traffics[0]
-    listed = [pairs(traffic) for traffic in traffics]
-    return Pairs(
-        np.concatenate([p.sources for p in listed]),
-        np.concatenate([p.destinations for p in listed]),
-        np.concatenate([p.sizes for p in listed]),
-    )
+    columns = zip(*(traffic.columns for traffic in traffics), strict=True)
+    return Traffic(*(np.concatenate(parts) for parts in columns))
 
 
 def size(traffic: Traffic) -> int:
     """Its bytes."""
-    if isinstance(traffic, Even):
-        return sum(traffic.amounts)
-    return int(traffic.sizes.sum())
+    return int(traffic.sizes.sum()) if traffic.even is None else traffic.even.total
 
 
 def total(traffics: Iterable[Traffic]) -> int:
@@ -150,19 +138,18 @@ def by_destination(traffics: Iterable[Traffic]) -> dict[int, int]:
 def _sums(traffics: Iterable[Traffic], end: int) -> dict[int, int]:
     found: dict[int, int] = {}
     for traffic in traffics:
-        ids: Iterable[int]
-        if isinstance(traffic, Even) and traffic.reading == (end == 0):
-            ids, sums = traffic.storages, traffic.amounts
-        elif not isinstance(traffic, Pairs):
-            ids = traffic.destinations if end else traffic.sources
-            sums = traffic.sizes.sum(axis=1 - end).tolist()
+        even = traffic.even
+        part = None if even is None else even.written if end else even.read
+        if even is not None and part is not None and (even.written is None or even.read is None):
+            sums = zip(even.storages, part[0], strict=True)
         else:
-            unique, where = np.unique(traffic[end], return_inverse=True)
-            # exact in int64, unlike bincount's floating-point weights
-            amounts = np.zeros(len(unique), dtype=np.int64)
-            np.add.at(amounts, where, traffic.sizes)
-            ids, sums = unique.tolist(), amounts.tolist()
-        for i, amount in zip(ids, sums, strict=True):
+            ids = traffic.columns[end]
+            # exact in int64, unlike bincount's floating-point weights; ids are small
+            amounts = np.zeros(int(ids.max(initial=-1)) + 1, dtype=np.int64)
+            np.add.at(amounts, ids, traffic.sizes)
+            there = np.flatnonzero(amounts)
+            sums = zip(there.tolist(), amounts[there].tolist(), strict=True)
+        for i, amount in sums:
             if amount:
                 found[i] = found.get(i, 0) + amount
     return dict(sorted(found.items()))

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import orjson
 
 from batfs.errors import BatfsError
 from batfs.protocol import messages as m
-from batfs.protocol.even_text import even_text
-from batfs.resource_sets import format_ascending, format_resources
-from batfs.workload.even import EvenProfile
+from batfs.protocol.io_text import io_text
+from batfs.resource_sets import format_resources
 from batfs.workload.model import IoProfile, Job, Profile
 
 
@@ -175,32 +173,19 @@ _READERS: dict[str, Callable[[float, Mapping[str, Any]], m.Event]] = {
 
 def encode_reply(reply: m.Reply) -> bytes:
     """Batsim's JSON of a reply; an :class:`IoProfile` becomes dense here."""
-    return orjson.dumps(reply_to_json(reply), option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def reply_to_json(reply: m.Reply) -> dict[str, Any]:
-    """The same as an object; matrices are numpy arrays, which orjson writes."""
-    return {"now": reply.now, "events": [decision_to_json(d) for d in reply.decisions]}
+    events = [decision_to_json(decision) for decision in reply.decisions]
+    return orjson.dumps({"now": reply.now, "events": events}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def decision_to_json(decision: m.Decision) -> dict[str, Any]:
-    """One event of a reply."""
+    """One event of a reply: matrices are text or numpy arrays, which orjson writes."""
     kind, data = _WRITERS[type(decision)]
     return {"timestamp": decision.timestamp, "type": kind, "data": data(decision)}
 
 
-def io_profile_to_json(profile: IoProfile) -> dict[str, Any]:
-    """Batsim's ``parallel`` form. Whole volumes are written as integers, which Batsim doesn't round."""
-    n, volumes, flops = len(profile.ids), profile.volumes, profile.flops
-    whole = not len(volumes) or (volumes.max() < 2.0**63 and not (volumes % 1.0).any())
-    com = np.zeros(n * n, dtype=np.int64 if whole else np.float64)
-    com[profile.sources * n + profile.destinations] = volumes
-    return {"type": "parallel", "cpu": [0] * n if flops is None else flops, "com": com}
-
-
-def _any_profile(profile: Profile | IoProfile) -> dict[str, Any]:
+def _any_profile(profile: Profile | IoProfile) -> dict[str, Any] | orjson.Fragment:
     if isinstance(profile, IoProfile):
-        return io_profile_to_json(profile)
+        return orjson.Fragment(io_text(profile))
     from batfs.workload import profile_to_json
 
     return profile_to_json(profile)
@@ -217,19 +202,8 @@ def _execute(decision: m.ExecuteJob) -> dict[str, Any]:
     return data
 
 
-def io_job_text(io: m.IoJob) -> orjson.Fragment:
-    """The ``additional_io_job`` of EXECUTE_JOB for orjson to write as it is."""
-    if type(io.profile) is not EvenProfile:
-        return orjson.Fragment(orjson.dumps(io_job_to_json(io), option=orjson.OPT_SERIALIZE_NUMPY))
-    profile = orjson.Fragment(even_text(io.profile))
-    alloc = format_ascending(io.alloc)
-    return orjson.Fragment(
-        orjson.dumps({"alloc": alloc, "profile_name": io.profile_name, "profile": profile})
-    )
-
-
 def io_job_to_json(io: m.IoJob) -> dict[str, Any]:
-    """The ``additional_io_job`` of EXECUTE_JOB, its matrices arrays."""
+    """The ``additional_io_job`` of EXECUTE_JOB."""
     out: dict[str, Any] = {"alloc": format_resources(io.alloc), "profile_name": io.profile_name}
     if io.profile is not None:
         out["profile"] = _any_profile(io.profile)

@@ -52,7 +52,7 @@ def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
         if profile.flops is None:
             return profile
         flops = _rounded(profile.flops)
-        return profile if flops is profile.flops else replace(profile, flops=flops)
+        return profile if flops is profile.flops else profile.with_flops(flops)
     if isinstance(profile, Parallel):
         cpu, com = _rounded(profile.cpu), _rounded(profile.com.ravel())
         if cpu is profile.cpu and com.base is profile.com:

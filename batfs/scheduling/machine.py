@@ -21,7 +21,6 @@ from batfs.scheduling.story import InvariantError
 from batfs.storage.interface import Share, StorageView
 from batfs.storage.ledger import Ledger, NoRoomError, Reservation
 from batfs.storage.view import SystemView
-from batfs.workload.even import EvenProfile
 from batfs.workload.model import IntArray, IoProfile, Profile
 
 
@@ -248,16 +247,13 @@ class Machine:
 
     def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
         """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
-        # the nodes of an even profile may be buffers, which count as well
-        if (
-            type(profile) is EvenProfile
-            and profile.storages[0] in self.position
-            and profile.nodes[-1] not in self.position
-        ):
-            count = len(profile.nodes)
-            if profile.written is not None and profile.read is not None:
+        even = profile.even
+        # the nodes of even bytes may be buffers, which count as well
+        if even is not None and even.storages[0] in self.position and even.nodes[-1] not in self.position:
+            count = len(even.nodes)
+            if even.written is not None and even.read is not None:
                 count *= 2
-            return [(self.position[storage], count) for storage in profile.storages]
+            return [(self.position[storage], count) for storage in even.storages]
         if ids[-1] in self.position and (len(ids) < 2 or ids[-2] not in self.position):
             return ((self.position[ids[-1]], len(profile.sources)),)  # one storage: everything is its
         ends = np.bincount(profile.sources, minlength=len(ids))

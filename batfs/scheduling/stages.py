@@ -17,7 +17,7 @@ import numpy as np
 
 from batfs.filesystems.interface import IoPlan, Move, Topology, add_flops
 from batfs.filesystems.script import in_turns
-from batfs.filesystems.traffic import by_destination, by_source, joined, pairs
+from batfs.filesystems.traffic import by_destination, by_source, joined
 from batfs.scheduling.loads import WINDOW, Routes
 from batfs.storage.interface import StorageView
 
@@ -84,7 +84,7 @@ class StageTimes:
         links = routes.platform.links
         loads: dict[int, int] = {}
         longest = 0.0
-        moved = pairs(joined([move.traffic for move in moves]))
+        moved = joined([move.traffic for move in moves])
         for source, destination, size in zip(
             moved.sources.tolist(), moved.destinations.tolist(), moved.sizes.tolist(), strict=True
         ):

@@ -40,7 +40,6 @@ from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.storages import throttles, with_overrides
 from batfs.scheduling.waits import Waited, Waits
 from batfs.storage.topology import PlatformNetwork
-from batfs.workload.even import EvenProfile
 from batfs.workload.model import Composed, IoProfile
 
 if TYPE_CHECKING:
@@ -327,7 +326,7 @@ class Tenancy:
         elif job.io_ignored:
             running.dropped = "on a profile that takes no I/O without dynamic jobs"
         elif booked.plans:
-            profile = running.io = build_profile(booked.plans, booked.ids)
+            profile = running.io = build_profile(booked.plans)
             if profile is not None:
                 running.io_ids = profile.resources()
                 io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
@@ -608,8 +607,7 @@ def _io_resources(job: Running, nodes: str) -> str:
     ids, own = job.io_ids, job.booked.ids
     count = len(own)
     # usually all its nodes and then storages, which come after every node: the text is there already
-    even = type(job.io) is EvenProfile and job.io.nodes is own
-    if len(ids) > count and ids[count] > ids[count - 1] + 1 and (even or tuple(ids[:count]) == own):
+    if len(ids) > count and ids[count] > ids[count - 1] + 1 and tuple(ids[:count]) == own:
         rest = ids[count:]
         return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
     return format_ascending(ids)

@@ -50,16 +50,14 @@ class Trials:
 
 def first_transfers(placed: Booked, machine: Machine) -> Sequence[tuple[int, int]]:
     """(position of a storage, transfers there) of what a job does first: staging in, else its own I/O."""
-    return () if placed.job.io_ignored else transfers_of_plans(placed.plans, placed.ids, machine)
+    return () if placed.job.io_ignored else transfers_of_plans(placed.plans, machine)
 
 
-def transfers_of_plans(
-    plans: Sequence[IoPlan], ids: Sequence[int], machine: Machine
-) -> Sequence[tuple[int, int]]:
-    """:func:`first_transfers` of a job with these plans on the nodes ``ids``."""
+def transfers_of_plans(plans: Sequence[IoPlan], machine: Machine) -> Sequence[tuple[int, int]]:
+    """:func:`first_transfers` of a job with these plans."""
     moves = [move for plan in plans for move in plan.stage_in]
     if moves:
         profiles = [merge([move.traffic]) for move in moves]
     else:
-        profiles = [build_profile(plans, ids)]
+        profiles = [build_profile(plans)]
     return [t for p in profiles if p is not None for t in machine.transfers_of(p, p.resources())]

@@ -16,7 +16,6 @@ from batfs.protocol.messages import ExecuteJob, IoJob
 from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script, Then
 from batfs.simulator.mailbox import ENDS
 from batfs.simulator.profiles import PARALLEL_TYPES, IoTask
-from batfs.workload.even import EvenProfile
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ REJECTED: Final = "REJECTED"
 COMPLETE: Final = frozenset((SUCCESS, FAILED, WALLTIME, KILLED))
 STATES: Final = (NOT_SUBMITTED, SUBMITTED, RUNNING, SUCCESS, FAILED, WALLTIME, KILLED, REJECTED)
 
-AT_ONCE: Final = frozenset((IoProfile, EvenProfile, *PARALLEL_TYPES))
+AT_ONCE: Final = frozenset((IoProfile, *PARALLEL_TYPES))
 WALLTIME_REACHED: Final = -1
 KILLED_CODE: Final = -2
 NO_TIME: Final = 1e-5  # Batsim's runtime of a job that took no time

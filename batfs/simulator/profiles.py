@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from batfs.errors import InputError
 from batfs.records import record
 from batfs.simulator.work import Demand, dense_demand
-from batfs.workload.even import EvenProfile
+from batfs.workload.flows import Flows
 from batfs.workload.model import (
     HOMOGENEOUS,
     Composed,
@@ -43,7 +43,6 @@ PARALLEL_TYPES: Final = (
 )
 TYPE_NAMES: Final[Mapping[type, str]] = {
     IoProfile: "parallel",
-    EvenProfile: "parallel",
     Parallel: "parallel",
     ParallelHomogeneous: "parallel_homogeneous",
     ParallelHomogeneousTotal: "parallel_homogeneous_total",
@@ -62,27 +61,17 @@ TYPE_NAMES: Final[Mapping[type, str]] = {
 def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
     """The demand of a ``parallel`` or homogeneous profile on that many executors.
 
-    A homogeneous profile with 0 flops has no flops at all (None), one with ``com`` 0 no matrix.
+    A homogeneous profile with 0 flops has no flops at all, one with ``com`` 0 no matrix.
     InputError when a ``parallel`` profile is for another number of executors.
     """
     if isinstance(profile, HOMOGENEOUS):
         cpu, com = of_each(profile, executors)
-        return Demand(executors, np.full(executors, cpu) if profile.cpu > 0 else None, com)
-    size = len(profile.ids) if isinstance(profile, IoProfile) else len(profile.cpu)  # type: ignore[union-attr]
+        return Demand(executors, None, com, each=cpu)
+    size = len(profile.resources()) if isinstance(profile, IoProfile) else len(profile.cpu)  # type: ignore[union-attr]
     if size != executors:
         raise InputError(f"a parallel profile for {size} nodes can't be executed on {executors}")
     if isinstance(profile, IoProfile):
-        places = profile.volumes > 0.0
-        if places.all():
-            return Demand(size, profile.flops, 0.0, profile.sources, profile.destinations, profile.volumes)
-        return Demand(
-            size,
-            profile.flops,
-            0.0,
-            profile.sources[places],
-            profile.destinations[places],
-            profile.volumes[places],
-        )
+        return Demand(size, profile.flops, flows=profile)
     assert isinstance(profile, Parallel)
     return dense_demand(profile.cpu, profile.com)
 
@@ -103,14 +92,8 @@ def pfs_demand(profile: ParallelHomogeneousPfs, executors: int) -> Demand:
         volumes.append(np.full(executors, read))
     if not volumes:
         return Demand(executors + 1, None)
-    return Demand(
-        executors + 1,
-        None,
-        0.0,
-        np.concatenate(sources),
-        np.concatenate(destinations),
-        np.concatenate(volumes),
-    )
+    flows = Flows(np.concatenate(sources), np.concatenate(destinations), np.concatenate(volumes))
+    return Demand(executors + 1, None, flows=flows)
 
 
 @record(frozen=False)
@@ -124,10 +107,6 @@ class IoTask:
     alloc: Sequence[int]
     profile: Profile | IoProfile
     profiles: Mapping[str, Profile]
-
-    @property
-    def ids(self) -> Indices:
-        return np.asarray(self.alloc, np.int64)
 
     def children(self, job: object, name: str, composed: Composed) -> list[IoTask | None]:
         """Child i of the I/O goes with child i of the job, in every repetition (BATSIM.md D)."""

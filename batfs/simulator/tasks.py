@@ -13,20 +13,17 @@ from batfs.platform import Machine
 from batfs.resource_sets import format_resources
 from batfs.simulator.jobs import SimJob, Task
 from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
-from batfs.simulator.work import Demand, Work, Workshop, merge
-from batfs.workload.even import EvenProfile
+from batfs.simulator.work import Demand, Work, Workshop
+from batfs.workload.flows import Flows
 from batfs.workload.model import (
-    HOMOGENEOUS,
     Composed,
     DataStaging,
-    Homogeneous,
     IoProfile,
     Parallel,
     ParallelHomogeneousPfs,
     ParallelHomogeneousTotal,
     Profile,
     Workload,
-    of_each,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +101,7 @@ class Tasks:
         found = self._message_rows.get(host)
         if found is None:
             master = self.machine.master
-            demand = Demand(2, None, 0.0, np.array([0]), np.array([1]), np.array([1.0]))
+            demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([1.0])))
             work = self.workshop.work(demand, np.array([host, master]))
             count = len(work.resources)
             first = 0
@@ -291,56 +288,24 @@ class Tasks:
             found = self._works.get(key)
             if found is not None:
                 return found[1]
-            alloc, executors = self._executors(job)
+            executors = self._executors(job)
             demand = self._demand(job, task, len(executors))
-            if demand.flops is not None:
-                self._check_flops(job, demand, alloc)
-            work = self.workshop.work(demand, self.host_of[executors])
+            self._check_flops(job, demand, job.alloc)
+            work = self.workshop.work(demand, self.host_of[np.array(executors, np.int64)])
             if len(self._works) >= KEPT_WORKS:
                 self._works.clear()
             self._works[key] = (profile, work)
             return work
-        if (
-            type(io.profile) is EvenProfile
-            and type(profile) in HOMOGENEOUS
-            and job.mapping is None
-            and io.alloc is io.profile.resources()
-        ):
-            usual = self._even_work(job.alloc, profile, io.profile)
-            if usual is not None:
-                return usual
-        alloc, executors = self._executors(job)
+        executors = self._executors(job)
         demand = self._demand(job, task, len(executors))
         more = io.demand()
-        if (more.flops is None or not more.flops.any()) and not self._storages_compute(alloc):
-            together = self.workshop.merged(demand, executors, more, io.ids, self.host_of)
-            if together is not None:
-                return together
-        demand, ids = merge(demand, executors, more, io.ids)
-        self._check_flops(job, demand, ids)
-        return self.workshop.work(demand, self.host_of[ids])
+        self._check_flops(job, demand, executors)
+        self._check_flops(job, more, io.alloc)
+        return self.workshop.merged(demand, executors, more, io.alloc, self.host_of)
 
-    def _even_work(
-        self,
-        nodes: tuple[int, ...],
-        profile: Homogeneous,
-        io: EvenProfile,
-    ) -> Work | None:
-        """The work of the commonest task, a homogeneous job with even I/O on its nodes; None if it isn't."""
-        n = len(nodes)
-        if nodes != io.nodes or nodes[-1] >= self.machine.nb_compute:
-            return None
-        cpu, com = of_each(profile, n)
-        return self.workshop.even(cpu, com, io, self.host_of)
-
-    def _storages_compute(self, alloc: NDArray[np.int64]) -> bool:
-        """Whether storages are among the machines that the job itself computes on."""
-        return int(alloc[-1]) >= self.machine.nb_compute
-
-    def _executors(self, job: SimJob) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The allocated ids, and the id of each executor."""
-        alloc = np.array(job.alloc, np.int64)
-        return alloc, alloc if job.mapping is None else alloc[list(job.mapping)]
+    def _executors(self, job: SimJob) -> tuple[int, ...]:
+        """The id of each executor."""
+        return job.alloc if job.mapping is None else tuple([job.alloc[place] for place in job.mapping])
 
     def _demand(self, job: SimJob, task: Task, executors: int) -> Demand:
         profile: Any = task.profile
@@ -359,20 +324,20 @@ class Tasks:
             if profile.size > 0:
                 return self.workshop.transfer(source, destination, float(profile.size))
             return self.workshop.work(Demand(2, None), np.array([source, destination]))
-        _, executors = self._executors(job)
+        executors = self._executors(job)
         ids = np.append(executors, self._storage(job, profile.label, False))
         return self.workshop.work(pfs_demand(profile, len(executors)), self.host_of[ids])
 
-    def _check_flops(self, job: SimJob, demand: Demand, ids: NDArray[np.int64]) -> None:
+    def _check_flops(self, job: SimJob, demand: Demand, ids: Sequence[int]) -> None:
         """Only compute nodes compute. Batsim looks at the i-th allocated machine, whatever the mapping."""
-        if demand.flops is None or not len(ids) or int(ids[-1]) < self.machine.nb_compute:
+        if not ids or (job.mapping is None and ids[-1] < self.machine.nb_compute):
             return
-        first = int(np.searchsorted(ids, self.machine.nb_compute))
-        for flops, i in zip(demand.flops[first:].tolist(), ids[first:].tolist(), strict=False):
-            if flops > LEAST_FLOPS:
+        flops = demand.work()
+        for amount, i in zip([] if flops is None else flops.tolist(), ids, strict=False):
+            if i >= self.machine.nb_compute and amount > LEAST_FLOPS:
                 name = self.machine.resources[i].name
                 raise InputError(
-                    f"the job {job.job.id!r} assigns computation ({flops:g} flops) to the storage "
+                    f"the job {job.job.id!r} assigns computation ({amount:g} flops) to the storage "
                     f"{i} ({name!r})"
                 )
 

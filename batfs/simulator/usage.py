@@ -18,6 +18,7 @@ from batfs.errors import InputError
 from batfs.simulator.actors import CANCELLED, DONE, TIMED_OUT, Actor, Call, Flow, Maestro, Script, Then
 from batfs.simulator.work import Demand, Work
 from batfs.texts import read_bytes
+from batfs.workload.flows import Flows
 from batfs.workload.model import UsageTrace
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class _Message(Call):
     def start(self, sender: int) -> None:
         """Both sides are there: the bytes travel."""
         server = self.ranks.server
-        demand = Demand(2, None, 0.0, np.array([0]), np.array([1]), np.array([END_OF_RANK]))
+        demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([END_OF_RANK])))
         work = server.workshop.work(demand, np.array([sender, self.ranks.host]))
         self.flow = _Transfer(self, server.maestro, work)
         self.flow.start()

@@ -15,7 +15,7 @@ from batfs._core.gather import COMPILED
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
 from batfs.records import record
-from batfs.workload.even import EvenProfile
+from batfs.workload.flows import Flows
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -42,27 +42,31 @@ class Work:
 
 @record(frozen=False)
 class Demand:
-    """A task before it meets hosts: ``flops`` float64[n] or None, and its matrix of bytes.
+    """A task before it meets hosts: what each of ``size`` executors computes, and its matrix of bytes.
 
-    The matrix is either ``uniform`` (so many bytes between each two distinct executors) or sparse:
-    ``sources``, ``destinations`` int64[t] (positions 0..n-1) and ``volumes`` float64[t] > 0, row by row.
+    Flops are ``flops`` float64[n], or ``each`` of every executor. The matrix is either ``uniform`` (so many
+    bytes between each two distinct executors) or sparse: ``flows`` between positions 0..n-1, row by row, all
+    of them above 0.
     """
 
     size: int
     flops: Floats | None
     uniform: float = 0.0
-    sources: Indices | None = None
-    destinations: Indices | None = None
-    volumes: Floats | None = None
+    flows: Flows | None = None
+    each: float = 0.0
 
-    def flows(self) -> tuple[Indices, Indices, Floats]:
+    def work(self) -> Floats | None:
+        """Flops of each executor; None where none has any."""
+        if self.flops is None and self.each > 0.0:
+            return np.full(self.size, self.each)
+        return self.flops
+
+    def columns(self) -> tuple[Indices, Indices, Floats]:
         """The matrix as flows, whatever its form."""
         if self.uniform > 0.0:
             sources, destinations = all_pairs(self.size)
             return sources, destinations, np.full(len(sources), self.uniform)
-        if self.sources is None or self.destinations is None or self.volumes is None:
-            return NOTHING, NOTHING, NO_WEIGHTS
-        return self.sources, self.destinations, self.volumes
+        return _NO_FLOWS if self.flows is None else self.flows.columns
 
 
 @lru_cache(maxsize=256)
@@ -83,51 +87,41 @@ def dense_demand(flops: Floats | None, matrix: Floats) -> Demand:
     """A demand from a dense matrix float64[n, n]; entries that are not positive move nothing."""
     size = len(matrix)
     places = np.flatnonzero(matrix > 0.0)
-    return Demand(
-        size, flops, sources=places // size, destinations=places % size, volumes=matrix.ravel()[places]
-    )
+    return Demand(size, flops, flows=Flows(places // size, places % size, matrix.ravel()[places]))
 
 
 def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[Demand, Indices]:
     """Batsim's merge of a job's task and its I/O: both on the sorted union of their ids (BATSIM.md D)."""
-    count = len(job_ids)
-    silent = job.uniform <= 0.0 and job.sources is None
-    if silent and len(io_ids) >= count and np.array_equal(io_ids[:count], job_ids):
-        # the usual case: the job's nodes come first among the I/O's ids, and exchange nothing themselves
-        flops = io.flops
-        if job.flops is not None:
-            flops = np.zeros(len(io_ids)) if io.flops is None else io.flops.copy()
-            flops[:count] += job.flops
-        sources, destinations, volumes = io.flows()
-        return Demand(len(io_ids), flops, 0.0, sources, destinations, volumes), io_ids
     ids = np.union1d(job_ids, io_ids)
     size = len(ids)
     job_places, io_places = np.searchsorted(ids, job_ids), np.searchsorted(ids, io_ids)
-    flops = None
-    if job.flops is not None or io.flops is not None:
-        flops = np.zeros(size)
-        if job.flops is not None:
-            flops[job_places] += job.flops
-        if io.flops is not None:
-            flops[io_places] += io.flops
-    job_from, job_to, job_volumes = job.flows()
-    io_from, io_to, io_volumes = io.flows()
-    if not len(job_volumes):
-        merged = Demand(size, flops, 0.0, io_places[io_from], io_places[io_to], io_volumes)
-        return merged, ids
-    if not len(io_volumes):
-        return Demand(size, flops, 0.0, job_places[job_from], job_places[job_to], job_volumes), ids
-    keys = np.concatenate(
-        [job_places[job_from] * size + job_places[job_to], io_places[io_from] * size + io_places[io_to]]
-    )
-    places = np.argsort(keys, kind="stable")
-    keys = keys[places]
-    volumes = np.concatenate([job_volumes, io_volumes])[places]
-    again = np.flatnonzero(keys[1:] == keys[:-1])
-    if len(again):  # a pair that both use: the job's bytes plus the I/O's
-        volumes[again] += volumes[again + 1]
-        keys, volumes = np.delete(keys, again + 1), np.delete(volumes, again + 1)
-    return Demand(size, flops, 0.0, keys // size, keys % size, volumes), ids
+    flops = _merged_flops(size, (job, job_places), (io, io_places))
+    job_from, job_to, job_volumes = job.columns()
+    io_from, io_to, io_volumes = io.columns()
+    sources = np.concatenate([job_places[job_from], io_places[io_from]])
+    destinations = np.concatenate([job_places[job_to], io_places[io_to]])
+    volumes = np.concatenate([job_volumes, io_volumes])
+    if len(job_volumes) and len(io_volumes):
+        keys = sources * size + destinations
+        places = np.argsort(keys, kind="stable")
+        keys, volumes = keys[places], volumes[places]
+        again = np.flatnonzero(keys[1:] == keys[:-1])
+        if len(again):  # a pair that both use: the job's bytes plus the I/O's
+            volumes[again] += volumes[again + 1]
+            keys, volumes = np.delete(keys, again + 1), np.delete(volumes, again + 1)
+        sources, destinations = keys // size, keys % size
+    return Demand(size, flops, 0.0, Flows(sources, destinations, volumes)), ids
+
+
+def _merged_flops(size: int, *parts: tuple[Demand, Indices]) -> Floats | None:
+    """Flops of demands on the places of their executors, together."""
+    found: Floats | None = None
+    for demand, places in parts:
+        own = demand.work()
+        if own is not None:
+            found = np.zeros(size) if found is None else found
+            found[places] += own
+    return found
 
 
 class Gatherer:
@@ -226,83 +220,80 @@ class Gatherer:
 
     def work(
         self,
-        hosts: Indices,
-        flops: Floats | None,
-        uniform: float,
-        places: Indices,
-        flows: tuple[Indices, Indices, Floats],
+        ids: Sequence[int],
+        job: Demand,
+        flows: Flows | None,
         gamma: float,
+        places: Indices | None = None,
+        flops: Floats | None = None,
+        host_of: Indices | None = None,
+        *,
         distinct: bool = False,
     ) -> Work | None:
-        """The rows of a task on ``hosts``; None when the plain way must be taken (a flow to itself).
+        """The rows of a task on ``ids``, which are hosts unless ``host_of`` int64[ids] says whose they are;
+        None when the plain way must be taken (a flow to itself).
 
-        ``places``: the executors between which ``uniform`` bytes flow; ``flows`` row by row, as in a Demand.
-        ``flops``: of each executor, or None for none. ``distinct``: the hosts are all different, for sure.
+        ``job``: what its executors compute and exchange, which stand at ``places`` among the ids (in front if
+        None); its own flows don't count, those of the task are ``flows``. ``flops``: of all ids, instead of
+        the job's. ``distinct``: the hosts are all different, for sure.
         """
         p = self.parameters
-        sources, destinations, volumes = flows
-        size, count = len(hosts), len(volumes)
+        size, n = len(ids), job.size
         if size > self._room:
             self._make_room(2 * size)
-        if count > self._flow_room:
-            self._make_flow_room(2 * count)
-        p[gather.HOSTS], p[gather.FLOWS], p[gather.DISTINCT] = size, count, distinct
-        p[gather.STORAGES], p[gather.MAPPED] = 0, 0
-        self._hosts_in[:size] = hosts
-        if count:
+        buffer = self._host_places
+        buffer[:size] = array(buffer.format, ids)
+        p[gather.MAPPED] = host_of is not None
+        if host_of is not None and host_of is not self._host_of:
+            self._host_of = host_of
+            p[gather.A_HOST_OF] = host_of.ctypes.data
+        p[gather.HOSTS], p[gather.UNIFORM], p[gather.DISTINCT] = size, n, distinct
+        self._put_flows(flows)
+        x = self.numbers
+        x[gather.VOLUME] = job.uniform
+        if job.uniform > 0.0:
+            self._places_in[:n] = all_places(n) if places is None else places
+        if flops is not None:
+            p[gather.WITH_FLOPS] = gather.EACH_ITS_OWN
+            self._flops_in[:size] = flops
+        elif job.each > 0.0:
+            p[gather.WITH_FLOPS] = gather.ALL_THE_SAME
+            x[gather.FLOPS] = job.each
+        else:
+            p[gather.WITH_FLOPS] = gather.NO_FLOPS
+        return self._gather(gamma)
+
+    def _put_flows(self, flows: Flows | None) -> None:
+        """Flows into the buffers: even ones as their amounts, of which the kernel makes the columns."""
+        p = self.parameters
+        p[gather.FLOWS] = p[gather.STORAGES] = 0
+        if flows is None:
+            return
+        even = flows.even
+        if even is None:
+            sources, destinations, volumes = flows.columns
+            count = p[gather.FLOWS] = len(volumes)
+            if count > self._flow_room:
+                self._make_flow_room(2 * count)
             self._sources_in[:count] = sources
             self._destinations_in[:count] = destinations
             self._volumes_in[:count] = volumes
-        p[gather.UNIFORM] = len(places)
-        self.numbers[gather.VOLUME] = uniform
-        if uniform > 0.0:
-            self._places_in[: len(places)] = places
-        if flops is None:
-            p[gather.WITH_FLOPS] = gather.NO_FLOPS
-        else:
-            p[gather.WITH_FLOPS] = gather.EACH_ITS_OWN
-            self._flops_in[:size] = flops
-        return self._gather(gamma)
-
-    def even(self, cpu: float, com: float, io: EvenProfile, host_of: Indices, gamma: float) -> Work | None:
-        """The rows of a homogeneous task (``cpu`` flops a node, ``com`` bytes a pair) with even I/O.
-
-        ``host_of`` int64[resources], all different: the host of each resource id.
-        """
-        p = self.parameters
-        n, m = len(io.nodes), len(io.storages)
-        size, written, read = n + m, io.written, io.read
-        if size > self._room:
-            self._make_room(2 * size)
+            return
+        n, m = len(even.nodes), len(even.storages)
         if 2 * n * m > self._flow_room:
             self._make_flow_room(4 * n * m)
         if m > self._storage_room:
             self._make_storage_room(2 * m)
-        places = self._host_places
-        places[:size] = array(places.format, io.resources())
-        if host_of is not self._host_of:
-            self._host_of = host_of
-            p[gather.A_HOST_OF] = host_of.ctypes.data
         amounts = self._amounts
         place = 0
-        for part in (written, read):
+        for part in (even.written, even.read):
             if part is not None:
                 for amount, start in zip(*part, strict=True):
                     amounts[place], amounts[place + 1] = divmod(amount, n)
                     amounts[place + 2] = start
                     place += 3
-        p[gather.HOSTS], p[gather.UNIFORM], p[gather.DISTINCT], p[gather.STORAGES] = size, n, 1, m
-        p[gather.WRITTEN], p[gather.READ], p[gather.MAPPED] = written is not None, read is not None, 1
-        x = self.numbers
-        x[gather.VOLUME] = com
-        if com > 0.0:
-            self._places_in[:n] = all_places(n)
-        if cpu > 0.0:
-            p[gather.WITH_FLOPS] = gather.ALL_THE_SAME
-            x[gather.FLOPS] = cpu
-        else:
-            p[gather.WITH_FLOPS] = gather.NO_FLOPS
-        return self._gather(gamma)
+        p[gather.STORAGES] = m
+        p[gather.WRITTEN], p[gather.READ] = even.written is not None, even.read is not None
 
     def _gather(self, gamma: float) -> Work | None:
         """Call the kernel on what stands in the buffers."""
@@ -343,40 +334,32 @@ class Workshop:
         self._gatherer = gatherer if gatherer is not None and gatherer.usable else None
 
     def merged(
-        self, job: Demand, job_ids: Indices, io: Demand, io_ids: Indices, host_of: Indices
-    ) -> Work | None:
-        """The work of a job and its I/O together, compiled; None when the plain way must be taken."""
-        gatherer = self._gatherer
-        if gatherer is None or job.sources is not None or io.uniform > 0.0:
-            return None
-        count = len(job_ids)
-        flops: Floats | None
-        if len(io_ids) >= count and io_ids[:count].tobytes() == job_ids.tobytes():
-            ids, places = io_ids, all_places(count)
-            flops, (sources, destinations, volumes) = io.flops, io.flows()
-            if job.flops is not None:
-                flops = np.zeros(len(ids)) if flops is None else flops.copy()
-                flops[:count] += job.flops
-        else:
-            ids = np.union1d(job_ids, io_ids)
-            places, io_places = np.searchsorted(ids, job_ids), np.searchsorted(ids, io_ids)
-            sources, destinations, volumes = io.flows()
-            sources, destinations = io_places[sources], io_places[destinations]
-            flops = np.zeros(len(ids))
-            if job.flops is not None:
-                flops[places] += job.flops
-            if io.flops is not None:
-                flops[io_places] += io.flops
-        if len(ids) < 2:
-            return None
-        flows = (sources, destinations, volumes)
-        distinct = job.uniform > 0.0 and bool((ids[1:] > ids[:-1]).all())
-        return gatherer.work(host_of[ids], flops, job.uniform, places, flows, self.gamma, distinct)
+        self, job: Demand, job_ids: Sequence[int], io: Demand, io_ids: Sequence[int], host_of: Indices
+    ) -> Work:
+        """The work of a job and its I/O together, on the sorted union of their ids (BATSIM.md D).
 
-    def even(self, cpu: float, com: float, io: EvenProfile, host_of: Indices) -> Work | None:
-        """:meth:`merged` for the commonest task: see :meth:`Gatherer.even`."""
-        gatherer = self._gatherer
-        return None if gatherer is None else gatherer.even(cpu, com, io, host_of, self.gamma)
+        ``host_of`` int64[ids]: the hosts of the resources, all different.
+        """
+        gatherer, count = self._gatherer, len(job_ids)
+        if gatherer is not None and job.flows is None and io.uniform <= 0.0 and len(io_ids) > 1:
+            ids, flows = io_ids, io.flows
+            places: Indices | None = None
+            flops: Floats | None = None
+            if tuple(io_ids[:count]) != job_ids:
+                union = np.union1d(job_ids, io_ids)
+                places, io_places = np.searchsorted(union, job_ids), np.searchsorted(union, io_ids)
+                sources, destinations, volumes = io.columns()
+                flows = Flows(io_places[sources], io_places[destinations], volumes)
+                flops = _merged_flops(len(union), (job, places), (io, io_places))
+                ids = union.tolist()
+            elif job.flops is not None or io.flops is not None:
+                # the job's nodes come first among the I/O's ids, as nearly always
+                flops = _merged_flops(len(ids), (job, all_places(count)), (io, all_places(len(ids))))
+            found = gatherer.work(ids, job, flows, self.gamma, places, flops, host_of, distinct=True)
+            if found is not None:
+                return found
+        demand, together = merge(job, np.array(job_ids, np.int64), io, np.array(io_ids, np.int64))
+        return self.work(demand, host_of[together])
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:
         """A single transfer between two hosts."""
@@ -406,15 +389,13 @@ class Workshop:
 
     def work(self, demand: Demand, hosts: Indices) -> Work:
         """The rows of ``demand`` with its executors on ``hosts`` (int64[n] host indices, repeats allowed)."""
-        flops = demand.flops
-        if self._gatherer is not None and len(hosts) > 1:
-            matrix = demand.uniform > 0.0
-            flows = _NO_FLOWS if matrix else demand.flows()
-            if matrix or len(flows[0]):
-                places = all_places(len(hosts)) if matrix else NOTHING
-                found = self._gatherer.work(hosts, flops, demand.uniform, places, flows, self.gamma)
-                if found is not None:
-                    return found
+        flows = None if demand.uniform > 0.0 else demand.flows
+        moving = demand.uniform > 0.0 or (flows is not None and (flows.even is not None or len(flows.sizes)))
+        if self._gatherer is not None and len(hosts) > 1 and moving:
+            found = self._gatherer.work(hosts.tolist(), demand, flows, self.gamma, flops=demand.flops)
+            if found is not None:
+                return found
+        flops = demand.work()
         if len(hosts) == 1:
             return self.one_host(int(hosts[0]), 0.0 if flops is None else float(flops[0]))
         bound = 0.0
@@ -428,7 +409,7 @@ class Workshop:
             if len(resources):
                 bound = float((self.speeds[resources] / weights).min())
         latency = 0.0
-        sources, destinations, volumes = demand.flows()
+        sources, destinations, volumes = demand.columns()
         if len(volumes):
             used = self.platform.consume(hosts[sources], hosts[destinations], volumes)
             latency = used.latency

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from batfs._core import amounts, gather, interpreted, plans, solver
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import work
-from batfs.workload.even import EvenProfile
+from batfs.workload.flows import Even
+from batfs.workload.model import IoProfile
 
 ROOT = Path(__file__).parents[2]
 PLAIN_PLANS: Any = interpreted("plans")
@@ -135,13 +136,18 @@ def test_gather(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             [rng.randrange(len(nodes), 10**10) for _ in stores],
             [rng.randrange(len(nodes)) for _ in stores],
         )
-        io = EvenProfile(tuple(nodes), tuple(stores), part, part if rng.random() < 0.5 else None)
-        cases.append((rng.choice([0.0, 1e9]), rng.choice([0.0, 1e6, 1234567.5]), io))
+        even = Even(tuple(nodes), tuple(stores), part, part if rng.random() < 0.5 else None)
+        cases.append((rng.choice([0.0, 1e9]), rng.choice([0.0, 1e6, 1234567.5]), IoProfile.evenly(even)))
 
     def rows(cases: list[Any]) -> list[Any]:
         workshop = work.Workshop(platform, 4194304.0, gathering=True)
-        found = [workshop.even(cpu, com, io, host_of) for cpu, com, io in cases]
-        return [(list(w.resources), list(w.weights), w.latency, w.bound, w.reach) for w in found if w]
+        found = []
+        for cpu, com, io in cases:
+            ids = io.resources()
+            nodes = tuple(io.even.nodes)
+            job = work.Demand(len(nodes), None, com, each=cpu)
+            found.append(workshop.merged(job, nodes, work.Demand(len(ids), None, flows=io), ids, host_of))
+        return [(list(w.resources), list(w.weights), w.latency, w.bound, w.reach) for w in found]
 
     compiled = rows(cases)
     plain: Any = interpreted("gather")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batfs.filesystems import traffic as t
 from batfs.filesystems.cache import led_through
-from batfs.filesystems.interface import IoRequest, Pairs, Volume
+from batfs.filesystems.interface import IoRequest, Traffic, Volume
 from batfs.filesystems.lru import Cache
 
 MB = 10**6
@@ -124,7 +124,7 @@ def test_a_cache_in_the_servers_is_filled_by_them(
     nothing. By the nodes, they read from the target and write into the cache. Either takes 10 s."""
     ran = run(tmp_path, [reads("a", 0), reads("b", 20)], **options)
     [a, b] = (record.plans[0] for record in sorted(ran.records, key=lambda r: r.job.name))
-    pairs = [(p.sources.tolist(), p.destinations.tolist()) for p in map(t.pairs, (*a.reads, *a.internal))]
+    pairs = [(p.sources.tolist(), p.destinations.tolist()) for p in (*a.reads, *a.internal)]
     assert pairs == ([([4], [0]), ([5], [4])] if through else [([5], [0]), ([0], [4])])
     assert t.by_source(b.reads) == {4: 1000 * MB}
     assert ran.duration("a") == pytest.approx(10.0, abs=1e-4)
@@ -145,7 +145,7 @@ def test_bytes_led_through_a_cache_are_the_same_bytes(
     import numpy as np
 
     columns = [np.array(column, dtype=np.int64) for column in zip(*transfers, strict=True)]
-    reads = [Pairs(*columns)]
+    reads = [Traffic(*columns)]
     total = t.total(reads)
     wanted = max(1, total * percent // 100)
     sizes = t.split_by(wanted, list(filled.values()))

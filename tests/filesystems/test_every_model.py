@@ -110,7 +110,7 @@ def test_bytes_are_exact_and_placements_fit(
         assert set(t.by_destination(plan.reads)) <= {*nodes, *m.systems.own_nodes}
         assert set(t.by_source(plan.writes)) <= {*nodes, *m.systems.own_nodes}
         # the profile holds these ids and bytes and no others
-        profile = build_profile(plan, nodes)
+        profile = build_profile(plan)
         if profile is not None:
             moved = t.total([*plan.reads, *plan.writes, *plan.internal])
             assert int(profile.volumes.sum()) == moved

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import PHASES, Checkpoints, Grid, IoPlan, Move
+from batfs.filesystems.interface import PHASES, Checkpoints, IoPlan, Move, Traffic
 from batfs.filesystems.lifecycle import Life
 from batfs.filesystems.script import needs_script
+from batfs.filesystems.traffic import from_grid
 from batfs.protocol import messages as m
 from batfs.workload.model import Composed, Delay, IoProfile, Job, ParallelHomogeneous, Profile
 
@@ -23,8 +24,8 @@ COMPUTE = ParallelHomogeneous(8.0, 4.0)
 STORAGES = {10, 11}
 
 
-def grid(sources: tuple[int, ...], destinations: tuple[int, ...], size: int) -> Grid:
-    return Grid(sources, destinations, np.full((len(sources), len(destinations)), size, dtype=np.int64))
+def grid(sources: tuple[int, ...], destinations: tuple[int, ...], size: int) -> Traffic:
+    return from_grid(sources, destinations, np.full((len(sources), len(destinations)), size, dtype=np.int64))
 
 
 def staged(**more: Any) -> IoPlan:

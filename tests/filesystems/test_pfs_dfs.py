@@ -41,7 +41,7 @@ def test_worked_example_of_the_documentation() -> None:
         ("central", 800000000, 0),
         ("disks", 0, 200000000),
     ]
-    io = build_profile(m.plans((0, 1), *volumes), (0, 1))
+    io = build_profile(m.plans((0, 1), *volumes))
     assert io is not None
     assert io.ids.tolist() == [0, 1, 2, 3, 10]
     expected = np.zeros((5, 5))
@@ -205,7 +205,7 @@ def test_dfs_write_pipeline_follows_the_placement_rule() -> None:
     plan = dfs().one((0,), Volume("hdfs", 0, 100))
     assert t.by_destination(plan.writes) == {10: 100}
     (internal,) = plan.internal
-    assert list(zip(*(a.tolist() for a in internal), strict=True)) == [(0, 12, 100), (2, 13, 100)]
+    assert list(zip(*(a.tolist() for a in internal.columns), strict=True)) == [(0, 12, 100), (2, 13, 100)]
     assert [(p.storage, p.size) for p in plan.placements] == [(10, 100), (12, 100), (13, 100)]
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs.filesystems import traffic as t
-from batfs.filesystems.interface import Even, Grid, IoPlan, Pairs, Traffic, Transfer
-from batfs.filesystems.profile import build_profile
+from batfs.filesystems.base import read_grid, write_grid
+from batfs.filesystems.interface import IoPlan, Traffic, Transfer
+from batfs.filesystems.profile import build_profile, merge
 
 
 def obvious(plan: IoPlan) -> dict[tuple[int, int], int]:
     """The slow way: one dictionary entry per pair of ids."""
     found: Counter[tuple[int, int]] = Counter()
     for part in (*plan.reads, *plan.writes, *plan.internal):
-        p = t.pairs(part)
-        for s, d, size in zip(p.sources.tolist(), p.destinations.tolist(), p.sizes.tolist(), strict=True):
+        for s, d, size in zip(*(column.tolist() for column in part.columns), strict=True):
             if size and s != d:
                 found[s, d] += size
     return dict(found)
@@ -50,16 +49,16 @@ ids = st.lists(st.integers(0, 30), min_size=1, max_size=6, unique=True).map(sort
 
 
 @st.composite
-def grids(draw: st.DrawFn) -> Grid:
+def grids(draw: st.DrawFn) -> Traffic:
     rows, columns = draw(ids), draw(ids)
     sizes = draw(
         st.lists(st.integers(0, 5), min_size=len(rows) * len(columns), max_size=len(rows) * len(columns))
     )
-    return Grid(rows, columns, np.array(sizes, dtype=np.int64).reshape(len(rows), len(columns)))
+    return t.from_grid(rows, columns, np.array(sizes, dtype=np.int64).reshape(len(rows), len(columns)))
 
 
 @st.composite
-def lists(draw: st.DrawFn) -> Pairs:
+def lists(draw: st.DrawFn) -> Traffic:
     rows = draw(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 9)), max_size=12))
     return t.from_transfers(Transfer(*row) for row in rows)
 
@@ -82,8 +81,8 @@ def test_nodes_and_storages_in_any_order_of_ids(
 ) -> None:
     storages = sorted(set(storages) - set(nodes)) or [99]
     n, m = len(nodes), len(storages)
-    r = [Grid(storages, nodes, t.split_rows(t.split_evenly(reads, m), n))] if reading else []
-    w = [Grid(nodes, storages, t.split_rows(t.split_evenly(writes, m), n).T)] if writing else []
+    r = [t.from_grid(storages, nodes, t.split_rows(t.split_evenly(reads, m), n))] if reading else []
+    w = [t.from_grid(nodes, storages, t.split_rows(t.split_evenly(writes, m), n).T)] if writing else []
     check(IoPlan("x", reads=r, writes=w))
 
 
@@ -91,10 +90,10 @@ def test_dense_form_of_two_nodes_and_one_storage() -> None:
     """Nodes 3 and 4 read 5 bytes each from storage 9 and write 2 and 1 bytes to it: rows are sources."""
     plan = IoPlan(
         "x",
-        reads=[Grid([9], [3, 4], np.array([[5, 5]]))],
-        writes=[Grid([3, 4], [9], np.array([[2], [1]]))],
+        reads=[t.from_grid([9], [3, 4], np.array([[5, 5]]))],
+        writes=[t.from_grid([3, 4], [9], np.array([[2], [1]]))],
     )
-    profile = build_profile(plan, [3, 4])
+    profile = build_profile(plan)
     assert profile is not None
     assert profile.ids.tolist() == [3, 4, 9]
     assert profile.dense() == {"type": "parallel", "cpu": [0, 0, 0], "com": [0, 0, 2, 0, 0, 1, 5, 5, 0]}
@@ -124,10 +123,8 @@ def test_split_by_breaks_ties_by_index() -> None:
     assert t.split_by(10, [1, 1, 1]).tolist() == [4, 3, 3]
 
 
-@pytest.mark.parametrize("kind", ["grid", "pairs"])
-def test_sums_by_end(kind: str) -> None:
-    grid: Traffic = Grid([1, 2], [7, 8], np.array([[1, 2], [0, 4]]))
-    given = t.pairs(grid) if kind == "pairs" else grid
+def test_sums_by_end() -> None:
+    given = t.from_grid([1, 2], [7, 8], np.array([[1, 2], [0, 4]]))
     assert t.by_source([given]) == {1: 3, 2: 4}
     assert t.by_destination([given]) == {7: 1, 8: 6}
     assert t.total([given, given]) == 14
@@ -145,12 +142,31 @@ def test_evenly_is_a_matrix_that_nobody_had_to_make(
     wherever the storages' ids lie."""
     m, n = min(len(reads), len(writes)), len(nodes)
     storages = [i for i in range(max(0, first), 99) if i not in nodes][:m]
-    r = Even(storages, nodes, reads[:m], reading=True, starts=t.turns(reads[:m], n))
-    w = Even(storages, nodes, writes[:m], reading=False, starts=t.turns(writes[:m], n))
-    for even, matrix in ((r, t.split_rows(reads[:m], n)), (w, t.split_rows(writes[:m], n).T)):
-        assert even.sizes.tolist() == matrix.tolist()
-        grid = Grid(even.sources, even.destinations, matrix)
+    r = read_grid(storages, nodes, reads[:m])
+    w = write_grid(nodes, storages, writes[:m])
+    for even, grid in (
+        (r, t.from_grid(storages, nodes, t.split_rows(reads[:m], n))),
+        (w, t.from_grid(nodes, storages, t.split_rows(writes[:m], n).T)),
+    ):
+        assert [column.tolist() for column in even.columns] == [column.tolist() for column in grid.columns]
         assert t.by_source([even]) == t.by_source([grid])
         assert t.by_destination([even]) == t.by_destination([grid])
         assert t.size(even) == t.size(grid)
     check(IoPlan("x", reads=[r] if reading else [], writes=[w] if writing else []))
+
+
+@given(ids, st.lists(st.integers(40, 10**12), min_size=1, max_size=3), st.booleans(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_even_bytes_stay_even_beside_work_on_their_nodes(
+    nodes: list[int], sizes: list[int], reading: bool, elsewhere: bool
+) -> None:
+    """Work on nodes or storages is a column of its own; on another resource (77) it needs a place."""
+    storages = [40 + k for k in range(len(sizes))]
+    moved = [read_grid(storages, nodes, sizes)] if reading else [write_grid(nodes, storages, sizes)]
+    flops = {nodes[-1]: 3.0, storages[0]: 0.0, (77 if elsewhere else nodes[0]): 5.0}
+    profile = merge(moved, flops)
+    plain = merge([Traffic(*traffic.columns) for traffic in moved], flops)
+    assert profile is not None and plain is not None and plain.even is None  # noqa: PT018
+    assert (profile.even is None) == elsewhere
+    assert profile.dense() == plain.dense()
+    assert profile.ids.tolist() == plain.ids.tolist()

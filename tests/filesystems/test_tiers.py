@@ -165,7 +165,7 @@ def test_namespaces_in_blocks() -> None:
 def test_namespace_of_each_node() -> None:
     plan = pool(per="node").one((0, 1), Volume("nvme", 0, 150))
     (writes,) = plan.writes
-    assert list(zip(*(a.tolist() for a in writes), strict=True)) == [(0, 10, 75), (1, 11, 75)]
+    assert list(zip(*(a.tolist() for a in writes.columns), strict=True)) == [(0, 10, 75), (1, 11, 75)]
 
 
 def test_pool_without_room() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from batfs.filesystems.interface import Grid, Hold, IoPlan, Placement, Volume
-from batfs.filesystems.traffic import split_rows
+from batfs.filesystems.interface import Hold, IoPlan, Placement, Volume
+from batfs.filesystems.traffic import from_grid, split_rows
 from batfs.protocol import messages as m
 from batfs.scheduling.config import Layer, Settings
 from batfs.scheduling.core import Scheduler
@@ -48,8 +48,8 @@ class OnePool:
             return Hold("StorageCapacity", (self.storages[best].id,), size - free[best], never)
         target = self.storages[position].id
         count = len(nodes)
-        reads = Grid([target], list(nodes), split_rows([volume.reads], count))
-        writes = Grid(list(nodes), [target], np.ascontiguousarray(split_rows([volume.writes], count).T))
+        reads = from_grid([target], list(nodes), split_rows([volume.reads], count))
+        writes = from_grid(list(nodes), [target], np.ascontiguousarray(split_rows([volume.writes], count).T))
         return (IoPlan("pool", (Placement(target, size),), (reads,), (writes,)),)
 
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:

@@ -17,7 +17,7 @@ import pytest
 from fs_tiny import job, simulate_tiny, work
 
 from batfs.filesystems.site import make_filesystems
-from batfs.filesystems.traffic import Pairs, by_destination, by_source
+from batfs.filesystems.traffic import Traffic, by_destination, by_source
 from batfs.protocol import messages as m
 from batfs.scheduling.core import Scheduler
 from batfs.workload.model import IoProfile, ParallelHomogeneous
@@ -44,7 +44,7 @@ def resource(number: int, filesystem: str, size: int) -> m.Resource:
 def seconds(profile: object) -> float:
     assert isinstance(profile, IoProfile)
     ids = profile.ids
-    moved = [Pairs(ids[profile.sources], ids[profile.destinations], profile.volumes.astype("int64"))]
+    moved = [Traffic(ids[profile.sources], ids[profile.destinations], profile.volumes.astype("int64"))]
     loads = [*by_source(moved).items(), *by_destination(moved).items()]
     return max(size / RATES[resource] for resource, size in loads)
 

@@ -10,7 +10,7 @@ import pytest
 
 from batfs.platform import load_platform, number_resources
 from batfs.simulator.work import Demand, Work, Workshop, merge
-from batfs.workload.even import EvenProfile
+from batfs.workload.flows import Even, Flows
 from batfs.workload.model import IoProfile
 
 PLATFORMS = Path(__file__).parents[2] / "platforms"
@@ -25,19 +25,19 @@ def as_dict(work: Work) -> dict[int, float]:
     return found
 
 
-def random_even(rng: random.Random, nodes: list[int], storages: list[int]) -> EvenProfile:
+def random_even(rng: random.Random, nodes: list[int], storages: list[int]) -> IoProfile:
     def part() -> tuple[list[int], list[int]]:
         amounts = [rng.choice([len(nodes), rng.randrange(len(nodes), 10**10)]) for _ in storages]
         return amounts, [rng.randrange(len(nodes)) for _ in storages]
 
     ways = rng.choice([(True, False), (False, True), (True, True)])
     written, read = (part() if way else None for way in ways)
-    return EvenProfile(nodes, storages, written, read)
+    return IoProfile.evenly(Even(nodes, storages, written, read))
 
 
 def test_even_bytes_are_those_of_a_plain_matrix() -> None:
     """Five bytes on three nodes: one each, and one more from node 1 on; so for all four columns and rows."""
-    io = EvenProfile((2, 3, 5), (8, 9), ([5, 6], [1, 0]), ([4, 5], [2, 2]))
+    io = IoProfile.evenly(Even((2, 3, 5), (8, 9), ([5, 6], [1, 0]), ([4, 5], [2, 2])))
     com = np.array(io.dense()["com"]).reshape(5, 5)
     assert io.ids.tolist() == io.resources() == [2, 3, 5, 8, 9]
     assert com.tolist() == [
@@ -83,12 +83,8 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
         even = rng.random() < 0.5
         if even:
             io = random_even(rng, nodes.tolist(), chosen)
-        more = Demand(len(ids), None, 0.0, io.sources, io.destinations, io.volumes)
-        if isinstance(io, EvenProfile):
-            found = quick.even(cpu, com, io, host_of)
-        else:
-            found = quick.merged(mine, nodes, more, ids, host_of)
-        assert found is not None
+        more = Demand(len(ids), None, flows=io)
+        found = quick.merged(mine, tuple(nodes.tolist()), more, io.resources(), host_of)
         demand, together = merge(mine, nodes, more, ids)
         expected = plain.work(demand, host_of[together])
         assert as_dict(found) == pytest.approx(as_dict(expected), rel=1e-12)
@@ -122,7 +118,7 @@ def test_routes_that_somebody_else_learned(tmp_path: Path) -> None:
     for size, own in ((3, False), (12, True), (9, False), (12, False), (12, True), (5, False)):
         places = np.array([(i, j) for i in range(size) for j in range(size) if i != j or (own and i == 2)])
         volumes = np.array([float(rng.randrange(1, 10**9)) for _ in places])
-        demand = Demand(size, None, 0.0, places[:, 0].copy(), places[:, 1].copy(), volumes)
+        demand = Demand(size, None, flows=Flows(places[:, 0].copy(), places[:, 1].copy(), volumes))
         chosen = np.array(sorted(rng.sample(range(12), size)))
         found, expected = quick.work(demand, chosen), plain.work(demand, chosen)
         assert as_dict(found) == as_dict(expected)

@@ -33,9 +33,7 @@ def profile_event(workload: str, name: str, profile: Profile | IoProfile, size: 
 def _table(workload: str, profile: Profile | IoProfile, size: int) -> tuple[str, dict[str, Any]]:
     if isinstance(profile, IoProfile):
         n = len(profile.ids)
-        matrix = np.zeros(n * n)
-        matrix[profile.sources * n + profile.destinations] = profile.volumes
-        return _task(np.zeros(n) if profile.flops is None else profile.flops, matrix)
+        return _task(np.zeros(n) if profile.flops is None else profile.flops, profile.matrix())
     if isinstance(profile, Parallel):
         return _task(profile.cpu, profile.com)
     if isinstance(profile, HOMOGENEOUS) and size == 1 and not profile.cpu:

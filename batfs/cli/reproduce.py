@@ -13,6 +13,10 @@ Each experiment explains itself: batfs reproduce EXPERIMENT --help
 """
 
 EXPERIMENTS = {
+    "io500": (
+        "batfs.cli.reproductions.io500",
+        "public IO500 submissions: calibrated machines, and hard figures predicted from easy ones",
+    ),
     "kopanski2021": (
         "batfs.cli.reproductions.kopanski2021",
         "queue policies for shared burst buffers on the KTH SP2's jobs (Euro-Par 2021)",

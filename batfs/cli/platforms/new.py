@@ -3,6 +3,7 @@
   batfs platform new --list
   batfs platform new taurus_storage -o taurus_storage.xml
   batfs platform new --nodes 1000 --first-node 1000 --racks 20 --pfs 8x4 --burst-buffers 4x2 -o big.xml
+  batfs platform new --from-io500 Helios --io500 summary.csv -o helios.xml
   batfs platform new pfs_cluster --set pfs.size=80TB --set nodes.latency=5us -o mine.xml
 
 Sections and their keys (batfs platform new --keys prints them with their defaults): nodes, disks, central,
@@ -25,6 +26,7 @@ from batfs.parsing import add_option, add_word, at_least, size
 
 if TYPE_CHECKING:
     from batfs.platform.numbering import Machine
+    from batfs.platform.spec import Spec
 
 
 # flag -> section; the value is SERVERSxTARGETS
@@ -59,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for flag in GROUPS:
         parser.add_argument(f"--{flag}", metavar="SxT", help=f"{flag}: S servers of T storages each")
+    parser.add_argument(
+        "--from-io500", metavar="SUBMISSION", help="a machine with the ior figures of that IO500 submission"
+    )
+    parser.add_argument("--io500", type=Path, metavar="CSV", help="the summary of submissions to find it in")
     add_word(parser, "--list", ": the platforms that come with batfs", action="store_true")
     parser.add_argument("--keys", action="store_true", help="print all keys as they are if nothing is said")
 
@@ -71,7 +77,7 @@ def given_size(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     from batfs.platform.generate import generate
-    from batfs.platform.spec import make_spec, presets
+    from batfs.platform.spec import presets
     from batfs.platform.throttles import with_throttles
 
     if args.list:
@@ -81,11 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.keys:
         _print_keys()
         return 0
-    document = _document(args)
-    file = Path(args.spec) if args.spec and args.spec.endswith(".toml") else None
-    spec = make_spec(document, file=file)
-    spec.comment = _command(args)
-    text = generate(spec)
+    text = generate(_from_io500(args) if args.from_io500 or args.io500 else _from_words(args))
     if args.throttles is not None:
         text = with_throttles(text, _machine(text), args.throttles)
     summary = verified(text)
@@ -97,6 +99,25 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.output, text)
         print(f"{args.output}: {summary}")
     return 0
+
+
+def _from_words(args: argparse.Namespace) -> Spec:
+    from batfs.platform.spec import make_spec
+
+    file = Path(args.spec) if args.spec and args.spec.endswith(".toml") else None
+    spec = make_spec(_document(args), file=file)
+    spec.comment = _command(args)
+    return spec
+
+
+def _from_io500(args: argparse.Namespace) -> Spec:
+    from batfs.campaign.calibration import io500
+
+    if not args.from_io500 or args.io500 is None:
+        raise InputError("--from-io500 SUBMISSION and --io500 CSV go together: which one, and where it is")
+    if args.spec or _document(args):
+        raise InputError("--from-io500 makes the whole machine: of the flags only -o goes with it")
+    return io500.machine(io500.find(io500.complete(io500.read_summary(args.io500)), args.from_io500))
 
 
 def verified(text: str, master: str = "master_host") -> str:

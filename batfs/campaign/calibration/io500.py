@@ -181,9 +181,9 @@ def machine(submission: Submission) -> Spec:
     read, write = (f"{bandwidth / TARGETS:.9g}Bps" for bandwidth in targets.bandwidths)
     options = f",server={targets.text()}" if targets.text() else ""
     group = Group(
-        *("scratch", TARGETS, 1, "1EB", read, write, "0.1us", "oss-", "ost-"),
+        *("scratch", TARGETS, 1, "1EB", read, write, "0.01us", "oss-", "ost-"),
         server_bandwidth=f"{2 * most:.9g}Bps",
-        server_latency="0.1us",
+        server_latency="0.01us",
         model=f"pfs:stripe_count=0{options}",
     )
     cable = f"{4 * most / nodes:.9g}Bps"
@@ -191,7 +191,7 @@ def machine(submission: Submission) -> Spec:
     said = f"{nodes} nodes{'' if submission.nodes else ' (assumed)'}"
     comment = f"Like the IO500 submission {name}: {said}, {TARGETS} targets (assumed)"
     # a flow's rate is bounded by 4 MiB over twice its latency (SimGrid's TCP gamma): short cables, no bound
-    fabric = Nodes(count=nodes, first=1000, bandwidth=cable, latency="0.5us")
+    fabric = Nodes(count=nodes, first=1000, bandwidth=cable, latency="0.01us")
     return Spec(nodes=fabric, pfs=group, comment=comment)
 
 

@@ -7,9 +7,14 @@ handled, then ``onAfterBatsimInit``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from batfs.decision.pybatsim import Batsim, BatsimScheduler, Job
+from batfs.errors import BatfsError
+from batfs.protocol.decision_side import ProtocolError
+from batfs.protocol.shape import fault
 
 
 class Link(Protocol):
@@ -23,19 +28,33 @@ class Link(Protocol):
     def close(self) -> None: ...
 
 
+def _of_pybatsim(error: Exception) -> bool:
+    """Whether it was raised in pybatsim's own bookkeeping."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("batsim.")
+
+
 class LinkedBatsim(Batsim):  # type: ignore[misc]
     """pybatsim's ``Batsim`` on ``link``. As there, the constructor handles the first message."""
 
     def __init__(self, scheduler: BatsimScheduler, link: Link) -> None:
         self._link = _Mended(link)
         self._submissions = 0
-        super().__init__(scheduler, link.endpoint, None)
+        with self._link.followed():
+            super().__init__(scheduler, link.endpoint, None)
 
     def get_job_and_profile(self, event: Any) -> tuple[Job, dict[str, Any]]:
         job, profile = super().get_job_and_profile(event)
         job.batfs_order = self._submissions
         self._submissions += 1
         return job, profile
+
+    def start(self) -> None:
+        """The simulation to its end."""
+        with self._link.followed():
+            super().start()
 
     @property
     def network(self) -> Link:
@@ -57,11 +76,28 @@ class _Mended:
         self.bind = link.bind
         self.send = link.send
         self.close = link.close
+        self.last: Any = None  # the message that is being handled
 
     def recv(self, blocking: bool = True) -> dict[str, Any]:
-        message = self._link.recv(blocking=blocking)
+        message = self.last = self._link.recv(blocking=blocking)
         for event in message["events"]:
             if event["type"] == "JOB_KILLED":
                 progress = event["data"]["job_progress"]
                 event["data"]["job_ids"] = [i for i in event["data"]["job_ids"] if i in progress]
         return message
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """ProtocolError for what is raised because a message is none of Batsim's, as far as its form tells or
+        pybatsim lost its way in it; anything else is somebody else's fault."""
+        try:
+            yield
+        except BatfsError:
+            raise
+        except Exception as error:
+            wrong = fault(self.last)
+            if not wrong and isinstance(error, LookupError | AssertionError) and _of_pybatsim(error):
+                wrong = f"it can't be followed ({type(error).__name__}: {error})"
+            if not wrong:
+                raise
+            raise ProtocolError(f"the simulator sent a message that is not Batsim 4's: {wrong}") from error

@@ -95,6 +95,9 @@ class Child:
         """Whether it has ended, or does within so long."""
         return self.ended is not None or bool(select.select([self._gone], [], [], seconds)[0])
 
+    def terminate(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+
     def end(self, seconds: float) -> Ended:
         """Its end, which is brought about after so long."""
         if self.ended is not None:

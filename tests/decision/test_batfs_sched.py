@@ -218,6 +218,55 @@ def test_bad_settings_from_batsim_end_both_sides(sched_config: str, said: str) -
         assert "Traceback" not in errors
 
 
+JOB = submission("1", "plain", 2, 1.0)[1]
+MALFORMED = {
+    "a number that is a text": ({"now": "soon", "events": []}, "Expected `float`, got `str` - at `$.now`"),
+    "no time": ({"events": []}, "missing required field `now`"),
+    "no events": ({"now": 1.0}, "missing required field `events`"),
+    "events that are none": ({"now": 1.0, "events": [7]}, "$.events[0]"),
+    "an unknown event": ({"now": 1.0, "events": [{"timestamp": 1, "type": "X", "data": {}}]}, "'X'"),
+    "a job without an id": (("JOB_SUBMITTED", {"job": JOB["job"]}), "`job_id` in events[0].data"),
+    "a job without nodes": (("JOB_SUBMITTED", {**JOB, "job": {**JOB["job"], "res": None}}), "$.job.res"),
+    "an end of no job": (("JOB_COMPLETED", {"job_state": "X", "return_code": 0, "alloc": ""}), "job_id"),
+    "an end of somebody's": (completion("unheard of"), "can't be followed (KeyError: 'w0!unheard of')"),
+    "a kill without progress": (("JOB_KILLED", {"job_ids": ["w0!1"]}), "job_progress"),
+    "a notice of nothing": (("NOTIFY", {}), "`type` in events[0].data (NOTIFY)"),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_is_no_message_of_batsims_is_named(what: str) -> None:
+    """Whatever it makes fail, and where: the simulator is told, the exit code is 1, and no defect of ours."""
+    message, named = MALFORMED[what]
+    if isinstance(message, tuple):
+        message = {"now": 1.0, "events": [{"timestamp": 1.0, "type": message[0], "data": message[1]}]}
+    where = endpoint()
+    with started(*SCHED, "-s", where) as process:
+        batsim = PlayedBatsim(where)
+        batsim.ask(0.0, beginning())
+        batsim.socket.send_string(json.dumps(message))
+        assert b"gave up" in batsim.socket.recv()
+        _, said = process.communicate(timeout=20)
+        batsim.close()
+    assert process.returncode == 1, said
+    assert "not Batsim 4's" in said.splitlines()[-1]
+    assert named in said.splitlines()[-1]
+
+
+def test_a_simulation_that_begins_on_nothing_is_named() -> None:
+    kind, data = beginning()
+    del data["storage_resources"]
+    where = endpoint()
+    with started(*SCHED, "-s", where) as process:
+        batsim = PlayedBatsim(where)
+        with pytest.raises(KeyError):
+            batsim.ask(0.0, (kind, data))
+        _, said = process.communicate(timeout=20)
+        batsim.close()
+    assert process.returncode == 1
+    assert "missing required field `storage_resources` in events[0].data (SIMULATION_BEGINS)" in said
+
+
 def test_settings_by_sched_cfg_count_between_file_and_flags(tmp_path: Path) -> None:
     file = tmp_path / "base.toml"
     file.write_text('policy = "random"\nqueue = "easy"\nseed = 3\n')

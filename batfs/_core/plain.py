@@ -19,7 +19,7 @@ def exceptval(value: Any = None, *, check: bool = True) -> Callable[[Any], Any]:
     return _as_it_is
 
 
-def declare(kind: Any, value: Any = None) -> Any:
+def declare(kind: Any, value: Any = None, visibility: str = "") -> Any:
     return value
 
 

@@ -63,7 +63,7 @@ COMPILED = cython.compiled
 
 @cython.cclass
 class Solver:
-    """The kernels on the buffers of one engine (see ``layout.State``)."""
+    """The kernels on the buffers of one engine (see ``layout``)."""
 
     clock: cython.p_double
     info: cython.p_longlong

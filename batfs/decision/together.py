@@ -86,9 +86,8 @@ class Together:
             for activity in activities:
                 owner = (job, part, detached)
                 if isinstance(activity, Work):
+                    first = engine.rows(activity.resources, activity.weights)
                     count = len(activity.resources)
-                    first = engine.rows(count) if count else 0
-                    engine.write_rows(first, activity.resources, activity.weights)
                     engine.add_flow(first, count, activity.latency, activity.bound, owner)
                 else:
                     engine.add_timer(activity, owner)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from batfs.errors import InputError
 from batfs.protocol.messages import ExecuteJob, IoJob
-from batfs.simulator.actors import CANCELLED, TIMED_OUT, Actor, Flow, Script, Then
-from batfs.simulator.mailbox import ENDS
+from batfs.simulator.actors import CANCELLED, ENDS, TIMED_OUT, Actor, Flow, Script, Then
 from batfs.simulator.profiles import PARALLEL_TYPES, IoTask
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
 
@@ -111,7 +110,7 @@ class Task:
 
 def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
     """The job's own actor, from its start to the server's receipt of its completion."""
-    job.start = start = server.engine.state.clock[0]
+    job.start = start = server.engine.now
     walltime = job.job.walltime
     budget = Budget(-1.0 if walltime is None else walltime)
     job.task = Task(job.job.profile, job.profile)
@@ -137,7 +136,7 @@ def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
 
 def finish(server: Server, job: SimJob) -> None:
     """The job's end now: its runtime, its machines, its trace."""
-    now = server.engine.state.clock[0]
+    now = server.engine.now
     if job.state in (WALLTIME, KILLED):
         server.outputs.job_killed(job, now)
     runtime = now - job.start
@@ -222,7 +221,7 @@ def _delay(server: Server, duration: float, budget: Budget) -> Script:
 
 
 def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask | None) -> Script:
-    before = server.engine.state.clock[0]
+    before = server.engine.now
     work = server.work_of(job, task, io)
     if io is not None and server.options.on_work is not None:
         server.options.on_work(job.job.id, work)
@@ -235,7 +234,7 @@ def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: I
     elif outcome == CANCELLED:
         ret = KILLED_CODE
     task.flow = None
-    budget.left -= server.engine.state.clock[0] - before
+    budget.left -= server.engine.now - before
     return ret
 
 

@@ -13,9 +13,8 @@ from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
 from batfs.simulator import jobs as states
-from batfs.simulator.actors import Script, Sleep
+from batfs.simulator.actors import ENDS, Comm, Script, Sleep
 from batfs.simulator.jobs import SimJob
-from batfs.simulator.mailbox import ENDS, Comm
 
 if TYPE_CHECKING:
     from batfs.simulator.server import Server
@@ -64,7 +63,7 @@ def exchange(server: Server) -> Comm | None:
     ready = (server.on_ready, None)
     message = parse(server, reply, 0) if count else ready
     when = decisions[0].timestamp if count else reply.now
-    stamp = engine.stamp() if when > engine.state.clock[0] else -1
+    stamp = engine.stamp() if when > engine.now else -1
     sent = 0
     while True:
         if stamp >= 0:
@@ -75,7 +74,7 @@ def exchange(server: Server) -> Comm | None:
                 engine.owners[slot] = Sleep.begun(maestro, ahead, actor, slot)
                 return None
         sent += 1
-        slot = server.deliver(server.master)
+        slot = mailbox.deliver(server.master)
         if slot >= 0:
             engine.owners[slot] = comm = Comm(mailbox, message)
             comm.waiters += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
@@ -88,7 +87,7 @@ def exchange(server: Server) -> Comm | None:
             return Comm(mailbox, message)
         following = parse(server, reply, sent) if sent < count else ready
         when = decisions[sent].timestamp if sent < count else reply.now
-        stamp = engine.stamp() if when > engine.state.clock[0] else -1
+        stamp = engine.stamp() if when > engine.now else -1
         handler, argument = message
         handler(argument)
         if server.to_create is not None:

@@ -16,10 +16,9 @@ from batfs.protocol import messages as m
 from batfs.resource_sets import format_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
-from batfs.simulator.actors import Actor, Flow, Maestro, Script, Sleep, Then
+from batfs.simulator.actors import Actor, Comm, Maestro, Mailbox, Script, Then, Waiting
 from batfs.simulator.jobs import Budget, SimJob, Task
 from batfs.simulator.machines import Machines
-from batfs.simulator.mailbox import Comm, Mailbox, Waiting
 from batfs.simulator.replies import converse, exchange
 from batfs.simulator.tasks import Tasks
 from batfs.workload.model import Job, Json, UsageTrace
@@ -59,7 +58,7 @@ class Server(Tasks):
         self.decide = decision_process.decide
         self.maestro = Maestro(engine)
         self.actor: Actor  # its own, set by whoever creates it
-        self.mailbox = Mailbox(self.maestro, self._transfer, self.deliver)
+        self.mailbox = Mailbox(self.maestro, self.message_rows, machine.master)
         self.machines = Machines(machine, outputs)
         self.master = machine.master
         self.jobs: dict[str, SimJob] = {}
@@ -98,9 +97,7 @@ class Server(Tasks):
         actor = self.maestro.enrol(script, host)
         if job is not None:
             job.actors.append(actor)
-        call = actor.resume(None)
-        assert type(call) is Flow or type(call) is Sleep
-        call.serve_all(actor)
+        self.maestro.begin(actor)
 
     def script(self) -> Script:
         """The server's life."""
@@ -130,15 +127,11 @@ class Server(Tasks):
                     if comm is not None:
                         yield Waiting(comm)
 
-    def _transfer(self, comm: Comm, host: int) -> None:
-        first, count, latency, bound = self.message_rows(host)
-        self.engine.add_flow(first, count, latency, bound, comm)
-
     # ---- asking the scheduler ----
 
     def date(self) -> float:
         """The clock as Batsim prints it, with 6 decimals."""
-        now: float = self.engine.state.clock[0]
+        now = self.engine.now
         if now != self._now:
             self._now = now
             micros = now * 1e6

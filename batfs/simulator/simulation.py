@@ -127,7 +127,7 @@ class _Run:
 
     def _loop(self) -> bool:
         """Until the server ends (False) or nothing can happen any more (True)."""
-        server, engine = self.server, self.engine
+        server = self.server
         maestro = server.maestro
         if self.options.no_scheduler:
             from batfs.simulator.unscheduled import launch_all
@@ -147,12 +147,10 @@ class _Run:
             if maestro.living == 0 or server.stopped:
                 return False
             try:
-                ended = engine.advance()
+                maestro.wake()
             except Deadlock:
                 server.check_end()
                 return True
-            for owner in ended:
-                owner.end()
             patience -= 1
             if patience == 0:
                 patience = PATIENCE

@@ -11,8 +11,7 @@ import orjson
 
 from batfs.errors import InputError
 from batfs.resource_sets import parse_resources
-from batfs.simulator.actors import Script
-from batfs.simulator.mailbox import ENDS, SLEEPS
+from batfs.simulator.actors import ENDS, SLEEPS, Script
 from batfs.texts import read_bytes
 from batfs.workload.model import Job, Json
 

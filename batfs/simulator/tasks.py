@@ -68,8 +68,18 @@ class Tasks:
 
     # slots: Python finds attributes slowly in objects that have more than 30
     __slots__ = (
-        *("_message_rows", "_message_slots", "_sender", "_works", "engine", "host_of"),
-        *("is_compute", "jobs", "machine", "machines", "options", "workloads", "workshop"),
+        *(
+            "_works",
+            "engine",
+            "host_of",
+            "is_compute",
+            "jobs",
+            "machine",
+            "machines",
+            "options",
+            "workloads",
+            "workshop",
+        ),
     )
     machines: Machines
     options: SimulationOptions
@@ -87,48 +97,19 @@ class Tasks:
             w.name: KnownWorkload(w.name, w.profiles, w.removed_profiles, w.path) for w in workloads
         }
         self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
-        self._message_rows: dict[int, tuple[int, int, float, float]] = {}
-        self._message_slots = [-1, -1]  # one for messages to itself, most of all, and one for all others
-        self._sender = -1  # whose message the other one fits
 
     # ---- messages ----
 
     def message_rows(self, host: int) -> tuple[int, int, float, float]:
         """Rows, latency and bound of a message from ``host`` to the master: one byte (BATSIM.md E1).
 
-        Only one message travels at a time, so the rows of each sender are made once.
+        The rows are the caller's to keep: they are never given back.
         """
-        found = self._message_rows.get(host)
-        if found is None:
-            master = self.machine.master
-            demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([1.0])))
-            work = self.workshop.work(demand, np.array([host, master]))
-            count = len(work.resources)
-            first = 0
-            if count:
-                first = self.engine.rows(count)
-                self.engine.write_rows(first, work.resources, work.weights)
-            found = self._message_rows[host] = (first, count, work.latency, work.bound)
-        return found
-
-    def deliver(self, host: int) -> int:
-        """Send a message while nobody is awake. -1: it has arrived, and nothing else ended before or then.
-
-        Otherwise it is on its way; the slot of the transfer needs an owner.
-        """
-        engine, slots = self.engine, self._message_slots
-        other = host != self.machine.master
-        slot = slots[other]
-        if slot < 0:
-            slot = slots[other] = engine.reserve(*self.message_rows(host))
-        elif other and host != self._sender:
-            engine.refit(slot, *self.message_rows(host))
-        if other:
-            self._sender = host
-        if engine.transfer(slot):
-            return -1
-        slots[other] = -1
-        return slot
+        master = self.machine.master
+        demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([1.0])))
+        work = self.workshop.work(demand, np.array([host, master]))
+        first = self.engine.rows(work.resources, work.weights)
+        return first, len(work.resources), work.latency, work.bound
 
     # ---- profiles ----
 

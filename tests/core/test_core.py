@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -169,9 +170,10 @@ class Plain:
 sys.meta_path.insert(0, Plain())
 from batfs._core import solver
 assert not solver.COMPILED
-from batfs.cli.main import main
-sys.exit(main(sys.argv[1:]))
+from batfs._core import loop
+assert not loop.COMPILED
 """
+RUN = "from batfs.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_without_the_compiled_form(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_without_the_compiled_form(tmp_path: Path) -> None:
     given = ["-p", str(ROOT / "platforms/io_example.xml"), "-w", str(ROOT / "workloads/io_example.json")]
     said = []
     core = str(ROOT / "batfs/_core")
-    for name, begin in (("plain", ["-c", UNCOMPILED, core]), ("own", ["-m", "batfs"])):
+    for name, begin in (("plain", ["-c", UNCOMPILED + RUN, core]), ("own", ["-m", "batfs"])):
         command = [sys.executable, *begin, "run", *given, "-e", str(tmp_path / name / "x"), "--queue", "plan"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr
@@ -187,3 +189,28 @@ def test_without_the_compiled_form(tmp_path: Path) -> None:
     assert said[0].count("C compiler") == 1
     for suffix in ("jobs.csv", "io_jobs.csv", "storage_states.csv"):
         assert (tmp_path / f"plain/x_{suffix}").read_bytes() == (tmp_path / f"own/x_{suffix}").read_bytes()
+
+
+WHIMS = """
+import json, runpy
+found = runpy.run_path(sys.argv[1])
+print(json.dumps([found["outcome"](seed, Path(sys.argv[2]) / str(seed), True) for seed in range(12)]))
+"""
+
+
+def test_the_event_loop_interpreted(tmp_path: Path) -> None:
+    """Sends, kills, walltimes, dynamic jobs and pauses at random: the same messages, files and moments."""
+    told = []
+    core = str(ROOT / "batfs/_core")
+    whims = str(ROOT / "tests/simulator/test_actors.py")
+    for name, begin in (
+        ("plain", UNCOMPILED),
+        ("own", "import sys; from pathlib import Path; sys.argv.pop(1)"),
+    ):
+        command = [sys.executable, "-c", begin + WHIMS, core, whims, str(tmp_path / name)]
+        (tmp_path / name).mkdir()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout))
+    assert told[0] == told[1]
+    assert all(len(requests) > 40 for requests, *_ in told[0])

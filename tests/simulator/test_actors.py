@@ -53,7 +53,7 @@ class PlainMaestro(actors.Maestro):
                     actor.call = call
                     self.ready.append(actor)
             if self.cancelled:
-                self._collect_cancelled()
+                self.collect_cancelled()
 
 
 def random_workload(rng: random.Random, nodes: int) -> Workload:

@@ -29,11 +29,10 @@ def engine_of(system: System, how: str = "interpreted") -> Engine:
 def rates(engine: Engine, variables: list[Variable]) -> list[float]:
     slots = []
     for variable in variables:
-        first = engine.rows(len(variable.terms))
-        engine.write_rows(first, [r for r, _ in variable.terms], [w for _, w in variable.terms])
+        first = engine.rows([r for r, _ in variable.terms], [w for _, w in variable.terms])
         slots.append(engine.add_flow(first, len(variable.terms), 0.0, variable.bound, variable))
     engine.solver.solve()
-    return [engine.state.rate[slot] for slot in slots]
+    return [engine.arrays["rate"][slot] for slot in slots]
 
 
 @pytest.mark.parametrize("how", KERNELS)

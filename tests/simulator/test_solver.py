@@ -30,15 +30,14 @@ def engine_of(system: System, how: str) -> Engine:
 
 def add(engine: Engine, variable: Variable, latency: float = 0.0) -> int:
     count = len(variable.terms)
-    first = engine.rows(count) if count else 0
-    engine.write_rows(first, [r for r, _ in variable.terms], [w for _, w in variable.terms])
+    first = engine.rows([r for r, _ in variable.terms], [w for _, w in variable.terms])
     return engine.add_flow(first, count, latency, variable.bound, variable)
 
 
 def rates(engine: Engine, slots: list[int]) -> list[float]:
     """Solve without moving the clock."""
     assert engine.solver.solve() == 0
-    return [engine.state.rate[slot] for slot in slots]
+    return [engine.arrays["rate"][slot] for slot in slots]
 
 
 # BATSIM.md A5: (capacities, fatpipe, variables) -> rates
@@ -178,8 +177,7 @@ def test_compiled_and_interpreted_march_alike() -> None:
             for _ in range(rng.randint(0, 2)):
                 used = rng.sample(range(40), rng.choice([1, 2, 5, 30]))
                 variable = Variable([(r, rng.uniform(0.1, 2.0)) for r in used], rng.choice([0.0, 4.0]))
-                first = engine.rows(len(used))
-                engine.write_rows(first, used, [w for _, w in variable.terms])
+                first = engine.rows(used, [w for _, w in variable.terms])
                 engine.add_flow(
                     first, len(used), rng.choice([0.0, rng.uniform(0, 0.5)]), variable.bound, step
                 )

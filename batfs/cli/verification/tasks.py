@@ -186,8 +186,7 @@ def ours(path: Path, tasks: list[dict[str, Any]], interpreted: bool = False) -> 
         maestro.run_ready()
         if maestro.living == 0:
             return ends
-        for owner in engine.advance():
-            owner.end()
+        maestro.wake()
 
 
 def theirs(path: Path, tasks: list[dict[str, Any]], python: str) -> list[float]:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
-from batfs.simulator.actors import Actor, Call, Script
-from batfs.simulator.mailbox import Comm
+from batfs.simulator.actors import Actor, Call, Comm, Script
 
 if TYPE_CHECKING:
     from batfs.protocol import messages as m
@@ -36,8 +35,7 @@ class Delivery(Call):
         server = self.server
         self.sender = actor
         # the server takes no message meanwhile, so nobody else uses these rows
-        first, count, latency, bound = server.message_rows(server.master)
-        server.engine.add_flow(first, count, latency, bound, self)
+        server.mailbox.transfer(self, server.master)
 
     def end(self) -> None:
         self.arrived()

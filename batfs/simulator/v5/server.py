@@ -16,9 +16,8 @@ from batfs.protocol.v5.simulator_side import EXTERNAL_EVENT
 from batfs.resource_sets import parse_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
-from batfs.simulator.actors import Actor, Script, Then
+from batfs.simulator.actors import ENDS, Actor, Comm, Script, Then
 from batfs.simulator.jobs import Budget, SimJob, Task
-from batfs.simulator.mailbox import ENDS, Comm
 from batfs.simulator.server import Server
 from batfs.simulator.v5.outputs import Outputs5, all_idle
 from batfs.simulator.v5.periodic import Delivery, PeriodicCalls

@@ -11,11 +11,12 @@ its measured seconds are those of its processes on average (the sum over the num
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from batfs.campaign.calibration.processes import held_out
 from batfs.campaign.reproduce.agreement import Agreement, agreement
 from batfs.errors import InputError
 from batfs.workload.io import RequestedIo
@@ -67,7 +68,8 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One job and direction: bytes, processes, and seconds of I/O (of a process, on average)."""
+    """One job and direction: bytes, processes, seconds of I/O (of a process, on average), and when its first
+    burst began (seconds since 1970)."""
 
     job: str
     direction: str
@@ -76,6 +78,7 @@ class Comparison:
     processes: float
     measured: float
     simulated: float
+    start: float = 0.0
 
 
 def read_bursts(path: Path, zone: str = "UTC") -> tuple[list[Burst], dict[str, TraceJob]]:
@@ -136,7 +139,10 @@ def compare(
             simulated = math.fsum(seconds[burst.id] for burst in own)
             assert job.nodes is not None
             found.append(
-                Comparison(job.id, direction, size, job.nodes, processes, summed / processes, simulated)
+                Comparison(
+                    *(job.id, direction, size, job.nodes, processes, summed / processes, simulated),
+                    min(burst.start for burst in own),
+                )
             )
     return found
 
@@ -159,6 +165,38 @@ def with_process_rate(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return found
 
 
+def with_process_times(
+    comparisons: Sequence[Comparison], group: Callable[[Comparison], Hashable]
+) -> tuple[list[Comparison], float]:
+    """``comparisons`` where no process is quicker than a regression of the others says, and the share of jobs
+    whose measured seconds lie in its 90 % interval.
+
+    Learnt for each direction from the jobs of other groups only: of a ``group`` for each job, no job is
+    compared with itself; of one for each day, no day with itself.
+    """
+    found: list[Comparison] = []
+    covered = 0
+    for direction in DIRECTIONS:
+        own = [c for c in comparisons if c.direction == direction]
+        if not own:
+            continue
+        sizes, processes = [c.size / c.processes for c in own], [c.processes for c in own]
+        predicted = held_out(sizes, processes, [c.measured for c in own], [group(c) for c in own])
+        for c, p in zip(own, predicted, strict=True):
+            found.append(replace(c, simulated=max(c.simulated, p.seconds)))
+            covered += p.low <= c.measured <= max(p.high, c.simulated)
+    return found, covered / len(found)
+
+
+def each_job(c: Comparison) -> Hashable:
+    return c.job
+
+
+def each_day(c: Comparison) -> Hashable:
+    """The day (UTC) its first burst began."""
+    return c.start // 86400
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
     """One layout's result: the comparison of every job and direction."""
@@ -171,14 +209,22 @@ class Replay:
 
         ``per process``: seconds of I/O of a process on average; ``summed``: over all processes, as Darshan
         counts (the number of processes is in both columns then, and correlates by itself); ``fitted``: per
-        process, with the one rate of :func:`with_process_rate`.
+        process, with the one rate of :func:`with_process_rate`; ``other jobs`` and ``other days``: with the
+        regression of :func:`with_process_times`, and ``summed, other jobs`` the same summed.
         """
+        by_jobs, _ = with_process_times(self.comparisons, each_job)
+        by_days, _ = with_process_times(self.comparisons, each_day)
         views = {
             "per process": [(c.direction, c.measured, c.simulated) for c in self.comparisons],
             "summed": [
                 (c.direction, c.measured * c.processes, c.simulated * c.processes) for c in self.comparisons
             ],
             "fitted": [(c.direction, c.measured, c.simulated) for c in with_process_rate(self.comparisons)],
+            "other jobs": [(c.direction, c.measured, c.simulated) for c in by_jobs],
+            "other days": [(c.direction, c.measured, c.simulated) for c in by_days],
+            "summed, other jobs": [
+                (c.direction, c.measured * c.processes, c.simulated * c.processes) for c in by_jobs
+            ],
         }
         return {
             view: {
@@ -188,6 +234,18 @@ class Replay:
             for view, rows in views.items()
         }
 
+    def covered(self) -> dict[str, dict[str, float]]:
+        """Of each held-out view and direction: the share of jobs within their 90 % intervals."""
+        return {
+            view: {
+                direction: with_process_times(
+                    [c for c in self.comparisons if c.direction == direction], group
+                )[1]
+                for direction in DIRECTIONS
+            }
+            for view, group in (("other jobs", each_job), ("other days", each_day))
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Layout, agreements and jobs as plain values."""
         agreements = {
@@ -195,7 +253,12 @@ class Replay:
             for view, found in self.agreements().items()
         }
         jobs = [asdict(c) for c in self.comparisons]
-        return {"layout": asdict(self.layout), "agreement": agreements, "jobs": jobs}
+        return {
+            "layout": asdict(self.layout),
+            "agreement": agreements,
+            "covered": self.covered(),
+            "jobs": jobs,
+        }
 
 
 def replay(trace: Path, platform: Path, layout: Layout, folder: Path, zone: str = "UTC") -> Replay:

@@ -72,22 +72,33 @@ def _table(replays: Sequence[Replay]) -> list[str]:
     for r in replays:
         lines += [
             r.layout.name,
-            f"  {'':<22}{'jobs':>6}{'r':>8}{'r (log)':>9}{'rank':>7}{'d':>8}{'d (log)':>9}"
+            f"  {'':<26}{'jobs':>6}{'r':>8}{'r (log)':>9}{'rank':>7}{'d':>8}{'d (log)':>9}"
             f"{'measured/simulated':>21}",
         ]
         for view, found in r.agreements().items():
             for direction in DIRECTIONS:
                 a = found[direction]
                 lines.append(
-                    f"  {view + ', ' + direction:<22}{a.count:>6}{a.pearson:>8.2f}{a.pearson_log:>9.2f}"
+                    f"  {view + ', ' + direction:<26}{a.count:>6}{a.pearson:>8.2f}{a.pearson_log:>9.2f}"
                     f"{a.spearman:>7.2f}{a.cohen:>8.2f}{a.cohen_log:>9.2f}{a.ratio:>21.3g}"
                 )
         lines.append("")
+    covered = replays[1].covered()
+    lines += [
+        "held out: measured seconds within their 90 % interval",
+        *(
+            f"  {view}: " + ", ".join(f"{direction} {share:.1%}" for direction, share in found.items())
+            for view, found in covered.items()
+        ),
+        "",
+    ]
     lines += [
         "r: Pearson's correlation, measured and simulated seconds; d: Cohen's d (simulated - measured);",
         "(log): of their logarithms; rank: Spearman's correlation; the last column is a median.",
         "per process: mean over a job's processes; summed: over all of them; fitted: per process,",
-        "none quicker than the median of the other jobs' measured rates.",
+        "none quicker than the median of the other jobs' measured rates; other jobs, other days: per",
+        "process, none quicker than a regression on the bytes of a process and their number, learnt from",
+        "other jobs (days) only.",
     ]
     return lines
 

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from batfs.decision.replacing import Watcher
 from batfs.protocol import messages as m
+from batfs.protocol.decision_side import ProtocolError
 from batfs.resource_sets import format_resources
 from batfs.simulator.outputs import JOBS_HEADER, job_row
 from batfs.workload.model import Job
@@ -40,6 +41,8 @@ class JobsFile(Watcher):
         self._started[decision.job_id] = now, format_resources(decision.alloc)
 
     def over(self, now: float, event: m.JobCompleted) -> None:
+        if event.job_id not in self._started:
+            raise ProtocolError(f"{event.job_id!r} has completed, but it was not running")
         start, alloc = self._started.pop(event.job_id)
         self._write(event.job_id, event.state, start, max(now - start, _SHORTEST), alloc)
 
@@ -50,5 +53,7 @@ class JobsFile(Watcher):
         self._said[job_id] = text
 
     def _write(self, job_id: str, state: str, start: float, runtime: float, alloc: str) -> None:
+        if job_id not in self._jobs:
+            raise ProtocolError(f"{job_id!r} is over, but it was never submitted, or ended before")
         job, said = self._jobs.pop(job_id), self._said.pop(job_id, "")
         self._stream.write(job_row(job, state, start, runtime, alloc, said))

@@ -328,6 +328,7 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     ``client`` and ``server``, what access patterns cost, are options of every model: see
     :mod:`batfs.filesystems.access`.
     """
+    from batfs.filesystems.checked import guard
     from batfs.plugins import Spec, convert_options
 
     parsed = parse_spec(spec, MODELS.kind)
@@ -340,7 +341,7 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     try:
         model: Any = kind(**convert_options(kind, Spec(parsed.name, own), MODELS.kind, {"setup": setup}))
         model.access = make_access(client, server, setup)
-        return cast(FileSystemModel, model)
+        return guard(cast(FileSystemModel, model), setup)
     except InputError as error:
         raise error.at(place=place) from None
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from batfs.errors import BatfsError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
@@ -33,6 +35,11 @@ from batfs.scheduling.view import PassView
 from batfs.scheduling.waits import LACK_OF_NODES
 
 __all__ = ["MakeFiles", "Scheduler"]
+
+#: The last moment that a policy may wish to be called at (s): dates with six decimals are exact before it.
+LATEST = 2.0**53 / 1e6
+#: Calls at a policy's own wish in a row, without an event or a start between them, that are no fault yet.
+MOST_IN_VAIN = 100_000
 
 
 class Scheduler:
@@ -123,6 +130,8 @@ class Session:
         self._in_vain = 0
         self._hopeless: dict[str, Hold] = {}
         self._wish: float | None = None
+        self._foreign = not type(policy).__module__.startswith("batfs.")
+        self._called_in_vain = 0  # times in a row that it was called at its own wish, and did nothing
         self._wake_ups: list[float] = []
         self._story = Story()
         self._view = PassView(tenancy, self.queue, self._held_back)
@@ -270,6 +279,8 @@ class Session:
                 view.finish()
             if decided.kills:
                 self._kill(decided.kills)
+            if self._foreign:
+                self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
             self._wake(decided.wake_at)
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
             if not self._hopeless and not self._stuck():
@@ -287,15 +298,41 @@ class Session:
 
     def _blamed(self, error: BaseException) -> BaseException:
         """``error`` in a pass: with the file, the line and the time if the queue policy is from outside."""
-        if isinstance(error, BatfsError) or type(self.policy).__module__.startswith("batfs."):
+        if isinstance(error, BatfsError) or not self._foreign:
             return error
+        blamed = PluginError.of(error, self._story_of_policy())
+        # without a file: what it answered could not be used
+        return blamed if blamed.file is not None else self._blame(blamed.problem)
+
+    def _story_of_policy(self) -> str:
         head = self.queue.head
         whose = f", with {head.id!r} at the head of the queue" if head is not None else ""
-        blamed = PluginError.of(error, f"at {self._now:g} s{whose}, the queue policy")
-        if blamed.file is None:  # what it answered could not be used
-            file, line = place_in(self.policy.schedule)
-            return PluginError(blamed.problem, file=file, place=line)
-        return blamed
+        return f"at {self._now:g} s{whose}, the queue policy"
+
+    def _blame(self, problem: str) -> PluginError:
+        file, line = place_in(self.policy.schedule)
+        return PluginError(problem, file=file, place=line)
+
+    def _check_wish(self, wish: Any, something: bool) -> None:
+        """PluginError for a policy from outside that wishes to be called at no time at all, or again and
+        again without end while nothing happens."""
+        if wish is None:
+            self._called_in_vain = 0
+            return
+        if isinstance(wish, bool) or not isinstance(wish, int | float | np.integer) or not 0 <= wish < LATEST:
+            hint = f"0 to {LATEST:g} s, or None"
+            raise self._blame(f"{self._story_of_policy()} wishes to be called at {wish!r:.40} ({hint})")
+        self._called_in_vain = 0 if something else self._called_in_vain + 1
+        most = MOST_IN_VAIN
+        if wish < self._now + SOON / 2:  # nearer than it can be called: the same moment again
+            most //= 100
+        elif not self.tenancy.running and self.tenancy.no_more_jobs:  # there is nothing to wait for
+            most //= 5
+        if self._called_in_vain > most:
+            times = f"{self._called_in_vain} times in a row"
+            raise self._blame(
+                f"{self._story_of_policy()} was called {times} at its own wish, and nothing happened"
+            )
 
     def _held_back(self, job: WaitingJob, hold: Hold) -> None:
         """Called for every failed attempt to start a job now."""

@@ -252,6 +252,19 @@ def test_a_message_that_is_none(start: Any) -> None:
     assert "Traceback" not in text
 
 
+def test_an_end_of_a_job_that_never_ran(start: Any, tmp_path: Path) -> None:
+    running = start("-e", "out/x")
+    batsim: Batsim5 = running.batsim
+    batsim.begin("")
+    batsim.tell(0.0, begins("w.json"))
+    done = {"job_id": "w0!nobody", "state": "COMPLETED_SUCCESSFULLY", "return_code": 0}
+    event = {"timestamp": 1.0, "event_type": "JobCompletedEvent", "event": done}
+    batsim.raw(json.dumps({"now": 1.0, "events": [event]}).encode() + b"\0")
+    code, text = running.end()
+    assert code == 1
+    assert "'w0!nobody' has completed, but it was not running" in text
+
+
 def test_init_strings() -> None:
     assert read_init("  ") == (None, (), True)
     init = read_init('{"policy": "random", "workload": ["a.json", "b.json"], "dynamic-jobs": false}')

@@ -7,6 +7,7 @@ from batfs.parsing import Parser, commands
 HELP = """run a published experiment again, beside what was published
 
   batfs reproduce kopanski2021
+  batfs reproduce periodic_io
   batfs reproduce theta theta2022_week4.yaml
 
 Each experiment explains itself: batfs reproduce EXPERIMENT --help
@@ -20,6 +21,10 @@ EXPERIMENTS = {
     "kopanski2021": (
         "batfs.cli.reproductions.kopanski2021",
         "queue policies for shared burst buffers on the KTH SP2's jobs (Euro-Par 2021)",
+    ),
+    "periodic_io": (
+        "batfs.cli.reproductions.periodic_io",
+        "periodic schedules of I/O, online ones and congestion, on ten sets of applications (PMBS 2017)",
     ),
     "theta": (
         "batfs.cli.reproductions.theta",

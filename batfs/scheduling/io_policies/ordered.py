@@ -7,9 +7,10 @@ beta processors moves with min(beta b, B)). A link on which nothing moves always
 idle while a transfer waits that nobody keeps from it.
 
 ``chunk``: transfers move so many bytes at a time, and whoever is first then goes on: what comes close to
-interrupting one that has started (0: it moves whole). ``strict``: a transfer that doesn't fit keeps later
-ones from the links it needs. ``fill``: what is left of the bandwidth goes to the first that doesn't fit, as
-a limited rate (this takes throttles in the platform).
+interrupting one that has started (0: it moves whole). ``strict``: a transfer that doesn't fit keeps the
+links it needs from those behind it, so that many small ones can't hold up a large one for ever; with
+``strict=false`` whatever fits goes. ``fill``: what is left of the bandwidth goes to the first that doesn't
+fit, as a limited rate (this takes throttles in the platform).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Ordered:
 
     name = ""
 
-    def __init__(self, chunk: Size = 0, strict: bool = False, fill: bool = False) -> None:
+    def __init__(self, chunk: Size = 0, strict: bool = True, fill: bool = False) -> None:
         self._chunk = chunk
         self._strict = strict
         self._fill = fill
@@ -68,9 +69,6 @@ class Fcfs(Ordered):
     """
 
     name = "fcfs"
-
-    def __init__(self, chunk: Size = 0, strict: bool = True, fill: bool = False) -> None:
-        super().__init__(chunk, strict, fill)
 
     def key(self, transfer: Transfer, now: float) -> float:
         return transfer.asked
@@ -158,7 +156,7 @@ class Priority(Ordered):
         self,
         of: Literal["io_priority", "nodes", "started"] = "io_priority",
         chunk: Size = 0,
-        strict: bool = False,
+        strict: bool = True,
         fill: bool = False,
     ) -> None:
         super().__init__(chunk, strict, fill)

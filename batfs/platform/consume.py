@@ -73,6 +73,12 @@ class Consumer:
             self._prepare()
         return int(self._kind[host])
 
+    def ports(self, host: int) -> set[int]:
+        """The links of a host that only its own flows cross."""
+        if not self._ready:
+            self._prepare()
+        return self._port_links[host]
+
     def tables(self) -> Tables | None:
         """The arrays that ``consume`` works with, for code that walks flows itself; None if there is no
         square table.

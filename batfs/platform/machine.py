@@ -94,6 +94,10 @@ class Platform:
         """Hosts of one kind have the same routes, but for links next to them that are theirs alone."""
         return self._consumer.kind(host)
 
+    def ports(self, host: int) -> set[int]:
+        """Those links of a host."""
+        return self._consumer.ports(host)
+
     @property
     def consumer(self) -> Consumer:
         """What adds flows up, for code that needs its tables."""

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
-from batfs.platform import load_platform
+from batfs.platform import load_platform, number_resources
 from batfs.storage.interface import Share, SpaceRequest, Storage
 from batfs.storage.ledger import Ledger
 from batfs.storage.policies import make_policy
 from batfs.storage.topology import PlatformNetwork
 from batfs.storage.view import SystemView
+
+PLATFORMS = Path(__file__).parents[2] / "platforms"
 
 # s0 is near a, s1 behind a slow link as well; s2 is behind a FATPIPE
 PLATFORM = """<?xml version='1.0'?>
@@ -103,6 +105,12 @@ def test_no_route_is_infinitely_far() -> None:
                 raise InputError("no route")
             return SimpleNamespace(links=(0, 0), latency=1e-3)
 
+        def kind(self, host: int) -> int:
+            return host
+
+        def ports(self, host: int) -> set[int]:
+            return set()
+
     net = PlatformNetwork(Islands(), ["s0", "s1"], np.array([1, 0]))
     assert net.distance(["a"]).tolist() == [1e-3, np.inf]
     assert net.residual_bandwidth(["a"]).tolist() == [2.5e6, 0.0]
@@ -128,22 +136,59 @@ def test_bandwidth_left_is_that_of_the_formula_to_the_last_bit(seed: int) -> Non
             raise InputError("no route")
         return SimpleNamespace(links=found, latency=0.0)
 
-    platform = SimpleNamespace(host_index=hosts, links=links, route=route)
+    platform = SimpleNamespace(
+        host_index=hosts, links=links, route=route, kind=lambda host: host, ports=lambda host: set()
+    )
     transfers = np.array([rng.randrange(5) for _ in range(4)], dtype=np.int64)
     net = PlatformNetwork(platform, list("wxyz"), transfers)
     near = rng.sample("abcd", rng.randrange(1, 5))
-    expected = [np.inf] * 4
+    assert net.residual_bandwidth(near).tolist() == formula(platform, list("wxyz"), transfers, near)
+
+
+@pytest.mark.parametrize(
+    "name", [*("taurus_storage", "pfs_cluster", "dfs_cluster"), *("bb_cluster", "nvme_pool", "io_example")]
+)
+def test_nodes_of_one_kind_share_routes_and_nothing_else_changes(name: str) -> None:
+    """On the project's platforms, near nodes and near storages (buffers of a tier)."""
+    platform = load_platform(PLATFORMS / f"{name}.xml")
+    resources = number_resources(platform).resources
+    storages = [r.name for r in resources if r.role == "storage"][:40]
+    hosts = [r.name for r in resources if r.role != "storage"]
+    rng = random.Random(5)
+    transfers = np.zeros(len(storages), dtype=np.int64)
+    net = PlatformNetwork(platform, storages, transfers)
+    for _ in range(12):
+        transfers[:] = [rng.randrange(6) for _ in storages]
+        near = rng.sample(hosts, min(len(hosts), rng.randrange(1, 6)))
+        near += rng.sample(storages, rng.randrange(0, 2))
+        assert net.residual_bandwidth(near).tolist() == formula(platform, storages, transfers, near)
+        latencies = [
+            [platform.route(platform.host_index[n], platform.host_index[s]).latency for s in storages]
+            for n in near
+        ]
+        sums = np.zeros(len(storages))
+        for latency in latencies:
+            sums += latency
+        assert net.distance(near).tolist() == (sums / len(near)).tolist()
+
+
+def formula(platform: Any, storages: list[str], transfers: np.ndarray, near: list[str]) -> list[float]:
+    """The definition."""
+    expected = [np.inf] * len(storages)
+    at, links = platform.host_index, platform.links
     for name in near:
         used: dict[int, set[int]] = {}
-        for k in range(4):
-            there, back = routes[hosts[name], 4 + k], routes[4 + k, hosts[name]]
-            if there is not None and back is not None:
-                used[k] = {*there, *back}
-        for k in range(4):
-            if k not in used:
+        for k, storage in enumerate(storages):
+            try:
+                there = platform.route(at[name], at[storage])
+                back = platform.route(at[storage], at[name])
+            except InputError:
                 expected[k] = 0.0
-            for link in used.get(k, ()):
-                load = sum(int(transfers[j]) for j, mine in used.items() if link in mine)
+                continue
+            used[k] = {*there.links, *back.links}
+        for k, mine in used.items():
+            for link in mine:
+                load = sum(int(transfers[j]) for j, others in used.items() if link in others)
                 shared = 0.0 if links[link].fatpipe else float(load)
                 expected[k] = min(expected[k], links[link].bandwidth / (1.0 + shared))
-    assert net.residual_bandwidth(near).tolist() == expected  # type: ignore[union-attr]
+    return expected

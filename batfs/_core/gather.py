@@ -144,6 +144,7 @@ def whole(value: cython.double) -> cython.double:
 def countable(
     uniform: cython.longlong,
     flows: cython.longlong,
+    beside: cython.double,
     each: cython.double,
     places: cython.p_longlong,
     sources: cython.p_longlong,
@@ -154,10 +155,11 @@ def countable(
 
     So it is when all volumes are whole numbers (their sums are exact in any order) and no flow joins two
     executors of the matrix (whose bytes would come together). Each host must have one executor only.
+    ``beside``: bytes of even I/O between these executors and storages.
     """
     if each != whole(each) or places[uniform - 1] != uniform - 1:
         return False
-    total = 2.0 * each * uniform * uniform
+    total = 2.0 * each * uniform * uniform + 2.0 * beside
     for flow in range(flows):
         volume = volumes[flow]
         total += 2.0 * volume
@@ -243,6 +245,206 @@ def spread(
 
 
 @cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def met(
+    link: cython.longlong,
+    epoch: cython.longlong,
+    count: cython.longlong,
+    first_link: cython.longlong,
+    seen: cython.p_longlong,
+    place: cython.p_longlong,
+    resources: cython.p_longlong,
+    weights: cython.p_double,
+) -> cython.longlong:
+    """A link has a row from now on; returns how many there are then."""
+    if link < 0 or seen[link] == epoch:
+        return count
+    seen[link] = epoch
+    place[link] = count
+    resources[count] = first_link + link
+    weights[count] = 0.0
+    return count + 1
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def crossed(
+    link: cython.longlong,
+    total: cython.longlong,
+    largest: cython.longlong,
+    fatpipe: cython.p_longlong,
+    place: cython.p_longlong,
+    weights: cython.p_double,
+) -> cython.longlong:
+    """Flows of ``total`` bytes, the largest of so many, cross a link that has a row."""
+    if link >= 0:
+        row = place[link]
+        if fatpipe[link] == 0:
+            weights[row] += total
+        elif weights[row] < largest:
+            weights[row] = largest
+    return 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def among(
+    start: cython.longlong,
+    rest: cython.longlong,
+    nodes: cython.longlong,
+    begin: cython.longlong,
+    end: cython.longlong,
+) -> cython.longlong:
+    """How many of ``rest`` nodes from ``start`` on (and from the first after the last) are in begin..end."""
+    stop = start + rest
+    low = begin if begin > start else start
+    high = end if end < stop else stop
+    found = high - low if high > low else 0
+    if stop > nodes:
+        high = end if end < stop - nodes else stop - nodes
+        if high > begin:
+            found += high - begin
+    return found
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def even_total(p: cython.p_longlong, amounts: cython.p_longlong) -> cython.double:
+    """Bytes of even I/O; more than EXACT where some node gets nothing from some storage."""
+    nodes = p[HOSTS] - p[STORAGES]
+    total = 0.0
+    ways = (1 if p[WRITTEN] != 0 else 0) + (1 if p[READ] != 0 else 0)
+    for k in range(ways * p[STORAGES]):
+        if amounts[3 * k] <= 0:
+            return 2.0 * EXACT
+        total += amounts[3 * k] * nodes + amounts[3 * k + 1]
+    return total
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def count_even(p: cython.p_longlong, x: cython.p_double, count: cython.longlong) -> cython.longlong:
+    """The rows of even I/O whose sums are exact in any order: each host's and each core's bytes at once, in
+    the order in which a walk from flow to flow would meet the links. Returns how many rows there are then;
+    below 0: a core is not known yet."""
+    hosts, amounts = integers(p[A_HOSTS]), integers(p[A_AMOUNTS])
+    kind, table = integers(p[A_KIND]), small(p[A_TABLE])
+    links, lengths, numbered = integers(p[A_ROWS]), integers(p[A_LENGTHS]), integers(p[A_NUMBERED])
+    latencies = floats(p[A_LATENCIES])
+    fatpipe, seen, place = integers(p[A_FATPIPE]), integers(p[A_SEEN]), integers(p[A_PLACE])
+    resources, weights = integers(p[A_RESOURCES]), floats(p[A_WEIGHTS])
+    outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
+    out, into, both = p[OUT], p[INTO], p[BOTH]
+    kinds, width, epoch, first_link = p[KINDS], p[WIDTH], p[EPOCH], p[RESOURCES]
+    storages = p[STORAGES]
+    nodes = p[HOSTS] - storages
+    first = 0  # place of the amounts of this way
+    for way in range(2):
+        writing = way == 0
+        if (p[WRITTEN] if writing else p[READ]) == 0:
+            continue
+        rows, columns = nodes if writing else storages, storages if writing else nodes
+        row_at, column_at = 0 if writing else nodes, nodes if writing else 0
+        for r in range(rows):
+            src = hosts[row_at + r]
+            alike = r > 0 and kind[src] == kind[hosts[row_at + r - 1]]
+            for c in range(columns):
+                dst = hosts[column_at + c]
+                if r > 0 and c > 0 and kind[dst] == kind[hosts[column_at + c - 1]]:
+                    continue
+                if not alike:
+                    key = kind[src] * kinds + kind[dst]
+                    core = table[key]
+                    if core < 0:
+                        p[KEY] = key
+                        return -1
+                    for k in range(lengths[core]):
+                        link = numbered[links[core * width + k]]
+                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                for k in range(out):
+                    link = outs[src * out + k]
+                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                for k in range(into):
+                    link = intos[dst * into + k]
+                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                for k in range(both):
+                    link = boths[src * both + k]
+                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                for k in range(both):
+                    link = boths[dst * both + k]
+                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                if alike:
+                    break
+        # each host's own links
+        for i in range(nodes + storages):
+            total = 0
+            largest = 0
+            if i < nodes:
+                for k in range(storages):
+                    turn = i - amounts[first + 3 * k + 2]
+                    if turn < 0:
+                        turn += nodes
+                    volume = amounts[first + 3 * k]
+                    if turn < amounts[first + 3 * k + 1]:
+                        volume += 1
+                    total += volume
+                    if volume > largest:
+                        largest = volume
+            else:
+                volume = amounts[first + 3 * (i - nodes)]
+                rest = amounts[first + 3 * (i - nodes) + 1]
+                total = volume * nodes + rest
+                largest = volume + (1 if rest > 0 else 0)
+            host = hosts[i]
+            if writing == (i < nodes):
+                for k in range(out):
+                    crossed(outs[host * out + k], total, largest, fatpipe, place, weights)
+            else:
+                for k in range(into):
+                    crossed(intos[host * into + k], total, largest, fatpipe, place, weights)
+            for k in range(both):
+                crossed(boths[host * both + k], total, largest, fatpipe, place, weights)
+        # cores: hosts of one kind stand together, so runs of equal kinds are few
+        begin = 0
+        while begin < nodes:
+            end = begin + 1
+            while end < nodes and kind[hosts[end]] == kind[hosts[begin]]:
+                end += 1
+            start = 0
+            while start < storages:
+                stop = start + 1
+                while stop < storages and kind[hosts[nodes + stop]] == kind[hosts[nodes + start]]:
+                    stop += 1
+                total = 0
+                largest = 0
+                for k in range(start, stop):
+                    volume = amounts[first + 3 * k]
+                    more = among(amounts[first + 3 * k + 2], amounts[first + 3 * k + 1], nodes, begin, end)
+                    total += volume * (end - begin) + more
+                    if more > 0:
+                        volume += 1
+                    if volume > largest:
+                        largest = volume
+                src, dst = hosts[begin], hosts[nodes + start]
+                key = kind[src] * kinds + kind[dst] if writing else kind[dst] * kinds + kind[src]
+                core = table[key]
+                for k in range(lengths[core]):
+                    crossed(numbered[links[core * width + k]], total, largest, fatpipe, place, weights)
+                paid = latencies[core]
+                if paid > x[LATENCY]:
+                    x[LATENCY] = paid
+                if paid * largest > x[LATENCY_VOLUME]:
+                    x[LATENCY_VOLUME] = paid * largest
+                start = stop
+            begin = end
+        first += 3 * storages
+    return count
+
+
+@cython.cfunc
 @cython.exceptval(check=False)
 def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
     """See :func:`gather`."""
@@ -280,14 +482,21 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
     latency_volume = 0.0
     each = x[VOLUME]
     uniform = p[UNIFORM] if each > 0.0 else 0
+    beside = even_total(p, integers(p[A_AMOUNTS])) if p[STORAGES] > 0 else 0.0
+    evenly = (
+        p[STORAGES] > 0
+        and p[DISTINCT] != 0
+        and 2.0 * beside <= EXACT
+        and (uniform == 0 or uniform == p[HOSTS] - p[STORAGES])
+    )
     if p[STORAGES] > 0:
-        p[FLOWS] = spread(p, integers(p[A_AMOUNTS]), sources, destinations, volumes)
+        p[FLOWS] = 0 if evenly else spread(p, integers(p[A_AMOUNTS]), sources, destinations, volumes)
     flows = p[FLOWS]
     outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
     if (
         uniform > 2
         and p[DISTINCT] != 0
-        and countable(uniform, flows, each, places, sources, destinations, volumes)
+        and countable(uniform, flows, beside if evenly else 0.0, each, places, sources, destinations, volumes)
     ):
         # all sums are exact, whatever their order: the matrix is counted, link by link
         others = uniform - 1
@@ -350,9 +559,19 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
                 start = stop
             begin = end
         uniform = 0
+    executors = p[HOSTS]
+    if evenly and uniform == 0:
+        x[LATENCY], x[LATENCY_VOLUME] = latency, latency_volume
+        count = count_even(p, x, count)
+        if count < 0:
+            return MISSING
+        latency, latency_volume = x[LATENCY], x[LATENCY_VOLUME]
+        executors = 0
+    elif evenly:
+        flows = p[FLOWS] = spread(p, integers(p[A_AMOUNTS]), sources, destinations, volumes)
     row_place = 0  # place in `places` of the next executor that is in the matrix
     flow = 0
-    for i in range(p[HOSTS]):
+    for i in range(executors):
         in_matrix = uniform > 0 and row_place < uniform and places[row_place] == i
         column_place = 0
         src = hosts[i]

@@ -29,6 +29,7 @@ from batfs.filesystems.traffic import joined, turns
 from batfs.plugins import Registry, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
+from batfs.storage.view import fitting
 from batfs.workload.flows import Even, IntArray
 
 MODELS: Registry[type[FileSystemModel]] = Registry(
@@ -229,6 +230,12 @@ class Model(ABC):
             if shares is None:
                 return self.hold(sizes, request, view, candidates, reason)
             return [tuple([(self.storage_at[share.index], share.size) for share in shares])]
+        if vars(type(self.policy)).get("apart") and len(sizes) <= len(candidates):
+            policy: Any = self.policy
+            space = SpaceRequest(max(sizes), request.start, request.end, request.job_id, near, candidates)
+            if len(fitting(view, space)) == len(candidates):  # all of them at once
+                picked = policy.pick(view, space, candidates, len(sizes), rng)
+                return [((self.storage_at[i], size),) for i, size in zip(picked, sizes, strict=True)]
         chosen: list[tuple[tuple[int, int], ...]] = []
         left = candidates
         seen = view

@@ -96,6 +96,42 @@ def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
     assert compared > 30
 
 
+@pytest.mark.parametrize("name", [*NAMES, "nvme_pool.xml"])
+def test_even_bytes_are_counted_as_a_walk_over_their_flows_would(name: str) -> None:
+    """Rows of links in the same order, with the same bits, as flow by flow (which is the way where hosts may
+    repeat); with bytes between the nodes too the matrix comes first, so there only the sums are compared."""
+    platform = load_platform(PLATFORMS / name)
+    machine = number_resources(platform)
+    host_of = np.array([r.host for r in machine.resources], np.int64)
+    workshop = Workshop(platform, 4194304.0, gathering=True)
+    gatherer = workshop._gatherer
+    if gatherer is None:
+        pytest.skip("the core is not compiled here")
+    rng = random.Random(11)
+    storages = list(range(machine.nb_compute, machine.nb_compute + machine.nb_storage))
+    for k in range(300):
+        size = min(rng.choice([1, 2, 3, 5, 16, 40]), machine.nb_compute)
+        nodes = sorted(rng.sample(range(machine.nb_compute), size))
+        chosen = sorted(rng.sample(storages, rng.randint(1, len(storages))))
+        io = random_even(rng, nodes, chosen)
+        com = rng.choice([0.0, 0.0, float(rng.randrange(1, 10**6)), 0.5])
+        found, walked = (
+            gatherer.work(
+                *(io.resources(), Demand(size, None, com, each=1e9), io, 4194304.0, None, None, host_of),
+                distinct=distinct,
+            )
+            for distinct in (True, False)
+        )
+        assert found is not None
+        assert walked is not None
+        if com == 0.0:
+            assert found.resources.tolist() == walked.resources.tolist(), k
+            assert found.weights.tolist() == walked.weights.tolist()
+        elif com.is_integer():
+            assert as_dict(found) == as_dict(walked)
+        assert (found.latency, found.bound, found.reach) == (walked.latency, walked.bound, walked.reach)
+
+
 def test_routes_that_somebody_else_learned(tmp_path: Path) -> None:
     """A task with a flow to itself learns its routes the plain way, and the tables grow: the next task's rows
     come from the new ones. 12 hosts have 144 routes, the tables start with 64."""

@@ -323,3 +323,38 @@ def test_blocks_count_as_load_for_each_other() -> None:
         )
         assert choice is not None
         assert {share.index for share in choice} == {0, 1}, text
+
+
+APART = [
+    *("random", "round_robin", "round_robin:over=group", "first_fit", "best_fit", "worst_fit"),
+    *("worst_fit_percent", "least_loaded", "locality", "max_bandwidth", "worst_case", "power_of_two"),
+]
+
+
+@pytest.mark.parametrize("policy", APART)
+def test_several_at_once_are_those_that_one_by_one_would_be(policy: str) -> None:
+    """``apart`` policies: the same storages in the same order, the same draws, and the same state behind."""
+    rng = random.Random(23)
+    for seed in range(60):
+        m = rng.randrange(1, 12)
+        groups = "".join(rng.choice("abc") for _ in range(m))
+        ledger = system([rng.randrange(50, 90) for _ in range(m)], groups)
+        for _ in range(rng.randrange(4)):
+            ledger.reserve([Share(rng.randrange(m), rng.randrange(1, 12))], end=rng.choice([30.0, math.inf]))
+        transfers = np.array([rng.randrange(3) for _ in range(m)])
+        view = SystemView(ledger, transfers=transfers)
+        together, single = make_policy(policy), make_policy(policy)
+        assert vars(type(together))["apart"]
+        draws = random.Random(seed), random.Random(seed)
+        for _ in range(3):
+            among = np.array(sorted(rng.sample(range(m), rng.randrange(1, m + 1))))
+            count = rng.randrange(1, len(among) + 1)
+            request = SpaceRequest(1, 0.0, 50.0, candidates=among)
+            found = together.pick(view, request, among, count, draws[0])  # type: ignore[attr-defined]
+            left, expected = among, []
+            for _ in range(count):
+                [share] = single.choose(view, SpaceRequest(1, 0.0, 50.0, candidates=left), draws[1]) or ()
+                expected.append(share.index)
+                left = left[left != share.index]
+            assert list(found) == expected
+            assert draws[0].getstate() == draws[1].getstate()

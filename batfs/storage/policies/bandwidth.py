@@ -16,6 +16,7 @@ class LeastLoaded(ScoringPolicy):
     """
 
     name = "least_loaded"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
         return -view.transfers[among]
@@ -33,6 +34,7 @@ class Locality(ScoringPolicy):
     """
 
     name = "locality"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> FloatArray:
         distance = view.distance(request.near)
@@ -58,6 +60,7 @@ class MaxBandwidth(ScoringPolicy):
     """
 
     name = "max_bandwidth"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> FloatArray:
         residual = view.residual_bandwidth(request.near)
@@ -90,6 +93,7 @@ class WorstCase(ScoringPolicy):
     """
 
     name = "worst_case"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> FloatArray:
         return expected_bandwidth(view, request)[among]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -66,6 +66,9 @@ class Policy(ABC):
     """
 
     name: str
+    #: Whether the ``count`` best are those that as many choices of one would find, each without those before
+    #: it. Said by each class for itself: one derived from it may rank storages by one another.
+    apart: ClassVar[bool] = False
 
     @abstractmethod
     def pick(

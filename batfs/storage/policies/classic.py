@@ -21,6 +21,7 @@ class Random(Policy):
     """Uniform among the storages where the request fits."""
 
     name = "random"
+    apart = True
 
     @by_fit
     def pick(
@@ -41,6 +42,7 @@ class RoundRobin(Policy):
     """
 
     name = "round_robin"
+    apart = True
 
     def __init__(self, over: Literal["storage", "group"] = "storage") -> None:
         self.over = over
@@ -53,7 +55,7 @@ class RoundRobin(Policy):
     ) -> Sequence[int]:
         if self.over == "storage":
             after = int(among.searchsorted(self._last, side="right"))
-            chosen = [int(among[(after + k) % len(among)]) for k in range(count)]
+            chosen: list[int] = among.take(range(after, after + count), mode="wrap").tolist()
             self._last = chosen[-1]
             return chosen
         places = self._places(view)
@@ -85,6 +87,7 @@ class FirstFit(ScoringPolicy):
     """The lowest index where the request fits. Score: -index."""
 
     name = "first_fit"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
         return -among
@@ -95,6 +98,7 @@ class BestFit(ScoringPolicy):
     """The fewest free bytes among those that fit: keeps large holes whole. Score: -free."""
 
     name = "best_fit"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
         return -view.free(request.start, request.end)[among]
@@ -105,6 +109,7 @@ class WorstFit(ScoringPolicy):
     """The most free bytes: spreads the load. Score: free."""
 
     name = "worst_fit"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> IntArray:
         return view.free(request.start, request.end)[among]
@@ -115,6 +120,7 @@ class WorstFitPercent(ScoringPolicy):
     """The largest free part of its capacity (StorAlloc's measure of worst fit). Score: free / capacity."""
 
     name = "worst_fit_percent"
+    apart = True
 
     def score(self, view: StorageView, request: SpaceRequest, among: IntArray) -> FloatArray:
         free = view.free(request.start, request.end)[among]

@@ -25,6 +25,7 @@ class PowerOfTwo(Policy):
     """
 
     name = "power_of_two"
+    apart = True
 
     def __init__(self, d: int = 2, by: Literal["free", "reservations", "transfers"] = "free") -> None:
         if d < 1:

@@ -293,7 +293,7 @@ class Behind:
                     events.append({"timestamp": now, "type": "EXECUTE_JOB",
                                    "data": {"job_id": event["data"]["job_id"], "alloc": alloc}})  # fmt: skip
             reply = {"now": now, "events": events}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             reply = {"now": 0, "events": []}
         rude = self.rng.random() < self.rude
         self.end.send(spoiled_reply(self.rng, reply, self.ids) if rude else json.dumps(reply).encode())
@@ -399,7 +399,7 @@ def talk(
                 answer = ask(front, text, child, behind)
             if answer is None:
                 return
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 reply = json.loads(answer)
                 if "error" in reply:
                     if number:

@@ -30,21 +30,43 @@ def free_port() -> int:
         return int(socket.bind_to_random_port("tcp://127.0.0.1"))
 
 
-class Process:
-    """`batfs service orchestrator` on a fixed port, to be killed and started again."""
+WRONG_DATE = """
+import sys, time
+right = time.time
+def wrong():
+    try:
+        return right() + float(open({!r}).read())
+    except (OSError, ValueError):
+        return right()
+time.time = wrong
+from batfs.cli.main import script
+script()
+"""
 
-    def __init__(self, folder: Path, *words: str, port: int | None = None) -> None:
+
+class Process:
+    """`batfs service orchestrator` on a fixed port, to be killed and started again.
+
+    ``wrong_date``: its date is off by as many seconds as the file ``date`` in ``folder`` says, from then on.
+    """
+
+    def __init__(self, folder: Path, *words: str, port: int | None = None, wrong_date: bool = False) -> None:
         self.folder, self.words = folder, words
+        self.program = ["-c", WRONG_DATE.format(str(folder / "date"))] if wrong_date else ["-m", "batfs"]
         self.port = port or free_port()
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
+        line = self.launch()
+        assert line.startswith("listening on"), line
+
+    def launch(self) -> str:
+        """Start it; the first line that it prints, empty if it ends without one."""
         self.process = subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "batfs",
+                *self.program,
                 "service",
                 "orchestrator",
                 "--bind",
@@ -58,12 +80,12 @@ class Process:
                 *self.words,
             ],
             stdout=subprocess.PIPE,
+            stderr=(self.folder / "said").open("w"),
             text=True,
             env=ENVIRONMENT,
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("listening on"), line
+        return self.process.stdout.readline()
 
     def kill(self) -> None:
         assert self.process is not None
@@ -117,6 +139,8 @@ class Told:
     lease: str = ""
     shares: dict[str, int] = field(default_factory=dict)
     end: float = 0.0
+    # for so long (of the monotonic clock) the lease lives at least
+    until: float = 0.0
     released: bool = False
     asked_release: bool = False
 
@@ -211,7 +235,7 @@ class Clients(threading.Thread):
         message = m.RequestSpace(
             size=self.rng.randint(*self.sizes), duration=self.rng.choice([0.5, 3.0, 60.0, 600.0]), wait=0.0
         )
-        told = Told(message.id, message.size)
+        told = Told(message.id, message.size, until=time.monotonic() + message.duration)
         mine.append(told)
         self.history[message.id] = told
         return message
@@ -225,5 +249,5 @@ class Clients(threading.Thread):
         assert isinstance(message, m.ReleaseLease)
         for told in mine:
             if told.lease == message.lease:
-                # "refused" when it had ended by itself: gone in either case
-                told.released = True
+                # "refused" when it had ended by itself: gone in either case; unless nothing could be written
+                told.released = reply.state != "refused" or "ledger" not in reply.reason

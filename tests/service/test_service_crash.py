@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -29,12 +30,12 @@ def compare(client: Client, clients: Clients) -> None:
     # what was acknowledged before the question must show in its answer
     known = [(told, told.released) for told in list(clients.history.values()) if told.lease]
     live = {lease["lease"]: lease for lease in client.leases(everybody=True)}
-    before = time.time()
+    before = time.monotonic()
     for told, released in known:
         lease = live.get(told.lease)
         if released:
             assert lease is None or lease["state"] == "ending", f"{told.lease} was released and is {lease}"
-        elif told.end > before + 0.5 and not told.asked_release:
+        elif told.until > before + 0.5 and not told.asked_release:
             assert lease is not None, f"{told.lease} was granted until {told.end} and is gone"
             assert lease["shares"] == told.shares
             assert sum(lease["shares"].values()) == told.size
@@ -42,12 +43,61 @@ def compare(client: Client, clients: Clients) -> None:
     assert len(names) == len(set(names)), "one lease was given to two requests"
 
 
+def full_for_a_while(orchestrator: Process, rng: random.Random) -> None:
+    """No file of the running orchestrator may grow any more: what a full disk is to it."""
+    assert orchestrator.process is not None
+    pid, folder = orchestrator.process.pid, orchestrator.folder
+    size = max(path.stat().st_size for path in folder.glob("ledger.db*"))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (rng.choice([0, size // 2, size]), resource.RLIM_INFINITY))
+    time.sleep(rng.uniform(0.1, 0.8))
+    assert orchestrator.process.poll() is None, "a full disk ended it"
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def refuse_damage(orchestrator: Process, rng: random.Random) -> None:
+    """The ledger of one that was killed, damaged: refused with a sentence, or what was damaged didn't count.
+    Then as it was."""
+    folder = orchestrator.folder
+    kept = {path: path.read_bytes() for path in folder.glob("ledger.db*")}
+    ledger = folder / "ledger.db"
+    data = bytearray(kept[ledger])
+    how = rng.randrange(4)
+    if how == 0:
+        del data[rng.randrange(len(data)) :]
+    elif how == 1:
+        at = rng.randrange(0, len(data), 512)
+        data[at : at + 512] = rng.randbytes(512)
+    elif how == 2:
+        data[:100] = bytes(100)
+    else:
+        data = bytearray(b"something else" * 100)
+    ledger.write_bytes(data)
+    line = orchestrator.launch()
+    assert orchestrator.process is not None
+    if line:
+        orchestrator.kill()
+    else:
+        assert orchestrator.process.wait(10) in (1, 2)
+        assert orchestrator.process.stdout is not None
+        orchestrator.process.stdout.close()
+        said = (folder / "said").read_text().splitlines()
+        assert len(said) == 1, said
+        assert "ledger" in said[0], said
+    for path in folder.glob("ledger.db*"):
+        path.unlink()
+    for path, before in kept.items():
+        path.write_bytes(before)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("unreliable", [0.0, 0.1], ids=["reliable", "lossy"])
-def test_kill_nine_under_load(tmp_path: Path, unreliable: float) -> None:
+@pytest.mark.parametrize(
+    ("unreliable", "mixed"), [(0.0, False), (0.1, False), (0.05, True)], ids=["reliable", "lossy", "mixed"]
+)
+def test_kill_nine_under_load(tmp_path: Path, unreliable: float, mixed: bool) -> None:
+    """``mixed``: with wrong dates, a full disk and damaged ledgers in between."""
     rng = random.Random(int(unreliable * 10) + 7)
     capacities = {f"d{i}": 10_000 for i in range(4)}
-    orchestrator = Process(tmp_path)
+    orchestrator = Process(tmp_path, wrong_date=mixed)
     orchestrator.start()
     servers = [start_server(name, orchestrator.endpoint, capacities) for name in ("s1", "s2")]
     clients = Clients(orchestrator.endpoint, 20, seed=1, sizes=(10, 4000), unreliable=unreliable)
@@ -55,9 +105,16 @@ def test_kill_nine_under_load(tmp_path: Path, unreliable: float) -> None:
     with Client(orchestrator.endpoint, timeout=20, resend=0.3) as client:
         for _ in range(KILLS):
             time.sleep(rng.uniform(0.05, 0.7))
+            if mixed and rng.random() < 0.4:
+                (tmp_path / "date").write_text(str(rng.choice([0, -1500, 1500, 7, -30])))
+            if mixed and rng.random() < 0.3:
+                full_for_a_while(orchestrator, rng)
             orchestrator.kill()
+            if mixed and rng.random() < 0.3:
+                refuse_damage(orchestrator, rng)
             orchestrator.start()
             compare(client, clients)
+        (tmp_path / "date").write_text("0")
         acknowledged = clients.acknowledged
         time.sleep(1.0)
         assert clients.acknowledged > acknowledged, "the service came back and serves"

@@ -453,7 +453,8 @@ class Actor:
 class Maestro:
     """Runs the actors, sub-round after sub-round, and wakes the owners of what has ended.
 
-    ``alone``: nobody but the actor that runs now is awake, so that calls that only pass can be left out.
+    ``stopped``: the end, although others are alive. ``alone``: nobody but the actor that runs now is awake,
+    so that calls that only pass can be left out.
     """
 
     engine = cython.declare(Activities, visibility="public")
@@ -461,13 +462,14 @@ class Maestro:
     cancelled = cython.declare(list, visibility="public")
     living = cython.declare(cython.longlong, visibility="public")
     alone = cython.declare(cython.bint, visibility="public")
+    stopped = cython.declare(cython.bint, visibility="public")
 
     def __init__(self, engine: Activities) -> None:
         self.engine = engine
         self.ready = []
         self.cancelled = []
         self.living = 0
-        self.alone = False
+        self.alone = self.stopped = False
 
     def create(self, script: Any, host: int) -> Actor:
         """A new actor, ready in the next sub-round."""
@@ -479,6 +481,28 @@ class Maestro:
         """A new actor that somebody else makes ready."""
         self.living += 1
         return Actor(script, host)
+
+    def run(self, moves: cython.longlong) -> cython.bint:
+        """That many moves of the clock, and what the actors do before each; True when it is over.
+
+        Each move wakes the owners of what has ended; see :meth:`Activities.advance`.
+        """
+        while moves > 0:
+            moves -= 1
+            self.run_ready()
+            if self.living == 0 or self.stopped:
+                return True
+            for owner in self.engine.advance():
+                kind = type(owner)
+                if kind is Sleep:
+                    cython.cast(Sleep, owner).over()
+                elif kind is Flow:
+                    cython.cast(Flow, owner).over()
+                elif kind is Comm:
+                    cython.cast(Comm, owner).over()
+                else:
+                    owner.end()
+        return False
 
     def run_ready(self) -> None:
         """Sub-rounds until nobody is ready."""
@@ -494,19 +518,6 @@ class Maestro:
                 sub_round(self, batch)
             if self.cancelled:
                 collect_cancelled(self)
-
-    def wake(self) -> None:
-        """Move the clock and wake the owners of what has ended; see :meth:`Activities.advance`."""
-        for owner in self.engine.advance():
-            kind = type(owner)
-            if kind is Sleep:
-                cython.cast(Sleep, owner).over()
-            elif kind is Flow:
-                cython.cast(Flow, owner).over()
-            elif kind is Comm:
-                cython.cast(Comm, owner).over()
-            else:
-                owner.end()
 
     def ended(self, actor: Actor) -> None:
         """An actor that ends takes the flows it still owns with it (a task whose walltime was reached)."""

@@ -41,6 +41,7 @@ ENDLESS = cython.declare(cython.longlong, 10_000_000_000)  # with those leapt ov
 PLAIN_ROUNDS = cython.declare(cython.longlong, 20_000)
 BETWEEN_LEAPS = cython.declare(cython.longlong, 16)
 LEAST_LEAP = cython.declare(cython.longlong, 64)  # rounds; shorter leaps aren't worth looking for
+LOGGED = cython.declare(cython.longlong, 1000)  # rounds of a solve that a log has; then each of so many
 NOT_EMPTY = cython.declare(cython.double, 2e-5)  # units/s; twice what SimGrid takes for nothing left
 
 FREE = cython.declare(cython.longlong, layout.FREE)
@@ -65,6 +66,8 @@ COMPILED = cython.compiled
 class Solver:
     """The kernels on the buffers of one engine (see ``layout``)."""
 
+    # told of each round, if there is one (see ``note_component`` and those after it)
+    log = cython.declare(object, visibility="public")
     clock: cython.p_double
     info: cython.p_longlong
     remains: cython.p_double
@@ -457,6 +460,12 @@ def solve(s: Solver, size: cython.longlong, resources: cython.longlong) -> cytho
 
     It is not max-min: a settled flow's last increment is subtracted again in every later round, and a
     FATPIPE resource shrinks by the smallest increment only. Both are SimGrid's and are kept.
+
+    The bits depend on orders, all of them SimGrid's: a resource's rows are gone through newest first, each
+    subtracted by itself and cut at WORK_PRECISION at once (a sum subtracted once gives others); a rate is the
+    sum of its increments from the first round on; ``left / living`` is divided anew in each round. They don't
+    depend on the order of flows or of resources: each is written by its own terms only, and whether a
+    resource is private or listed changes no operation on it.
     """
     component, listed, alive, rate = s.component, s.listed, s.alive, s.rate
     left, share, living, fatpipe = s.left, s.share, s.living, s.fatpipe
@@ -494,11 +503,18 @@ def solve(s: Solver, size: cython.longlong, resources: cython.longlong) -> cytho
             group_left[g] = s.group_capacity[g]
     active = size  # component[:active] may hold settled flows; compacted as the rounds go
     rounds = 0
+    logged: cython.bint = s.log is not None
+    if logged:
+        note_component(s, size, resources)
     leapt: cython.longlong = 0
     while waiting > 0:
         rounds += 1
         if rounds > PLAIN_ROUNDS and rounds % BETWEEN_LEAPS == 0:
-            leapt += leap(s, active, resources, ENDLESS - leapt)
+            jumped = leap(s, active, resources, ENDLESS - leapt)
+            leapt += jumped
+            if logged and jumped > 0:
+                s.log.leapt(jumped)
+        noted = logged and (rounds <= LOGGED or rounds % LOGGED == 0)
         # (1) what each alive row of a resource may take
         kept = 0
         for i in range(resources):
@@ -508,6 +524,8 @@ def solve(s: Solver, size: cython.longlong, resources: cython.longlong) -> cytho
                 kept += 1
                 share[r] = left[r] if fatpipe[r] != 0 else left[r] / living[r]
         resources = kept
+        if noted:
+            note_offers(s, rounds, resources)
         # (2) every alive flow rises until its tightest resource or its bound
         kept = 0
         settled = 0
@@ -594,6 +612,8 @@ def solve(s: Solver, size: cython.longlong, resources: cython.longlong) -> cytho
                         leave(s, slot)
                         settled += 1
         waiting -= settled
+        if noted:
+            note_rises(s, active)
         if (
             (settled == 0 and moved == 0 and bounded == 0)
             or rounds > ROUND_LIMIT
@@ -602,6 +622,35 @@ def solve(s: Solver, size: cython.longlong, resources: cython.longlong) -> cytho
             s.info[FAILURE] = 1
             s.info[CULPRIT] = listed[0] if resources > 0 else -1
             return
+
+
+# ---- the log ---------------------------------------------------------------------------------------------
+
+
+@cython.cfunc
+def note_component(s: Solver, size: cython.longlong, resources: cython.longlong):
+    """Tell which flows are solved, and what they share."""
+    s.log.component([s.component[i] for i in range(size)], [s.listed[i] for i in range(resources)])
+
+
+@cython.cfunc
+def note_offers(s: Solver, number: cython.longlong, resources: cython.longlong):
+    """Tell what the resources offer in a round: see (1)."""
+    offers = []
+    for i in range(resources):
+        r = s.listed[i]
+        offers.append((r, s.left[r], s.share[r], s.living[r]))
+    s.log.offers(number, offers)
+
+
+@cython.cfunc
+def note_rises(s: Solver, active: cython.longlong):
+    """Tell what the flows took of that, and which are settled: see (2) and (3)."""
+    rises = []
+    for i in range(active):
+        slot = s.component[i]
+        rises.append((slot, s.increment[slot], s.rate[slot], s.alive[slot] != 0))
+    s.log.rises(rises)
 
 
 # ---- many rounds at once -----------------------------------------------------------------------------------

@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="batfs's own simulator, or the real Batsim with the same scheduler [%(default)s]",
     )
     add_word(engine, "--protocol", "(batfs's own simulator) [%(default)s]", choices=("4", "5"), default="4")
+    engine.add_argument(
+        "--debug-solver", metavar="FILE", help="write each round of batfs's own solver to it, in words"
+    )
     engine.add_argument("--batsim-bin", metavar="FILE", help="the Batsim to start [batsim on PATH]")
     machine = parser.add_argument_group("Batsim's settings (with Batsim's meaning)")
     add_machine_flags(machine, events=True)
@@ -122,6 +125,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.engine == "batsim":
         if args.protocol == "5":
             raise InputError("--protocol goes with batfs's own simulator: Batsim says which one it is")
+        if args.debug_solver:
+            raise InputError("--debug-solver goes with batfs's own simulator")
         from batfs.decision.engine import run_with_batsim
 
         result = run_with_batsim(
@@ -147,8 +152,9 @@ def _run(args: argparse.Namespace) -> int:
     found = []
     if wishes:
         from batfs.decision.what_if import outcomes
+        from batfs.records import replace
 
-        found = outcomes(wishes, experiment, settings, result.summary)
+        found = outcomes(wishes, replace(experiment, solver_log=None), settings, result.summary)
     if args.json:
         import orjson
 
@@ -187,6 +193,7 @@ def _experiment(args: argparse.Namespace) -> Experiment:
         platform=Path(args.platform),
         workloads=[Path(path) for path in args.workload],
         generation=int(args.protocol),
+        solver_log=None if args.debug_solver is None else Path(args.debug_solver),
         master=args.master_host,
         roles=args.add_role_to_hosts,
         mmax=args.mmax,

@@ -54,6 +54,8 @@ class Experiment:
     nodes: int | None = None
     # 5: as Batsim 5 would simulate it
     generation: int = 4
+    # where the solver's rounds are told
+    solver_log: Path | None = None
 
     @property
     def inputs(self) -> list[Path]:

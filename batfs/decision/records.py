@@ -249,13 +249,14 @@ def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
         reason = csv_field(record.reason) if lacked or not record.nodes else ""
         waits = _UNKNOWN
         if record.waits_known:
-            waits = "".join(f",{mine.get(cause, 0.0):.6f}" for cause in CAUSES)
+            waits = _WAITS % tuple([mine.get(cause, 0.0) for cause in CAUSES])
         tails.append(f"{record.io_resources},{lacked:.6f},{reason},{record.nodes},{alone}{waits}\n")
     return tails
 
 
 _NO_WAIT: Final = ",0.000000" * len(CAUSES)
 _UNKNOWN: Final = "," * len(CAUSES)
+_WAITS: Final = ",%.6f" * len(CAUSES)
 
 
 def times_row(record: JobRecord, times: IoTimes) -> str:

@@ -20,7 +20,7 @@ from batfs.decision.options import PYBATSIM
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
 from batfs.decision.tally import JobTally, StorageTally
-from batfs.files import holding
+from batfs.files import holding, writing
 from batfs.protocol.messages import DecisionProcess
 from batfs.records import record
 from batfs.scheduling.account import ByteAccount
@@ -138,6 +138,8 @@ def _run(
             on_work=None if recorder is None else clock.note,
             on_progress=on_progress,
         )
+        if experiment.solver_log is not None:
+            options.solver_log = stack.enter_context(writing(experiment.solver_log, keep_partial=True))
         five = None
         if experiment.generation == 5:
             from batfs.decision.run5 import Run5

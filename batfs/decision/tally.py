@@ -265,7 +265,8 @@ class StorageTally(Observer):
                     continue  # phases, or several entries: one job
                 seen.append(volume.filesystem)
                 tally.jobs += 1
-                lacked = sum(record.waits.get((cause, volume.filesystem), 0.0) for cause in OF_SPACE)
+                waits = record.waits
+                lacked = sum([waits.get((cause, volume.filesystem), 0.0) for cause in OF_SPACE if waits])
                 if lacked > 0:
                     tally.jobs_that_waited += 1
                     tally.waiting_time += lacked

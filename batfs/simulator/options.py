@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from batfs.records import field, record
 from batfs.simulator.submitters import ExternalEvent
@@ -60,6 +61,7 @@ class SimulationOptions:
     ``keep_io_profiles``: an inline profile of an additional_io_job stays registered after its job has
     ended, as in Batsim; without, memory doesn't grow with finished jobs.
     ``redis``: host, port and prefix, which only the decision process is told of.
+    ``solver_log``: where the solver's rounds are told in words.
     ``interpreted``: the core runs as plain Python although it is compiled (for comparing the two).
     ``generation`` 5: as Batsim 5.0.0-rc2 does it; what follows it is its own: the files of ``events`` by the
     names of their lists, the profiles of killed jobs, a trace of pstates.
@@ -83,6 +85,7 @@ class SimulationOptions:
     on_progress: Callable[[Progress], None] | None = None
     progress_interval: float = 0.2
     interpreted: bool = False
+    solver_log: TextIO | None = None
     keep_io_profiles: bool = False
     redis: tuple[str, int, str] = ("127.0.0.1", 6379, "default")
     generation: int = 4

@@ -131,7 +131,7 @@ class Outputs:
             self.on_job(
                 JobResult(
                     job.id,
-                    job.workload,
+                    record.workload,
                     job.profile,
                     submitted,
                     job.requested_nodes,

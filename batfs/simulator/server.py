@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.resource_sets import format_resources
 from batfs.simulator import jobs as states
 from batfs.simulator import submitters
-from batfs.simulator.actors import Actor, Comm, Maestro, Mailbox, Script, Then, Waiting
+from batfs.simulator.actors import Actor, Comm, Flow, Maestro, Mailbox, Script, Then, Waiting
 from batfs.simulator.jobs import Budget, SimJob, Task
 from batfs.simulator.machines import Machines
 from batfs.simulator.replies import converse, exchange
@@ -36,7 +36,6 @@ class Server(Tasks):
 
     __slots__ = (
         *("_date", "_now", "actor", "completed", "decide", "ended", "ending", "events", "farewells"),
-        "stopped",
         *("killing", "known_ids", "maestro", "mailbox", "master", "outputs", "registration_over", "requests"),
         *("running", "scheduler_ready", "static", "submitted", "submitters", "to_create", "to_forget"),
         "waiting",
@@ -71,7 +70,6 @@ class Server(Tasks):
         self._now = self._date = 0.0
         self.ending = False
         self.ended = False
-        self.stopped = False  # ended although others are alive
         self.submitters = {"job": 0, "event": 0}
         self.farewells = {"job": 0, "event": 0}
         self.registration_over = not options.dynamic_jobs
@@ -177,6 +175,15 @@ class Server(Tasks):
     def progress(self, job: SimJob, task: Task) -> Json:
         """How far a job is that is about to be killed."""
         return task.progress(self.engine.now)
+
+    def label(self, owner: Any) -> str:
+        """What a flow belongs to, in words: the job whose task it is, or a message."""
+        if isinstance(owner, Flow):
+            for job in self.machines.running.values():
+                if job.task is not None and owner in job.task.flows():
+                    return job.job.id
+            return "a task"
+        return "a message"
 
     def check_end(self) -> None:
         """Called when nothing can happen any more although the server waits: Batsim reports a deadlock."""

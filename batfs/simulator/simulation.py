@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
 from batfs.platform import Machine, Platform
@@ -15,6 +16,9 @@ from batfs.simulator.options import Progress, SimulationOptions, SimulationResul
 from batfs.simulator.outputs import Outputs
 from batfs.simulator.server import Server
 from batfs.workload.model import Workload
+
+if TYPE_CHECKING:
+    from batfs.simulator.solver_log import SolverLog
 
 PATIENCE = 64  # clock steps between looks at the wall clock
 
@@ -91,6 +95,12 @@ class _Run:
         self.deciding = 0.0
         self.decision_process = decision_process
         self.server = _server(options)(engine, machine, workloads, self, options, outputs)
+        self.solver_log: SolverLog | None = None
+        if options.solver_log is not None:
+            from batfs.simulator.solver_log import SolverLog
+
+            names, label = engine.names, self.server.label
+            engine.solver.log = self.solver_log = SolverLog(options.solver_log, engine, names, label)
         self.next_report = time.monotonic() + options.progress_interval
         self.jobs = sum(len(workload.jobs) for workload in workloads)
 
@@ -109,6 +119,8 @@ class _Run:
             deadlock = self._loop()
         finally:
             gc.unfreeze()
+            if self.solver_log is not None:
+                self.solver_log.flush()
         machines = self.server.machines
         summary = self.outputs.totals.summary(machines, self.deciding, time.perf_counter() - begin)
         self.outputs.finish(summary)
@@ -141,20 +153,13 @@ class _Run:
                 server.submitters["event"] += 1
                 maestro.create(submitters.submit_events(server, events), server.master)
             server.actor = maestro.create(server.script(), server.master)
-        patience = PATIENCE
-        while True:
-            maestro.run_ready()
-            if maestro.living == 0 or server.stopped:
-                return False
-            try:
-                maestro.wake()
-            except Deadlock:
-                server.check_end()
-                return True
-            patience -= 1
-            if patience == 0:
-                patience = PATIENCE
+        try:
+            while not maestro.run(PATIENCE):
                 self._report()
+        except Deadlock:
+            server.check_end()
+            return True
+        return False
 
     def _report(self) -> None:
         """Tell the caller now and then how far the run is."""

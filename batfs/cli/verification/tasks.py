@@ -182,11 +182,9 @@ def ours(path: Path, tasks: list[dict[str, Any]], interpreted: bool = False) -> 
 
     for i in range(len(tasks)):
         maestro.create(run(i), 0)
-    while True:
-        maestro.run_ready()
-        if maestro.living == 0:
-            return ends
-        maestro.wake()
+    while not maestro.run(1):
+        pass
+    return ends
 
 
 def theirs(path: Path, tasks: list[dict[str, Any]], python: str) -> list[float]:

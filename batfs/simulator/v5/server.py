@@ -82,7 +82,7 @@ class Server5(Placing, Server):
                 yield create
             while self.to_pass:
                 yield Delivery(self, self.to_pass.pop(0))
-        self.stopped = self.stop_asked
+        self.maestro.stopped = self.stop_asked
 
     def _create(self, actor: Actor) -> None:
         assert self.to_create is not None

@@ -148,10 +148,16 @@ class Life:
     def tick(self, now: float) -> list[m.Decision]:
         """Called when time has passed: ends a job whose walltime is over though Batsim can't know it (its
         own walltime starts with the computation, ours with the read phase). Every other activity has a
-        walltime that ends with the job's: Batsim ends it at this very moment."""
-        if self.deadline is None or not due(self.deadline, now) or self._stopped:
+        walltime that ends with the job's: Batsim ends it at this very moment, and which of both comes first
+        would be chance."""
+        walltime = self.job.walltime
+        if self.deadline is None or walltime is None or not due(self.deadline, now) or self._stopped:
             return []
-        late = [i for i, other in self.live.items() if other.activity.is_job or self._on_hold(i, other)]
+        late = [
+            i
+            for i, other in self.live.items()
+            if (other.activity.is_job and not due(other.start + walltime, now)) or self._on_hold(i, other)
+        ]
         return self._stop(now, WALLTIME, late) if late or self.paused else []
 
     def kill(self, now: float) -> list[m.Decision]:

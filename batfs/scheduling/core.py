@@ -22,7 +22,7 @@ from batfs.plugins import PluginError, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.scheduling.config import Configuration, Settings
-from batfs.scheduling.interface import QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.interface import JobPlacement, QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import Observer
@@ -269,14 +269,16 @@ class Session:
             arrived, freed = self._arrived, tenancy.freed
             self._arrived, tenancy.freed, self._dirty = [], False, False
             view.begin(self._now, arrived, freed)
+            promises: Sequence[JobPlacement] = ()
             try:
                 decided = self.policy.schedule(view)
                 for placement in decided.starts:
                     self._start(view.keep(placement))
+                promises = decided.promises
             except (Exception, SystemExit) as error:
                 raise self._blamed(error) from error
             finally:
-                view.finish()
+                view.finish(promises)
             if decided.kills:
                 self._kill(decided.kills)
             if self._foreign:

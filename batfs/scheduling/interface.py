@@ -237,10 +237,11 @@ class QueueView(Protocol):
         """Bytes of each file system that ``job`` would hold, by its model's rules."""
         ...
 
-    def again(self, placement: JobPlacement, start: float) -> JobPlacement | Hold:
+    def again(self, placement: JobPlacement, start: float, *, attempt: bool = True) -> JobPlacement | Hold:
         """Hold the nodes and the very storages of ``placement``, made in an earlier pass, from ``start`` on
         (now at the earliest), or say why that can't be done. A promise kept this way never moves because an
-        allocation policy would choose other storages today.
+        allocation policy would choose other storages today. Without ``attempt`` a refusal is not taken for
+        what the job waits for.
         """
         ...
 
@@ -248,16 +249,30 @@ class QueueView(Protocol):
         """Give back what ``place`` held."""
         ...
 
+    def holds(self, placement: JobPlacement) -> bool:
+        """Whether this pass holds it: placed, or promised by the last pass, and not undone."""
+        ...
+
+    @property
+    def sound(self) -> bool:
+        """Whether the bytes of :attr:`Pass.promises` of the last pass still fit: somebody may hold more than
+        was foreseen, or for longer. Asked before anything is placed."""
+        ...
+
 
 @record
 class Pass:
     """What one pass decided. ``starts`` were placed on the view of this pass, with ``start`` now; they are
     started in this order. ``kills``: ids of running jobs. ``wake_at``: call again at that time at the latest.
+    ``promises``: placements of this pass that start later, to be held again when the next pass begins, just
+    as they are (``undo`` them there like any other, at the latest when their time has come); between the
+    passes nothing is held for them.
     """
 
     starts: Sequence[JobPlacement] = ()
     kills: Sequence[str] = ()
     wake_at: float | None = None
+    promises: Sequence[JobPlacement] = ()
 
 
 class QueuePolicy(Protocol):

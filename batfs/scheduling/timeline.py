@@ -20,6 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs._core.steps import NodeSteps
 from batfs.records import record
 
 Shares: TypeAlias = tuple[tuple[int, int], ...]
@@ -81,49 +82,22 @@ class Hold:
     shares: Shares = ()
 
 
-class _Steps:
-    """A step function of time: ``values[k]`` holds in [times[k], times[k+1]), the first for ever before."""
+class _ByteSteps:
+    """Free bytes of several storages: ``values[k]`` in [times[k], times[k+1]), the first for ever before."""
 
-    __slots__ = ("times",)
+    __slots__ = ("times", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, capacities: Sequence[int]) -> None:
         self.times: list[float] = [_NEVER]
+        self.values = [list(capacities)]
 
     def span(self, start: float, end: float) -> tuple[int, int]:
         """Positions [i, j) of the steps that meet [start, end); the one at ``start`` if that is empty."""
         i = bisect_right(self.times, start) - 1
         return i, max(i + 1, bisect_left(self.times, end, i))
 
-
-class _NodeSteps(_Steps):
-    __slots__ = ("values",)
-
-    def __init__(self, nodes: int) -> None:
-        super().__init__()
-        self.values = [(1 << nodes) - 1]
-
     def cut(self, time: float) -> int:
         """The position of the step that begins at ``time``, made if there is none."""
-        i = bisect_left(self.times, time)
-        if i == len(self.times) or self.times[i] != time:
-            self.times.insert(i, time)
-            self.values.insert(i, self.values[i - 1])
-        return i
-
-    def join(self, time: float) -> None:
-        i = bisect_left(self.times, time)
-        if 0 < i < len(self.times) and self.values[i] == self.values[i - 1]:
-            del self.times[i], self.values[i]
-
-
-class _ByteSteps(_Steps):
-    __slots__ = ("values",)
-
-    def __init__(self, capacities: Sequence[int]) -> None:
-        super().__init__()
-        self.values = [list(capacities)]
-
-    def cut(self, time: float) -> int:
         i = bisect_left(self.times, time)
         if i == len(self.times) or self.times[i] != time:
             self.times.insert(i, time)
@@ -140,14 +114,14 @@ class Timeline:
     """Free nodes and free bytes over all time.
 
     ``nodes`` is their number, ``capacities`` the bytes of each storage. ``closed``: see the module.
-    Queries are linear in the steps their window meets; there are at most two steps per hold.
+    Queries are linear, in compiled code, in the steps their window meets; there are at most two per hold.
     """
 
     def __init__(self, nodes: int, capacities: Sequence[int] = (), *, closed: bool = False) -> None:
         self.nodes = nodes
         self.capacities = tuple(capacities)
         self.closed = closed
-        self._nodes = _NodeSteps(nodes)
+        self._nodes = NodeSteps(nodes)
         self._bytes = _ByteSteps(self.capacities)
 
     # ---- holding ------------------------------------------------------------------------------------------
@@ -159,10 +133,9 @@ class Timeline:
 
     def hold(self, hold: Hold) -> None:
         """Take what ``hold`` says; ValueError, with nothing changed, if a node or a byte of it is taken."""
-        if hold.nodes and hold.start < hold.node_end:
-            i, j = self._nodes.span(hold.start, hold.node_end)
-            if any(hold.nodes & ~free for free in self._nodes.values[i:j]):
-                raise ValueError(f"nodes held twice from {hold.start} to {hold.node_end}")
+        taken = hold.nodes and hold.start < hold.node_end
+        if taken and not self._nodes.all_free(hold.start, hold.node_end, hold.nodes):
+            raise ValueError(f"nodes held twice from {hold.start} to {hold.node_end}")
         if hold.shares and hold.start < hold.end:
             i, j = self._bytes.span(hold.start, hold.end)
             for free_bytes in self._bytes.values[i:j]:
@@ -177,13 +150,7 @@ class Timeline:
 
     def _change(self, hold: Hold, sign: int) -> None:
         if hold.nodes and hold.start < hold.node_end:
-            steps = self._nodes
-            i = steps.cut(hold.start)
-            j = steps.cut(hold.node_end)
-            for k in range(i, j):
-                steps.values[k] ^= hold.nodes
-            steps.join(hold.node_end)
-            steps.join(hold.start)
+            self._nodes.change(hold.start, hold.node_end, hold.nodes)
         if hold.shares and hold.start < hold.end:
             space = self._bytes
             i = space.cut(hold.start)
@@ -197,24 +164,21 @@ class Timeline:
     def arrays(self) -> TimelineArrays:
         """The steps as arrays, for compiled code: node times float64[s], free nodes uint64[s, w] (bit k of
         word k // 64 is node k), byte times float64[b], free bytes int64[b, m]."""
-        words = max(1, -(-self.nodes // 64))
-        packed = b"".join([free.to_bytes(8 * words, "little") for free in self._nodes.values])
         return (
-            np.array(self._nodes.times),
-            np.frombuffer(packed, "<u8").astype(np.uint64).reshape(-1, words),
+            *self._nodes.arrays(),
             np.array(self._bytes.times),
             np.array(self._bytes.values, np.int64).reshape(len(self._bytes.times), len(self.capacities)),
         )
+
+    def all_free(self, start: float, end: float, nodes: int) -> bool:
+        """Whether all of ``nodes`` are free at every instant of [start, end)."""
+        return bool(self._nodes.all_free(start, end, nodes))
 
     # ---- asking -------------------------------------------------------------------------------------------
 
     def free_nodes(self, start: float, end: float) -> int:
         """The nodes free at every instant of [start, end)."""
-        i, j = self._nodes.span(start, end)
-        free = self._nodes.values[i]
-        for k in range(i + 1, j):
-            free &= self._nodes.values[k]
-        return free
+        return int(self._nodes.free_within(start, end))
 
     def free_bytes(self, start: float, end: float) -> list[int]:
         """The bytes free on each storage at every instant of [start, end)."""
@@ -233,26 +197,10 @@ class Timeline:
     ) -> tuple[float, int] | None:
         """The first t >= ``after``, none after ``until``, at which ``count`` nodes (of ``among``) are free
         for ``duration``, and all that are; None if there is no such time."""
-        times, values = self._nodes.times, self._nodes.values
-        i = bisect_right(times, after) - 1
-        t = after
-        while True:
-            end = t + duration
-            if self.closed:
-                end = just_after(end)
-            free = values[i] & among
-            k = i + 1
-            while free.bit_count() >= count and k < len(times) and times[k] < end:
-                free &= values[k]
-                k += 1
-            if free.bit_count() >= count:
-                return t, free
-            i += 1  # only a step that frees nodes can be a better start than the one before it
-            while i < len(times) and not values[i] & ~values[i - 1]:
-                i += 1
-            if i == len(times) or times[i] > until:
-                return None
-            t = times[i]
+        found: tuple[float, int] | None = self._nodes.earliest(
+            count, duration, after, among, until, self.closed
+        )
+        return found
 
     def earliest_fit(
         self, count: int, duration: float, after: Iterable[float], place: Place

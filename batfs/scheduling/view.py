@@ -13,6 +13,7 @@ from batfs.scheduling.story import InvariantError
 from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
 from batfs.scheduling.waits import LACK_OF_NODES, PROMISED
+from batfs.storage.bookings import Bookings
 
 
 class PassView:
@@ -28,6 +29,8 @@ class PassView:
         self._tenancy = tenancy
         self._held_back = held_back
         self._open: dict[int, Booked] = {}
+        self._standing: dict[int, Booked] = {}  # promises of the last pass
+        self._shelf: Bookings | None = None  # what they hold
         self._trials = Trials(machine, tenancy.files)
         self.queue = queue
         self.running: Mapping[str, StartedJob] = tenancy.running
@@ -49,13 +52,38 @@ class PassView:
         self.arrived = arrived
         self.freed = freed
         self.free_nodes = self._machine.free
+        if self._shelf is not None:
+            self._machine.ledger.unshelve(self._shelf)
+            self._shelf = None
+        self._open, self._standing = self._standing, {}
 
-    def finish(self) -> None:
-        """Give back what was tried and not started."""
+    def finish(self, promises: Sequence[JobPlacement] = ()) -> None:
+        """Give back what was tried and not started, but ``promises``, which are put aside for the next pass.
+        InvariantError for one that this pass doesn't hold, or that begins now."""
+        told = self._tenancy.waits.promised
+        for promise in promises:
+            placed = self._open.pop(id(promise), None)
+            if placed is None or not placed.ahead:
+                raise InvariantError(
+                    f"the queue policy promises {promise.job.id} what it doesn't hold from later than now on"
+                )
+            self._standing[id(promise)] = placed
+            told(placed.job.id)
         while self._open:
             _, placed = self._open.popitem()
             self._given_up(placed)
             self._machine.release(placed.held)
+        if self._standing:
+            self._shelf = self._machine.ledger.shelve()
+
+    def holds(self, placement: JobPlacement) -> bool:
+        """See ``QueueView.holds``."""
+        return id(placement) in self._open
+
+    @property
+    def sound(self) -> bool:
+        """See ``QueueView.sound``."""
+        return not self._machine.ledger.overbooked
 
     # ---- for the policy -----------------------------------------------------------------------------------
 
@@ -110,25 +138,26 @@ class PassView:
         """See ``QueueView.footprint``."""
         return self._tenancy.files.footprint(job.volumes, job.nodes)
 
-    def again(self, placement: JobPlacement, start: float) -> Booked | Hold:
+    def again(self, placement: JobPlacement, start: float, *, attempt: bool = True) -> Booked | Hold:
         """See ``QueueView.again``."""
         machine, job, begin = self._machine, placement.job, max(start, self.now)
         ahead = begin > self.now
         if not ahead and placement.nodes & ~self.free_nodes:
-            self._held_back(job, LACK_OF_NODES)
+            if attempt:
+                self._held_back(job, LACK_OF_NODES)
             return LACK_OF_NODES
         ids = machine.order.ids(placement.nodes)
         placed = Booked(
             job, placement.nodes, begin, placement.plans, placement.stages, ids, NOTHING_HELD, ahead
         )
-        return self._book(placed)
+        return self._book(placed, attempt)
 
-    def _book(self, placed: Booked) -> Booked | Hold:
+    def _book(self, placed: Booked, attempt: bool = True) -> Booked | Hold:
         """Hold what a placement's plans need, and its nodes if it begins now."""
         if placed.plans:
             hold = self._tenancy.reserve(placed)
             if hold is not None:
-                if not placed.ahead:
+                if not placed.ahead and attempt:
                     self._held_back(placed.job, hold)
                 return hold
         if not placed.ahead:

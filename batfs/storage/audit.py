@@ -27,20 +27,19 @@ def audit(ledger: Ledger) -> None:
     m = len(ledger.storages)
     held, counts, booked = [0] * m, [0] * m, [0] * m
     changes: list[list[tuple[float, int, int]]] = [[] for _ in range(m)]
-    agenda = set(ledger._agenda)
+    ends, starts = set(ledger._ends), set(ledger._bookings.starts)
     for line in ledger.live:
         ensure(line.state in (BOOKED, HELD), f"reservation {line.id} is {line.state}")
         ensure((line.state == HELD) == (line.start <= ledger.now), f"reservation {line.id} is {line.state}")
         if ledger.release_at_end:
             ensure(line.end > ledger.now, f"reservation {line.id} is past its end")
-            ensure(math.isinf(line.end) or (line.end, 0, line.id) in agenda, f"no end for {line.id}")
-        ensure(line.state == HELD or (line.start, 1, line.id) in agenda, f"no start for {line.id}")
+            ensure(math.isinf(line.end) or (line.end, line.id) in ends, f"no end for {line.id}")
+        ensure(line.state == HELD or (line.start, line.id) in starts, f"no start for {line.id}")
         ensure(len({s.index for s in line.shares}) == len(line.shares), f"{line.id} names a storage twice")
         for share in line.shares:
             i = share.index
-            ensure(ledger._on[i].get(line.id) is line, f"reservation {line.id} isn't on storage {i}")
-            ensure(ledger._size_on[i][line.id] == share.size, f"size of {line.id} on storage {i}")
             if line.state == HELD:
+                ensure(ledger._on[i].get(line.id) is line, f"reservation {line.id} isn't on storage {i}")
                 held[i] += share.size
                 counts[i] += 1
             else:
@@ -52,8 +51,8 @@ def audit(ledger: Ledger) -> None:
         left = storage.capacity - held[i]
         ensure(ledger._left[i] == left == int(ledger._free[i]), f"bytes free on {storage.name!r}")
         ensure(counts[i] == int(ledger._count[i]), f"reservations on {storage.name!r}")
-        ensure(booked[i] == ledger._booked_on.get(i, 0), f"bookings on {storage.name!r}")
-        ensure(len(ledger._on[i]) == counts[i] + booked[i], f"released reservations on {storage.name!r}")
+        ensure(booked[i] == ledger._bookings.on.get(i, 0), f"bookings on {storage.name!r}")
+        ensure(len(ledger._on[i]) == counts[i], f"released reservations on {storage.name!r}")
         used = 0
         for time, _, change in sorted(changes[i]):
             used += change

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from batfs._core.steps import ByteSteps, peak_of, peaks
+from batfs.storage.bookings import Bookings
 from batfs.storage.interface import FloatArray, IntArray, Share, Storage, StorageTable
 from batfs.storage.parts import Parts
 from batfs.storage.reservation import (
@@ -65,16 +66,13 @@ class Ledger:
         self._count_cells: Any = memoryview(self._count.data)
         self._free_shown, self._count_shown = self._free.view(), self._count.view()
         self._free_shown.flags.writeable = self._count_shown.flags.writeable = False
-        self._on: list[dict[int, Reservation]] = [{} for _ in range(m)]  # live reservations by storage
-        self._size_on: list[dict[int, int]] = [{} for _ in range(m)]
-        self._booked = Parts()
-        self._booked_on: dict[int, int] = {}  # storage -> number of booked parts
-        self._stale: set[int] = set()  # storages whose booked parts need their level computed anew
-        self._held: Parts | None = None  # made when a question needs the ends of what is held
+        self._on: list[dict[int, Reservation]] = [{} for _ in range(m)]  # what is held, by storage
+        self._bookings = Bookings(m)
+        # made when a question needs the ends of what is held
+        self._held: Parts | None = None
+        self._held_steps: list[ByteSteps] | None = None
         self._last_end: FloatArray | None = None
-        # floating-point sums of bytes are exact below 2^53, and much quicker than integer ones
-        self._small = max(self._left, default=0) < 2**53
-        self._agenda: list[tuple[float, int, int]] = []  # (time, 0 end | 1 start, id); may hold gone ids
+        self._ends: list[tuple[float, int]] = []  # (end, id) with `release_at_end`; may hold gone ids
 
     # ---- reading ------------------------------------------------------------------------------------------
 
@@ -90,10 +88,13 @@ class Ledger:
     @property
     def live(self) -> Iterator[Reservation]:
         """Booked and held reservations, oldest first."""
-        return iter(self._live.values())
+        if not self._bookings.lines:
+            return iter(self._live.values())
+        lines = [*self._live.values(), *self._bookings.lines.values()]
+        return iter(sorted(lines, key=lambda line: line.id))
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self._live) + len(self._bookings.lines)
 
     @property
     def largest_free(self) -> int:
@@ -106,18 +107,23 @@ class Ledger:
         """Whether every storage has ``size`` bytes free from ``start`` on for as long as one likes; False
         also where that takes long to find out."""
         left = self._left
-        return start <= self._now and not self._booked_on and 0 < len(left) <= 100 and size <= min(left)
+        return start <= self._now and not self._bookings.on and 0 < len(left) <= 100 and size <= min(left)
 
     @property
     def next_change(self) -> float:
         """When a booking starts next or (with ``release_at_end``) a reservation ends; inf if none."""
-        while self._agenda:
-            time, what, number = self._agenda[0]
-            line = self._live.get(number)
-            if line is not None and time == (line.start if what else line.end):
-                return time
-            heapq.heappop(self._agenda)
-        return math.inf
+        start, end = self._bookings.next_start, self._next_end
+        return min(math.inf if start is None else start, math.inf if end is None else end)
+
+    @property
+    def _next_end(self) -> float | None:
+        while self._ends:
+            end, number = self._ends[0]
+            line = self._live.get(number) or self._bookings.lines.get(number)
+            if line is not None and line.end == end:
+                return end
+            heapq.heappop(self._ends)
+        return None
 
     def held(self, index: int) -> int:
         """Bytes held now on one storage."""
@@ -126,24 +132,29 @@ class Ledger:
     def free(self, start: float, end: float) -> IntArray:
         """int64[m]: bytes free at every instant of [start, end): capacity less the *peak* of what is held
         at the same time. Read-only; holds until the next change."""
-        if start <= self._now and not self._booked_on:
+        ahead = self._bookings
+        if start <= self._now and not ahead.on:
             return self._free_shown
-        out = self._at(start)
-        booked = self._levels()
-        ahead = booked.begin_within(start, end)
-        np.minimum.at(out, booked.storage.take(ahead), booked.level.take(ahead))
-        return out
+        out: IntArray = np.empty(len(self._left), dtype=np.int64)
+        if start > self._now:
+            peaks(self._steps(), ahead.steps, start, end, out)
+            return np.subtract(self.storages.capacities, out, out=out)
+        # what is past its end is there now, and gone an instant later
+        peaks(self._steps(), ahead.steps, self._now, end, out)
+        np.subtract(self.storages.capacities, out, out=out)
+        return np.minimum(out, self._free, out=out)
 
     def overlaps(self, start: float, end: float) -> IntArray:
         """int64[m]: reservations that hold bytes at some instant of [start, end). Read-only."""
-        if start <= self._now and not self._booked_on:
+        if start <= self._now and not self._bookings.on:
             return self._count_shown
         out = self._count.copy()
         if start > self._now:
             held = self._held_parts()
             out -= np.bincount(held.storage.take(held.end_by(start)), minlength=len(out))
-        meets = self._booked.meeting(start, end)
-        np.add.at(out, self._booked.storage[meets], 1)
+        booked = self._bookings.parts
+        meets = booked.meeting(start, end)
+        np.add.at(out, booked.storage[meets], 1)
         return out
 
     def overlapping_bytes(self, start: float, end: float) -> IntArray:
@@ -151,9 +162,12 @@ class Ledger:
         meet. Not what is needed at once: see ``free``."""
         out = self.capacities - self._free
         if start > self._now:
-            out -= self._bytes(self._held_parts(), self._held_parts().end_by(start))
-        meets = self._booked.meeting(start, end)
-        np.add.at(out, self._booked.storage[meets], self._booked.size[meets])
+            held = self._held_parts()
+            over = held.end_by(start)
+            np.subtract.at(out, held.storage[over], held.size[over])
+        booked = self._bookings.parts
+        meets = booked.meeting(start, end)
+        np.add.at(out, booked.storage[meets], booked.size[meets])
         return out
 
     def longest_overlap(self, start: float, end: float) -> FloatArray:
@@ -162,9 +176,9 @@ class Ledger:
         if self._last_end is None:
             self._last_end = np.array([self._latest_end(i) for i in range(len(self.storages))], dtype=float)
         out: FloatArray = np.maximum(np.minimum(self._last_end, end) - begin, 0.0)
-        if not self._booked_on:
+        if not self._bookings.on:
             return out
-        b = self._booked
+        b = self._bookings.parts
         meets = b.meeting(start, end)
         if len(meets):
             spans = np.minimum(b.end[meets], end) - np.maximum(b.start[meets], begin)
@@ -173,32 +187,19 @@ class Ledger:
 
     def room(self, index: int, start: float, end: float) -> int:
         """``free(start, end)[index]``, without the array."""
-        if start <= self._now and index not in self._booked_on:
-            return self._left[index]
-        sizes, changes, used = self._size_on[index], [], 0
-        begin = max(start, self._now)
-        for key, reservation in self._on[index].items():
-            r_start, r_end, size = reservation.start, reservation.end, sizes[key]
-            if reservation.state == HELD and r_end <= self._now:  # past its promised end, still there
-                if begin <= self._now:
-                    used += size
-                    changes.append((self._now, -size))
-                continue
-            if r_start >= end or r_end <= begin:
-                continue
-            if r_start <= begin:
-                used += size
-            else:
-                changes.append((r_start, size))
-            if r_end < end:
-                changes.append((r_end, -size))
-        peak = used
-        changes.sort()  # at one instant ends (negative) come before starts
-        for _, change in changes:
-            used += change
-            if used > peak:
-                peak = used
-        return self.storages[index].capacity - peak
+        now, left, ahead = self._now, self._left[index], self._bookings
+        if start <= now and index not in ahead.on:
+            return left
+        peak = peak_of(self._steps()[index], ahead.steps[index], max(start, now), end)
+        room: int = self._capacity[index] - peak
+        return room if start > now else min(room, left)
+
+    @property
+    def overbooked(self) -> bool:
+        """Whether bookings and what is held are more than there is at some instant from now on: never, but
+        after :meth:`unshelve`."""
+        free = self.free(self._now, math.inf)
+        return bool(len(free)) and int(free.min()) < 0
 
     # ---- writing ------------------------------------------------------------------------------------------
 
@@ -225,7 +226,7 @@ class Ledger:
         merged = merged_shares(shares, len(self._left))
         left = self._left
         for share in merged:  # the same as _check, quickly where nothing is booked ahead
-            if begin > self._now or share.index in self._booked_on:
+            if begin > self._now or share.index in self._bookings.on:
                 self._check(merged, begin, end)
                 break
             if share.size > left[share.index]:
@@ -233,20 +234,12 @@ class Ledger:
         number = self._next_id
         self._next_id = number + 1
         line = Reservation(number, key, merged, begin, end, BOOKED)
-        self._live[number] = line
-        for share in merged:
-            self._on[share.index][number] = line
-            self._size_on[share.index][number] = share.size
         if begin > self._now:
-            heapq.heappush(self._agenda, (begin, 1, number))
-            for share in merged:
-                line._rows.append(self._booked.add(share.index, share.size, begin, end))
-                self._booked_on[share.index] = self._booked_on.get(share.index, 0) + 1
-                self._stale.add(share.index)
+            self._bookings.add(line)
         else:
             self._hold(line)
         if self.release_at_end and end != math.inf:
-            heapq.heappush(self._agenda, (end, 0, number))
+            heapq.heappush(self._ends, (end, number))
         return line
 
     def check(self, shares: Sequence[Share], start: float, end: float) -> None:
@@ -264,21 +257,31 @@ class Ledger:
 
         LedgerError if that was done before, or if the reservation is another ledger's.
         """
-        if self._live.get(line.id) is not line:
+        if self._live.get(line.id) is line:
+            self._let_go(line)
+        elif self._bookings.lines.get(line.id) is line:
+            self._bookings.remove(line)
+        else:
             what = "released already" if line.state == RELEASED else "not of this ledger"
             raise LedgerError(f"the reservation {line.id} ({line.key!r}) is {what}")
-        del self._live[line.id]
-        for share in line.shares:
-            del self._on[share.index][line.id]
-            del self._size_on[share.index][line.id]
-        if line.state == HELD:
-            self._let_go(line)
-        else:
-            self._unbook(line)
         line.state = RELEASED
-        if len(self._agenda) > 64 and len(self._agenda) > 4 * len(self._live):
-            self._agenda = [entry for entry in self._agenda if entry[2] in self._live]
-            heapq.heapify(self._agenda)
+        if len(self._ends) > 64 and len(self._ends) > 4 * len(self):
+            self._ends = [e for e in self._ends if e[1] in self._live or e[1] in self._bookings.lines]
+            heapq.heapify(self._ends)
+
+    def shelve(self) -> Bookings:
+        """Take all bookings out of the book, at once: they are in nobody's way, and their starts may pass,
+        until they are put back."""
+        shelf, self._bookings = self._bookings, Bookings(len(self._left))
+        return shelf
+
+    def unshelve(self, shelf: Bookings) -> None:
+        """Put back what :meth:`shelve` took. Meanwhile more may be held than before: see ``overbooked``; and
+        those whose start has passed must be released before the time moves. LedgerError if there are other
+        bookings."""
+        if self._bookings.lines:
+            raise LedgerError("there are other bookings")
+        self._bookings = shelf
 
     def advance(self, to: float) -> None:
         """Move the time: bookings whose start has come are held; with ``release_at_end``, ends release.
@@ -289,21 +292,25 @@ class Ledger:
         """
         if not to >= self._now:
             raise LedgerError(f"time can't run back from {self._now} to {to}")
-        while self._agenda and self._agenda[0][0] <= to:
-            time, what, number = heapq.heappop(self._agenda)
-            line = self._live.get(number)
-            if line is None or time != (line.start if what else line.end):
-                continue
-            self._now = max(self._now, time)
-            if what:
-                self._begin(line)
+        ahead = self._bookings
+        while ahead.starts or self._ends:
+            start, end = ahead.next_start, self._next_end
+            if end is not None and end <= to and (start is None or end <= start):
+                number = heapq.heappop(self._ends)[1]
+                self._now = max(self._now, end)
+                self.release(self._live.get(number) or ahead.lines[number])
+            elif start is not None and start <= to:
+                number = heapq.heappop(ahead.starts)[1]
+                self._now = max(self._now, start)
+                self._begin(ahead.lines[number])
             else:
-                self.release(line)
+                break
         self._now = to
 
     def set_end(self, line: Reservation, end: float) -> None:
         """Prolong or shorten a reservation; NoRoomError, and nothing changed, where others come after it."""
-        if self._live.get(line.id) is not line:
+        ahead = self._bookings.lines.get(line.id) is line
+        if not ahead and self._live.get(line.id) is not line:
             raise LedgerError(f"the reservation {line.id} ({line.key!r}) is not live")
         if not end > max(line.start, self._now):
             raise LedgerError(f"the end {end} must lie after {max(line.start, self._now)}")
@@ -312,24 +319,32 @@ class Ledger:
                 room = self.room(share.index, line.end, end)
                 if share.size > room and self.release_at_end:
                     raise NoRoomError(self.storages[share.index], share.size, room)
-        line.end = end
-        parts = self._booked if line.state == BOOKED else self._held
-        for row in line._rows if parts is not None else ():
-            assert parts is not None
-            parts.end[row] = end
-        self._stale.update(s.index for s in line.shares if s.index in self._booked_on)
+        if ahead:
+            self._bookings.set_end(line, end)
+        else:
+            if self._held_steps is not None:
+                self._step(line, -1)
+            line.end = end
+            if self._held_steps is not None:
+                self._step(line, 1)
+            if self._held is not None:
+                self._held.end[line._rows] = end
         if self._last_end is not None and line.state == HELD:
             for share in line.shares:
                 self._last_end[share.index] = self._latest_end(share.index)
         if self.release_at_end and end != math.inf:
-            heapq.heappush(self._agenda, (end, 0, line.id))
+            heapq.heappush(self._ends, (end, line.id))
 
     # ---- inside -------------------------------------------------------------------------------------------
 
     def _hold(self, line: Reservation) -> None:
         line.state = HELD
+        self._live[line.id] = line
+        if self._held_steps is not None:
+            self._step(line, 1)
         for share in line.shares:
             i = share.index
+            self._on[i][line.id] = line
             left = self._left[i] - share.size
             self._left[i] = left
             self._free_cells[i] = left
@@ -338,108 +353,61 @@ class Ledger:
                 line._rows.append(self._held.add(i, share.size, line.start, line.end))
             if self._last_end is not None and line.end > self._last_end[i]:
                 self._last_end[i] = line.end
-            if self._booked_on and i in self._booked_on:
-                self._stale.add(i)
             for listener in self._listeners:
                 listener(self._now, i, self.storages[i].capacity - left)
+
+    def _step(self, line: Reservation, sign: int) -> None:
+        """Count what is held as such until its end, or no longer."""
+        assert self._held_steps is not None
+        for share in line.shares:
+            self._held_steps[share.index].add(-math.inf, line.end, sign * share.size)
 
     def _begin(self, line: Reservation) -> None:
         for share in line.shares:
             if share.size > self._left[share.index]:  # only possible where ends are promises
                 self.release(line)
                 raise NoRoomError(self.storages[share.index], share.size, self._left[share.index])
-        self._unbook(line)
+        self._bookings.remove(line)
         self._hold(line)
 
     def _let_go(self, line: Reservation) -> None:
+        del self._live[line.id]
         if self._held is not None:
             for row in line._rows:
                 self._held.remove(row)
+        if self._held_steps is not None:
+            self._step(line, -1)
         for share in line.shares:
             i = share.index
             left = self._left[i] + share.size
             self._left[i] = left
             self._free_cells[i] = left
             self._count_cells[i] -= 1
-            if self._booked_on and i in self._booked_on:
-                self._stale.add(i)
+            del self._on[i][line.id]
             for listener in self._listeners:
                 listener(self._now, i, self.storages[i].capacity - left)
             # only the one that ends last changes the latest end
             if self._last_end is not None and line.end >= self._last_end[i]:
                 self._last_end[i] = self._latest_end(i)
 
-    def _unbook(self, line: Reservation) -> None:
-        for row in line._rows:
-            self._booked.remove(row)
-        line._rows.clear()
-        for share in line.shares:
-            i = share.index
-            self._booked_on[i] -= 1
-            if self._booked_on[i]:
-                self._stale.add(i)
-            else:
-                del self._booked_on[i]
-                self._stale.discard(i)
-
     def _latest_end(self, index: int) -> float:
-        ends = [line.end for line in self._on[index].values() if line.state == HELD]
+        ends = [line.end for line in self._on[index].values()]
         return max(ends, default=-math.inf)
 
     def _held_parts(self) -> Parts:
         if self._held is None:
             self._held = Parts()
             for line in self._live.values():
-                if line.state == HELD:
-                    line._rows = [self._held.add(s.index, s.size, line.start, line.end) for s in line.shares]
+                line._rows = [self._held.add(s.index, s.size, line.start, line.end) for s in line.shares]
         return self._held
 
-    def _at(self, time: float) -> IntArray:
-        """Bytes free at one instant, now or later."""
-        out = self._free.copy()
-        if time > self._now:
-            out += self._bytes(self._held_parts(), self._held_parts().end_by(time))
-            out -= self._bytes(self._booked, self._booked.at(time))
-        return out
-
-    def _bytes(self, parts: Parts, which: NDArray[np.intp]) -> IntArray:
-        """int64[m]: bytes on each storage of the chosen parts, all there at one instant."""
-        if self._small:
-            sums = np.bincount(parts.storage.take(which), parts.size.take(which), len(self._left))
-            return sums.astype(np.int64)
-        out: IntArray = np.zeros(len(self._left), dtype=np.int64)
-        np.add.at(out, parts.storage[which], parts.size[which])
-        return out
-
-    def _levels(self) -> Parts:
-        """The booked parts, with ``level`` = bytes free on the storage at the instant the part starts."""
-        for index in sorted(self._stale):
-            self._sweep(index)
-        self._stale.clear()
-        return self._booked
-
-    def _sweep(self, index: int) -> None:
-        capacity, sizes = self.storages[index].capacity, self._size_on[index]
-        changes: list[tuple[float, int, int]] = []
-        rows: dict[float, list[int]] = {}
-        used = 0
-        for key, line in self._on[index].items():
-            if line.state == BOOKED:
-                changes.append((line.start, 1, sizes[key]))
-                rows.setdefault(line.start, []).extend(
-                    row for row, share in zip(line._rows, line.shares, strict=True) if share.index == index
-                )
-            else:
-                used += sizes[key]
-            if line.end != math.inf:
-                changes.append((line.end, 0, -sizes[key]))
-        changes.sort()
-        for position, (time, what, change) in enumerate(changes):
-            used += change
-            last = position + 1 == len(changes) or changes[position + 1][0] != time
-            if what and last:
-                for row in rows[time]:
-                    self._booked.level[row] = capacity - used
+    def _steps(self) -> list[ByteSteps]:
+        """The bytes held now over time: each reservation until its end."""
+        if self._held_steps is None:
+            self._held_steps = [ByteSteps() for _ in self._left]
+            for line in self._live.values():
+                self._step(line, 1)
+        return self._held_steps
 
     def validate(self) -> None:
         """Recompute everything from the live reservations and compare; LedgerError tells what disagrees."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Parts:
-    """Columns ``storage``, ``size`` int64, ``start``, ``end`` float64 and ``level`` int64 (the owner's)."""
+    """Columns ``storage``, ``size`` int64, ``start`` and ``end`` float64."""
 
     def __init__(self) -> None:
         self._used = 0
@@ -24,7 +24,6 @@ class Parts:
         self.size: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
         self.start: NDArray[np.float64] = np.full(room, np.inf)
         self.end: NDArray[np.float64] = np.full(room, np.inf)
-        self.level: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
 
     def __len__(self) -> int:
         return self._used - len(self._spare)
@@ -53,21 +52,13 @@ class Parts:
         """The parts that end at ``time`` (finite) or before."""
         return np.flatnonzero(self.end <= time)
 
-    def begin_within(self, start: float, end: float) -> NDArray[np.intp]:
-        """The parts that begin in (start, end)."""
-        return np.flatnonzero((self.start > start) & (self.start < end))
-
     def meeting(self, start: float, end: float) -> NDArray[np.intp]:
         """The parts that hold bytes at some instant of [start, end)."""
         return np.flatnonzero((self.start < end) & (self.end > start))
 
-    def at(self, time: float) -> NDArray[np.intp]:
-        """The parts that hold bytes at ``time``."""
-        return np.flatnonzero((self.start <= time) & (self.end > time))
-
     def _grow(self) -> None:
-        old = (self.storage, self.size, self.start, self.end, self.level)
+        old = (self.storage, self.size, self.start, self.end)
         self._room *= 2
         self._columns(self._room)
-        for new, was in zip((self.storage, self.size, self.start, self.end, self.level), old, strict=True):
+        for new, was in zip((self.storage, self.size, self.start, self.end), old, strict=True):
             new[: len(was)] = was

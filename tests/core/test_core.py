@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batfs._core import amounts, gather, interpreted, plans, solver
+from batfs._core import amounts, gather, interpreted, plans, solver, steps
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import work
 from batfs.workload.flows import Even
@@ -23,9 +23,10 @@ from batfs.workload.model import IoProfile
 ROOT = Path(__file__).parents[2]
 PLAIN_PLANS: Any = interpreted("plans")
 PLAIN_AMOUNTS: Any = interpreted("amounts")
+PLAIN_STEPS: Any = interpreted("steps")
 
 needs_compiled = pytest.mark.skipif(
-    not (solver.COMPILED and gather.COMPILED and plans.COMPILED and amounts.COMPILED),
+    not (solver.COMPILED and gather.COMPILED and plans.COMPILED and amounts.COMPILED and steps.COMPILED),
     reason="the core is not compiled here",
 )
 
@@ -119,6 +120,100 @@ def test_amounts(seed: int) -> None:
         best, starts = module.Queue(queue, alpha, times, np.array(free, np.int64)).search(orders, *rest)
         found.append((best.tolist(), starts.tolist()))
     assert found[0] == found[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9))
+def test_steps_of_nodes(seed: int) -> None:
+    """Compiled, interpreted, and a table of every instant agree; what is given back leaves nothing behind."""
+    rng = random.Random(seed)
+    nodes, horizon = rng.choice([1, 5, 63, 64, 65, 130]), 40
+    both = [steps.NodeSteps(nodes), PLAIN_STEPS.NodeSteps(nodes)]
+    table = [(1 << nodes) - 1] * horizon
+    held: list[tuple[int, int, int]] = []
+    for _ in range(rng.randrange(1, 25)):
+        if held and rng.random() < 0.3:
+            start, end, chosen = held.pop(rng.randrange(len(held)))
+        else:
+            start = rng.randrange(horizon - 1)
+            end = rng.randrange(start + 1, horizon)
+            chosen = rng.getrandbits(nodes)
+            for k in range(start, end):
+                chosen &= table[k]
+            assert all(s.all_free(start, end, chosen) for s in both)
+            held.append((start, end, chosen))
+        for s in both:
+            s.change(start, end, chosen)
+        for k in range(start, end):
+            table[k] ^= chosen
+        taken = table[start] ^ ((1 << nodes) - 1)
+        assert [bool(s.all_free(start, end, taken)) for s in both] == [not taken] * 2
+        since, until = sorted(rng.sample(range(horizon), 2))
+        free = (1 << nodes) - 1
+        for k in range(since, until):
+            free &= table[k]
+        assert [s.free_within(since, until) for s in both] == [free, free]
+        count, stay = rng.randrange(1, nodes + 1), rng.randrange(1, 8)
+        among = rng.choice([-1, rng.getrandbits(nodes)])
+        expected = None
+        for t in range(since, horizon):
+            if t > since and not table[t] & ~table[t - 1]:
+                continue
+            if t > until:
+                break
+            free = among & ((1 << nodes) - 1)
+            for k in range(t, min(t + stay, horizon)):
+                free &= table[k]
+            if free.bit_count() >= count:
+                expected = t, free
+                break
+        assert [s.earliest(count, stay, since, among, until, False) for s in both] == [expected] * 2
+        assert [a.tolist() for a in both[0].arrays()] == [a.tolist() for a in both[1].arrays()]
+    for start, end, chosen in held:
+        for s in both:
+            s.change(start, end, chosen)
+    assert [len(s.arrays()[0]) for s in both] == [1, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9))
+def test_steps_of_bytes(seed: int) -> None:
+    """The same of bytes: the most that two hold together within a window."""
+    rng = random.Random(seed)
+    horizon = 30
+    pairs = [(m.ByteSteps(), m.ByteSteps()) for m in (steps, PLAIN_STEPS)]
+    tables = [[0] * horizon, [0] * horizon]
+    held: list[tuple[int, float, float, int]] = []
+    for _ in range(rng.randrange(1, 40)):
+        if held and rng.random() < 0.4:
+            which, start, end, size = held.pop(rng.randrange(len(held)))
+            size = -size
+        else:
+            which, size = rng.randrange(2), rng.randrange(1, 10**15)
+            start = rng.choice([-float("inf"), *range(horizon - 1)])
+            end = rng.choice([float("inf"), *range(int(max(start, 0)) + 1, horizon)])
+            held.append((which, start, end, size))
+        for pair in pairs:
+            pair[which].add(start, end, size)
+        for k in range(horizon):
+            if start <= k < end:
+                tables[which][k] += size
+        since, until = sorted(rng.sample(range(horizon), 2))
+        most = max(a + b for a, b in zip(*(t[since:until] for t in tables), strict=True))
+        out = np.zeros(1, np.int64)
+        for module, (a, b) in zip((steps, PLAIN_STEPS), pairs, strict=True):
+            assert module.peak_of(a, b, since, until) == most
+            module.peaks([a], [b], since, until, out)
+            assert out[0] == most
+        last = tables[0][-1] + tables[1][-1]
+        assert all(
+            m.peak_of(*p, horizon, float("inf")) == last
+            for m, p in zip((steps, PLAIN_STEPS), pairs, strict=True)
+        )
+    for which, start, end, size in held:
+        for pair in pairs:
+            pair[which].add(start, end, -size)
+    assert [len(s) for pair in pairs for s in pair] == [1] * 4
 
 
 @needs_compiled

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batfs.errors import InputError
 from batfs.scheduling.queues import conservative, make_queue_policy
+from batfs.scheduling.queues.agenda import Agenda
 
 _path = Path(__file__).parents[1] / "scheduling" / "driving.py"
 _spec = importlib.util.spec_from_file_location("queues_driving", _path)
@@ -141,13 +142,47 @@ def test_promises_move_forward_as_if_everything_were_searched(shapes):
     """What can't have become possible is not searched: it makes no difference."""
     quick = run("conservative", shapes)
 
-    def everything(freed, placed, now):
+    def everything(spans, placed, now):
         return [(now, placed.start)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conservative, "_spans", everything)
+        patch.setattr(conservative.Spans, "before", everything)
         thorough = run("conservative", shapes)
     assert quick.starts == thorough.starts
+
+
+def told(shapes, selection):
+    """Every decision, all that is told of each job's wait, and the promises after every message."""
+    promises = []
+
+    def look(scheduler):
+        placed = scheduler.policy._promises.values()
+        promises.append([(p.job.id, p.start, p.nodes, [plan.placements for plan in p.plans]) for p in placed])
+
+    result = run("conservative", shapes, look, selection)
+    decisions = [
+        (d.timestamp, d.job_id, tuple(d.alloc)) if hasattr(d, "alloc") else repr(d) for d in result.decisions
+    ]
+    waits = [(r.job.id, r.waits, r.reason, r.storage_waiting_time) for r in result.memory.records]
+    return decisions, waits, promises
+
+
+@settings(max_examples=80, deadline=None)
+@given(shapes, st.sampled_from(["lowest", "block"]))
+@example([(0, 2, 10, 1.0, 90), (1, 6, 10, 1.0, 0), (2, 3, 9, 2.0, 90), (2, 3, 20, 0.5, 40)], "lowest")
+def test_promises_stand_as_if_each_were_made_again(shapes, selection):
+    """What stands from pass to pass is what one gets by making each promise again, soonest first."""
+    stand = told(shapes, selection)
+    begin = Agenda.begin
+
+    def broken(agenda, view):
+        begin(agenda, view)
+        agenda.broken = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Agenda, "begin", broken)
+        again = told(shapes, selection)
+    assert stand == again
 
 
 def starts(queue, shapes):

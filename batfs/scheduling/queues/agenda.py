@@ -43,18 +43,22 @@ class Agenda:
         self.timeline = Timeline(0)
         self.freed: list[tuple[float, float]] | None = None
         """When something is free that was held in the last pass, [from, to); None: perhaps at any time."""
+        self.broken = False
+        """Whether what :meth:`finish` was told to keep could not be."""
         self._running: dict[str, Stay] = {}
-        self._trial: list[Stay] = []
+        self._trial: dict[int, Stay] = {}
         self._ends: list[float] = []
         self._nodes: NodeSet = 0
         self._next_end = inf  # of anything that a running job holds, where its time is not over
 
     def begin(self, view: QueueView) -> None:
         """Take over what has changed since the last pass."""
+        self.broken = False
         nodes = view.all_nodes.bit_length()
         if nodes > self.timeline.nodes:  # the first pass, or machines came
+            self.broken = bool(self._trial)
             self.timeline = Timeline(nodes)
-            self._running = {}
+            self._running, self._trial = {}, {}
         running, freed, now = view.running, [], view.now
         self._next_end = inf
         for job_id in [job_id for job_id in self._running if job_id not in running]:
@@ -75,31 +79,49 @@ class Agenda:
             end = job.expected_end if job.expected_end > view.now else view.now + OVERTIME
             release = max(end if job.nodes else view.now + OVERTIME, job.expected_release)
             stay = Stay(job.start, release, end, job.nodes)
+            if self._trial and not self.timeline.all_free(stay.start, stay.node_end, stay.nodes):
+                self.withdraw()  # it holds its nodes for longer than was foreseen
+                self.broken = True
             self.timeline.hold(stay)
             self._running[job_id] = stay
         # machines that come back, bytes that no running job held, or nothing runs any more
         self.freed = freed if freed and running and view.all_nodes == self._nodes else None
+        self.broken = self.broken or (bool(self._trial) and view.all_nodes != self._nodes)
         self._nodes = view.all_nodes
-        self._ends = sorted(end for stay in self._running.values() for end in _ends(stay))
+        self._note_ends()
 
-    def finish(self) -> None:
-        """Forget what the pass has tried."""
-        for stay in self._trial:
+    def _note_ends(self) -> None:
+        stays = (*self._running.values(), *self._trial.values())
+        self._ends = sorted([end for stay in stays for end in _ends(stay)])
+
+    def withdraw(self) -> None:
+        """Take back all that :meth:`add` held."""
+        for stay in self._trial.values():
             self.timeline.release(stay)
-        self._trial.clear()
+        self._trial = {}
+        self._note_ends()
+
+    def finish(self, standing: Iterable[Stay] = ()) -> None:
+        """Forget what the pass has tried, but what is ``standing``: that is held in the next pass too, unless
+        it turns out to be ``broken``."""
+        kept = {id(stay): stay for stay in standing}
+        for key, stay in self._trial.items():
+            if key not in kept:
+                self.timeline.release(stay)
+        self._trial = kept
 
     def add(self, placement: JobPlacement) -> Stay:
         """Hold the nodes of a placement until the pass is over."""
         stay = Stay(placement.start, placement.end, placement.node_end, placement.nodes)
         self.timeline.hold(stay)
-        self._trial.append(stay)
+        self._trial[id(stay)] = stay
         for end in _ends(stay):
             insort(self._ends, end)
         return stay
 
     def remove(self, stay: Stay) -> None:
         """Take back what :meth:`add` held."""
-        self._trial.remove(stay)
+        del self._trial[id(stay)]
         self.timeline.release(stay)
         for end in _ends(stay):
             del self._ends[bisect_left(self._ends, end)]
@@ -150,14 +172,16 @@ class Agenda:
             view.undo(promise)
         return self.same_stay(view, kept) or self.first_stay(view, job, after)
 
-    def same_stay(self, view: QueueView, promise: JobPlacement) -> JobPlacement | None:
+    def same_stay(
+        self, view: QueueView, promise: JobPlacement, *, attempt: bool = True
+    ) -> JobPlacement | None:
         """The stay of an earlier pass, on the same nodes and storages, no earlier than now; None if something
-        of it is taken."""
+        of it is taken. ``attempt``: see ``QueueView.again``."""
         start = max(promise.start, view.now)
         free = self.timeline.free_nodes(start, start + promise.node_end - promise.start)
         if promise.nodes & ~(free & view.all_nodes):
             return None
-        placed = view.again(promise, start)
+        placed = view.again(promise, start, attempt=attempt)
         return None if isinstance(placed, Hold) else placed
 
     def call_for(

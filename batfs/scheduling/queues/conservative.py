@@ -6,6 +6,7 @@ scheduling the IBM SP2 with backfilling", IEEE TPDS 12(6), 2001.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from math import inf
 
@@ -41,26 +42,29 @@ class Conservative:
         self._agenda = Agenda()
         self._promises: dict[str, JobPlacement] = {}
         """As of the last pass, soonest first."""
+        self._stays: dict[str, Stay] = {}
+        """Their nodes on the agenda, where they stand from pass to pass."""
 
     def schedule(self, view: QueueView) -> Pass:
-        queue = view.queue
-        if not len(queue):
-            return Pass()
         agenda = self._agenda
         agenda.begin(view)
+        stays: dict[str, Stay] = {}
         try:
             kept = self._keep(view)
             if view.freed:
                 self._move_forward(view, kept)
             self._admit(view, kept)
             starts = self._due(view, kept)
-            waiting = [placed for placed, _ in kept.values() if placed.start > view.now]
-            waiting.sort(key=lambda placed: (placed.start, placed.job.order))
-            wake_at = agenda.call_for(view, waiting[0], starts) if waiting else None
+            waiting = [pair for pair in kept.values() if pair[0].start > view.now]
+            waiting.sort(key=lambda pair: (pair[0].start, pair[0].job.order))
+            promises = [placed for placed, _ in waiting]
+            wake_at = agenda.call_for(view, promises[0], starts) if promises else None
+            stays = {placed.job.id: stay for placed, stay in waiting}
         finally:
-            agenda.finish()
-        self._promises = {placed.job.id: placed for placed in waiting}
-        return Pass(starts, wake_at=wake_at)
+            agenda.finish(stays.values())
+        self._promises = {placed.job.id: placed for placed in promises}
+        self._stays = stays
+        return Pass(starts, wake_at=wake_at, promises=promises)
 
     def _due(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> list[JobPlacement]:
         """Those that begin now, and those that nobody could be called for."""
@@ -75,27 +79,56 @@ class Conservative:
         return starts
 
     def _keep(self, view: QueueView) -> dict[str, tuple[JobPlacement, Stay]]:
-        """Make the promises of the last pass again, on the same nodes at the same times."""
+        """The promises of the last pass. They stand as they are, unless nodes or bytes are held for longer
+        than was foreseen, or machines have gone: then each is made again, soonest first, where there is
+        room."""
+        agenda, promises, stays = self._agenda, self._promises, self._stays
         kept: dict[str, tuple[JobPlacement, Stay]] = {}
-        for job_id, promise in self._promises.items():
+        stands = not agenda.broken and view.sound
+        for job_id, promise in promises.items():
+            if not stands:
+                break
+            if job_id not in view.queue:
+                agenda.remove(stays[job_id])
+                view.undo(promise)
+            elif promise.start > view.now:
+                kept[job_id] = (promise, stays[job_id])
+            else:  # its time has come
+                agenda.remove(stays[job_id])
+                view.undo(promise)
+                due = agenda.same_stay(view, promise, attempt=False)
+                if due is None:
+                    stands = False
+                else:
+                    kept[job_id] = (due, agenda.add(due))
+        if stands:
+            return kept
+        agenda.withdraw()
+        standing = {id(promise): promise for promise in promises.values()}
+        standing |= {id(placed): placed for placed, _ in kept.values()}
+        for placed in standing.values():
+            if view.holds(placed):
+                view.undo(placed)
+        kept.clear()
+        for job_id, promise in promises.items():
             if job_id not in view.queue:
                 continue
-            placed = self._agenda.same_stay(view, promise)
-            if placed is not None:
-                kept[job_id] = (placed, self._agenda.add(placed))
-            if job_id not in kept and self._agenda.freed is not None:
-                self._agenda.freed.append((promise.start, promise.end))
+            again = agenda.same_stay(view, promise)
+            if again is not None:
+                kept[job_id] = (again, agenda.add(again))
+            elif agenda.freed is not None:
+                agenda.freed.append((promise.start, promise.end))
         return kept
 
     def _move_forward(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> None:
         """A promise was the earliest possible when it was made, so it can only move to a stay that meets
         something freed since: by jobs that ended, or by promises moved before it."""
         agenda = self._agenda
-        freed = None if agenda.freed is None else list(agenda.freed)
+        freed = Spans(agenda.freed)
         for job_id, (placed, stay) in list(kept.items()):
             if placed.start <= view.now:
                 continue
-            spans = _spans(freed, placed, view.now)
+            spans = freed.before(placed, view.now)
             if not spans:
                 continue
             agenda.remove(stay)
@@ -103,8 +136,8 @@ class Conservative:
             if moved is None:
                 kept[job_id] = (placed, agenda.add(placed))
                 continue
-            if freed is not None and moved.start < placed.start:
-                freed.append((placed.start, placed.end))
+            if moved.start < placed.start:
+                freed.add(placed.start, placed.end)
             kept[job_id] = (moved, agenda.add(moved))
 
     def _earlier(
@@ -143,20 +176,41 @@ class Conservative:
                 kept[job.id] = (placed, self._agenda.add(placed))
 
 
-def _spans(
-    freed: Sequence[tuple[float, float]] | None, placed: JobPlacement, now: float
-) -> list[tuple[float, float]]:
-    """When ``placed`` would have to start, before its time, to meet any of ``freed`` (None: at any time);
-    ascending, apart from each other."""
-    if freed is None:
-        return [(now, placed.start)]
-    stay = placed.end - placed.start
-    found: list[tuple[float, float]] = []
-    for begin, end in sorted((max(now, a - stay), min(b, placed.start)) for a, b in freed):
-        if begin >= end:
-            continue
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return found
+class Spans:
+    """When something is free that was held before, [from, to); None: perhaps at any time."""
+
+    def __init__(self, spans: Sequence[tuple[float, float]] | None) -> None:
+        self._always = spans is None
+        self._spans: list[tuple[float, float]] = []  # ascending, apart from each other
+        for begin, end in spans or ():
+            self.add(begin, end)
+
+    def add(self, begin: float, end: float) -> None:
+        if self._always or begin >= end:
+            return
+        spans = self._spans
+        # those from i to j - 1 touch it
+        i = bisect_left(spans, begin, key=lambda span: span[1])
+        j = bisect_right(spans, end, key=lambda span: span[0])
+        if i < j:
+            begin, end = min(begin, spans[i][0]), max(end, spans[j - 1][1])
+        spans[i:j] = [(begin, end)]
+
+    def before(self, placed: JobPlacement, now: float) -> list[tuple[float, float]]:
+        """When ``placed`` would have to start, before its time, to meet any of them; ascending, apart from
+        each other."""
+        if self._always:
+            return [(now, placed.start)]
+        stay = placed.end - placed.start
+        found: list[tuple[float, float]] = []
+        for since, until in self._spans:
+            begin, end = max(now, since - stay), min(until, placed.start)
+            if begin >= end:
+                if begin >= placed.start:
+                    break
+                continue
+            if found and begin <= found[-1][1]:
+                found[-1] = (found[-1][0], max(found[-1][1], end))
+            else:
+                found.append((begin, end))
+        return found

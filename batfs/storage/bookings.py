@@ -1,0 +1,73 @@
+"""The part of the ledger that lies ahead: reservations whose start has not come."""
+
+from __future__ import annotations
+
+import heapq
+
+from batfs._core.steps import ByteSteps
+from batfs.storage.parts import Parts
+from batfs.storage.reservation import Reservation
+
+
+class Bookings:
+    """``lines`` by id; ``on``: how many parts lie on which storage; ``starts``: a heap of (start, id) that
+    may hold ids that are gone; ``steps``: the bytes booked over time on each of ``storages``; ``parts``: the
+    same as columns, once somebody has asked for them."""
+
+    def __init__(self, storages: int) -> None:
+        self.lines: dict[int, Reservation] = {}
+        self.on: dict[int, int] = {}
+        self.starts: list[tuple[float, int]] = []
+        self.steps = [ByteSteps() for _ in range(storages)]
+        self._parts: Parts | None = None
+
+    def add(self, line: Reservation) -> None:
+        self.lines[line.id] = line
+        heapq.heappush(self.starts, (line.start, line.id))
+        on, steps = self.on, self.steps
+        for share in line.shares:
+            steps[share.index].add(line.start, line.end, share.size)
+            on[share.index] = on.get(share.index, 0) + 1
+        if self._parts is not None:
+            line._rows = [self._parts.add(s.index, s.size, line.start, line.end) for s in line.shares]
+
+    def remove(self, line: Reservation) -> None:
+        del self.lines[line.id]
+        on, steps = self.on, self.steps
+        for share in line.shares:
+            i = share.index
+            steps[i].add(line.start, line.end, -share.size)
+            on[i] -= 1
+            if not on[i]:
+                del on[i]
+        if self._parts is not None:
+            for row in line._rows:
+                self._parts.remove(row)
+            line._rows = []
+        if len(self.starts) > 64 and len(self.starts) > 4 * len(self.lines):
+            self.starts = [entry for entry in self.starts if entry[1] in self.lines]
+            heapq.heapify(self.starts)
+
+    def set_end(self, line: Reservation, end: float) -> None:
+        self.remove(line)
+        line.end = end
+        self.add(line)
+
+    @property
+    def parts(self) -> Parts:
+        if self._parts is None:
+            parts = self._parts = Parts()
+            for line in self.lines.values():
+                line._rows = [parts.add(s.index, s.size, line.start, line.end) for s in line.shares]
+        return self._parts
+
+    @property
+    def next_start(self) -> float | None:
+        """When the next of them begins; None if there is none."""
+        while self.starts:
+            start, number = self.starts[0]
+            line = self.lines.get(number)
+            if line is not None and line.start == start:
+                return start
+            heapq.heappop(self.starts)
+        return None

@@ -1,7 +1,7 @@
 """batfs: file-system models, storage allocation and I/O-aware scheduling for Batsim.
 
 ``batfs.simulate(platform, workload, policy=...)`` runs one simulation and ``batfs.compare(...)`` many; both
-return tables and figures, and need the extra ``report``.
+return tables and figures, and need the extra ``report``. What plugins need is in :mod:`batfs.ext`.
 """
 
 from __future__ import annotations
@@ -21,3 +21,7 @@ def __getattr__(name: str) -> Any:
     if name in ("compare", "simulate"):
         return getattr(importlib.import_module("batfs.campaign.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "compare", "simulate"]

@@ -47,6 +47,10 @@ class PluginError(InputError):
             what = f"raised {type(error).__name__}: {error}"
         return cls(f"{story} {what[:500]}", file=file, place=line)
 
+    def after(self, story: str) -> PluginError:
+        """The same with ``story`` (when, for which job) before it."""
+        return PluginError(f"{story} {self.problem}", file=self.file, place=self.place, hint=self.hint)
+
 
 def raised_in(error: BaseException) -> tuple[str | None, str | None]:
     """File and line of the innermost frame of ``error`` that isn't in batfs or in Python's library."""
@@ -67,6 +71,27 @@ def place_in(function: Any) -> tuple[str | None, str | None]:
     """File and line where ``function`` (or a method) begins, as far as it is written in Python."""
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return (None, None) if code is None else (code.co_filename, f"line {code.co_firstlineno}")
+
+
+class Unusable(InputError):
+    """An answer of a plugin that isn't one: ``problem`` says what was answered."""
+
+
+def blamed(error: BaseException, policy: Any, story: str) -> BaseException:
+    """``error`` in a call of ``policy.schedule``: if that is from outside, with its file and line, and
+    ``story`` (when, which job, who) before it."""
+    if type(policy).__module__.startswith("batfs."):
+        return error
+    if isinstance(error, InputError) and not isinstance(error, Unusable):
+        return error
+    found = PluginError.of(error, story)
+    if found.file is not None and not isinstance(error, Unusable):
+        return found
+    file, line = place_in(policy.schedule)  # what it answered could not be used
+    if isinstance(error, Unusable):
+        return PluginError(f"{story} {error.problem}", file=file, place=line, hint=error.hint)
+    problem = f"{story} answered what can't be used: {type(error).__name__}: {error}"
+    return PluginError(problem, file=file, place=line)
 
 
 @record
@@ -196,37 +221,44 @@ class Registry(Generic[T]):
 def _from_file(file: Path, attribute: str, kind: str) -> Any:
     if not file.is_file():
         raise InputError(f"no such file for the {kind} {attribute!r}", file=file)
-    # one module per file, so that two names from it share its state
+    # one module per file, so that two names from it share its state; until it is edited
     module_name = f"batfs_plugin_{file.stem}_{abs(hash(file.resolve())):x}"
+    status = file.stat()
+    version = (status.st_mtime_ns, status.st_size)
     module = sys.modules.get(module_name)
-    if module is None:
+    if module is None or getattr(module, "__batfs_version__", version) != version:
         import importlib.util
 
         spec = importlib.util.spec_from_file_location(module_name, file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        setattr(module, "__batfs_version__", version)  # noqa: B010 (a name it doesn't declare)
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[module_name]
-            line = _line_in(error, file)
+            what = error.msg if isinstance(error, SyntaxError) else error  # else it names the file again
             raise InputError(
-                f"can't be loaded: {type(error).__name__}: {error}", file=file, place=line
+                f"can't be loaded: {type(error).__name__}: {what}", file=file, place=_line_in(error, file)
             ) from error
     if not hasattr(module, attribute):
-        public = [name for name, value in vars(module).items() if callable(value) and name[:1] != "_"]
+        public = [
+            name
+            for name, value in vars(module).items()
+            if callable(value) and name[:1] != "_" and getattr(value, "__module__", "") == module_name
+        ]
         raise unknown(kind, attribute, public, file=file)
     return getattr(module, attribute)
 
 
 def _line_in(error: BaseException, file: Path) -> str | None:
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and Path(error.filename or file).name == file.name:
         return f"line {error.lineno}"
     trace, line = error.__traceback__, None
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
+        if Path(trace.tb_frame.f_code.co_filename) == file.absolute():
             line = f"line {trace.tb_lineno}"
         trace = trace.tb_next
     return line

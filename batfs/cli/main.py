@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("batfs.cli.verify", "replay recordings of Batsim and compare with SimGrid, on this machine"),
     "reproduce": ("batfs.cli.reproduce", "reproduce a published experiment"),
     "service": ("batfs.cli.service", "the storage service: orchestrator, server, client"),
+    "new": ("batfs.cli.new", "a policy, queue policy or model of your own to start from, with its test"),
     "list": ("batfs.cli.list", "what there is: policies, queues, models, selections, presets"),
     "help": ("batfs.cli.help", "explain a command"),
     "completion": ("batfs.cli.completion", "completion of commands and flags for bash, zsh and fish"),

@@ -234,6 +234,9 @@ def _instantiate(make: Callable[..., BatsimScheduler], name: str, options: dict[
 
 
 def _not_made(error: Exception, name: str) -> InputError:
+    if isinstance(error, SyntaxError) and error.filename:
+        problem = f"the pybatsim scheduler can't be made: SyntaxError: {error.msg}"
+        return InputError(problem, file=error.filename, place=f"line {error.lineno}")
     place = _place(error)
     return InputError(
         f"the pybatsim scheduler can't be made: {type(error).__name__}: {error}, in {place}", file=name

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, cast, overload
 
 import numpy as np
 
-from batfs.errors import InputError, unknown
+from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
 from batfs.filesystems.interface import (
     FileSystemModel,
@@ -336,7 +336,7 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     :mod:`batfs.filesystems.access`.
     """
     from batfs.filesystems.checked import guard
-    from batfs.plugins import Spec, convert_options
+    from batfs.plugins import PluginError, Spec, convert_options, raised_in
 
     parsed = parse_spec(spec, MODELS.kind)
     options = {key.replace("-", "_"): _text(value) for key, value in setup.options.items()}
@@ -346,9 +346,20 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     client, server = (merged.options.get(side, "") for side in ("client", "server"))
     own = {key: text for key, text in merged.options.items() if key not in ("client", "server")}
     try:
-        model: Any = kind(**convert_options(kind, Spec(parsed.name, own), MODELS.kind, {"setup": setup}))
+        if not callable(kind):
+            raise InputError(f"the {MODELS.kind} {parsed.name!r} can't be called")
+        made = convert_options(kind, Spec(parsed.name, own), MODELS.kind, {"setup": setup})
+        try:
+            model: Any = kind(**made)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, BatfsError) or not raised_in(error)[0]:
+                raise
+            story = f"while it was made, the {MODELS.kind} {parsed.name!r}"
+            raise PluginError.of(error, story) from error
         model.access = make_access(client, server, setup)
         return guard(cast(FileSystemModel, model), setup)
+    except PluginError:
+        raise  # its place is one in its file
     except InputError as error:
         raise error.at(place=place) from None
 

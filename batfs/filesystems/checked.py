@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -35,9 +35,14 @@ def guard(model: FileSystemModel, setup: Setup) -> FileSystemModel:
     """``model`` itself; if it is not one of batfs's own, with its answers checked."""
     if type(model).__module__.startswith("batfs."):
         return model
-    if not callable(getattr(model, "plan", None)):
-        raise InputError(
-            f"{type(model).__name__!r} is no file-system model", hint="it needs plan(request, view, rng)"
+    missing = [name for name in _NEEDED if not callable(getattr(model, name, None))]
+    if missing:
+        file, line = place_in(type(model).__init__)
+        raise PluginError(
+            f"{type(model).__name__!r} is no file-system model: it has no {', '.join(missing)}",
+            file=file,
+            place=line,
+            hint="derive it from batfs.ext.Model",
         )
     check = _Check(model, setup)
     for name in ("plan", "started", "tried", "has_read", "ended", "upkeep", "moved", "released"):
@@ -45,6 +50,11 @@ def guard(model: FileSystemModel, setup: Setup) -> FileSystemModel:
         if method is not None:
             setattr(model, name, check.guarded(name, method))
     return model
+
+
+_NEEDED: Final = tuple(
+    name for name, value in vars(FileSystemModel).items() if callable(value) and name[0] != "_"
+)
 
 
 class _Check:

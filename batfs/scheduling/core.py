@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from batfs.errors import BatfsError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
-from batfs.plugins import PluginError, place_in
+from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.scheduling.config import Configuration, Settings
-from batfs.scheduling.interface import JobPlacement, QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.interface import JobPlacement, Pass, QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import Observer
@@ -272,6 +271,8 @@ class Session:
             promises: Sequence[JobPlacement] = ()
             try:
                 decided = self.policy.schedule(view)
+                if not isinstance(decided, Pass):
+                    raise Unusable(f"answered {decided!r:.80}", hint="a Pass was expected")
                 for placement in decided.starts:
                     self._start(view.keep(placement))
                 promises = decided.promises
@@ -279,8 +280,11 @@ class Session:
                 raise self._blamed(error) from error
             finally:
                 view.finish(promises)
-            if decided.kills:
-                self._kill(decided.kills)
+            try:
+                if decided.kills:
+                    self._kill(decided.kills)
+            except (Exception, SystemExit) as error:
+                raise self._blamed(error) from error
             if self._foreign:
                 self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
             self._wake(decided.wake_at)
@@ -300,11 +304,9 @@ class Session:
 
     def _blamed(self, error: BaseException) -> BaseException:
         """``error`` in a pass: with the file, the line and the time if the queue policy is from outside."""
-        if isinstance(error, BatfsError) or not self._foreign:
+        if not self._foreign:
             return error
-        blamed = PluginError.of(error, self._story_of_policy())
-        # without a file: what it answered could not be used
-        return blamed if blamed.file is not None else self._blame(blamed.problem)
+        return blamed(error, self.policy, self._story_of_policy())
 
     def _story_of_policy(self) -> str:
         head = self.queue.head

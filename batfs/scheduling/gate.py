@@ -22,12 +22,12 @@ from batfs.errors import BatfsError
 from batfs.filesystems.lifecycle import SOON, SUCCESS
 from batfs.filesystems.script import EMPTY, Activity, launch
 from batfs.filesystems.traffic import split_rows
-from batfs.plugins import PluginError, place_in
+from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.records import record, replace
 from batfs.scheduling.io_policies import FAIR
-from batfs.scheduling.io_policies.interface import Application, IoPolicy, IoView, Start, Transfer
+from batfs.scheduling.io_policies.interface import Application, IoPass, IoPolicy, IoView, Start, Transfer
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.loads import Load, Loads
 from batfs.scheduling.storages import Throttle
@@ -221,14 +221,16 @@ class Gate:
             )
             try:
                 decided = self.policy.schedule(view)
+                if not isinstance(decided, IoPass):
+                    raise Unusable(f"answered {decided!r:.80}", hint="an IoPass was expected")
                 wake = decided.wake_at
                 for start in decided.starts:
                     out += self._start(start, now)
+                if wake is not None:
+                    self._wish = on_wire(max(wake, now + SOON))
+                    out.append(m.CallMeLater(now, self._wish))
             except (Exception, SystemExit) as error:
                 raise self._blamed(error, now) from error
-            if wake is not None:
-                self._wish = on_wire(max(wake, now + SOON))
-                out.append(m.CallMeLater(now, self._wish))
             if self._waiting and not self._moving and self._wish is None:
                 raise self._wrong(
                     f"at {now:g} s, the I/O policy {self.policy.name!r} holds {len(self._waiting)} transfers "
@@ -391,13 +393,10 @@ class Gate:
         return PluginError(problem, file=file, place=line)
 
     def _blamed(self, error: BaseException, now: float) -> BaseException:
-        if isinstance(error, BatfsError) or type(self.policy).__module__.startswith("batfs."):
-            return error
-        blamed = PluginError.of(error, f"at {now:g} s, the I/O policy")
-        if blamed.file is None:  # what it answered could not be used
-            file, line = place_in(self.policy.schedule)
-            return PluginError(blamed.problem, file=file, place=line)
-        return blamed
+        waits = next((asked.job_id for asked in self._waiting.values()), None)
+        whose = f", with a transfer of {waits!r} waiting" if waits is not None else ""
+        name = getattr(self.policy, "name", type(self.policy).__name__)
+        return blamed(error, self.policy, f"at {now:g} s{whose}, the I/O policy {name!r}")
 
 
 def _asks(application: Application, alone: float, now: float) -> None:

@@ -14,7 +14,7 @@ from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.resource_sets import format_resources
 from batfs.scheduling.interface import JobPlacement, NodeSet
-from batfs.scheduling.nodes import SELECTIONS, UNDEMANDING, NodeOrder, Selection
+from batfs.scheduling.nodes import UNDEMANDING, NodeOrder, Selection, make_selection
 from batfs.scheduling.observer import StorageState
 from batfs.scheduling.storages import storage_table
 from batfs.scheduling.story import InvariantError
@@ -109,7 +109,7 @@ class Machine:
         node_selection: str = "lowest",
     ) -> None:
         self.order = NodeOrder(compute, node_order)
-        self.select: Selection = SELECTIONS.get(node_selection)
+        self.select: Selection = make_selection(node_selection)
         self.picky = node_selection not in UNDEMANDING
         self._services = self.order.set_of(own_nodes)
         self._unavailable: NodeSet = 0

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from batfs.errors import unknown
-from batfs.plugins import Registry
+from batfs.errors import InputError, unknown
+from batfs.plugins import PluginError, Registry, place_in
 from batfs.protocol.messages import Resource
 from batfs.resource_sets import format_ascending
 from batfs.scheduling.config import NODE_ORDERS
@@ -116,6 +116,36 @@ UNDEMANDING = frozenset(("lowest", "contiguous"))
 SELECTIONS.register("lowest")(lowest)
 SELECTIONS.register("contiguous")(contiguous)
 SELECTIONS.register("block")(block)
+
+
+def make_selection(name: str) -> Selection:
+    """The selection called ``name`` (or ``file.py:name``); the answers of one from outside are checked."""
+    select = SELECTIONS.get(name)
+    if not callable(select):
+        raise InputError(f"the {SELECTIONS.kind} {name!r} can't be called")
+    if str(getattr(select, "__module__", "")).startswith("batfs."):
+        return select
+
+    def checked(free: NodeSet, count: int) -> NodeSet | None:
+        story = f"the {SELECTIONS.kind} {name!r}"
+        try:
+            found: Any = select(free, count)
+        except (Exception, SystemExit) as error:
+            raise PluginError.of(error, story) from error
+        if found is None:
+            return None
+        if not isinstance(found, int) or isinstance(found, bool):
+            problem = f"answered {found!r:.80}; a set of nodes is an integer, one bit a node"
+        elif found & ~free:
+            problem = f"chose the nodes {list(positions(found & ~free))[:20]}, which aren't free"
+        elif found.bit_count() != count:
+            problem = f"chose {found.bit_count()} nodes for a job of {count}"
+        else:
+            return found
+        file, line = place_in(select)
+        raise PluginError(f"{story} {problem}", file=file, place=line)
+
+    return checked
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from batfs.filesystems.interface import Hold
+from batfs.plugins import PluginError
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
 from batfs.scheduling.machine import NOTHING_HELD, Booked
 from batfs.scheduling.stages import NO_STAGES
@@ -106,7 +107,10 @@ class PassView:
         begin = now if start is None else start
         ahead = begin > now
         pool = self.free_nodes if among is None else among if ahead else among & self.free_nodes
-        nodes = machine.select(pool & ~avoid, job.nodes)
+        try:
+            nodes = machine.select(pool & ~avoid, job.nodes)
+        except PluginError as error:
+            raise error.after(f"at {now:g} s, for {job.id!r},") from error
         if nodes is None:
             if not ahead:
                 kept = avoid & pool and machine.select(pool, job.nodes) is not None

@@ -83,7 +83,11 @@ def guard(policy: AllocationPolicy) -> AllocationPolicy:
     if type(policy).__module__.startswith("batfs."):
         return policy
     if not callable(getattr(policy, "choose", None)):
+        file, line = place_in(type(policy).__init__)
         raise InputError(
-            f"{type(policy).__name__!r} is no allocation policy", hint="it needs choose(view, request, rng)"
+            f"{type(policy).__name__!r} is no allocation policy",
+            file=file,
+            place=line,
+            hint="it needs choose(view, request, rng)",
         )
     return Guarded(policy)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from batfs.errors import InputError
 from batfs.files import write_text
-from batfs.parsing import add_option, add_word, at_least, size
+from batfs.parsing import add_option, add_word, size
 
 if TYPE_CHECKING:
     from batfs.platform.numbering import Machine
@@ -39,17 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
     add_word(parser, "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets")
-    add_word(parser, "--nodes", type=at_least(1))
+    add_word(parser, "--nodes", type=int)
     add_option(
         parser,
         "--first-node",
         old=("--first",),
         dest="first",
-        type=at_least(0),
+        type=int,
         metavar="N",
         help="number of the first node (1000: ids in order)",
     )
-    parser.add_argument("--racks", type=at_least(1), metavar="N", help="racks, each with a switch")
+    parser.add_argument("--racks", type=int, metavar="N", help="racks, each with a switch")
     parser.add_argument("--topology", metavar="T", help="flat, torus, fat_tree or dragonfly")
     parser.add_argument("--parameters", metavar="P", help="of the topology, as SimGrid's topo_parameters")
     parser.add_argument("--disks", type=given_size, metavar="SIZE", help="a disk of that size in every node")

@@ -16,13 +16,13 @@ from pathlib import Path
 from batfs.cli.platforms.new import verified
 from batfs.errors import InputError
 from batfs.files import write_text
-from batfs.parsing import add_word, at_least, duration
+from batfs.parsing import add_word, duration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("system", type=Path, metavar="SYSTEM", help="StorAlloc's system file, YAML or TOML")
     add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")
-    add_word(parser, "--nodes", "[%(default)s]", type=at_least(1), default=16)
+    add_word(parser, "--nodes", "[%(default)s]", type=int, default=16)
     add_word(
         parser,
         "--name",

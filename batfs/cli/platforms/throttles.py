@@ -15,7 +15,7 @@ from pathlib import Path
 from batfs import texts
 from batfs.cli.platforms.new import verified
 from batfs.files import write_text
-from batfs.parsing import add_word, at_least
+from batfs.parsing import add_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "[%(default)s]",
         old=("--throttles",),
         dest="throttles",
-        type=at_least(1),
+        type=int,
         default=64,
     )
     add_word(parser, "--output", "[standard output]", type=Path, metavar="FILE")

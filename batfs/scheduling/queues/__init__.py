@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import cast
 
 from batfs.errors import InputError
-from batfs.plugins import Registry
+from batfs.plugins import Registry, place_in
 from batfs.scheduling.interface import QueuePolicy
 
 QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry(
@@ -31,7 +31,8 @@ def make_queue_policy(text: str) -> QueuePolicy:
     """The policy that ``"name:key=value,..."`` or ``"file.py:Name:key=value"`` says; InputError if none."""
     policy = QUEUE_POLICIES.make(text)
     if not callable(getattr(policy, "schedule", None)):
-        raise InputError(f"the queue policy {text!r} has no method schedule(view)")
+        file, line = place_in(type(policy).__init__)
+        raise InputError(f"the queue policy {text!r} has no method schedule(view)", file=file, place=line)
     return cast(QueuePolicy, policy)
 
 

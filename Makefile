@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONHASHSEED ?= 0
 
-.PHONY: run compare test check quick docs clean
+.PHONY: run compare test check quick docs reference screenshots clean
 
 run: $(STAMP)
 	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/random
@@ -35,6 +35,12 @@ $(STAMP): pyproject.toml setup.py $(wildcard batfs/_core/*.py)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
+
+reference: $(STAMP)
+	$(BIN)/python docs/generate.py
+
+screenshots: $(STAMP)
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) build out *.egg-info

@@ -6,7 +6,7 @@ the next. Actors are the sequential pieces of Batsim, in the order in which SimG
 generator that yields its kernel calls. All ready actors run up to their next call; the calls are then served
 in that order, and whoever is answered (or created) forms the next *sub-round*, in the same simulated instant.
 When nobody is ready the engine moves the clock, and the owners of what ended are woken in the order of
-creation. These rules decide every tie (BATSIM.md A4).
+creation. These rules decide every tie.
 
 A yielded ``None`` is a call that is answered at once; anything else is a :class:`Call`, or a few of them in a
 row that need no Python of the actor's in between.
@@ -877,7 +877,7 @@ class Timeout:
             remove(self.engine, self.slot)
 
 
-# ---- the server's mailbox (BATSIM.md E1) -------------------------------------------------------------------
+# ---- the server's mailbox -------------------------------------------------------------------
 
 
 @cython.cclass

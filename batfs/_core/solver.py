@@ -456,7 +456,7 @@ def leave(s: Solver, slot: cython.longlong) -> cython.void:
 @cython.cfunc
 @cython.exceptval(check=False)
 def solve(s: Solver, size: cython.longlong, resources: cython.longlong) -> cython.void:
-    """SimGrid's fair bottleneck (BATSIM.md A5) on the slots ``component[:size]`` and ``listed[:resources]``.
+    """SimGrid's fair bottleneck on the slots ``component[:size]`` and ``listed[:resources]``.
 
     It is not max-min: a settled flow's last increment is subtracted again in every later round, and a
     FATPIPE resource shrinks by the smallest increment only. Both are SimGrid's and are kept.

@@ -1,7 +1,7 @@
 """How long a job's task would take alone: what its I/O slowdown is measured against.
 
 The task is the job's computation and its I/O merged, on the very nodes and storages it was given, on an
-otherwise empty machine. With nothing to share, the fluid model (BATSIM.md A2, A3, A5) gives
+otherwise empty machine. With nothing to share, the fluid model gives
 
     latency + 1 / min(bound, min over resources of capacity / weight)
 

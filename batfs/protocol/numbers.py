@@ -1,4 +1,4 @@
-"""Batsim's 6 decimals: what its ``%6f`` leaves of a number (BATSIM.md E0).
+"""Batsim's 6 decimals: what its ``%6f`` leaves of a number.
 
 Every double Batsim writes has 6 decimals, and profiles and jobs that come in a message are written out once
 more before they are read; so 115223578.55555557 becomes 115223578.555556, and 1e-7 becomes 0. Integers stay.

@@ -1,7 +1,7 @@
 """The simulator's half of Batsim's JSON: requests are written, replies are read.
 
 Requests are Batsim's to the letter: every double has 6 decimals, integers stay integers. Replies are read
-as strictly as Batsim reads them (BATSIM.md E4): unknown types, missing or superfluous members and wrong
+as strictly as Batsim reads them: unknown types, missing or superfluous members and wrong
 kinds are refused, with the place in the reply.
 """
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def simulation_begins(server: Server) -> SimulationBegins:
-    """Batsim's description of the machine and its settings (BATSIM.md E3)."""
+    """Batsim's description of the machine and its settings."""
     options = server.options
     resources = [
         Resource(r.id, r.name, r.role, "idle", r.properties, r.zone_properties)

@@ -1,6 +1,6 @@
 """A job's life inside the simulator: its record, its tree of tasks, and the script that executes it.
 
-The rules are those of Batsim 4.2.1's job execution (BATSIM.md sections C and D): how a profile becomes
+The rules are those of Batsim 4.2.1's job execution: how a profile becomes
 parallel tasks and sleeps, the walltime budget shared by all children, return codes, progress.
 """
 

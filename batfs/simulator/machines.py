@@ -157,7 +157,7 @@ class Machines:
         return sorted(name for name, job in self.running.items() if i in job.alloc)
 
     def set_available(self, ids: Sequence[int], now: float, available: bool) -> None:
-        """An external event: only a state; running jobs go on (BATSIM.md E4).
+        """An external event: only a state; running jobs go on.
 
         InputError when a machine is made what it is already, which Batsim aborts on.
         """

@@ -1,4 +1,4 @@
-"""Batsim's output files, written as they come; and the figures of ``schedule.csv`` (BATSIM.md F).
+"""Batsim's output files, written as they come; and the figures of ``schedule.csv``.
 
 While a run lasts its files end in ``.partial``; they take their names when it has ended well and keep the
 suffix when it has not.

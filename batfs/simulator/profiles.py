@@ -1,4 +1,4 @@
-"""From profiles to demands: what each type of profile asks of n executors (BATSIM.md section C)."""
+"""From profiles to demands: what each type of profile asks of n executors."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class IoTask:
     profiles: Mapping[str, Profile]
 
     def children(self, job: object, name: str, composed: Composed) -> list[IoTask | None]:
-        """Child i of the I/O goes with child i of the job, in every repetition (BATSIM.md D)."""
+        """Child i of the I/O goes with child i of the job, in every repetition."""
         mine = self.profile
         if not isinstance(mine, Composed):
             raise InputError(

@@ -1,8 +1,7 @@
 """One exchange with the scheduler: the request goes out, and what comes back is applied, piece by piece.
 
 Each decision is checked, waited for (a timestamp may lie ahead) and then sent to the server as a message of
-its own, so the k-th of them arrives k message times later; the last message says that the scheduler is ready
-(BATSIM.md E2).
+its own, so the k-th of them arrives k message times later; the last message says that the scheduler is ready.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Batsim's server: the one actor that holds the state of jobs and machines and speaks to the scheduler.
 
 It takes one message at a time from its mailbox, handles it, and asks the scheduler whenever that one is
-ready, something has happened and nobody else waits to be heard (BATSIM.md E1, E2, E5). Messages are pairs
+ready, something has happened and nobody else waits to be heard. Messages are pairs
 of a method of this class and its argument.
 """
 

@@ -1,4 +1,4 @@
-"""The actors that feed the server: jobs, external events, wake-ups (BATSIM.md E2)."""
+"""The actors that feed the server: jobs, external events, wake-ups."""
 
 from __future__ import annotations
 

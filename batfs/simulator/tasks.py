@@ -101,7 +101,7 @@ class Tasks:
     # ---- messages ----
 
     def message_rows(self, host: int) -> tuple[int, int, float, float]:
-        """Rows, latency and bound of a message from ``host`` to the master: one byte (BATSIM.md E1).
+        """Rows, latency and bound of a message from ``host`` to the master: one byte.
 
         The rows are the caller's to keep: they are never given back.
         """

@@ -1,4 +1,4 @@
-"""``--no-sched``: no scheduler; every job starts at once on the first machines (BATSIM.md G).
+"""``--no-sched``: no scheduler; every job starts at once on the first machines.
 
 Batsim reports no such job in its files; what ran is only counted (``Outputs.unreported``).
 """

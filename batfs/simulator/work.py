@@ -1,4 +1,4 @@
-"""What a parallel task uses: from flops and flows on hosts to rows of the engine (BATSIM.md A2)."""
+"""What a parallel task uses: from flops and flows on hosts to rows of the engine."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def dense_demand(flops: Floats | None, matrix: Floats) -> Demand:
 
 
 def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[Demand, Indices]:
-    """Batsim's merge of a job's task and its I/O: both on the sorted union of their ids (BATSIM.md D)."""
+    """Batsim's merge of a job's task and its I/O: both on the sorted union of their ids."""
     ids = np.union1d(job_ids, io_ids)
     size = len(ids)
     job_places, io_places = np.searchsorted(ids, job_ids), np.searchsorted(ids, io_ids)
@@ -336,7 +336,7 @@ class Workshop:
     def merged(
         self, job: Demand, job_ids: Sequence[int], io: Demand, io_ids: Sequence[int], host_of: Indices
     ) -> Work:
-        """The work of a job and its I/O together, on the sorted union of their ids (BATSIM.md D).
+        """The work of a job and its I/O together, on the sorted union of their ids.
 
         ``host_of`` int64[ids]: the hosts of the resources, all different.
         """

@@ -1,6 +1,6 @@
 """What a composed profile runs: which profiles lie below it, how often each one runs, and their I/O.
 
-A child that ends with a return code other than 0 stops the whole (BATSIM.md C), so what would come after it
+A child that ends with a return code other than 0 stops the whole, so what would come after it
 never runs and isn't counted. Nesting may be as deep as a file likes: nothing here recurses.
 """
 

@@ -120,7 +120,7 @@ def test_the_documented_profile_is_sent(tmp_path: Path) -> None:
 
 
 def test_it_ends_when_the_merged_profile_ends(tmp_path: Path) -> None:
-    """By hand (BATSIM.md A2, A3, D, E1).
+    """By hand.
 
     Merged on 0-3 10: the job's own cpu 1e10/2 = 5e9 flop on each node and com 1e7/2 = 5e6 bytes each way
     between them, and the I/O. One activity, so its rate is the least capacity over weight:

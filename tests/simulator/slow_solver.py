@@ -1,6 +1,6 @@
 """The fair bottleneck solver as plainly as it can be said: the oracle of the fast one.
 
-Directly after BATSIM.md A5: every variable and every constraint in every round, nothing left out, nothing
+The rules one by one: every variable and every constraint in every round, nothing left out, nothing
 grouped, all components at once.
 """
 

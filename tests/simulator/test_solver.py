@@ -40,7 +40,7 @@ def rates(engine: Engine, slots: list[int]) -> list[float]:
     return [engine.arrays["rate"][slot] for slot in slots]
 
 
-# BATSIM.md A5: (capacities, fatpipe, variables) -> rates
+# (capacities, fatpipe, variables) -> rates
 VECTORS: dict[str, tuple[list[float], list[bool], list[Variable], list[float]]] = {
     "V1": ([100], [False], [Variable([(0, 1)]), Variable([(0, 4)])], [50, 12.5]),
     "V2": (

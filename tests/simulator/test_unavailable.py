@@ -1,4 +1,4 @@
-"""Machines that events make unavailable: a state that running jobs don't notice (BATSIM.md E4, F).
+"""Machines that events make unavailable: a state that running jobs don't notice.
 
 The expected numbers follow Batsim's books: a machine is idle, computing or unavailable; seconds are added
 to a state when the machine leaves it.

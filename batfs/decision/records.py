@@ -203,7 +203,9 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
     job = record.job
     workload, _, name = job.id.partition("!")
-    head = f"{csv_field(name)},{csv_field(workload)}"
+    if not (name.isalnum() and workload.isalnum()):
+        name, workload = csv_field(name), csv_field(workload)
+    head = f"{name},{workload}"
     if len(record.plans) == 1 and record.moved:
         row = _plain_row(record, head, alone)
         if row is not None:

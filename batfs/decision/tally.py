@@ -251,12 +251,13 @@ class StorageTally(Observer):
             self.rejections.append((record.job.id, record.reason))
         if record.plans:
             seen: list[str] = []
-            if record.cut:
+            cut, waits = record.cut, record.waits
+            if cut:
                 self.cut_jobs += 1
             for volume in record.volumes:
                 tally = self.filesystems[volume.filesystem]
                 times = volume.times if isinstance(volume, PhaseVolume) else 1
-                if record.moved and record.cut:
+                if record.moved and cut:
                     self.cut_bytes += times * (volume.reads + volume.writes)
                 if record.moved:
                     tally.read_bytes += times * volume.reads
@@ -265,8 +266,9 @@ class StorageTally(Observer):
                     continue  # phases, or several entries: one job
                 seen.append(volume.filesystem)
                 tally.jobs += 1
-                waits = record.waits
-                lacked = sum([waits.get((cause, volume.filesystem), 0.0) for cause in OF_SPACE if waits])
+                if not waits:
+                    continue
+                lacked = sum([waits.get((cause, volume.filesystem), 0.0) for cause in OF_SPACE])
                 if lacked > 0:
                     tally.jobs_that_waited += 1
                     tally.waiting_time += lacked

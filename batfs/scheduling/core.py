@@ -185,10 +185,12 @@ class Session:
                     self._pass()
         if self._dirty:
             self._pass()
-        tenancy.only_alive()
+        if tenancy.out:
+            tenancy.only_alive()
         if tenancy.registering:
             tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(len(self.queue)))
-        tenancy.tell_changes()
+        if tenancy.machine.has_changed:
+            tenancy.tell_changes()
         if self._validate:
             self.validate()
 

@@ -421,10 +421,9 @@ class Tenancy:
 
     def tell_changes(self) -> None:
         """The storages that have changed, to who keeps records."""
-        if self.machine.has_changed:
-            changes = self.machine.changes()
-            if self._observer is not None:
-                self._observer.storages_changed(self.now, changes)
+        changes = self.machine.changes()
+        if changes and self._observer is not None:
+            self._observer.storages_changed(self.now, changes)
 
     def ends(self) -> None:
         """The simulation is over."""

@@ -41,8 +41,10 @@ def job_row(job: Job, state: str, start: float, runtime: float, alloc: str, meta
     walltime = -1.0 if job.walltime is None else job.walltime
     workload, _, name = job.id.partition("!")
     submitted = job.submission_time
-    profile = csv_field(job.profile)
-    asked = (csv_field(name), csv_field(workload), profile, submitted, job.requested_nodes, walltime)
+    profile = job.profile
+    if not (name.isalnum() and workload.isalnum() and profile.isalnum()):
+        name, workload, profile = csv_field(name), csv_field(workload), csv_field(profile)
+    asked = (name, workload, profile, submitted, job.requested_nodes, walltime)
     if state == "REJECTED":
         return REJECTED_ROW % (*asked, metadata)
     end = start + runtime

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from batfs.filesystems.picking import Picker, without
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
+from batfs.workload.flows import IntArray
 
 
 @record
@@ -33,9 +34,6 @@ class Bundle:
     written: bool = False
 
 
-_NOWHERE = np.zeros(0, dtype=np.int64)
-
-
 class Layout:
     """The disks of one file system by node and by rack. ``positions``: where they stand in the view."""
 
@@ -56,75 +54,29 @@ class Layout:
         for node, disks in self.of_node.items():
             self.rack_of_node[node] = self.rack_of_node.get(node) or disks[0].rack
         self.position = dict(zip(self.disks, positions, strict=True))
-        self._disk_at = dict(zip(positions, self.disks.values(), strict=True))
-        self._of_node: dict[int | None, list[int]] = {
-            node: [self.position[disk.id] for disk in disks] for node, disks in self.of_node.items()
-        }
-        # no node has disks in two racks
-        self._racked = all(len({disk.rack for disk in disks}) == 1 for disks in self.of_node.values())
-        racks: dict[str, list[int]] = {}
-        for position, disk in self._disk_at.items():
-            racks.setdefault(disk.rack, []).append(position)
-        self._in_rack = {rack: np.array(members, dtype=np.int64) for rack, members in racks.items()}
-        everywhere = np.array(positions, dtype=np.int64)
-        self._not_in_rack = {
-            rack: everywhere[~np.isin(everywhere, members)] for rack, members in self._in_rack.items()
-        }
+        #: int64[m] by place: the ids of the disks, and who passes their bytes on (without a node they do)
+        self.ids: IntArray = np.array(list(self.disks), dtype=np.int64)
+        self.senders: IntArray = np.array(
+            [disk.id if disk.node is None else disk.node for disk in self.disks.values()], dtype=np.int64
+        )
+        self.places = {disk: place for place, disk in enumerate(self.disks)}
+        self.everywhere: IntArray = np.array(positions, dtype=np.int64)
+        self.tables = self._tables()
 
-    def place(
-        self, size: int, replication: int, writer: int | None, picker: Picker, avoid: Sequence[int] = ()
-    ) -> list[int] | None:
-        """Disks for the copies of ``size`` bytes written by the node ``writer``, in pipeline order.
-
-        HDFS's default rule: the first copy on the writer's own node (the disk with most room), the second in
-        another rack, the third in the rack of the second on another node, more anywhere. Never two copies on
-        one disk; on one node only when there are too few nodes. None when some copy finds no room. Fewer
-        copies when there are fewer disks than ``replication``.
-        """
-        out: list[Disk] = []
-        if writer is not None:
-            own = self.own_disk(writer, size, picker, avoid)
-            if own is not None:
-                out.append(own)
-        position, place_of_node = self.position, self._of_node
-        away = [position[disk] for disk in avoid]
-        taken = list(away)
-        near = list(away)  # what is on the nodes of the copies before it, too
-        for disk in out:
-            taken.append(position[disk.id])
-            near += place_of_node.get(disk.node, ()) or (position[disk.id],)
-        for k in range(len(out), min(replication, len(self.disks))):
-            among = _NOWHERE
-            if k == 1:
-                rack = out[0].rack
-                among = picker.narrowed(size, self._not_in_rack[rack], (rack, False))
-                if away or not self._racked:
-                    among = without(among, near)
-            elif k == 2:
-                rack = out[1].rack
-                among = without(picker.narrowed(size, self._in_rack[rack], (rack, True)), near)
-            if not len(among):
-                among = without(picker.fitting(size), near)
-                if not len(among):
-                    among = without(picker.fitting(size), taken)
-            chosen = picker.pick(among, size)
-            if chosen is None:
-                return None
-            disk = self._disk_at[chosen]
-            out.append(disk)
-            taken.append(chosen)
-            near += place_of_node.get(disk.node, ()) or (chosen,)
-        return [disk.id for disk in out]
-
-    def own_disk(self, node: int, size: int, picker: Picker, avoid: Sequence[int] = ()) -> Disk | None:
-        """The disk of a node with most room, if that is enough."""
-        best: Disk | None = None
-        most = size - 1
-        for disk in self.of_node.get(node, ()):
-            room = picker.room(self.position[disk.id])
-            if room > most and disk.id not in avoid:
-                best, most = disk, room
-        return best
+    def _tables(self) -> tuple[IntArray, ...]:
+        """What ``_core.copies`` knows of disks and nodes."""
+        number: dict[str, int] = {}
+        racks = [number.setdefault(disk.rack, len(number)) for disk in self.disks.values()]
+        nodes = [-1 if disk.node is None else disk.node for disk in self.disks.values()]
+        top = 1 + max(self.rack_of_node, default=-1)
+        own = [[self.places[disk.id] for disk in self.of_node.get(node, ())] for node in range(top)]
+        first = np.cumsum([0, *map(len, own)])
+        rack_of = [
+            number.setdefault(rack, len(number)) if (rack := self.rack_of_node.get(node)) else -1
+            for node in range(top)
+        ]
+        columns = (racks, nodes, first, [place for places in own for place in places], rack_of)
+        return tuple(np.array(column, dtype=np.int64) for column in columns)
 
     def nearest(self, node: int, copies: Sequence[int]) -> int:
         """The copy read by ``node``: on itself, else in its rack, else the first."""
@@ -138,16 +90,17 @@ class Layout:
         return copies[0]
 
 
-def bundles(size: int, block_size: int, most: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def bundles(size: int, block_size: int, most: int) -> Sequence[int]:
     """Sizes of at most ``most`` bundles of whole blocks for ``size`` bytes; the last block is partial."""
     blocks = -(-size // block_size)
     if not blocks:
-        return []
+        return ()
     count = min(most, blocks)
     each, more = divmod(blocks, count)
     parts = [(each + 1) * block_size] * more + [each * block_size] * (count - more)
     parts[-1] -= blocks * block_size - size
-    return parts
+    return tuple(parts)
 
 
 def assign(

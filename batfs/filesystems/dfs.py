@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from batfs._core.copies import NEAR, OWN, WRITE
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
 from batfs.filesystems.blocks import Bundle, Layout, assign, bundles
@@ -23,55 +24,28 @@ from batfs.filesystems.interface import (
     earlier,
 )
 from batfs.filesystems.keeping import Keeper
-from batfs.filesystems.picking import Picker
+from batfs.filesystems.placer import Items, NoRoom, Placer
 from batfs.filesystems.traffic import split_evenly
 from batfs.plugins import Size
 from batfs.records import field, record
 from batfs.storage.interface import StorageView
-
-
-class _Rows:
-    """Transfers, as columns."""
-
-    __slots__ = ("destinations", "sizes", "sources")
-
-    def __init__(self) -> None:
-        self.sources: list[int] = []
-        self.destinations: list[int] = []
-        self.sizes: list[int] = []
-
-    def add(self, source: int, destination: int, size: int) -> None:
-        self.sources.append(source)
-        self.destinations.append(destination)
-        self.sizes.append(size)
-
-    def traffic(self) -> Sequence[Traffic]:
-        if not self.sizes:
-            return ()
-        columns = (self.sources, self.destinations, self.sizes)
-        return [Traffic(*(np.array(column, dtype=np.int64) for column in columns))]
+from batfs.workload.flows import IntArray
 
 
 @record(frozen=False)
 class _Draft:
-    """A plan in the making: the room left on each disk, and what has been decided so far."""
+    """A plan in the making: the room left on each disk, and what has been decided so far. ``held``: bytes by
+    place that go with the job; ``kept``: those of data sets, by disk and key."""
 
     request: IoRequest
     view: StorageView
-    rng: random.Random
-    picker: Picker
-    held: dict[tuple[int, str], int] = field(default_factory=dict)
-    reads: _Rows = field(default_factory=_Rows)
-    writes: _Rows = field(default_factory=_Rows)
-    internal: _Rows = field(default_factory=_Rows)
+    placer: Placer
+    held: IntArray
+    kept: dict[tuple[int, str], int] = field(default_factory=dict)
+    reads: Sequence[Traffic] = ()
+    writes: Sequence[Traffic] = ()
+    internal: Sequence[Traffic] = ()
     sets: dict[str, list[Bundle]] = field(default_factory=dict)
-
-
-class NoRoom(Exception):
-    """No disk has room for so many bytes."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
 
 
 @MODELS.register("dfs")
@@ -138,7 +112,9 @@ class DistributedFileSystem(Model):
         return (read, 0) if self.reserve == "reads" else (0, written)
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
-        draft = _Draft(request, view, rng, self._picker(request, view, rng))
+        draft = _Draft(
+            request, view, self._placer(request, view, rng), np.zeros(len(self.position), np.int64)
+        )
         volume, nodes = request.volume, request.nodes
         data_set = str(volume.options.get("data_set", "")) if volume.options else ""
         read_parts = split_evenly(volume.reads, len(nodes)).tolist()
@@ -147,97 +123,84 @@ class DistributedFileSystem(Model):
             if data_set and volume.reads:
                 self._read_data_set(draft, data_set, read_parts)
             elif volume.reads:
-                self._read_own(draft, read_parts)
-            for node, size in zip(nodes, write_parts, strict=True):
-                self._write(draft, node, size, data_set)
+                self._read_own(draft, read_parts, rng)
+            if volume.writes:
+                self._write(draft, write_parts, data_set)
         except NoRoom as short:
             return self._hold(draft, short.size)
         plan = IoPlan(self.name, timing=self.timing_of(request))
-        plan.placements = [
-            Placement(disk, size, name) for (disk, name), size in sorted(draft.held.items()) if size
-        ]
-        plan.reads = draft.reads.traffic()
-        plan.writes = draft.writes.traffic()
-        plan.internal = draft.internal.traffic()
+        ids, held = self.layout.ids, draft.held
+        there = np.flatnonzero(held)
+        own = zip(ids[there].tolist(), held[there].tolist(), strict=True)
+        kept = {**{(disk, ""): size for disk, size in own}, **draft.kept}
+        plan.placements = [Placement(disk, size, name) for (disk, name), size in sorted(kept.items()) if size]
+        plan.reads, plan.writes, plan.internal = draft.reads, draft.writes, draft.internal
         if volume.reads:
-            disks, read = self.layout.disks, draft.reads
-            ends = zip(read.sources, read.destinations, read.sizes, strict=True)
-            local = sum([size for disk, node, size in ends if disks[disk].node == node])
-            plan.notes = {"locality": local / volume.reads}
+            read = draft.reads[0]
+            local = read.sizes[self.layout.senders[ids.searchsorted(read.sources)] == read.destinations]
+            plan.notes = {"locality": int(local.sum()) / volume.reads}
         if draft.sets:
             plan.notes = {**plan.notes, "data_sets": draft.sets}
         return plan
 
-    def _picker(self, request: IoRequest, view: StorageView, rng: random.Random) -> Picker:
+    def _placer(self, request: IoRequest, view: StorageView, rng: random.Random) -> Placer:
         room = view.free(request.start, request.end)[self.everywhere]
         if self.keeper.dead:  # those that are away have none
             room[[k for k, storage in enumerate(self.position) if storage in self.keeper.dead]] = -1
         window = (request.start, request.end)
         near = self.near(request)
-        return Picker(
-            self.policy, view, rng, self.everywhere, room, window=window, key=request.job_id, near=near
-        )
+        return Placer(self.layout, self.policy, view, rng, room, window=window, key=request.job_id, near=near)
 
-    def _held(self, draft: _Draft, disk: int, size: int, key: str = "") -> None:
-        draft.picker.take(self.position[disk], size)
-        draft.held[disk, key] = draft.held.get((disk, key), 0) + size
-
-    def _place(self, draft: _Draft, size: int, copies: int, writer: int | None) -> list[int]:
-        found = self.layout.place(size, copies, writer, draft.picker)
-        if found is None:
-            raise NoRoom(size)
-        return found
-
-    def _write(self, draft: _Draft, node: int, size: int, data_set: str) -> None:
+    def _write(self, draft: _Draft, sizes: Sequence[int], data_set: str) -> None:
         """The write pipeline: node -> first disk, that disk's node -> second disk, and so on."""
         held = bool(data_set) or self._counted(draft.request.volume)[1] > 0
-        for part in bundles(size, self.block_size, self.pipelines):
-            copies = self._place(draft, part, self.replication, node)
-            bundle = self._bundle(draft, data_set, part, copies, True) if data_set else None
-            sender = node
-            for k, disk in enumerate(copies):
-                (draft.internal if k else draft.writes).add(sender, disk, part)
-                owner = self.layout.disks[disk].node
-                # a disk without a node passes the bytes on itself
-                sender = disk if owner is None else owner
-                if held:
-                    self._held(draft, disk, part, self.keeper.key(data_set, bundle, disk) if bundle else "")
+        items = Items()
+        for node, size in zip(draft.request.nodes, sizes, strict=True):
+            items.add(bundles(size, self.block_size, self.pipelines), node, WRITE)
+        places = draft.placer.place(items, self.replication, written=held)
+        parts, nodes, _ = items.columns()
+        ids, more = self.layout.ids, places.shape[1] - 1
+        draft.writes = [Traffic(nodes, ids[places[:, 0]], parts)]
+        if more:
+            senders = self.layout.senders[places[:, :-1]].ravel()
+            draft.internal = [Traffic(senders, ids[places[:, 1:]].ravel(), np.repeat(parts, more))]
+        if data_set:
+            self._keep(draft, data_set, items, places, True)
+        elif held:
+            np.add.at(draft.held, places.ravel(), np.repeat(parts, more + 1))
 
-    def _read_own(self, draft: _Draft, sizes: Sequence[int]) -> None:
+    def _keep(
+        self, draft: _Draft, data_set: str, items: Items, places: IntArray, written: bool
+    ) -> list[Bundle]:
+        """New parts of a data set, with the bytes of their copies."""
+        made: list[Bundle] = []
+        for size, disks in zip(items.sizes, self.layout.ids[places].tolist(), strict=True):
+            made.append(self._bundle(draft, data_set, size, disks, written))
+            for disk in disks:
+                key = self.keeper.key(data_set, made[-1], disk)
+                draft.kept[disk, key] = draft.kept.get((disk, key), 0) + size
+        return made
+
+    def _read_own(self, draft: _Draft, sizes: Sequence[int], rng: random.Random) -> None:
         """Input of the job's own: ``locality`` of its blocks lie on its nodes, the rest near them."""
         target = self.locality
         if self.locality_spread:
-            target += self.locality_spread * (2 * draft.rng.random() - 1)
+            target += self.locality_spread * (2 * rng.random() - 1)
         target = min(1.0, max(0.0, target))
         held = self._counted(draft.request.volume)[0] > 0
         nodes = draft.request.nodes
         blocks = [-(-size // self.block_size) for size in sizes]
         local_blocks = split_evenly(round(target * sum(blocks)), len(nodes)).tolist()
+        items = Items()
         for node, size, count, near in zip(nodes, sizes, blocks, local_blocks, strict=True):
             local = size if near >= count else near * self.block_size
-            own = self.layout.of_node.get(node, ())
-            if len(own) == 1 and local and draft.picker.room(self.position[own[0].id]) >= local:
-                # there is one disk for all its bundles
-                self._read_part(draft, node, local, own[0].id, held)
-            else:
-                for part in bundles(local, self.block_size, self.pipelines):
-                    disk = self.layout.own_disk(node, part, draft.picker)
-                    self._read_part(draft, node, part, None if disk is None else disk.id, held)
-            for part in bundles(size - local, self.block_size, self.pipelines):
-                self._read_part(draft, node, part, None, held)
-
-    def _read_part(self, draft: _Draft, node: int, size: int, disk: int | None, held: bool) -> None:
-        if disk is None:
-            # copies lie by the placement rule anywhere but on the reader; it takes the nearest
-            own = [d.id for d in self.layout.of_node.get(node, ())]
-            avoid = own if len(own) < len(self.layout.disks) else ()
-            found = self.layout.place(size, self.replication, None, draft.picker, avoid)
-            if found is None:
-                raise NoRoom(size)
-            disk = self.layout.nearest(node, found)
-        draft.reads.add(disk, node, size)
+            items.add(bundles(local, self.block_size, self.pipelines), node, OWN)
+            items.add(bundles(size - local, self.block_size, self.pipelines), node, NEAR)
+        places = draft.placer.place(items, self.replication, read=held)[:, 0]
+        parts, readers, _ = items.columns()
+        draft.reads = [Traffic(self.layout.ids[places], readers, parts)]
         if held:
-            self._held(draft, disk, size)
+            np.add.at(draft.held, places, parts)
 
     def _read_data_set(self, draft: _Draft, name: str, quotas: Sequence[int]) -> None:
         wanted = sum(quotas)
@@ -254,14 +217,13 @@ class DistributedFileSystem(Model):
         have = sum(part.size for part in parts)
         if have < wanted:
             # what nobody has written yet was there before the simulation began
-            for size in bundles(wanted - have, self.block_size, 4 * self.pipelines):
-                copies = self._place(draft, size, self.replication, None)
-                bundle = self._bundle(draft, name, size, copies, False)
-                for disk in copies:
-                    self._held(draft, disk, size, self.keeper.key(name, bundle, disk))
-                parts.append(bundle)
-        for node, disk, size in assign(self.layout, parts, draft.request.nodes, quotas):
-            draft.reads.add(disk, node, size)
+            items = Items()
+            items.add(bundles(wanted - have, self.block_size, 4 * self.pipelines), -1, WRITE)
+            places = draft.placer.place(items, self.replication, written=True)
+            parts += self._keep(draft, name, items, places, False)
+        rows = assign(self.layout, parts, draft.request.nodes, quotas)
+        readers, disks, sizes = np.array(rows, dtype=np.int64).reshape(len(rows), 3).T
+        draft.reads = [Traffic(disks, readers, sizes)]
 
     def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int], written: bool) -> Bundle:
         """A new part of the data set; the job that makes it gives it a name of its own."""
@@ -273,13 +235,14 @@ class DistributedFileSystem(Model):
 
     def _hold(self, draft: _Draft, size: int) -> Hold:
         """No single disk has ``size`` bytes left after what this job has taken already."""
-        roomiest = draft.picker.roomiest()
+        room = draft.placer.room
+        roomiest = int(room.argmax())
         needed = sum(self.footprint(draft.request.volume, 0).values())
         capacity = int(draft.view.capacities[self.everywhere].sum())
         largest = int(draft.view.capacities[self.everywhere].max())
         never = needed > capacity or size > largest
-        missing = max(1, size - draft.picker.room(roomiest))
-        return Hold("StorageCapacity", (self.storage_at[roomiest],), missing, never)
+        missing = max(1, size - int(room[roomiest]))
+        return Hold("StorageCapacity", (int(self.layout.ids[roomiest]),), missing, never)
 
     # ---- data sets ----------------------------------------------------------------------------------------
 
@@ -299,11 +262,11 @@ class DistributedFileSystem(Model):
         if not self.keeper.sets:
             return ()
         asked = IoRequest("upkeep", (), Volume(self.name, 0, 0), now)
-        picker = self._picker(asked, view, rng)
-        room = {storage: picker.room(place) for storage, place in self.position.items()}
+        placer = self._placer(asked, view, rng)
+        room = dict(zip(self.position, placer.room.tolist(), strict=True))
         moves: list[Move] = []
         if self.rereplicate:
-            moves += self.keeper.replicate(room, picker)
+            moves += self.keeper.replicate(room, placer)
         if self.balance:
             capacity = {s: int(view.capacities[p]) for s, p in self.position.items()}
             busy = {name for names in self._users.values() for name in names}

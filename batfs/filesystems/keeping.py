@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from batfs.filesystems.blocks import Bundle, Layout
 from batfs.filesystems.interface import Move, Placement, Transfer
-from batfs.filesystems.picking import Picker
+from batfs.filesystems.placer import Placer
 from batfs.filesystems.traffic import from_transfers
 from batfs.records import field, record
 
@@ -124,7 +124,7 @@ class Keeper:
                     bundle.copies.remove(disk)
                     self._released.append(self.key(name, bundle, disk))
 
-    def replicate(self, room: dict[int, int], picker: Picker) -> list[Move]:
+    def replicate(self, room: dict[int, int], placer: Placer) -> list[Move]:
         """Copies for bundles that have too few, each from its first copy to a disk the placement rule
         finds."""
         moves: list[Move] = []
@@ -137,11 +137,10 @@ class Keeper:
                 if not alive or len(alive) + len(coming) >= self.replication:
                     continue
                 avoid = [*bundle.copies, *coming, *self.dead]
-                found = self.layout.place(bundle.size, 1, None, picker, avoid)
-                if found:
-                    room[found[0]] -= bundle.size
-                    picker.take(self.layout.position[found[0]], bundle.size)
-                    moves.append(self._move("replicate", name, bundle, alive[0], found[0], None))
+                found = placer.copy(bundle.size, avoid)
+                if found is not None:
+                    room[found] -= bundle.size
+                    moves.append(self._move("replicate", name, bundle, alive[0], found, None))
         return moves
 
     def balance(

@@ -8,7 +8,7 @@ asked for the best of these at once, without filtering them again.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Picker:
         if all(getattr(method, "by_fit", False) for method in methods):
             self._best = getattr(policy, "pick", None)
         self._requests: dict[int, SpaceRequest] = {}
-        self._kept: dict[int, dict[object, IntArray]] = {}
+        self._kept: dict[int, IntArray] = {}
 
     @property
     def quick(self) -> bool:
@@ -58,10 +58,6 @@ class Picker:
     def room(self, position: int) -> int:
         """Bytes left on one storage."""
         return self._room[self._places[position]]
-
-    def roomiest(self) -> int:
-        """The position with most bytes left, the first of several."""
-        return int(self._positions[max(range(len(self._room)), key=lambda k: (self._room[k], -k))])
 
     def take(self, position: int, size: int) -> None:
         """So many bytes less are left there."""
@@ -75,22 +71,10 @@ class Picker:
 
     def fitting(self, size: int) -> IntArray:
         """Where ``size`` bytes find room."""
-        return self._memory(size)[None]
-
-    def narrowed(self, size: int, among: IntArray, name: object) -> IntArray:
-        """Those of :meth:`fitting` that are in ``among``; kept under ``name`` as long as it is true."""
-        memory = self._memory(size)
-        found = memory.get(name)
+        found = self._kept.get(size)
         if found is None:
-            fits = memory[None]
-            found = memory[name] = fits[_members(fits, among)]
+            found = self._kept[size] = self._positions[np.array(self._room) >= size]
         return found
-
-    def _memory(self, size: int) -> dict[object, IntArray]:
-        memory = self._kept.get(size)
-        if memory is None:
-            memory = self._kept[size] = {None: self._positions[np.array(self._room) >= size]}
-        return memory
 
     def pick(self, among: IntArray, size: int, near: Sequence[str] | None = None) -> int | None:
         """The policy's choice for ``size`` bytes among positions that all have the room; None if it finds
@@ -110,22 +94,3 @@ class Picker:
 
     def _request(self, size: int, among: IntArray | None) -> SpaceRequest:
         return SpaceRequest(size, *self._window, self._key, self._near, among)
-
-
-def without(among: IntArray, positions: Iterable[int]) -> IntArray:
-    """``among`` less a few positions."""
-    find = among.searchsorted
-    for position in positions:
-        place = find(position)
-        if place < len(among) and among[place] == position:
-            among = np.concatenate((among[:place], among[place + 1 :]))
-            find = among.searchsorted
-    return among
-
-
-def _members(of: IntArray, among: IntArray) -> IntArray:
-    """Places in ``of`` of what is in ``among`` too (both ascending)."""
-    places = of.searchsorted(among)
-    places = np.minimum(places, len(of) - 1) if len(of) else places[:0]
-    inside: IntArray = places[of[places] == among] if len(of) else places
-    return inside

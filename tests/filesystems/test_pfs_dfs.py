@@ -17,7 +17,7 @@ from batfs.filesystems.blocks import Disk, Layout
 from batfs.filesystems.dfs import DistributedFileSystem
 from batfs.filesystems.interface import Hold, Volume
 from batfs.filesystems.pfs import stripe_layout
-from batfs.filesystems.picking import Picker
+from batfs.filesystems.placer import Items, NoRoom, Placer
 from batfs.filesystems.profile import build_profile
 from batfs.storage.interface import SpaceRequest
 from batfs.storage.policies import make_policy
@@ -324,7 +324,8 @@ def obvious_place(
 @settings(max_examples=150, deadline=None)
 def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
     """Disks of nodes and of servers, in any racks, with room for some pieces only, under a policy that is
-    asked at once (round robin) and one that is not (power of two): the same copies as by the obvious way."""
+    worked out in the core (round robin, random, worst fit) and one that is asked (power of two): the same
+    copies as by the obvious way."""
     draw = data.draw
     nodes = [node(k, rack=draw(st.sampled_from(["", "a", "b"]))) for k in range(draw(st.integers(1, 5)))]
     disks = []
@@ -333,7 +334,11 @@ def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
         more = {"node": owner} if owner else {}
         rack = draw(st.sampled_from(["", "a", "b", "c"]))
         disks.append(storage(20 + k, "dfs", "1TB", **more, **({"rack": rack} if rack else {})))
-    spec = draw(st.sampled_from(["round_robin", "power_of_two", "worst_fit", "random"]))
+    spec = draw(
+        st.sampled_from(
+            ["round_robin", "round_robin:over=group", "power_of_two", "worst_fit", "random", "least_loaded"]
+        )
+    )
     m = Machine(nodes, disks, {"filesystem": "dfs", "policy": spec})
     model = m.systems.models["dfs"]
     assert isinstance(model, DistributedFileSystem)
@@ -342,9 +347,8 @@ def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
     window = (0.0, float("inf"))
     rngs = [random.Random(7), random.Random(7)]
     policies = [make_policy(spec), make_policy(spec)]
-    everywhere = np.arange(len(disks))
     start = np.array([room[disk.id] for disk in disks])
-    picker = Picker(policies[0], m.view, rngs[0], everywhere, start, window=window, key="j")
+    placer = Placer(layout, policies[0], m.view, rngs[0], start, window=window, key="j", near=())
 
     def pick(among: list[Disk]) -> Disk:
         space = SpaceRequest(1, *window, "j", (), sorted(layout.position[disk.id] for disk in among))
@@ -355,9 +359,38 @@ def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
     for _ in range(6):
         size, replication = draw(st.integers(1, 3)), draw(st.integers(1, 4))
         writer = draw(st.sampled_from([None, *range(len(nodes))]))
-        avoid = draw(st.lists(st.sampled_from([disk.id for disk in disks]), max_size=2))
-        expected = obvious_place(layout, size, replication, writer, room, pick, avoid)
-        assert layout.place(size, replication, writer, picker, avoid) == expected
-        for disk in expected or ():
+        kind = draw(st.sampled_from(["write", "read", "near", "copy"]))
+        if kind == "copy":  # one more copy, and not on these disks
+            avoid = draw(st.lists(st.sampled_from([disk.id for disk in disks]), max_size=2))
+            expected = obvious_place(layout, size, 1, None, room, pick, avoid)
+            found = placer.copy(size, avoid)
+            assert ([] if found is None else [found]) == (expected or [])
+            taken = expected or []
+        else:
+            items = Items()
+            items.add([size], -1 if writer is None else writer, {"write": 0, "read": 1, "near": 2}[kind])
+            taken = []
+            if kind == "write":
+                expected = obvious_place(layout, size, replication, writer, room, pick, ())
+                taken = expected or []
+            else:
+                own = [d for d in layout.of_node.get(writer, ()) if writer is not None]
+                fits = [d for d in own if room[d.id] >= size] if kind == "read" else []
+                if fits:  # the roomiest of its own
+                    expected = [max(fits, key=lambda disk: (room[disk.id], -disk.id)).id]
+                else:
+                    others = [d.id for d in own] if len(own) < len(disks) else []
+                    expected = obvious_place(layout, size, replication, None, room, pick, others)
+                    if expected is not None:
+                        expected = [layout.nearest(-1 if writer is None else writer, expected)]
+                taken = expected or []
+            if expected is None:
+                with pytest.raises(NoRoom) as short:
+                    placer.place(items, replication, read=True, written=True)
+                assert short.value.size == size
+            else:
+                places = placer.place(items, replication, read=True, written=True)[0]
+                assert layout.ids[places[places >= 0]].tolist() == expected
+        for disk in taken:
             room[disk] -= size
-            picker.take(layout.position[disk], size)
+        assert placer.room.tolist() == [room[disk.id] for disk in disks]

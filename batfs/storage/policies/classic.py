@@ -46,7 +46,7 @@ class RoundRobin(Policy):
 
     def __init__(self, over: Literal["storage", "group"] = "storage") -> None:
         self.over = over
-        self._last = -1  # place in the cycle of the last choice
+        self.last = -1  # place in the cycle of the last choice
         self._cycle: tuple[object, IntArray] = (None, np.zeros(0, dtype=np.int64))
 
     @by_fit
@@ -54,18 +54,18 @@ class RoundRobin(Policy):
         self, view: StorageView, request: SpaceRequest, among: IntArray, count: int, rng: random.Random
     ) -> Sequence[int]:
         if self.over == "storage":
-            after = int(among.searchsorted(self._last, side="right"))
+            after = int(among.searchsorted(self.last, side="right"))
             chosen: list[int] = among.take(range(after, after + count), mode="wrap").tolist()
-            self._last = chosen[-1]
+            self.last = chosen[-1]
             return chosen
         places = self._places(view)
-        turns = (places[among] - self._last - 1) % len(places)
+        turns = (places[among] - self.last - 1) % len(places)
         if count == 1:
             index = int(among[turns.argmin()])
-            self._last = int(places[index])
+            self.last = int(places[index])
             return (index,)
         chosen = [int(i) for i in among[np.argsort(turns)[:count]]]
-        self._last = int(places[chosen[-1]])
+        self.last = int(places[chosen[-1]])
         return chosen
 
     def _places(self, view: StorageView) -> IntArray:

@@ -9,6 +9,19 @@ from __future__ import annotations
 #: Seconds; what is closer together is the same instant.
 RESOLUTION = 1e-6
 
+#: Seconds; as much later is no later on the calendar: two steps of the wire's, and some rounding.
+SAME = 2.5 * RESOLUTION
+
+
+def on_calendar(at: float) -> float:
+    """The first whole millisecond that is not before ``at``: what is foreseen (an end, a promise) is kept in
+    these. What is later than one by no more than ``SAME`` is that one.
+
+    Sums of times that ought to be equal then are, however they were added up; and a decision doesn't hang on
+    the microseconds by which a message is later under one simulator than under another.
+    """
+    return round(at + (0.5e-3 - SAME), 3)
+
 
 def due(at: float, now: float) -> bool:
     """Whether the date ``at`` has come, as far as the wire can tell."""

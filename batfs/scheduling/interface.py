@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
+from batfs.protocol.clock import on_calendar
 from batfs.records import record
 from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.storage.interface import StorageView
@@ -89,13 +90,13 @@ class JobPlacement:
     def node_end(self) -> float:
         """When its nodes are free at the latest, if it stages in as expected: staging in counts, and then its
         walltime; infinite without one."""
-        return self.start + self.stages.before + self.job.walltime
+        return on_calendar(self.start + self.stages.before + self.job.walltime)
 
     @property
     def end(self) -> float:
         """When its bytes are, if it stages out as expected."""
         stages = self.stages
-        return self.start + stages.before + self.job.walltime + stages.after
+        return on_calendar(self.start + stages.before + self.job.walltime + stages.after)
 
 
 @record(frozen=False, eq=False)
@@ -220,7 +221,8 @@ class QueueView(Protocol):
     ) -> JobPlacement | Hold:
         """Hold nodes and bytes for ``job`` until the end of the pass, or say why that can't be done.
 
-        ``start``: when it would start, now if None. A later start is a reservation: its bytes are booked over
+        ``start``: when it would start, now if None. Given, the placement is one of the stays that are looked
+        for, and what it draws is the job's own. A later start is a reservation: its bytes are booked over
         [start, end), staging included (see ``JobPlacement``), and its nodes are *not* taken from
         ``free_nodes`` (give ``among`` the nodes that will be free then, and keep them out of later calls with
         ``avoid`` where they collide). ``among``: the nodes to select from, ``free_nodes`` if None. ``avoid``:

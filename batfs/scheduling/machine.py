@@ -89,11 +89,13 @@ NOTHING_HELD = Held()
 
 @record(frozen=False, eq=False)
 class Booked(JobPlacement):
-    """A placement with what it holds: node ids and the ledger's reservations."""
+    """A placement with what it holds: node ids and the ledger's reservations. ``sought``: it is one of many
+    stays that are tried for the job, at this time or that."""
 
     ids: tuple[int, ...] = ()
     held: Held = field(default_factory=lambda: NOTHING_HELD)
     ahead: bool = False
+    sought: bool = False
 
 
 class Machine:

@@ -25,6 +25,7 @@ from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
 from batfs.protocol import messages as m
+from batfs.protocol.clock import on_calendar
 from batfs.records import record, replace
 from batfs.resource_sets import format_ascending, parse_resources
 from batfs.scheduling.account import ByteAccount
@@ -99,7 +100,7 @@ class Tenancy:
         self.config = config
         self.now = event.timestamp
         self.rng = random.Random(config.seed)
-        self._ahead = random.Random()
+        self._sought = random.Random()
         self.out: list[m.Decision] = []
         self.running: dict[str, Running] = {}
         self.done = 0
@@ -264,10 +265,11 @@ class Tenancy:
         end = placed.start + job.walltime
         if self.dynamic:
             end += sum(self.stages(job))
+        end = on_calendar(end)
         rng = self.rng
-        if placed.ahead:
-            # how often a job is looked for a place in the future must not change what others draw
-            rng = self._ahead
+        if placed.sought:
+            # how often a stay is looked for must not change what anybody else draws
+            rng = self._sought
             rng.seed(job.order << 64 | self.config.seed & _SEEDS)
         plans = self.files.plan(job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, rng)
         if isinstance(plans, Hold):

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs._core.steps import NodeSteps
+from batfs.protocol.clock import SAME
 from batfs.records import record
 
 Shares: TypeAlias = tuple[tuple[int, int], ...]
@@ -197,6 +198,8 @@ class Timeline:
     ) -> tuple[float, int] | None:
         """The first t >= ``after``, none after ``until``, at which ``count`` nodes (of ``among``) are free
         for ``duration``, and all that are; None if there is no such time."""
+        if not self.closed:
+            duration -= SAME  # a stay that is over when another begins may seem to be a bit longer
         found: tuple[float, int] | None = self._nodes.earliest(
             count, duration, after, among, until, self.closed
         )

@@ -104,7 +104,7 @@ class PassView:
     ) -> Booked | Hold:
         """See ``QueueView.place``."""
         machine, now = self._machine, self.now
-        begin = now if start is None else start
+        begin = now if start is None else max(start, now)
         ahead = begin > now
         pool = self.free_nodes if among is None else among if ahead else among & self.free_nodes
         try:
@@ -117,7 +117,7 @@ class PassView:
                 self._held_back(job, PROMISED if kept else LACK_OF_NODES)
             return LACK_OF_NODES
         ids = machine.order.ids(nodes)
-        placed = Booked(job, nodes, begin, (), NO_STAGES, ids, NOTHING_HELD, ahead)
+        placed = Booked(job, nodes, begin, (), NO_STAGES, ids, NOTHING_HELD, ahead, start is not None)
         if not job.volumes:
             return self._book(placed)
         self._trials.tell()

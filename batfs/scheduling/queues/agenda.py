@@ -14,6 +14,7 @@ import numpy as np
 
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON
+from batfs.protocol.clock import on_calendar
 from batfs.scheduling.interface import JobPlacement, NodeSet, QueueView, WaitingJob
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline, first_nodes
@@ -64,7 +65,7 @@ class Agenda:
         for job_id in [job_id for job_id in self._running if job_id not in running]:
             gone = self._running.pop(job_id)
             self.timeline.release(gone)
-            freed.append((view.now, max(gone.end, view.now + OVERTIME)))
+            freed.append((view.now, max(gone.end, on_calendar(view.now + OVERTIME))))
         for job_id, job in running.items():
             for end in (job.expected_end, job.expected_release):
                 if now < end < self._next_end and (job.nodes or end != job.expected_end):
@@ -75,9 +76,9 @@ class Agenda:
                 if known.nodes == job.nodes and known.end > view.now and (same or not job.nodes):
                     continue
                 self.timeline.release(known)
-                freed.append((view.now, max(known.end, view.now + OVERTIME)))
-            end = job.expected_end if job.expected_end > view.now else view.now + OVERTIME
-            release = max(end if job.nodes else view.now + OVERTIME, job.expected_release)
+                freed.append((view.now, max(known.end, on_calendar(view.now + OVERTIME))))
+            end = job.expected_end if job.expected_end > view.now else on_calendar(view.now + OVERTIME)
+            release = max(end if job.nodes else on_calendar(view.now + OVERTIME), job.expected_release)
             stay = Stay(job.start, release, end, job.nodes)
             if self._trial and not self.timeline.all_free(stay.start, stay.node_end, stay.nodes):
                 self.withdraw()  # it holds its nodes for longer than was foreseen
@@ -178,7 +179,8 @@ class Agenda:
         """The stay of an earlier pass, on the same nodes and storages, no earlier than now; None if something
         of it is taken. ``attempt``: see ``QueueView.again``."""
         start = max(promise.start, view.now)
-        free = self.timeline.free_nodes(start, start + promise.node_end - promise.start)
+        end = on_calendar(start + promise.node_end - promise.start)
+        free = self.timeline.free_nodes(start, end)
         if promise.nodes & ~(free & view.all_nodes):
             return None
         placed = view.again(promise, start, attempt=attempt)
@@ -222,7 +224,7 @@ class Agenda:
 
     def _placed(self, view: QueueView, job: WaitingJob, free: NodeSet, at: float) -> JobPlacement | None:
         for among in self._preferred(view, job.nodes, free, at):
-            placed = view.place(job, start=None if at <= view.now else at, among=among)
+            placed = view.place(job, start=at, among=among)
             if not isinstance(placed, Hold):
                 return placed
         return None
@@ -252,7 +254,7 @@ def _ends(stay: Stay) -> list[float]:
 def place_before(view: QueueView, job: WaitingJob, time: float, nodes: NodeSet) -> JobPlacement | Hold:
     """A placement that starts now and either leaves its nodes by ``time`` or isn't on ``nodes``."""
     # ending just then is no delay
-    late = view.now + view.stay(job) > time
+    late = on_calendar(view.now + view.stay(job)) > time
     placed = view.place(job, avoid=nodes if late else 0)
     if late or isinstance(placed, Hold) or placed.node_end <= time or not placed.nodes & nodes:
         return placed

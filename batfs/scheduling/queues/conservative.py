@@ -13,6 +13,7 @@ from math import inf
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON
+from batfs.protocol.clock import on_calendar
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import Agenda
@@ -204,7 +205,7 @@ class Spans:
         stay = placed.end - placed.start
         found: list[tuple[float, float]] = []
         for since, until in self._spans:
-            begin, end = max(now, since - stay), min(until, placed.start)
+            begin, end = max(now, on_calendar(since - stay)), min(until, placed.start)
             if begin >= end:
                 if begin >= placed.start:
                     break

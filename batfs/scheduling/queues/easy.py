@@ -12,6 +12,7 @@ from math import inf
 
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
+from batfs.protocol.clock import on_calendar
 from batfs.records import record
 from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
@@ -69,7 +70,7 @@ class Easy:
         later = (job for job in candidates if job.order > head.order)
         for job in islice(later, self.depth or None):
             # ending just when the reservation starts is no delay
-            late = view.now + view.stay(job) > shadow.time or job.walltime == inf
+            late = on_calendar(view.now + view.stay(job)) > shadow.time or job.walltime == inf
             if late and shadow.extra is not None and job.nodes > shadow.extra:
                 continue
             placed = place_before(view, job, shadow.time, shadow.nodes)

@@ -93,6 +93,7 @@ def compare(
     resample: str = "none",
     null: bool = False,
     primary: str | None = None,
+    calibration: PathText | None = None,
     threshold: float = 10.0,
     output: PathText | None = None,
     executor: str | Executor | None = None,
@@ -111,6 +112,7 @@ def compare(
     themselves;
     ``resample`` draws a workload per seed (``"shake"``, ``"blocks"``: see :mod:`batfs.campaign.resample`).
     ``primary`` names the one figure that is tested; without it all are, and more pairs are needed.
+    ``calibration``: a file of ``batfs calibrate``; each seed draws the file systems' parameters from it.
     ``output`` keeps everything in a directory, where a later call with the same arguments finds what is done.
     ``executor`` is None for processes of this machine, ``"dask://host:port"``, or any
     :class:`concurrent.futures.Executor`.
@@ -135,6 +137,7 @@ def compare(
         "resample": resample,
         "null": null,
         "primary": primary,
+        "calibration": None if calibration is None else str(calibration),
         "threshold": threshold,
         "dynamic_jobs": dynamic_jobs,
         "master_host": master_host,

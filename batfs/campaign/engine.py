@@ -117,8 +117,10 @@ def run_campaign(
 def make_tasks(plan: Plan, inputs: InputStore) -> list[tuple[Cell, Task]]:
     """Every cell of the plan with its task. Raises InputError for what no run could do."""
     found = []
+    draws = _draws(plan)
     for cell in plan.cells():
-        configuration = configured(plan.base, cell.treatment, cell.policy_seed)
+        base = draws[cell.seed] if draws else plan.base
+        configuration = configured(base, cell.treatment, cell.policy_seed)
         platform = inputs.keep(cell.platform)
         workload = inputs.workload(cell.workload, plan.resample, cell.seed)
         plugins = tuple(inputs.keep(file) for file in plugin_files(configuration))
@@ -161,6 +163,22 @@ def make_tasks(plan: Plan, inputs: InputStore) -> list[tuple[Cell, Task]]:
             events,
         )
         found.append((cell, task))
+    return found
+
+
+def _draws(plan: Plan) -> dict[int, dict[str, Any]]:
+    """The configuration below the treatments, by seed, where a calibration is drawn from; what the plan says
+    itself comes first."""
+    if plan.calibration is None:
+        return {}
+    from batfs.campaign.calibration.file import read_calibration
+
+    calibration = read_calibration(Path(plan.calibration))
+    found = {}
+    for seed in plan.seeds:
+        drawn: dict[str, Any] = {"filesystems": dict(calibration.options(seed))}
+        _merge(drawn, _copied(plan.base))
+        found[seed] = drawn
     return found
 
 

@@ -54,7 +54,9 @@ class Plan:
     ``base`` is the scheduler's configuration below the treatments; ``resample`` says how a seed makes a
     workload of its own (``none``: every seed runs the same jobs); ``null`` runs the baseline once more with
     other policy seeds, as a check that no difference is found where there is none. ``primary``: the one
-    figure that is tested; the others then only describe. ``machine`` holds what of Batsim's ``master_host``,
+    figure that is tested; the others then only describe. ``calibration``: the file that each seed draws the
+    parameters of its file systems from, the same for all treatments.
+    ``machine`` holds what of Batsim's ``master_host``,
     ``add_role_to_hosts``, ``mmax`` and ``events`` isn't as usual.
     """
 
@@ -70,6 +72,7 @@ class Plan:
     threshold: float = 10.0
     primary: str | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
         if not self.platforms or not self.workloads:
@@ -131,6 +134,7 @@ class Plan:
             "dynamic_jobs": self.dynamic_jobs,
             "threshold": self.threshold,
             **({} if self.primary is None else {"primary": self.primary}),
+            **({} if self.calibration is None else {"calibration": self.calibration}),
             **({"machine": dict(self.machine)} if self.machine else {}),
         }
 
@@ -233,6 +237,7 @@ _PLAN_KEYS: Final = (
     "dynamic_jobs",
     "threshold",
     "primary",
+    "calibration",
     *MACHINE,
 )
 
@@ -325,6 +330,7 @@ def make_plan(values: Mapping[str, Any]) -> Plan:
         dynamic_jobs=dynamic,
         threshold=float(threshold),
         primary=_figure(values.get("primary")),
+        calibration=None if values.get("calibration") is None else str(values["calibration"]),
         machine=_machine(values),
     )
 

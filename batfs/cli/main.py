@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("batfs.cli.explain", "show where one job's bytes would go, and what limits them"),
     "gallery": ("batfs.cli.gallery", "one workload under each file-system model, side by side"),
     "platform": ("batfs.cli.platform", "make, draw and compare platforms"),
+    "calibrate": ("batfs.cli.calibrate", "from measurements to the parameters of a machine's models"),
     "workload": ("batfs.cli.workload", "make, convert and describe workloads"),
     "alloc": ("batfs.cli.alloc", "replay storage requests without nodes (StorAlloc's job)"),
     "verify": ("batfs.cli.verify", "replay recordings of Batsim and compare with SimGrid, on this machine"),

@@ -19,7 +19,7 @@ with the computation a process that waits for its bytes doesn't compute.
 takes a target as long as s + h bytes at its bandwidth would (Hockney's half-performance length), so it
 reaches
 
-    f = s / (s + h) / (1 + (n - 1) / half_streams)
+    f = share s / (s + h) / (1 + (n - 1) / half_streams)
 
 of it with n processes at once on the target. h is ``half``, of random and strided requests ``random_half``;
 to it come ``lock_half`` bytes, times (w - 1) / w, where w > 1 nodes write interleaved (strided, random) into
@@ -86,8 +86,10 @@ class Client:
 
 @record
 class Server:
-    """One direction: the half-performance lengths in bytes, and a number of streams."""
+    """One direction: the part of its bandwidth that a target reaches at best (``share``), the
+    half-performance lengths in bytes, and a number of streams."""
 
+    share: float = 1.0
     half: float = 0.0
     random_half: float = 0.0
     lock_half: float = 0.0
@@ -99,7 +101,7 @@ class Server:
         half = self.random_half if scattered else self.half
         if scattered and writers > 1:
             half += self.lock_half * (writers - 1) / writers
-        return size / (size + half) / (1.0 + max(0.0, streams - 1.0) / self.half_streams)
+        return self.share * size / (size + half) / (1.0 + max(0.0, streams - 1.0) / self.half_streams)
 
 
 @record
@@ -215,6 +217,13 @@ def _number(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = _number(text)
+    if value > 1:
+        raise InputError(f"{text!r} is not above 0 and at most 1")
+    return value
+
+
 def _size(text: str) -> float:
     return float(parse_size(text))
 
@@ -235,6 +244,7 @@ _CLIENT: Final[Mapping[str, Callable[[str], float]]] = {
     "aggregators": _number,
 }
 _SERVER: Final[Mapping[str, Callable[[str], float]]] = {
+    "share": _share,
     "half": _size,
     "random_half": _size,
     "lock_half": _size,

@@ -134,6 +134,10 @@ def _checked(layer: Layer) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for raw, value in layer.values.items():
         key = str(raw).replace("-", "_")
+        if key == "calibration" and isinstance(
+            value, Mapping
+        ):  # what isn't known of it: studies draw from it
+            continue
         if key not in _KINDS:
             close = nearest(key, _KINDS)
             raise InputError(

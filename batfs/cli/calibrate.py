@@ -1,0 +1,153 @@
+"""``batfs calibrate``: from measurements to the parameters of the models, and how well they are known."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batfs.errors import InputError
+from batfs.parsing import Parser, add_word, at_least
+
+if TYPE_CHECKING:
+    from batfs.campaign.calibration.fit import Fit
+
+HELP = """from measurements to a machine: rates and access parameters with their intervals
+
+  batfs calibrate ior-*.txt --name scratch -o cal.toml --platform-out machine.xml
+  batfs calibrate results/2026.11.01-12.00.00 --nodes 10 -o cal.toml
+  batfs compare -p machine.xml -w io.json --policy round_robin --policy random --calibration cal.toml
+
+MEASUREMENTS are outputs of IOR (every repetition counts) and folders of IO500 results. For reads and
+writes apart, the bandwidth of all targets is found and, of what the data need, latency and rate of a
+process, rate of a node, and what small, random or interleaved requests and many streams cost. The file is
+a configuration (--config takes it) that also says how well each number is known: compare --calibration
+draws from that, so that a study's intervals include it. docs/guides/calibrate.md has the model.
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "measurements", nargs="+", type=Path, metavar="MEASUREMENTS", help="outputs of IOR, folders of IO500"
+    )
+    add_word(parser, "--name", "(the file system) [%(default)s]", default="scratch")
+    add_word(parser, "--nodes", "(where a file doesn't say)", type=at_least(1))
+    parser.add_argument(
+        "--processes", type=at_least(1), metavar="N", help="processes a node, where a file doesn't say"
+    )
+    parser.add_argument("--targets", type=at_least(1), default=4, metavar="N", help="storage targets [4]")
+    parser.add_argument(
+        "--fit",
+        metavar="LIST",
+        help="what to fit beside the bandwidth [what the data need]; 'none' is nothing",
+    )
+    add_word(parser, "--output", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--platform-out", type=Path, metavar="XML", help="a machine with these bandwidths, too"
+    )
+    add_word(parser, "--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    from batfs.campaign.calibration.file import nominal, write_calibration
+    from batfs.campaign.calibration.fit import fit
+    from batfs.campaign.calibration.ior import read_measurements, read_operations
+    from batfs.files import write_text
+
+    measured = read_measurements(args.measurements, args.nodes or 0, args.processes or 0)
+    wanted = None
+    if args.fit is not None:
+        wanted = [word.strip() for word in args.fit.split(",") if word.strip() not in ("", "none")]
+    operations = read_operations(args.measurements)
+    directions = [d for d in ("read", "write") if any(m.direction == d for m in measured)]
+    fits = [fit(measured, direction, args.targets, wanted) for direction in directions]
+    nominals = {f.direction: nominal(f) for f in fits}
+    names = ", ".join(path.name for path in args.measurements[:5]) + (
+        " ..." if len(args.measurements) > 5 else ""
+    )
+    comment = f"made by batfs calibrate from {len(measured)} measurements: {names}"
+    if operations:
+        rates = ", ".join(f"{name} {rate:.6g}/s" for name, rate in operations.items())
+        work = 1e9 / statistics.harmonic_mean(operations.values())
+        comment += f"\nmdtest: {rates}; on metadata servers of 1 Gf in all: operation_work = {work:.6g}"
+    if args.output is not None:
+        write_text(args.output, write_calibration(fits, args.name, nominals, comment))
+    if args.platform_out is not None:
+        write_text(args.platform_out, _platform(args, max(m.nodes for m in measured), nominals))
+    if args.json:
+        _print_json(fits, nominals, len(measured), operations)
+    else:
+        print("\n".join([*_table(fits, nominals, args.targets), *comment.splitlines()[1:]]))
+        for path in (args.output, args.platform_out):
+            if path is not None:
+                print(f"written: {path}")
+    return 0
+
+
+def _platform(args: argparse.Namespace, nodes: int, nominals: dict[str, float]) -> str:
+    from batfs.platform.generate import generate
+    from batfs.platform.spec import Group, Nodes, Spec
+
+    if len(nominals) < 2:
+        raise InputError("a platform needs reads and writes; only one of them was measured")
+    read, write = (f"{nominals[d] / args.targets:.9g}Bps" for d in ("read", "write"))
+    most = max(nominals.values())
+    group = Group(
+        *(args.name, args.targets, 1, "1PB", read, write, "0.01us", "oss-", "ost-"),
+        server_bandwidth=f"{2 * most:.9g}Bps",
+        server_latency="0.01us",
+        model="pfs:stripe_count=0",
+    )
+    fabric = Nodes(count=nodes, first=1000, bandwidth=f"{4 * most / nodes:.9g}Bps", latency="0.01us")
+    said = f"made by batfs calibrate: {args.targets} targets (as said), cables that are no bottleneck"
+    return generate(Spec(nodes=fabric, pfs=group, comment=said))
+
+
+def _print_json(
+    fits: list[Fit], nominals: dict[str, float], measured: int, operations: dict[str, float]
+) -> None:
+    import orjson
+
+    from batfs import json_text
+
+    found: dict[str, Any] = {"measurements": measured, "operations": operations}
+    for f in fits:
+        intervals = f.intervals()
+        found[f.direction] = {
+            "parameters": {
+                name: {"best": value, "low": intervals[name][0], "high": intervals[name][1]}
+                for name, value in f.values().items()
+            },
+            "nominal": nominals[f.direction],
+            "measurements": f.count,
+            "spread": f.spread,
+            "held_out": None if math.isnan(f.held_out) else f.held_out,
+        }
+    print(json_text.dumps(found, option=orjson.OPT_INDENT_2).decode())
+
+
+def _table(fits: list[Fit], nominals: dict[str, float], targets: int) -> list[str]:
+    lines: list[str] = []
+    for f in fits:
+        held = "" if math.isnan(f.held_out) else f", {math.expm1(f.held_out):.1%} on measurements held out"
+        lines.append(f"{f.direction}: {f.count} measurements; off by {math.expm1(f.spread):.1%}{held}")
+        intervals = f.intervals()
+        for name, value in f.values().items():
+            low, high = intervals[name]
+            shown = [_with_unit(name, v) for v in (value, low, high)]
+            lines.append(f"  {name:<12} {shown[0]:>14}   95 % interval {shown[1]} to {shown[2]}")
+        each = _with_unit("bandwidth", nominals[f.direction] / targets)
+        lines.append(f"  in the platform: {targets} targets of {each}")
+    return lines
+
+
+def _with_unit(name: str, value: float) -> str:
+    from batfs.units import format_bandwidth, format_size, format_time
+
+    if name in ("bandwidth", "stream", "node"):
+        return format_bandwidth(value)
+    if name == "latency":
+        return format_time(value)
+    return f"{value:.4g}" if name == "half_streams" else format_size(value)

@@ -8,15 +8,16 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs.errors import InputError
+from batfs.errors import InputError, MissingExtraError
 from batfs.parsing import Parser, add_word, at_least
 
 if TYPE_CHECKING:
     from batfs.campaign.calibration.fit import Fit
+    from batfs.campaign.calibration.ior import Measurement
 
 HELP = """from measurements to a machine: rates and access parameters with their intervals
 
-  batfs calibrate ior-*.txt --name scratch -o cal.toml --platform-out machine.xml
+  batfs calibrate ior-*.txt --name scratch -o cal.toml --platform-out machine.xml --figure fit.png
   batfs calibrate results/2026.11.01-12.00.00 --nodes 10 -o cal.toml
   batfs compare -p machine.xml -w io.json --policy round_robin --policy random --calibration cal.toml
 
@@ -47,15 +48,18 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--platform-out", type=Path, metavar="XML", help="a machine with these bandwidths, too"
     )
+    add_word(parser, "--figure", "measured beside fitted", type=Path)
     add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.campaign.calibration import need_scipy
     from batfs.campaign.calibration.file import nominal, write_calibration
     from batfs.campaign.calibration.fit import fit
     from batfs.campaign.calibration.ior import read_measurements, read_operations
     from batfs.files import write_text
 
+    need_scipy("fitting parameters")
     measured = read_measurements(args.measurements, args.nodes or 0, args.processes or 0)
     wanted = None
     if args.fit is not None:
@@ -76,14 +80,45 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.output, write_calibration(fits, args.name, nominals, comment))
     if args.platform_out is not None:
         write_text(args.platform_out, _platform(args, max(m.nodes for m in measured), nominals))
+    if args.figure is not None:
+        _draw(fits, measured, args.targets, args.figure)
     if args.json:
         _print_json(fits, nominals, len(measured), operations)
     else:
         print("\n".join([*_table(fits, nominals, args.targets), *comment.splitlines()[1:]]))
-        for path in (args.output, args.platform_out):
+        for path in (args.output, args.platform_out, args.figure):
             if path is not None:
                 print(f"written: {path}")
     return 0
+
+
+def _draw(fits: list[Fit], measured: list[Measurement], targets: int, path: Path) -> None:
+    """Measured bandwidths over fitted ones, a panel for each direction."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("a figure", "report") from error
+    from batfs.files import replacing
+
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"found {path.suffix or 'no suffix'}, expected .png, .svg or .pdf", file=path)
+    figure = Figure(figsize=(5.0 * len(fits), 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, f in zip(figure.subplots(1, len(fits), squeeze=False)[0], fits, strict=True):
+        own = [m for m in measured if m.direction == f.direction]
+        for order, marker in (("sequential", "o"), ("strided", "s"), ("random", "^")):
+            points = [(f.predict(m, targets) / 1e9, m.bandwidth / 1e9) for m in own if m.way.order == order]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker, label=order, alpha=0.6)
+        ends = [min(m.bandwidth for m in own) / 1e9, max(m.bandwidth for m in own) / 1e9]
+        axes.plot(ends, ends, color="grey", linewidth=0.8)
+        axes.set(
+            xscale="log", yscale="log", title=f.direction, xlabel="fitted, GB/s", ylabel="measured, GB/s"
+        )
+        axes.legend()
+    with replacing(path) as aside:
+        figure.savefig(aside, format=path.suffix[1:], dpi=110)
 
 
 def _platform(args: argparse.Namespace, nodes: int, nominals: dict[str, float]) -> str:

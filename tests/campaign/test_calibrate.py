@@ -168,7 +168,8 @@ def test_from_outputs_to_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_outputs(tmp_path / "outputs", np.random.default_rng(3))
     xml, toml = tmp_path / "machine.xml", tmp_path / "cal.toml"
     words = ["calibrate", str(tmp_path / "outputs"), "-o", str(toml), "--platform-out", str(xml), "--json"]
-    assert main(words) == 0
+    assert main([*words, "--figure", str(tmp_path / "fit.svg")]) == 0
+    assert (tmp_path / "fit.svg").read_bytes().startswith(b"<?xml")
     found = json.loads(capsys.readouterr().out)
     assert set(found["read"]["parameters"]) == set(READS)
     entry = {"filesystem": "scratch", "reads": 10 << 30, "access": "random", "request_size": 65536}

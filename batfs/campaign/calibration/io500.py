@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.campaign.calibration import need_scipy
 from batfs.errors import InputError, nearest
 from batfs.platform.spec import Group, Nodes, Spec
 from batfs.texts import read_text
@@ -288,6 +289,7 @@ def predict(
     (a ridge of one system). Cross-validated: each system is predicted by the others of another *site*, since
     a site's submissions repeat each other; sites are dealt to ``folds`` in the order of their names.
     """
+    need_scipy("a prediction with its interval")
     from scipy import stats
 
     rows = [s for s in submissions if all(f"ior-{way}-{direction}" in s.figures for way in ("easy", "hard"))]

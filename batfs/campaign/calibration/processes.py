@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.campaign.calibration import need_scipy
 from batfs.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -83,6 +84,7 @@ def held_out(
     sizes: Sequence[float], processes: Sequence[float], seconds: Sequence[float], groups: Sequence[Hashable]
 ) -> list[Predicted]:
     """A prediction for each job, learnt from the jobs of other ``groups`` only."""
+    need_scipy("a prediction with its interval")
     found: dict[Hashable, ProcessTimes] = {}
     out = []
     for i, group in enumerate(groups):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batfs._core import amounts, gather, interpreted, plans, solver, steps
+from batfs._core import amounts, copies, gather, interpreted, plans, solver, steps
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import work
 from batfs.workload.flows import Even
@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 PLAIN_PLANS: Any = interpreted("plans")
 PLAIN_AMOUNTS: Any = interpreted("amounts")
 PLAIN_STEPS: Any = interpreted("steps")
+PLAIN_COPIES: Any = interpreted("copies")
 
 needs_compiled = pytest.mark.skipif(
     not (solver.COMPILED and gather.COMPILED and plans.COMPILED and amounts.COMPILED and steps.COMPILED),
@@ -250,6 +251,44 @@ def test_gather(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "gather_rows", plain.gather)
     assert rows(cases) == compiled
     assert len(compiled) == len(cases)
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(st.integers(0, 2**32))
+def test_copies(seed: int) -> None:
+    """Any disks, racks and nodes, each way of choosing, items of every kind: places, room and state."""
+    rng = random.Random(seed)
+    disks, nodes, racks = rng.randint(1, 9), rng.randint(1, 5), rng.randint(1, 3)
+    of = [rng.randint(-1, nodes - 1) for _ in range(disks)]
+    own = [[d for d in range(disks) if of[d] == node] for node in range(nodes)]
+    columns = (
+        [rng.randrange(racks) for _ in range(disks)],
+        of,
+        np.cumsum([0, *map(len, own)]),
+        [disk for mine in own for disk in mine],
+        [rng.randint(-1, racks - 1) for _ in range(nodes)],
+    )
+    tables = tuple(np.array(column, np.int64) for column in columns)
+    positions = np.array(sorted(rng.sample(range(30), disks)), np.int64)
+    room = np.array([rng.randint(-1, 9) for _ in range(disks)], np.int64)
+    ranks = np.array(rng.sample(range(disks), disks), np.int64)
+    mode, most, count = rng.randrange(4), rng.randint(1, 4), rng.randint(1, 12)
+    items = [
+        np.array([draw() for _ in range(count)], np.int64)
+        for draw in (lambda: rng.randint(1, 3), lambda: rng.randint(-1, nodes - 1), lambda: rng.randrange(3))
+    ]
+    avoid = np.array(rng.sample(range(disks), rng.randint(0, disks)), np.int64)
+    results = []
+    for module in (copies, PLAIN_COPIES):
+        draws, left = random.Random(seed), room.copy()
+        asked: Any = draws.random if mode == 1 else lambda among, size, d=draws: int(d.choice(among.tolist()))
+        made = module.Copies(tables, positions, left, mode, 0, ranks, asked)
+        out, more = np.full((count, most), -1, np.int64), np.full(most, -1, np.int64)
+        placed = made.place(*items, most, (True, seed % 2 == 0), out)
+        again = made.avoiding(1, avoid, most, more)
+        results.append((placed, again, out.tolist(), more.tolist(), left.tolist(), made.reached()))
+    assert results[0] == results[1]
 
 
 UNCOMPILED = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from fs_machines import Machine, node, storage
 from hypothesis import given, settings
@@ -55,6 +57,29 @@ def test_files_spread_over_as_many_targets_as_they_have_stripes(
     if files * stripes > 1:
         assert len({p.storage for p in plan.placements}) == len(plan.placements) <= min(6, parts * stripes)
     assert sum(p.size for p in plan.placements) == reads + writes
+    # and what moves on each target is what is held there
+    moved, held = Counter[int](), Counter[int]()
+    moved.update(t.by_source(plan.reads))
+    moved.update(t.by_destination(plan.writes))
+    for placement in plan.placements:
+        held[placement.storage] += placement.size
+    assert +moved == +held
+    # each node moves as much as any other, but for a byte
+    if pattern == "shared":
+        for by_node, size in ((t.by_destination(plan.reads), reads), (t.by_source(plan.writes), writes)):
+            assert sorted(by_node.get(k, 0) for k in range(3)) == [(size + k) // 3 for k in range(3)]
+
+
+def test_the_larger_stripe_is_on_the_target_that_was_chosen_for_it() -> None:
+    """3 bytes in stripes of one on two targets: 2 and 1. The roomier target is the second by number; the
+    first stripe, of two bytes, goes there, read and written."""
+    targets = [storage(20, "lustre", "100B"), storage(21, "lustre", "200B")]
+    table = {"model": "pfs:stripe_count=2,stripe_size=1B", "policy": "worst_fit"}
+    m = Machine([node(0), node(1)], targets, {"filesystems": {"lustre": table}})
+    plan = m.one((0, 1), Volume("lustre", 3, 3))
+    assert t.by_source(plan.reads) == {20: 1, 21: 2}
+    assert t.by_destination(plan.writes) == {20: 1, 21: 2}
+    assert {p.storage: p.size for p in plan.placements} == {20: 2, 21: 4}
 
 
 @pytest.mark.parametrize("policy", EVERY)

@@ -174,6 +174,8 @@ def test_striped_shares_are_equal_and_on_distinct_storages() -> None:
     assert choose("striped:k=3", view, 32) == (Share(1, 11), Share(2, 11), Share(3, 10))
     assert choose("striped:k=0", view, 40) == (Share(1, 10), Share(2, 10), Share(3, 10), Share(0, 10))
     assert choose("striped:k=0", view, 41) is None  # 0 has no room for 11
+    six = SystemView(system([100] * 6, "aabbcc"))
+    assert [share.size for share in choose("striped", six, 20) or ()] == [5] * 4  # four, if not told
     assert choose("striped:k=2,by=first_fit", view, 30) == (Share(1, 15), Share(2, 15))
     assert choose("striped:k=5", view, 40) == choose("striped:k=0", view, 40)
     assert choose("striped:k=4", view, 2) == (Share(1, 1), Share(2, 1))  # no share of nothing

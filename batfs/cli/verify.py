@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batfs.parsing import add_word, at_least
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from batfs.cli.verification.tasks import World
 
 HELP = """Shows that the simulator's numbers are right on this machine: conversations recorded of Batsim
-4.2.1 are replayed, and random parallel tasks are run here and in SimGrid itself, where that can be
-imported (Debian: python3-simgrid; PyPI: simgrid).
+4.2.1 and 5.0.0-rc2 are replayed, and random parallel tasks are run here and in SimGrid itself, where
+that can be imported (Debian: python3-simgrid; PyPI: simgrid).
 
 Exit code 0: everything agrees; 1: something doesn't, and is named.
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=10_000,
     )
     add_word(parser, "--seed", "[%(default)s]", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument(
         "--python", metavar="PROGRAM", help="a Python that can import SimGrid [this one, or the system's]"
     )
@@ -52,11 +54,17 @@ class _Report:
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
+        self.values: list[dict[str, Any]] = []
         self.faults: list[str] = []
 
-    def add(self, what: str, compared: int, agree: int, worst: float | None) -> None:
-        off = "" if worst is None else "same bits" if worst == 0.0 else f"{worst:.1e}"
+    def add(self, what: str, compared: int, agree: int, worst: float | None, off: str = "") -> None:
+        """``worst``: the largest difference, if it was measured; ``off``: what is said of it."""
+        if worst is not None:
+            off = "same bits" if worst == 0.0 else f"{worst:.1e}"
         self.rows.append([what, f"{compared:,}", f"{agree:,}", off])
+        self.values.append(
+            {"what": what, "compared": compared, "agree": agree, "largest_difference": worst, "to": off}
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,11 +73,18 @@ def run(args: argparse.Namespace) -> int:
     report = _Report()
     with tempfile.TemporaryDirectory(prefix="batfs-verify-") as name:
         folder = Path(name)
-        _recordings(report, folder)
+        (folder / "4").mkdir()
+        (folder / "5").mkdir()
+        _recordings(report, folder / "4")
+        _recordings5(report, folder / "5")
         note = _tasks(report, folder, args) if args.count > 0 else ""
-    print(table(["", "compared", "agree", "largest difference"], report.rows))
-    if note:
-        print(f"\n{note}")
+    if args.json:
+        said = {"agrees": not report.faults, "rows": report.values, "faults": report.faults, "note": note}
+        print(json.dumps(said, indent=2))
+    else:
+        print(table(["", "compared", "agree", "largest difference"], report.rows))
+        if note:
+            print(f"\n{note}")
     for fault in report.faults:
         print(f"batfs verify: {fault}", file=sys.stderr)
     return 1 if report.faults else 0
@@ -119,10 +134,35 @@ def _recordings(report: _Report, folder: Path) -> None:
             report.faults.append(f"{name}: {'refused' if refused else 'not refused'}, other than by Batsim")
     _progress("")
     report.add("Batsim 4.2.1: conversations, with their files", len(cases), good, None)
-    report.add("Batsim 4.2.1: requests in them", requests, requests, recordings.RESOLUTION)
-    report.rows[-1][-1] = "6 decimals"
+    report.add("Batsim 4.2.1: requests in them", requests, requests, None, "6 decimals")
     report.add("Batsim 4.2.1: ends of jobs, 17 digits", ends, exact, worst)
     report.add("Batsim 4.2.1: what it refuses or aborts on", len(errors), named, None)
+
+
+def _recordings5(report: _Report, folder: Path) -> None:
+    from batfs.cli.verification import recordings5
+    from batfs.errors import BatfsError
+
+    recordings5.unpack(folder)
+    cases, errors = recordings5.names("cases"), recordings5.names("errors")
+    good = requests = named = 0
+    for name in cases:
+        _progress(f"Batsim 5.0.0-rc2: {name}")
+        try:
+            requests += recordings5.replay(folder / "cases" / name, f"{folder}/out5/{name}/")
+            good += 1
+        except BatfsError as error:
+            report.faults.append(f"Batsim 5, {name}: {error}")
+    for name in errors:
+        _progress(f"Batsim 5.0.0-rc2: {name}")
+        if recordings5.refused(folder / "errors" / name, f"{folder}/out5/{name}/"):
+            named += 1
+        else:
+            report.faults.append(f"Batsim 5, {name}: not refused, other than by Batsim")
+    _progress("")
+    report.add("Batsim 5.0.0-rc2: conversations, with jobs.csv", len(cases), good, None)
+    report.add("Batsim 5.0.0-rc2: requests in them", requests, requests, None, "1e-6")
+    report.add("Batsim 5.0.0-rc2: what it refuses or aborts on", len(errors), named, None)
 
 
 def _batches(count: int, seed: int) -> Iterator[list[World]]:

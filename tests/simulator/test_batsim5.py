@@ -1,8 +1,9 @@
 """Recorded conversations of the real Batsim 5.0.0-rc2: batfs must say the same and compute the same times.
 
-The recordings (``batsim5.tar.xz``) hold, for each case, its inputs and flags, every request and reply, and
-Batsim's ``jobs.csv``; for each error what Batsim died of. Cases are replayed in-process through the same JSON
-as on the wire, a few over a real socket. Numbers agree to 1e-6 of the larger one, or to 1e-6 below one.
+The recordings (``batfs/cli/verification/batsim5.tar.xz``) hold, for each case, its inputs and flags, every
+request and reply, and Batsim's ``jobs.csv``; for each error what Batsim died of. Cases are replayed in this
+process through the same JSON as on the wire, a few over a real socket. Numbers agree to 1e-6 of the larger
+one, or to 1e-6 below one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import struct
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,21 @@ import pytest
 import zmq
 
 from batfs.cli import sim, sim5
+from batfs.cli.verification import recordings5
+from batfs.cli.verification.recordings5 import (
+    Recording,
+    differences,
+    names,
+    run,
+    table_differences,
+    text_of,
+)
 from batfs.errors import InputError
 from batfs.protocol import messages as m
-from batfs.protocol.v5.hello import framed, init_text, unframed
+from batfs.protocol.v5.hello import init_text, unframed
 from batfs.simulator import simulate
-from batfs.simulator.v5.command import prepare, take_on
-from batfs.simulator.v5.links import Conversation
+from batfs.simulator.v5.command import prepare
 
-HERE = Path(__file__).parent
-NOT_COMPARED = (
-    *("batsim_execution_context_json", "batsim_arguments", "batsim_version", "batsim_commit"),
-    "external_event_lists",
-)
 # over a socket as well: process handling, the shortest of each kind
 OVER_SOCKET = ("001-delay", "040-no-workload", "041-events", "043-periodic", "046-merge-io", "054-force-stop")
 
@@ -41,134 +44,23 @@ OVER_SOCKET = ("001-delay", "040-no-workload", "041-events", "043-periodic", "04
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("batsim5")
-    with tarfile.open(HERE / "batsim5.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    recordings5.unpack(folder)
     return folder
 
 
-def names(kind: str) -> list[str]:
-    with tarfile.open(HERE / "batsim5.tar.xz") as archive:
-        found = {name.split("/")[1] for name in archive.getnames() if name.startswith(kind + "/")}
-    return sorted(found)
-
-
-class Recording:
-    """One folder: its flags and its conversation."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.case = json.loads((folder / "case.json").read_text())
-        path = folder / "transcript.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        self.hello = next((line for line in lines if "hello" in line), None)
-        self.requests = [line["request"] for line in lines if "request" in line]
-        self.replies = [line["reply"] for line in lines if "reply" in line]
-
-    def arguments(self, prefix: str, *component: str) -> list[str]:
-        return [*self.case["args"], "-e", prefix, *component]
-
-
-def text_of(message: Any) -> bytes:
-    return (message if isinstance(message, str) else json.dumps(message)).encode()
-
-
-class Replayed:
-    """A decision component that gives the recorded answers, and keeps what it was asked."""
-
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self.asked: list[Any] = []
-
-    def init(self, text: str) -> tuple[int, bytes]:
-        assert text == self.recording.case.get("init", "")
-        hello = self.recording.hello
-        assert hello is not None
-        return hello["flags"], text_of(hello["hello"])
-
-    def exchange(self, message: bytes) -> bytes:
-        assert message.endswith(b"\0")
-        self.asked.append(json.loads(unframed(message)))
-        return framed(text_of(self.recording.replies[len(self.asked) - 1]))
-
-    def close(self) -> None:
-        pass
-
-
-def run(recording: Recording, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Replayed:
-    monkeypatch.chdir(recording.folder)
-    parser = argparse.ArgumentParser()
-    sim5.add_arguments(parser)
-    init = recording.case.get("init", "")
-    args = parser.parse_args(recording.arguments(prefix, "-s", "tcp://localhost:1", init))
-    platform, machine, workloads, options = prepare(args)
-    component = Replayed(recording)
-    conversation = Conversation(component)
-    take_on(conversation.greet(init), options, workloads)
-    simulate(platform, machine, workloads, conversation, options)
-    return component
-
-
-def close(a: float, b: float) -> bool:
-    return abs(a - b) <= 1e-6 * max(1.0, abs(a), abs(b))
-
-
-def differences(got: Any, expected: Any, where: str) -> Iterator[str]:
-    """null and a missing member are alike; properties and profiles have no order."""
-    if isinstance(got, dict) and isinstance(expected, dict):
-        for key in sorted(got.keys() | expected.keys()):
-            if key in NOT_COMPARED:
-                continue
-            a, b = got.get(key), expected.get(key)
-            if key in ("properties", "zone_properties", "profiles") and a and b:
-                a, b = (sorted(value, key=json.dumps) for value in (a, b))
-            if key == "filename" and isinstance(a, str):
-                a, b = Path(a).name, Path(b).name
-            yield from differences(a, b, f"{where}.{key}")
-    elif isinstance(got, list) and isinstance(expected, list):
-        if len(got) != len(expected):
-            yield f"{where}: {len(got)} entries, recorded {len(expected)}"
-        for i, (a, b) in enumerate(zip(got, expected, strict=False)):
-            yield from differences(a, b, f"{where}[{i}]")
-    elif isinstance(got, (int, float)) and isinstance(expected, (int, float)):
-        if isinstance(got, bool) is not isinstance(expected, bool) or not close(got, expected):
-            yield f"{where}: {got!r}, recorded {expected!r}"
-    elif got != expected:
-        yield f"{where}: {got!r}, recorded {expected!r}"
-
-
-def table_differences(got: Path, expected: Path) -> Iterator[str]:
-    with got.open(newline="") as a, expected.open(newline="") as b:
-        rows, recorded = list(csv.reader(a)), list(csv.reader(b))
-    if len(rows) != len(recorded):
-        yield f"{len(rows)} rows, recorded {len(recorded)}"
-    words = ("job_id", "workload_name", "profile", "final_state", "allocated_resources", "metadata")
-    for i, (row, other) in enumerate(zip(rows, recorded, strict=False)):
-        for column, mine, theirs in zip(recorded[0], row, other, strict=True):
-            if mine == theirs:
-                continue
-            number = i > 0 and column not in words and mine and theirs
-            # of a value printed with six decimals the last may differ by one
-            if not number or not abs(float(mine) - float(theirs)) <= max(1.01e-6, 1e-6 * abs(float(theirs))):
-                yield f"row {i}, {column}: {mine!r}, recorded {theirs!r}"
-
-
 @pytest.mark.parametrize("name", names("cases"))
-def test_says_and_computes_what_batsim_5_does(
-    name: str, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_says_and_computes_what_batsim_5_does(name: str, recorded: Path, tmp_path: Path) -> None:
     recording = Recording(recorded / "cases" / name)
-    component = run(recording, f"{tmp_path}/", monkeypatch)
+    component = run(recording, f"{tmp_path}/")
     assert list(differences(component.asked, recording.requests, "requests")) == []
     assert list(table_differences(tmp_path / "jobs.csv", recording.folder / "jobs.csv")) == []
 
 
 @pytest.mark.parametrize("name", names("errors"))
-def test_names_the_cause_of_what_batsim_5_dies_of(
-    name: str, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_the_cause_of_what_batsim_5_dies_of(name: str, recorded: Path, tmp_path: Path) -> None:
     recording = Recording(recorded / "errors" / name)
     with pytest.raises(InputError) as caught:
-        run(recording, f"{tmp_path}/", monkeypatch)
+        run(recording, f"{tmp_path}/")
     assert CAUSES[name.partition("-")[0]] in str(caught.value)
 
 
@@ -277,12 +169,10 @@ def test_binary_messages_are_refused_in_one_sentence(recorded: Path, tmp_path: P
     assert "Traceback" not in said
 
 
-def test_the_summary_is_batsims_where_machines_are_not_counted(
-    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_summary_is_batsims_where_machines_are_not_counted(recorded: Path, tmp_path: Path) -> None:
     """All but the times of machines, which 5.0.0-rc2 counts as computing for ever after their first job."""
     recording = Recording(recorded / "cases" / "053-medium")
-    run(recording, f"{tmp_path}/", monkeypatch)
+    run(recording, f"{tmp_path}/")
     got = json.loads((tmp_path / "schedule.json").read_text())
     expected = json.loads((recording.folder / "schedule.json").read_text())
     assert got.keys() == expected.keys()
@@ -305,11 +195,9 @@ def _sizes(text: str) -> Iterator[int]:
         yield int(last or first) - int(first) + 1
 
 
-def test_machine_states_come_back_to_idle(
-    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_machine_states_come_back_to_idle(recorded: Path, tmp_path: Path) -> None:
     recording = Recording(recorded / "cases" / "030-machine-states")
-    run(recording, f"{tmp_path}/", monkeypatch)
+    run(recording, f"{tmp_path}/")
     rows = list(csv.DictReader((tmp_path / "machine_states.csv").open()))
     total = {int(row["nb_idle"]) + int(row["nb_computing"]) for row in rows}
     assert total == {4}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from batfs.cli.main import main
-from batfs.cli.verification import recordings, tasks
+from batfs.cli.verification import recordings, recordings5, tasks
 
 CASES = 107
 ERRORS = 43
+CASES5 = 69
+ERRORS5 = 50
 
 
 def figures(text: str) -> dict[str, list[str]]:
@@ -26,6 +29,8 @@ def test_everything_agrees(capsys: pytest.CaptureFixture[str]) -> None:
     found = figures(capsys.readouterr().out)
     assert found["Batsim 4.2.1: conversations, with their files"] == [str(CASES)] * 2
     assert found["Batsim 4.2.1: what it refuses or aborts on"] == [str(ERRORS)] * 2
+    assert found["Batsim 5.0.0-rc2: conversations, with jobs.csv"] == [str(CASES5)] * 2
+    assert found["Batsim 5.0.0-rc2: what it refuses or aborts on"] == [str(ERRORS5)] * 2
     (name,) = [name for name in found if name.startswith("SimGrid ")]
     compared, agree, worst = found[name]
     assert int(compared) == int(agree) >= 200
@@ -34,9 +39,44 @@ def test_everything_agrees(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two recordings only."""
+    """Two recordings of each generation only."""
     chosen = {"cases": ["001-v1-one-link-weights"], "errors": ["024-walltime-zero"]}
     monkeypatch.setattr(recordings, "names", chosen.__getitem__)
+    chosen5 = {"cases": ["046-merge-io"], "errors": ["015-not-json"]}
+    monkeypatch.setattr(recordings5, "names", chosen5.__getitem__)
+
+
+@pytest.mark.usefixtures("few")
+def test_batsim_5_is_replayed_and_the_table_is_there_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "-n", "0", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["agrees"], said["faults"], said["note"]) == (True, [], "")
+    rows = {row["what"]: (row["compared"], row["agree"]) for row in said["rows"]}
+    assert rows["Batsim 5.0.0-rc2: conversations, with jobs.csv"] == (1, 1)
+    assert rows["Batsim 5.0.0-rc2: what it refuses or aborts on"] == (1, 1)
+    compared, agree = rows["Batsim 5.0.0-rc2: requests in them"]
+    assert compared == agree > 10
+
+
+@pytest.mark.usefixtures("few")
+def test_what_disagrees_with_batsim_5_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that was recorded a second later, and an error that is none any more."""
+    real = recordings5.Recording.__init__
+
+    def begin(self: recordings5.Recording, folder: Path) -> None:
+        real(self, folder)
+        if folder.parent.name == "cases":
+            self.requests[1]["now"] += 1.0
+
+    monkeypatch.setattr(recordings5.Recording, "__init__", begin)
+    monkeypatch.setattr(recordings5, "refused", lambda case, prefix: "")
+    assert main(["verify", "-n", "0"]) == 1
+    said = capsys.readouterr()
+    assert "Batsim 5, 046-merge-io: requests[1].now: " in said.err
+    assert "Batsim 5, 015-not-json: not refused, other than by Batsim" in said.err
+    assert figures(said.out)["Batsim 5.0.0-rc2: conversations, with jobs.csv"] == ["1", "0"]
 
 
 @pytest.mark.usefixtures("few")

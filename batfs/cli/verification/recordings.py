@@ -160,7 +160,8 @@ class Recording:
 
 
 @contextmanager
-def _inside(folder: Path) -> Iterator[None]:
+def inside(folder: Path) -> Iterator[None]:
+    """With ``folder`` as the working directory."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -184,7 +185,7 @@ def replay(case: Path, prefix: Path, *, interpreted: bool = False) -> Outcome:
     parser = argparse.ArgumentParser()
     sim.add_arguments(parser)
     outcome = Outcome()
-    with _inside(case):
+    with inside(case):
         args = parser.parse_args([*flags_of(case), "-e", str(prefix)])
         platform, machine, workloads, options = prepare(args)
         recording = Recording(case, options.forward_profiles)

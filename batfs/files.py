@@ -209,6 +209,14 @@ def holding(prefix: str | Path, *kinds: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def holding_folder(folder: Path) -> Iterator[None]:
+    """Nobody else writes into ``folder`` (made if need be) while the block lasts; as :func:`holding`."""
+    check_writable(folder)
+    with _lock(folder / ".lock", folder, "into this folder"):
+        yield
+
+
 def _holder(descriptor: int) -> str:
     """Who holds a lock, as its file says; between taking it and saying so there is a moment."""
     for _ in range(20):
@@ -220,7 +228,7 @@ def _holder(descriptor: int) -> str:
 
 
 @contextmanager
-def _lock(file: Path, prefix: Path) -> Iterator[None]:
+def _lock(file: Path, prefix: Path, where: str = "under this prefix") -> Iterator[None]:
     while True:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
@@ -232,9 +240,8 @@ def _lock(file: Path, prefix: Path) -> Iterator[None]:
         except BlockingIOError:
             who = _holder(descriptor)
             os.close(descriptor)
-            raise InputError(
-                f"{who} is writing under this prefix", file=prefix, hint="wait for it, or give another prefix"
-            ) from None
+            hint = f"wait for it, or give another {where.split()[-1]}"
+            raise InputError(f"{who} is writing {where}", file=prefix, hint=hint) from None
         except OSError:
             pass  # a file system without locks: as it was before there were any
         with contextlib.suppress(OSError):

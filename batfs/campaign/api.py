@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from os import PathLike, fspath
@@ -14,6 +13,7 @@ from batfs.campaign.plan import Plan, make_plan, parse_seeds
 from batfs.campaign.results import Comparison, collect, write_campaign
 from batfs.campaign.single import run_once
 from batfs.report.run import Run, read_run
+from batfs.scratch import scratch_folder
 
 PathText: TypeAlias = str | PathLike[str]
 Several: TypeAlias = str | Sequence[str]
@@ -73,7 +73,7 @@ def simulate(
     if output is not None:
         once(Path(output))
         return read_run(f"{fspath(output)}_")
-    with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+    with scratch_folder("compare") as folder:
         prefix = Path(folder) / Path(workload).stem
         once(prefix)
         return read_run(f"{prefix}_")
@@ -148,7 +148,7 @@ def compare(
     plan = make_plan(values)
     if output is not None:
         return _compare(plan, Path(output), executor, jobs, progress, keep=True)
-    with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+    with scratch_folder("compare") as folder:
         return _compare(plan, Path(folder), executor, jobs, progress, keep=False)
 
 

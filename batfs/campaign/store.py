@@ -6,7 +6,6 @@ campaign ended. What was being written is swept away at the next start.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,6 @@ from typing import Any, Final
 
 from batfs import files
 from batfs.campaign.task import PREFIX, Outcome, Task
-from batfs.errors import BatfsError
 
 ASIDE: Final = ".partial-"
 HASHES: Final = "hashes.json"  # SHA-256 of each other file of a run
@@ -37,14 +35,8 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory; BatfsError when another campaign does. The lock ends with the process."""
-        with open(self.root / ".lock", "w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BatfsError(
-                    f"{self.root}: another 'batfs compare' is running in this directory"
-                ) from error
+        """Hold the directory; InputError when another campaign does. The lock ends with the process."""
+        with files.holding_folder(self.root):
             self._sweep()
             yield
 

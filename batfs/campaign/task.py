@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import traceback
 import zlib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from batfs.campaign.inputs import Input, plugin_file
 from batfs.errors import BatfsError
+from batfs.scratch import scratch_folder
 
 PREFIX: Final = "run"
 # these hold wall-clock times, which no two runs share
@@ -54,7 +54,7 @@ class Outcome:
 def execute(task: Task) -> Outcome:
     """Do a run in a scratch folder of its own. Never raises but for what ends the process."""
     try:
-        with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+        with scratch_folder("run") as folder:
             return _execute(task, Path(folder))
     except BatfsError as error:
         return Outcome(task.id, error=str(error))

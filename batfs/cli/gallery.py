@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from batfs import files
 from batfs.cli.machine_flags import add_machine_flags, machine_values
 from batfs.parsing import add_word, at_least
 
@@ -57,17 +58,18 @@ def run(args: argparse.Namespace) -> int:
             exhibits[name if name not in exhibits else f"{name} on {exhibit.filesystem}"] = exhibit
     else:
         exhibits = {name: EXHIBITS[name] for name in SHOWN}
-    shown = gallery(
-        args.platform,
-        args.workload,
-        exhibits,
-        args.output,
-        jobs=args.count,
-        seed=args.seed,
-        queue=args.queue,
-        machine=machine_values(args),
-    )
-    written = save(shown, args.output)
+    with files.holding_folder(args.output):
+        shown = gallery(
+            args.platform,
+            args.workload,
+            exhibits,
+            args.output,
+            jobs=args.count,
+            seed=args.seed,
+            queue=args.queue,
+            machine=machine_values(args),
+        )
+        written = save(shown, args.output)
     rows = [one.row() for one in shown]
     if args.json:
         print(json.dumps({"runs": rows, "files": [str(path) for path in written]}, indent=2))

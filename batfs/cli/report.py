@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batfs import files
 from batfs.errors import unknown
 from batfs.parsing import add_word, seconds
+
+if TYPE_CHECKING:
+    from batfs.report import Run
 
 HELP = """\
 Figures and statistics of finished runs: one HTML file that opens offline, and every figure as PNG, SVG and
@@ -44,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the report; 0, or 2 for bad input."""
     from batfs.report import load_runs
-    from batfs.report.page import write_report
 
     formats = figure_formats(args.formats)
     runs = load_runs(args.runs)
@@ -60,7 +65,19 @@ def run(args: argparse.Namespace) -> int:
         if args.figures
         else html.with_name(f"{stem}figures" if stem.endswith("_") or not stem else f"{stem}_figures")
     )
-    files.check_writable(html.parent)
+    with contextlib.ExitStack() as stack:
+        if not html.exists() or html.is_file():  # else it is written through: a device, a pipe
+            stack.enter_context(files.holding(html, "report"))
+        if formats:
+            stack.enter_context(files.holding_folder(figures))
+        return _write(args, runs, html, figures, formats)
+
+
+def _write(
+    args: argparse.Namespace, runs: Sequence[Run], html: Path, figures: Path, formats: Sequence[str]
+) -> int:
+    from batfs.report.page import write_report
+
     title = args.title or (f"batfs report: {runs[0].label}" if len(runs) == 1 else "batfs report")
     write_report(
         runs, html, threshold=args.threshold, title=title, baseline=args.baseline, primary=args.primary
@@ -70,7 +87,6 @@ def run(args: argparse.Namespace) -> int:
         from batfs.report.extras import cores
         from batfs.report.figures import Figures
 
-        files.check_writable(figures)
         every = Figures(runs, args.threshold)
         drawn = every.save(figures, formats, processes=cores() if len(every.groups) > 1 else 1)
         print(f"{figures}/  {len(drawn)} figures ({', '.join(formats)})")

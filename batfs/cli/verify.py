@@ -6,12 +6,12 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batfs.parsing import add_word, at_least
+from batfs.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from batfs.cli.verification.tasks import World
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from batfs.cli.tables import table
 
     report = _Report()
-    with tempfile.TemporaryDirectory(prefix="batfs-verify-") as name:
+    with scratch_folder("verify") as name:
         folder = Path(name)
         (folder / "4").mkdir()
         (folder / "5").mkdir()

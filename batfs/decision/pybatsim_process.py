@@ -8,7 +8,6 @@ import logging
 import random
 import sys
 import sysconfig
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from batfs.decision.pybatsim_link import LinkedBatsim
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.protocol import messages as m
 from batfs.protocol.codec import decode_reply, encode_request
+from batfs.scratch import scratch_folder
 
 
 class _Memory:
@@ -180,7 +180,7 @@ def load_pybatsim(
     before = set(logging.Logger.manager.loggerDict)
     with contextlib.ExitStack() as stack:
         if prefix is None:
-            place = stack.enter_context(tempfile.TemporaryDirectory())
+            place = stack.enter_context(scratch_folder("pybatsim"))
             prefix = Path(place) / "unwanted"
         given = {"export-prefix": f"{prefix}_pybatsim", **(options or {})}
         stack.enter_context(contextlib.redirect_stdout(said))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from batfs.errors import BatfsError
+from batfs.scratch import scratch_folder
 from batfs.service.client import Client, NoAnswerError
 from batfs.units import format_size
 
@@ -23,7 +23,7 @@ def _start(*words: str, log: Path) -> subprocess.Popen[str]:
 
 def demo(root: Path | None) -> int:
     """Bring up orchestrator and server, allocate, write into the space, release; 0 if all went well."""
-    with tempfile.TemporaryDirectory(prefix="batfs-demo-") as scratch:
+    with scratch_folder("demo") as scratch:
         folder = Path(scratch)
         space = root or folder / "space"
         system = folder / "system.yml"

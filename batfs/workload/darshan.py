@@ -16,9 +16,8 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ from typing import Any, Final
 import orjson
 
 from batfs.errors import InputError, MissingExtraError
+from batfs.scratch import scratch_folder
 from batfs.texts import read_unpacked
 from batfs.workload.access import PLAIN, Access, Way
 from batfs.workload.account import Report
@@ -86,7 +86,7 @@ class _Reader:
     def __init__(self, prefixes: Sequence[str] = ()) -> None:
         self._prefixes = list(prefixes)
         self._process: subprocess.Popen[bytes] | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch = ExitStack()
 
     def read(self, path: Path) -> dict[str, Any]:
         process = self._process or self._start()
@@ -109,8 +109,8 @@ class _Reader:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._scratch = tempfile.TemporaryDirectory(prefix="batfs-darshan-")
-        command = [sys.executable, "-m", "batfs.workload.darshan_log", self._scratch.name]
+        scratch = self._scratch.enter_context(scratch_folder("darshan"))
+        command = [sys.executable, "-m", "batfs.workload.darshan_log", str(scratch)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -123,9 +123,7 @@ class _Reader:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
             self._process = None
-        if self._scratch is not None:
-            self._scratch.cleanup()
-            self._scratch = None
+        self._scratch.close()
 
 
 def _digest(path: Path) -> bytes:

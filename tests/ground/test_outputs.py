@@ -208,3 +208,66 @@ def test_output_that_goes_nowhere(tmp_path: Path, words: list[str]) -> None:
         assert "Exception" not in done.stderr
         assert len(done.stderr.splitlines()) <= 1
     assert all(not n.endswith(".partial") for n in names(tmp_path))
+
+
+HOLDERS = {
+    "gallery": (["gallery", "--jobs", "5", "-o", "here"], "here"),
+    "compare": (["compare", *IO_EXAMPLE, "--policy", "random", "-o", "here", "--no-report"], "here"),
+    "report's figures": (["report", "r", "-o", "r.html", "--figures", "here", "--formats", "png"], "here"),
+    "reproduce": (["reproduce", "kopanski2021", "-o", "here"], "here"),
+}
+
+
+@pytest.mark.parametrize("what", HOLDERS)
+def test_a_folder_is_held_by_one(tmp_path: Path, what: str) -> None:
+    words, place = HOLDERS[what]
+    if "report" in what:
+        assert run(tmp_path, "run", *IO_EXAMPLE, "-q", "-e", "r").returncode == 0
+    with files.holding_folder(tmp_path / place):
+        done = run(tmp_path, *words)
+    assert done.returncode == 2
+    assert re.search(rf"{place}: process {os.getpid()} \(.*\) is writing into this folder", done.stderr)
+    assert set(names(tmp_path / place)) <= {"runs"}
+
+
+def test_a_report_is_held_by_one(tmp_path: Path) -> None:
+    assert run(tmp_path, "run", *IO_EXAMPLE, "-q", "-e", "r").returncode == 0
+    with files.holding(tmp_path / "r_report.html", "report"):
+        done = run(tmp_path, "report", "r", "--formats", "none")
+    assert done.returncode == 2
+    assert f"r_report.html: process {os.getpid()}" in done.stderr
+
+
+def test_scratch_folders_of_killed_processes_go_and_no_others(tmp_path: Path) -> None:
+    """A process in its scratch folder is killed; the next that asks for one finds and removes that folder,
+    not the one of a process that lives, nor what only looks like one."""
+    words = "import sys, time; from batfs.scratch import scratch_folder\n"
+    words += "with scratch_folder('test') as p:\n"
+    words += " (p / 'x').touch(); print(p, flush=True); time.sleep(float(sys.argv[1]))"
+    environment = {**ENVIRONMENT, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", words]
+    dead, alive = (
+        subprocess.Popen([*command, "60"], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    )
+    assert dead.stdout is not None
+    assert alive.stdout is not None
+    left, kept = Path(dead.stdout.readline().strip()), Path(alive.stdout.readline().strip())
+    dead.kill()
+    dead.wait()
+    others = [tmp_path / "batfs-test-abcdefgh", tmp_path / "batfs-test-abcdefg", tmp_path / "mine"]
+    for other in others:
+        other.mkdir()
+    (tmp_path / "batfs-test-aaaaaaaa").symlink_to(tmp_path / "mine")
+    (tmp_path / "mine" / ".batfs-owned").touch()
+    assert left.is_dir()
+    subprocess.run([*command, "0"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert not left.exists()
+    assert (kept / "x").exists()
+    assert all(other.is_dir() for other in others)
+    assert (tmp_path / "mine" / ".batfs-owned").exists()
+    alive.terminate()
+    alive.wait()
+    for process in (dead, alive):
+        assert process.stdout is not None
+        process.stdout.close()

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from batfs.errors import InputError
 from batfs.files import write_text
 from batfs.parsing import add_option, add_word, size
+from batfs.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from batfs.platform.numbering import Machine
@@ -136,7 +136,7 @@ def verified(text: str, master: str = "master_host") -> str:
 def _machine(text: str, master: str = "master_host") -> Machine:
     from batfs.platform import load_platform, number_resources
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("new") as folder:
         file = Path(folder) / "generated.xml"
         file.write_text(text, encoding="utf-8")
         return number_resources(load_platform(file), master=master)

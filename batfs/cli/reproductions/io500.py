@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Any
 
 from batfs.errors import InputError
 from batfs.parsing import add_word
+from batfs.scratch import scratch_folder
 
 HELP = """public IO500 submissions: machines with the figures measured, and hard figures from easy ones
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if not rows:
         raise InputError("no submission with all four ior figures", file=args.summary)
     found: list[tuple[io500.Submission, dict[str, float]]] = []
-    with tempfile.TemporaryDirectory(prefix="batfs-io500-") as scratch, Progress(len(rows), 0) as bar:
+    with scratch_folder("io500") as scratch, Progress(len(rows), 0) as bar:
         for submission in rows:
             found.append((submission, io500.rehearse(submission, Path(scratch))))
             bar.update(len(found), 0, 0)

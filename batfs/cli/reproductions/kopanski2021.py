@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from batfs.files import holding_folder
+
+    with nullcontext() if args.output is None else holding_folder(args.output):
+        return _reproduce(args)
+
+
+def _reproduce(args: argparse.Namespace) -> int:
     from batfs.campaign.reproduce import compare, estimate, kopanski, sources
-    from batfs.files import check_writable, write_text
+    from batfs.files import write_text
     from batfs.simulator.progress import ProgressLine
 
     policies = kopanski.PAPER_POLICIES if args.policies is None else _words(args.policies)
@@ -81,9 +89,6 @@ def run(args: argparse.Namespace) -> int:
     names = sources.expand(args.workload or ["k1000"])
     site = kopanski.load_site(args.platform or files.need(kopanski.PLATFORM))
     references = args.reference or files.references()
-    if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        check_writable(args.output)
     rows: list[Row] = []
     origins = []
     for name in names:

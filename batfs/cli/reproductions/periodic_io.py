@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from batfs import json_text
 from batfs.campaign.reproduce.periodic_io import SETS, Outcome, reproduce
 from batfs.errors import InputError, MissingExtraError
 from batfs.files import replacing
+from batfs.scratch import scratch_folder
 
 HELP = """periodic I/O scheduling for supercomputers (Aupy, Gainaru, Le Fevre, PMBS 2017)
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         found = args.figure.suffix or "no suffix"
         raise InputError(f"found {found}, expected .png, .svg or .pdf", file=args.figure)
     chosen = [known[number] for number in dict.fromkeys(args.set or known)]
-    with tempfile.TemporaryDirectory(prefix="batfs-periodic-") as scratch:
+    with scratch_folder("periodic") as scratch:
         outcomes = [reproduce(one, Path(scratch)) for one in chosen]
     if args.figure is not None:
         _draw(outcomes, args.figure)

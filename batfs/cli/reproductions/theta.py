@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batfs.errors import InputError, MissingExtraError
 from batfs.files import replacing, write_text
 from batfs.parsing import add_word
+from batfs.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from batfs.campaign.reproduce.theta import Replay
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from batfs import json_text
     from batfs.campaign.reproduce.theta import LAYOUTS, replay
 
-    with tempfile.TemporaryDirectory(prefix="batfs-theta-") as scratch:
+    with scratch_folder("theta") as scratch:
         folder = Path(scratch)
         platform = args.platform or _platform(folder)
         replays = [replay(args.trace, platform, layout, folder, args.zone) for layout in LAYOUTS]

@@ -12,12 +12,13 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from batfs import files
 from batfs.campaign.task import PREFIX, Outcome, Task
+from batfs.errors import BatfsError, InputError
 
 ASIDE: Final = ".partial-"
 HASHES: Final = "hashes.json"  # SHA-256 of each other file of a run
@@ -35,8 +36,12 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory; InputError when another campaign does. The lock ends with the process."""
-        with files.holding_folder(self.root):
+        """Hold the directory; BatfsError when another campaign does. The lock ends with the process."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(files.holding_folder(self.root))
+            except InputError as error:
+                raise BatfsError(f"another 'batfs compare' is running here: {error}") from None
             self._sweep()
             yield
 

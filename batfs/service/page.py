@@ -6,8 +6,12 @@ its own asks the orchestrator every second.
 
 from __future__ import annotations
 
+import html
+import logging
+import secrets
 import signal
 import sys
+import zlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +195,7 @@ def build(document: Document, client: Client, every: float = 1.0) -> None:
         try:
             status = client.status(history=True)
         except BatfsError as error:
-            head.text = f"<b>No news from the orchestrator</b>: {error}"
+            head.text = f"<b>No news from the orchestrator</b>: {html.escape(str(error))}"
             return
         fresh = columns(status) | {by: series(status, by) for by in ("disk", "node")}
         for name, source in sources.items():
@@ -201,7 +205,7 @@ def build(document: Document, client: Client, every: float = 1.0) -> None:
         head.text = (
             f"<b>batfs storage service</b> &nbsp; {status['leases']} leases, {status['queued']} queued, "
             f"{status['reserved'] / 1e9:.1f} of {status['capacity'] / 1e9:.1f} GB reserved ({share:.0%}), "
-            f"policy {status['policy']}, {_clock(status['now'])}"
+            f"policy {html.escape(str(status['policy']))}, {_clock(status['now'])}"
         )
 
     update()
@@ -218,25 +222,57 @@ def serve(client: Client, port: int) -> int:
     try:
         from bokeh.application import Application
         from bokeh.application.handlers.function import FunctionHandler
-        from bokeh.server.server import Server
+        from bokeh.server.server import BaseServer
+        from bokeh.server.tornado import BokehTornado
+        from bokeh.util.token import check_token_signature, get_session_id
+        from tornado.httpserver import HTTPServer
+        from tornado.ioloop import IOLoop
+        from tornado.netutil import bind_sockets
     except ImportError:
         raise MissingExtraError("the live page", "live") from None
+    from batfs.service.door import IDLE, LARGEST, Door
+
     client.timeout = 2.0
     application = Application(FunctionHandler(lambda document: build(document, client)))
     try:
-        server = Server(
-            {"/": application},
-            port=port,
-            address="127.0.0.1",
-            allow_websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"],
-        )
-    except OSError as error:
-        raise InputError(f"cannot serve on port {port}: {error.strerror}") from error
+        sockets = bind_sockets(port, "127.0.0.1")
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot serve on port {port}: {getattr(error, 'strerror', error)}") from error
+    port = sockets[0].getsockname()[1]
     client.status()
+    # what a stranger says is no news: one line of it a request would fill a disk
+    for name in ("tornado.access", "tornado.general", "bokeh"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    hosts = [f"127.0.0.1:{port}", f"localhost:{port}"]
+    secret = secrets.token_bytes(32)
+
+    def opened(token: str) -> bool:
+        try:
+            return check_token_signature(token, secret, True) and bool(get_session_id(token))
+        except (ValueError, KeyError, TypeError, UnicodeError, zlib.error):
+            return False
+
+    bokeh = BokehTornado(
+        {"/": application},
+        extra_websocket_origins=hosts,
+        websocket_max_message_size_bytes=LARGEST,
+        # a session is opened with the page, and by nobody who only says that he has one
+        sign_sessions=True,
+        secret_key=secret,
+    )
+    http = HTTPServer(
+        Door(bokeh, set(hosts), lambda: len(bokeh.get_sessions("/")), opened),
+        max_body_size=LARGEST,
+        max_header_size=LARGEST // 16,
+        idle_connection_timeout=IDLE,
+        body_timeout=IDLE,
+    )
+    http.add_sockets(sockets)
+    server = BaseServer(IOLoop.current(), bokeh, http)
     server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.io_loop.add_callback_from_signal(server.io_loop.stop))
-    print(f"http://127.0.0.1:{server.port}/", flush=True)
+    print(f"http://127.0.0.1:{port}/", flush=True)
     server.io_loop.start()
     server.stop()
     client.close()

@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -182,3 +183,99 @@ def test_the_page_in_a_browser(place: tuple[Process, int], tmp_path: Path) -> No
     finally:
         page.terminate()
         page.wait(10)
+
+
+# ---- what a hostile client of the web does to the page --------------------------------------------------
+
+
+@pytest.fixture
+def page(place: tuple[Process, int]) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    pytest.importorskip("bokeh")
+    port = free_port()
+    process = subprocess.Popen(
+        [*BATFS, "page", "--connect", place[0].endpoint, "--page-port", str(port)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/"
+    yield process, port
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert len(said) < 2000
+
+
+def web(port: int, request: str | bytes, wait: float = 60.0) -> bytes:
+    """The first bytes of the answer; nothing if the connection is closed without one."""
+    with socket.create_connection(("127.0.0.1", port), wait) as connection:
+        connection.settimeout(wait)
+        try:
+            connection.sendall(request.encode() if isinstance(request, str) else request)
+            return connection.recv(1000)
+        except OSError:
+            return b""
+
+
+def status_of(port: int, path: str, host: str | None = None, more: str = "", method: str = "GET") -> str:
+    head = f"Host: {f'127.0.0.1:{port}' if host is None else host}\r\n{more}"
+    return web(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n")[9:12].decode()
+
+
+def upgrade(origin: str, protocol: str = "bokeh, x") -> str:
+    return (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: {protocol}\r\n"
+        f"Origin: {origin}\r\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_page_is_for_this_machine_only(page: tuple[subprocess.Popen[str], int]) -> None:
+    """Names that lead here from elsewhere (DNS rebinding), other origins, made-up sessions, other methods,
+    large requests: refused, and the page is served on."""
+    _, port = page
+    assert status_of(port, "/", f"localhost:{port}") == "200"
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"0.0.0.0:{port}", ""):
+        assert status_of(port, "/", host) == "403", host
+    assert web(port, "GET / HTTP/1.0\r\n\r\n")[9:12] == b"403"
+    assert status_of(port, "/", more="Host: evil.example\r\n") in ("400", "403")
+    for origin in (
+        "http://evil.example",
+        f"http://evil.example:{port}",
+        "null",
+        f"http://127.0.0.1:{port + 1}",
+    ):
+        assert status_of(port, "/ws", more=upgrade(origin)) == "403", origin
+    # the right origin, and a session that nobody has opened
+    for token in ("", "eyJ4IjoxfQ", "eyJ4IjoxfQ.x", "." * 5000, "\xff"):
+        made_up = upgrade(f"http://127.0.0.1:{port}", f"bokeh, {token}")
+        assert status_of(port, "/ws", more=made_up) in ("403", "400"), token
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"):
+        assert status_of(port, "/", method=method, more="Content-Length: 0\r\n") == "405", method
+    assert status_of(port, "/static/../../../../../../etc/passwd") in ("403", "404")
+    assert status_of(port, "/static/%2e%2e/%2e%2e/%2e%2e/etc/passwd") in ("403", "404")
+    assert status_of(port, "/", more="X: " + "y" * 10**6 + "\r\n") in ("400", "431", "")
+    assert status_of(port, "/", more="Content-Length: 999999999999\r\n") in ("400", "413", "")
+    for garbage in (b"\x16\x03\x01\x02\x00\x01", b"\xff" * 1000, b"GET\r\n\r\n", b"\r\n" * 100):
+        web(port, garbage, 0.3)
+    assert status_of(port, "/") == "200"
+
+
+def test_who_may_come_in() -> None:
+    pytest.importorskip("tornado")
+    from batfs.service.door import MOST_PAGES, Door
+
+    pages = [0]
+    door = Door(None, {"127.0.0.1:5"}, lambda: pages[0], lambda token: token == "good")  # type: ignore[arg-type]
+    assert door.refusal("GET", "/", "127.0.0.1:5", "") is None
+    assert door.refusal("GET", "/", "evil.example:5", "") == (403, "Forbidden")
+    assert door.refusal("GET", "/", None, "") == (403, "Forbidden")
+    assert door.refusal("POST", "/", "127.0.0.1:5", "") == (405, "Method Not Allowed")
+    assert door.refusal("GET", "/ws?x=1", "127.0.0.1:5", "bad") == (403, "Forbidden")
+    assert door.refusal("GET", "/ws", "127.0.0.1:5", "good") is None
+    pages[0] = MOST_PAGES
+    assert door.refusal("GET", "/?again", "127.0.0.1:5", "") == (503, "Service Unavailable")
+    assert door.refusal("GET", "/autoload.js?x", "127.0.0.1:5", "") == (503, "Service Unavailable")
+    assert door.refusal("GET", "/ws", "127.0.0.1:5", "good") is None
+    assert door.refusal("GET", "/static/js/bokeh.min.js", "127.0.0.1:5", "") is None

@@ -160,7 +160,10 @@ def _moved(remembered: dict[str, Any], file: Path, report: Report) -> list[Chang
     if report.summary is None:
         return []  # its faults say why
     try:
-        return list(all_changes(old, report.summary))
+        found = list(all_changes(old, report.summary))
+        for change in found:  # numbers that are none show when they are written with their units
+            change.told()
+        return [*found]
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # somebody has been editing
         raise InputError(
             f"the baseline of {file.name} is not as batfs writes it: {type(error).__name__} {error}",

@@ -129,7 +129,10 @@ class RawProxy:
         seen = self.injector.incoming(now, record)
         if seen is record:
             return event
-        return None if seen is None else _changed(event, seen)
+        try:
+            return None if seen is None else _changed(event, seen)
+        except _WRONG as error:
+            raise _not_batsims(error) from None
 
     def _passes_by(self, data: Mapping[str, Any]) -> bool:
         """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read. (What a

@@ -397,7 +397,10 @@ def storage_table(run: Run) -> pd.DataFrame:
 
 def parse_bytes(text: str) -> list[tuple[int, int]]:
     """``"10:800000000 11:5"`` as (storage id, bytes) pairs."""
-    return [(int(ident), int(size)) for ident, _, size in (item.partition(":") for item in text.split())]
+    try:
+        return [(int(ident), int(size)) for ident, _, size in (item.partition(":") for item in text.split())]
+    except ValueError:
+        raise InputError(f"found {text[:60]!r} in io_jobs.csv, expected ID:BYTES ...") from None
 
 
 def bytes_by_storage(run: Run) -> tuple[Mapping[int, int], Mapping[int, int]]:

@@ -48,12 +48,15 @@ def read_darshan_table(path: Path, report: Report) -> list[dict[str, Any]]:
     rows = csv.DictReader(io.StringIO(text.text, newline=""))
     rows.fieldnames = [name.strip().strip('"').upper() for name in rows.fieldnames or ()]
     logs: list[dict[str, Any]] = []
-    for row in rows:
-        report.records += 1
-        try:
-            logs.append(_log(row))
-        except InputError as error:
-            report.unreadable(f"line {rows.line_num}", str(error))
+    try:
+        for row in rows:
+            report.records += 1
+            try:
+                logs.append(_log(row))
+            except InputError as error:
+                report.unreadable(f"line {rows.line_num}", str(error))
+    except csv.Error as error:
+        raise InputError(f"is not CSV: {error}", file=path, place=f"line {rows.line_num}") from None
     return logs
 
 

@@ -98,8 +98,9 @@ def write(workload: Workload, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
+    said = summary(workload)
     write_text(output, text)
-    print(f"{output}: {summary(workload)}")
+    print(f"{output}: {said}")
 
 
 def summary(workload: Workload) -> str:
@@ -116,9 +117,12 @@ def summary(workload: Workload) -> str:
             reads += sum(part.reads for part in parts)
             writes += sum(part.writes for part in parts)
             continue
-        extra = profile.extra
-        reads += extra.get("io_reads", 0)
-        writes += extra.get("io_writes", 0)
+        for key in ("io_reads", "io_writes"):
+            if not isinstance(profile.extra.get(key, 0), int | float):
+                found = f"found {profile.extra[key]!r:.60}, expected bytes"
+                raise InputError(found, file=workload.path or None, place=f"profiles.{job.profile}.{key}")
+        reads += profile.extra.get("io_reads", 0)
+        writes += profile.extra.get("io_writes", 0)
     days = (
         (workload.jobs[-1].submission_time - workload.jobs[0].submission_time) / 86400 if workload.jobs else 0
     )

@@ -124,7 +124,12 @@ def _cells(line: str, delimiter: str) -> list[str]:
     """One line of a table: by the rules of CSV where it has quotation marks and these have any meaning."""
     if '"' not in line or not _quotes(line, delimiter):
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter))
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except (
+        csv.Error
+    ):  # a field of more than 128 kB, a bare carriage return: no quotation marks that mean anything
+        return line.split(delimiter)
 
 
 def _shape(cell: str) -> str:

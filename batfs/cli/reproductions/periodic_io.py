@@ -13,12 +13,13 @@ from batfs import json_text
 from batfs.campaign.reproduce.periodic_io import SETS, Outcome, reproduce
 from batfs.errors import InputError, MissingExtraError
 from batfs.files import replacing
+from batfs.parsing import add_option, add_word
 from batfs.scratch import scratch_folder
 
 HELP = """periodic I/O scheduling for supercomputers (Aupy, Gainaru, Le Fevre, PMBS 2017)
 
   batfs reproduce periodic_io
-  batfs reproduce periodic_io --set 2 --set 7 --json --figure periodic_io.png
+  batfs reproduce periodic_io --only-set 2 --only-set 7 --json --figure periodic_io.png
 
 Ten sets of applications that compute and write on 640 processes with a file system of 3 GB/s: what no
 schedule exceeds, everybody at once (simulated whole, --io-policy fair), the one slowed down most first
@@ -28,10 +29,18 @@ docs/background/io-scheduling.md says what agrees and what doesn't.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--set", type=int, action="append", metavar="N", help="only this set, 1 to 10 (repeatable)")
-    add("--figure", type=Path, metavar="FILE", help="draw efficiencies and dilations (PNG, SVG or PDF)")
-    add("--json", action="store_true", help="everything as JSON")
+    add_option(
+        parser,
+        "--only-set",
+        old=("--set",),
+        dest="set",
+        type=int,
+        action="append",
+        metavar="N",
+        help="only this set, 1 to 10 (repeatable)",
+    )
+    add_word(parser, "--figure", ": efficiencies and dilations", type=Path)
+    add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """batfs: file-system models, storage allocation and I/O-aware scheduling for Batsim.
 
-``batfs.simulate(platform, workload, policy=...)`` runs one simulation and ``batfs.compare(...)`` many; both
-return tables and figures, and need the extra ``report``. What plugins need is in :mod:`batfs.ext`.
+``batfs.simulate(platform, workload, policy=...)`` runs one simulation, ``batfs.compare(...)`` many, and
+``batfs.size(...)`` searches how much is enough; they return tables and figures, and need the extra
+``report``. What plugins need is in :mod:`batfs.ext`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batfs.campaign.api import compare, simulate
+    from batfs.campaign.api import compare, simulate, size
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "simulate"]
+__all__ = ["__version__", "compare", "simulate", "size"]
 
 
 def __getattr__(name: str) -> Any:
     # pandas and the simulator are imported when they are first asked for, not with the package
-    if name in ("compare", "simulate"):
+    if name in ("compare", "simulate", "size"):
         return getattr(importlib.import_module("batfs.campaign.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,4 +1,4 @@
-"""The Python interface: ``batfs.simulate`` and ``batfs.compare``, for notebooks and scripts."""
+"""The Python interface for notebooks and scripts: ``batfs.simulate``, ``batfs.compare``, ``batfs.size``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from batfs.campaign.engine import configured, run_campaign
 from batfs.campaign.plan import Plan, make_plan, parse_seeds
 from batfs.campaign.results import Comparison, collect, write_campaign
 from batfs.campaign.single import run_once
+from batfs.campaign.sizing.asked import PRECISION, parse_cost, parse_knob, parse_target
+from batfs.campaign.sizing.result import Sizing, find_size
 from batfs.report.run import Run, read_run
 from batfs.scratch import scratch_folder
 
@@ -150,6 +152,80 @@ def compare(
         return _compare(plan, Path(output), executor, jobs, progress, keep=True)
     with scratch_folder("compare") as folder:
         return _compare(plan, Path(folder), executor, jobs, progress, keep=False)
+
+
+def size(
+    platform: PathText,
+    workload: PathText | Sequence[PathText],
+    what: Mapping[str, str],
+    *,
+    target: Several = (),
+    cost: Mapping[str, str] | None = None,
+    policy: str | None = None,
+    queue: str | None = None,
+    io_policy: str | None = None,
+    filesystem: str | Sequence[str] | None = None,
+    seeds: int | str | Sequence[int] = 10,
+    resample: str = "none",
+    precision: float = PRECISION,
+    figure: str | None = None,
+    threshold: float = 10.0,
+    output: PathText | None = None,
+    executor: str | Executor | None = None,
+    jobs: int | None = None,
+    dynamic_jobs: bool | None = None,
+    progress: bool | None = None,
+    master_host: str = "master_host",
+    add_role_to_hosts: Several = (),
+    mmax: int = 0,
+    events: Several = (),
+    **configuration: Any,
+) -> Sizing:
+    """Search the cheapest size that meets ``target`` (``"wait.p95<1h"``, or several).
+
+    ``what`` maps a file system, a storage, ``"storage"``, ``"nodes"`` or ``"bandwidth"`` to a range
+    (``{"bb": "100GB..6TB"}``) or sizes (``"1TB,2TB"``); two of them at most. ``cost`` maps the same to prices
+    (``{"bb": "80/TB"}``). ``seeds`` are the most that a size gets; sizes lie ``precision`` apart. Without a
+    target the curve is measured, and its knee. The rest is as for :func:`compare`.
+
+    Returns a :class:`~batfs.campaign.sizing.result.Sizing`: ``.best``, ``.table``, ``.sentences()``,
+    ``.draw()``. Raises InputError for bad input.
+    """
+    base = dict(configuration)
+    if filesystem is not None:
+        from batfs.scheduling.config import parse_filesystem_flags
+
+        base |= parse_filesystem_flags(_words(filesystem))
+    plan = make_plan(
+        {
+            "platform": _paths(platform),
+            "workload": _paths(workload),
+            "policy": [] if policy is None else [policy],
+            "queue": [] if queue is None else [queue],
+            "io_policy": [] if io_policy is None else [io_policy],
+            "seeds": parse_seeds(seeds),
+            "configuration": base,
+            "resample": resample,
+            "threshold": threshold,
+            "dynamic_jobs": dynamic_jobs,
+            "master_host": master_host,
+            "add_role_to_hosts": _words(add_role_to_hosts),
+            "mmax": mmax,
+            "events": _words(events),
+        }
+    )
+    knobs = [parse_knob(f"{name}={values}", precision) for name, values in what.items()]
+    targets = [parse_target(text) for text in _words(target)]
+    costs = [parse_cost(f"{name}={price}") for name, price in (cost or {}).items()]
+    asked: dict[str, Any] = {"costs": costs, "figure": figure, "executor": executor, "jobs": jobs}
+    if output is not None:
+        found = find_size(plan, knobs, targets, Path(output), progress=progress, **asked)
+        found.write(Path(output))
+        return found
+    with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+        found = find_size(plan, knobs, targets, Path(folder), progress=progress, **asked)
+        found.directory = None
+        return found
 
 
 def _compare(

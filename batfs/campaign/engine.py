@@ -16,7 +16,7 @@ from typing import Any
 from batfs import __version__
 from batfs.campaign.executors import Workers, open_workers
 from batfs.campaign.inputs import Input, InputStore, code_digest, plugin_files, sha256
-from batfs.campaign.plan import Cell, Plan
+from batfs.campaign.plan import Cell, Plan, split_key
 from batfs.campaign.progress import Progress
 from batfs.campaign.single import beyond_flags, command_line
 from batfs.campaign.store import Store, to_json
@@ -65,6 +65,9 @@ def run_campaign(
     itself can't
     be run (a missing file, an unknown policy); a run that fails is an entry of ``failures``.
     """
+    from batfs.campaign.check import check_plan
+
+    check_plan(plan)
     store = Store(Path(directory))
     with store.locked():
         inputs = InputStore(store.inputs)
@@ -116,57 +119,66 @@ def run_campaign(
 
 def make_tasks(plan: Plan, inputs: InputStore) -> list[tuple[Cell, Task]]:
     """Every cell of the plan with its task. Raises InputError for what no run could do."""
-    found = []
-    draws = _draws(plan)
-    for cell in plan.cells():
-        base = draws[cell.seed] if draws else plan.base
-        configuration = configured(base, cell.treatment, cell.policy_seed)
-        platform = inputs.keep(cell.platform)
-        workload = inputs.workload(cell.workload, plan.resample, cell.seed)
-        plugins = tuple(inputs.keep(file) for file in plugin_files(configuration))
-        decides = {
-            "batfs": __version__,
-            "code": code_digest(),
-            "platform": platform.sha256,
-            "workload": workload.sha256,
-            "plugins": [plugin.sha256 for plugin in plugins],
-            "configuration": configuration,
-            "dynamic_jobs": plan.dynamic_jobs,
-            "label": cell.label,
-        }
-        events = tuple(inputs.keep(file) for file in plan.machine.get("events", ()))
-        if plan.machine:
-            said = {key: value for key, value in plan.machine.items() if key != "events"}
-            decides["machine"] = {**said, "events": [file.sha256 for file in events]}
-        digest = sha256(json.dumps(decides, sort_keys=True).encode())
-        name = f"{cell.label} @ {cell.context}" if cell.context else cell.label
-        about: dict[str, Any] = {
-            "label": name,
-            "treatment": cell.label,
-            "context": cell.context,
-            "pair": [cell.context, str(cell.seed)],
-        }
-        rest = beyond_flags(configuration)
-        config = inputs.keep_text("configuration.json", to_json(rest)) if rest else None
-        folder = f"{_slug(name)}-seed{cell.seed}-{digest[:12]}"
-        task = Task(
-            digest,
-            folder,
-            platform,
-            workload,
-            plugins,
-            configuration,
-            plan.dynamic_jobs,
-            about,
-            config,
-            plan.machine,
-            events,
-        )
-        found.append((cell, task))
-    return found
+    draws = seed_bases(plan)
+    return [(cell, make_task(plan, cell, inputs, base=draws.get(cell.seed))) for cell in plan.cells()]
 
 
-def _draws(plan: Plan) -> dict[int, dict[str, Any]]:
+def make_task(
+    plan: Plan,
+    cell: Cell,
+    inputs: InputStore,
+    larger: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Task:
+    """A cell's task; ``larger``: what of the machine isn't as in the file (``nodes``,
+    ``storage_bandwidth``); ``base``: the configuration below its treatment, if not the plan's. Raises
+    InputError for what no run could do."""
+    configuration = configured(plan.base if base is None else base, cell.treatment, cell.policy_seed)
+    platform = inputs.keep(cell.platform)
+    workload = inputs.workload(cell.workload, plan.resample, cell.seed)
+    plugins = tuple(inputs.keep(file) for file in plugin_files(configuration))
+    machine = {**plan.machine, **(larger or {})}
+    decides = {
+        "batfs": __version__,
+        "code": code_digest(),
+        "platform": platform.sha256,
+        "workload": workload.sha256,
+        "plugins": [plugin.sha256 for plugin in plugins],
+        "configuration": configuration,
+        "dynamic_jobs": plan.dynamic_jobs,
+        "label": cell.label,
+    }
+    events = tuple(inputs.keep(file) for file in machine.get("events", ()))
+    if machine:
+        said = {key: value for key, value in machine.items() if key != "events"}
+        decides["machine"] = {**said, "events": [file.sha256 for file in events]}
+    digest = sha256(json.dumps(decides, sort_keys=True).encode())
+    name = f"{cell.label} @ {cell.context}" if cell.context else cell.label
+    about: dict[str, Any] = {
+        "label": name,
+        "treatment": cell.label,
+        "context": cell.context,
+        "pair": [cell.context, str(cell.seed)],
+    }
+    rest = beyond_flags(configuration)
+    config = inputs.keep_text("configuration.json", to_json(rest)) if rest else None
+    folder = f"{_slug(name)}-seed{cell.seed}-{digest[:12]}"
+    return Task(
+        digest,
+        folder,
+        platform,
+        workload,
+        plugins,
+        configuration,
+        plan.dynamic_jobs,
+        about,
+        config,
+        machine,
+        events,
+    )
+
+
+def seed_bases(plan: Plan) -> dict[int, dict[str, Any]]:
     """The configuration below the treatments, by seed, where a calibration is drawn from; what the plan says
     itself comes first."""
     if plan.calibration is None:
@@ -193,7 +205,7 @@ def configured(base: Mapping[str, Any], treatment: Mapping[str, Any], seed: int)
         if key == "filesystem":
             _merge(result, parse_filesystem_flags([str(value)]))
             continue
-        *tables, last = key.split(".")
+        *tables, last = split_key(key)
         inner = result
         for table in tables:
             inner = inner.setdefault(table, {})
@@ -257,6 +269,15 @@ def reproduce(cell: Cell, task: Task) -> str:
 def _drawn(task: Task) -> bool:
     """Whether the workload was drawn for a seed: then only the campaign has the file."""
     return Path(task.workload.path).name[13:].startswith("seed")
+
+
+def loop(
+    store: Store, workers: Workers, bar: Progress, todo: Sequence[tuple[Cell, Task]]
+) -> tuple[dict[str, Outcome], Workers | None]:
+    """Do these runs; the failed ones, by id, and the workers if they can be used again."""
+    feeding = _Loop(store, workers, bar)
+    failed = feeding.run(todo)
+    return failed, workers if feeding.executor is workers.executor else None
 
 
 class _Loop:

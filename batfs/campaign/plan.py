@@ -88,7 +88,7 @@ class Plan:
 
     def labels(self) -> list[str]:
         """The names of the treatments, in order; the values of the axes that have more than one."""
-        return [_label(values, self.treatments) for values in self._products()]
+        return [_label(values, self.treatments) for values in self.products()]
 
     def baseline_label(self) -> str:
         return self.labels()[0] if self.baseline is None else self.baseline
@@ -107,13 +107,14 @@ class Plan:
         labels = self.labels()
         again = self.baseline_label() if self.null else None
         for platform, workload, context in self.contexts():
-            for values, label in zip(self._products(), labels, strict=True):
+            for values, label in zip(self.products(), labels, strict=True):
                 offsets = [(label, 0)] + ([(label + NULL_SUFFIX, NULL_OFFSET)] if label == again else [])
                 for name, offset in offsets:
                     for seed in self.seeds:
                         yield Cell(platform, workload, values, name, context, seed, seed + offset)
 
-    def _products(self) -> list[dict[str, Any]]:
+    def products(self) -> list[dict[str, Any]]:
+        """The settings of each treatment, in order."""
         keys = [axis.key for axis in self.treatments]
         return [
             dict(zip(keys, values, strict=True))
@@ -203,10 +204,28 @@ def parse_vary(words: Sequence[str]) -> list[Axis]:
         key, equals, values = word.partition("=")
         if not key or not equals or not values:
             raise InputError(f"--vary {word!r}: expected key=a,b,c")
-        name = key.strip().replace("-", "_")
+        name = plain_key(key)
         parts = values.split(";") if ";" in values else values.split(",")
         found.setdefault(name, []).extend(plain_value(part.strip()) for part in parts)
     return [Axis(key, tuple(values)) for key, values in found.items()]
+
+
+def plain_key(text: str) -> str:
+    """A key of the configuration as it is kept: hyphens count as underscores, but for names of file systems
+    and storages (``filesystems.my-fs.stripe-count`` is ``filesystems.my-fs.stripe_count``)."""
+    words = split_key(text.strip())
+    return ".".join(
+        word if len(words) == 3 and k == 1 else word.replace("-", "_") for k, word in enumerate(words)
+    )
+
+
+def split_key(key: str) -> list[str]:
+    """The tables that a key goes into, and its own name: names of file systems and storages may have dots."""
+    first, _, rest = key.partition(".")
+    if first not in ("filesystems", "storages") or "." not in rest:
+        return key.split(".")
+    name, _, last = rest.rpartition(".")
+    return [first, name, last]
 
 
 def plain_value(text: str) -> Any:
@@ -296,11 +315,11 @@ def _machine(values: Mapping[str, Any]) -> dict[str, Any]:
 def make_plan(values: Mapping[str, Any]) -> Plan:
     """A plan from members named as in a campaign's TOML file; InputError says which one is wrong."""
     axes = [Axis(key, tuple(_listed(values[key]))) for key in PLAIN if values.get(key)]
+    for axis in axes:
+        _one_by_one(axis)
     vary = values.get("vary") or {}
     more = (
-        vary
-        if isinstance(vary, list)
-        else [Axis(k.replace("-", "_"), tuple(_listed(v))) for k, v in vary.items()]
+        vary if isinstance(vary, list) else [Axis(plain_key(k), tuple(_listed(v))) for k, v in vary.items()]
     )
     for axis in more:
         if axis.key in ("seed", "platform"):
@@ -333,6 +352,15 @@ def make_plan(values: Mapping[str, Any]) -> Plan:
         calibration=None if values.get("calibration") is None else str(values["calibration"]),
         machine=_machine(values),
     )
+
+
+def _one_by_one(axis: Axis) -> None:
+    """InputError for ``--policy a,b``: several are several flags."""
+    for value in map(str, axis.values):
+        name = value.partition(":")[0]
+        if "," in name and "=" not in name:
+            several = " ".join(f"--{axis.key} {part.strip()}" for part in value.split(",") if part.strip())
+            raise InputError(f"--{axis.key} {value!r}: one at a time", hint=several)
 
 
 def _figure(name: Any) -> str | None:

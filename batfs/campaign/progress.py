@@ -10,9 +10,9 @@ from typing import Any
 class Progress:
     """A context manager; ``update`` as often as one likes."""
 
-    def __init__(self, total: int, finished: int, shown: bool | None = None) -> None:
+    def __init__(self, total: int, finished: int, shown: bool | None = None, what: str = "runs") -> None:
         self.shown = sys.stderr.isatty() if shown is None else shown
-        self._total, self._finished = total, finished
+        self._total, self._finished, self._what = total, finished, what
         self._bar: Any = None
         self._task: Any = None
 
@@ -42,7 +42,7 @@ class Progress:
             self._bar.start()
             # what was there before isn't counted as work done now, or the time left would be wrong
             todo = self._total - self._finished
-            self._task = self._bar.add_task("runs", total=todo, running=0, failed=0)
+            self._task = self._bar.add_task(self._what, total=todo, running=0, failed=0)
         return self
 
     def update(self, done: int, running: int, failed: int) -> None:

@@ -76,6 +76,9 @@ def command_line(
         values = machine.get(key) or ()
         for value in values if isinstance(values, list | tuple) else [values]:
             words += [f"--{key.replace('_', '-')}", str(value)]
+    for key, what in (("nodes", "nodes="), ("storage_bandwidth", "bandwidth=x")):
+        if key in machine:
+            words += ["--what-if", f"{what}{machine[key]}"]
     if dynamic_jobs:
         words.append("--dynamic-jobs")
     return words

@@ -35,13 +35,13 @@ class Store:
         self.runs.mkdir(exist_ok=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, command: str = "batfs compare") -> Iterator[None]:
         """Hold the directory; BatfsError when another campaign does. The lock ends with the process."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(files.holding_folder(self.root))
             except InputError as error:
-                raise BatfsError(f"another 'batfs compare' is running here: {error}") from None
+                raise BatfsError(f"another {command!r} is running here: {error}") from None
             self._sweep()
             yield
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("batfs.cli.run", "simulate a workload on a platform under allocation and queue policies"),
     "sim": ("batfs.cli.sim", "Batsim's command line: a simulator for any decision process of Batsim 4 or 5"),
     "compare": ("batfs.cli.compare", "compare policies over workloads and seeds"),
+    "size": ("batfs.cli.size", "the cheapest size of storage, nodes or bandwidth that meets a target"),
     "report": ("batfs.cli.report", "figures and an HTML report of one or more runs"),
     "check": ("batfs.cli.check", "check platform files, against a baseline if you have one"),
     "explain": ("batfs.cli.explain", "show where one job's bytes would go, and what limits them"),

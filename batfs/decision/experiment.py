@@ -11,7 +11,7 @@ from batfs.errors import InputError, nearest
 from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.platform.larger import load_larger
 from batfs.protocol.messages import Resource
-from batfs.records import field, record
+from batfs.records import field, record, replace
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.io_policies import FAIR, make_io_policy
 from batfs.scheduling.nodes import SELECTIONS
@@ -125,20 +125,26 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
         from batfs.decision.what_if import faster
 
         faster(platform, machine, experiment.storage_bandwidth)
+    loaded = Loaded(experiment, platform, machine, workloads, None)
+    return replace(loaded, files=check_settings(loaded, config))
+
+
+def check_settings(loaded: Loaded, config: Configuration) -> FileSystems | None:
+    """Whether such settings can be simulated on what was read: the file systems they mean (see
+    :class:`Loaded`). Raises InputError."""
     foreign = config.queue.startswith(PYBATSIM)
     if not foreign:
         make_queue_policy(config.queue)
-    if make_io_policy(config.io_policy).name != FAIR and not experiment.dynamic_jobs:
+    if make_io_policy(config.io_policy).name != FAIR and not loaded.experiment.dynamic_jobs:
         raise InputError(
             f"the I/O policy {config.io_policy!r} starts transfers one by one, as jobs of their own",
             hint="--enable-dynamic-jobs lets it",
         )
     make_policy(config.policy)
     SELECTIONS.get(config.node_selection)
-    files = None
-    if not (foreign and _no_sizes(machine, config)):
-        files = _check_storage(experiment, config, platform, machine, workloads)
-    return Loaded(experiment, platform, machine, workloads, files)
+    if foreign and _no_sizes(loaded.machine, config):
+        return None
+    return _check_storage(loaded.experiment, config, loaded.platform, loaded.machine, loaded.workloads)
 
 
 def _with_nodes(experiment: Experiment, platform: Platform, nodes: int) -> tuple[Platform, Machine]:

@@ -222,7 +222,7 @@ def size(
         found = find_size(plan, knobs, targets, Path(output), progress=progress, **asked)
         found.write(Path(output))
         return found
-    with tempfile.TemporaryDirectory(prefix="batfs-") as folder:
+    with scratch_folder("size") as folder:
         found = find_size(plan, knobs, targets, Path(folder), progress=progress, **asked)
         found.directory = None
         return found

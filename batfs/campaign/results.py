@@ -7,10 +7,8 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from multiprocessing import get_context
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,12 +17,17 @@ import numpy as np
 from batfs import __version__, files
 from batfs.campaign.engine import Failure, Finished
 from batfs.campaign.inputs import code_digest
+from batfs.campaign.plan import NULL_SUFFIX
 from batfs.campaign.store import to_json
 from batfs.report.comparisons import Compared, compare_groups, joined, joined_label
 from batfs.report.extras import pd, require
+from batfs.report.factors import Effect, main_effects
+from batfs.report.forest import CELLS, cells, panels
 from batfs.report.format import MISSING
 from batfs.report.groups import Group
-from batfs.report.run import Run, read_run
+from batfs.report.latex import latex_table
+from batfs.report.reading import read_many
+from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, job_table, summarize
 from batfs.report.tables import HEADLINE, metric_named, with_ends
 
@@ -103,6 +106,25 @@ class Comparison:
             return []
         return compare_groups(self.groups, self.baseline, primary=self.primary)
 
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """What each factor does by itself, where several things were varied."""
+        keys = [key for key in dict.fromkeys(k for row in self.rows for k in row) if key.startswith("set_")]
+        levels = [
+            {key.removeprefix("set_"): str(row.get(key, "")) for key in keys}
+            for row in self.rows
+            if not str(row["treatment"]).endswith(NULL_SUFFIX)
+        ]
+        runs = [
+            run
+            for row, run in zip(self.rows, self.results, strict=True)
+            if not str(row["treatment"]).endswith(NULL_SUFFIX)
+        ]
+        mine = [
+            one for one, run in zip(levels, runs, strict=True) if run.provenance["treatment"] == self.baseline
+        ]
+        return main_effects(runs, levels, mine[0], threshold=self.threshold) if mine else []
+
     @property
     def uncompared(self) -> list[tuple[str, str]]:
         """The settings (treatment, context) that were to be compared and can't be: they or the baseline
@@ -177,6 +199,7 @@ class Comparison:
 
     def figures(self) -> Figures:
         """The report's figures of all runs, one method each (matplotlib)."""
+        self._drawn.differences = panels(self.compared, self.effects)
         return self._drawn
 
     def report(self, path: str | Path, *, title: str = "batfs comparison") -> Path:
@@ -187,7 +210,7 @@ class Comparison:
         if self.failures:
             notes += [failed_sentence(self.failures), *self.gaps()]
         return write_figures_report(
-            self._drawn, path, title=title, baseline=self.baseline, notes=notes, compared=self.compared
+            self.figures(), path, title=title, baseline=self.baseline, notes=notes, compared=self.compared
         )
 
     def table(self, names: Sequence[str] = HEADLINE) -> tuple[list[str], list[list[str]]]:
@@ -225,9 +248,8 @@ class Comparison:
         return f"<Comparison of {names}: {len(self.results)} runs, {len(self.failures)} failed>"
 
     def write(self, directory: Path) -> list[Path]:
-        """Write runs.parquet, jobs.parquet, summary.csv and conclusions.txt; the same bytes for the same
-        runs.
-        """
+        """Write runs.parquet, jobs.parquet, summary.csv, differences.csv, both as LaTeX, and conclusions.txt;
+        the same bytes for the same runs."""
         paths = [
             directory / name for name in ("runs.parquet", "jobs.parquet", "summary.csv", "conclusions.txt")
         ]
@@ -236,7 +258,51 @@ class Comparison:
         files.write_text(paths[2], self.summary.to_csv(index=False, lineterminator="\n"))
         said = [*self.gaps(), *self.conclusions(all_of_them=True)]
         files.write_text(paths[3], "".join(f"{line}\n" for line in said))
+        paths += [directory / name for name in ("summary.tex", "differences.csv", "differences.tex")]
+        files.write_text(paths[4], latex_table(*self.table(), "means over runs, 95 % intervals in brackets"))
+        files.write_text(paths[5], self.differences.to_csv(index=False, lineterminator="\n"))
+        files.write_text(
+            paths[6], latex_table(*self._difference_texts(), "paired differences to the baseline")
+        )
         return paths
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """A row per comparison and figure, of settings and (where several things were varied) of each factor
+        by itself: the paired difference, interval, effect size, adjusted p and what is concluded."""
+        rows = [
+            (row.label, row.baseline, row.metric, row.difference, row.verdict) for row in self.compared
+        ] + [
+            (f"{e.factor}={e.level}", f"{e.factor}={e.base}", e.metric, e.difference, "")
+            for e in self.effects
+        ]
+        return pd.DataFrame(
+            [
+                {
+                    "setting": label,
+                    "baseline": baseline,
+                    "figure": metric.name,
+                    "unit": metric.unit,
+                    "pairs": d.n,
+                    "difference": d.mean,
+                    "low": d.low,
+                    "high": d.high,
+                    "relative": d.relative,
+                    "effect_size": d.effect,
+                    "p_adjusted": math.nan if d.descriptive else d.adjusted,
+                    "verdict": verdict or ("described" if d.descriptive else "none"),
+                }
+                for label, baseline, metric, d, verdict in rows
+            ]
+        )
+
+    def _difference_texts(self) -> tuple[list[str], list[list[str]]]:
+        rows = [
+            [row.label, panel.metric.title, *cells(panel.metric, row)]
+            for panel in panels(self.compared, self.effects)
+            for row in panel.rows
+        ]
+        return ["setting", "figure", *CELLS], rows
 
 
 _SUMMARY: Final = {
@@ -306,28 +372,10 @@ def parquet(table: pd.DataFrame) -> bytes:
     return stream.getvalue()
 
 
-# so many runs are worth the start of other processes
-_MANY = 40
-
-
-def _analysed(prefix: str, threshold: float) -> Run:
-    run = read_run(prefix)
-    summarize(run, threshold)  # kept in run.memory
-    return run
-
-
-def _read_back(finished: Finished, processes: int) -> list[Run]:
-    prefixes = [finished.store.prefix(task) for _, task in finished.runs]
-    read = partial(_analysed, threshold=finished.plan.threshold)
-    if processes < 2 or len(prefixes) < _MANY:
-        return [read(prefix) for prefix in prefixes]
-    with ProcessPoolExecutor(processes, get_context("forkserver")) as pool:
-        return list(pool.map(read, prefixes, chunksize=8))
-
-
 def collect(finished: Finished, processes: int = 1) -> Comparison:
     """The comparison that a finished campaign is, its runs read back from its directory."""
-    runs, rows = _read_back(finished, processes), []
+    prefixes = [finished.store.prefix(task) for _, task in finished.runs]
+    runs, rows = read_many(prefixes, finished.plan.threshold, processes), []
     for (cell, task), run in zip(finished.runs, runs, strict=True):
         run.label = str(task.about["label"])
         rows.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -169,16 +170,11 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print(comparison: Any) -> None:
-    from batfs.report.tables import TOLD, text_table
+    from batfs.report.tables import TOLD, fitted
 
-    header, rows = comparison.table()
     groups = comparison.groups
-    # beside one another while that fits, else one block per setting
-    if len(header) <= 4:
-        print(text_table(header, rows))
-    else:
-        short = [[row[0], *(cell.partition(" [")[0] for cell in row[1:])] for row in rows]
-        print(text_table(header, short))
+    header, rows = comparison.table()
+    print(fitted(header, rows, shutil.get_terminal_size((100, 24)).columns))
     if len(groups) < 2 and not comparison.failures:
         return
     found = [row for row in comparison.compared if row.found]

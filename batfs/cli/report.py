@@ -49,10 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report; 0, or 2 for bad input."""
-    from batfs.report import load_runs
+    from batfs.campaign.progress import Progress
+    from batfs.report import find_runs
+    from batfs.report.extras import cores
+    from batfs.report.reading import read_many
 
     formats = figure_formats(args.formats)
-    runs = load_runs(args.runs)
+    prefixes = [prefix for path in args.runs for prefix in find_runs(path)]
+    with Progress(len(prefixes), 0, None if len(prefixes) > 1 else False, "reading runs") as bar:
+        runs = read_many(prefixes, args.threshold, cores(), done=lambda count: bar.update(count, 0, 0))
     if args.json:
         _print_json(runs, args.threshold)
         return 0
@@ -76,18 +81,23 @@ def run(args: argparse.Namespace) -> int:
 def _write(
     args: argparse.Namespace, runs: Sequence[Run], html: Path, figures: Path, formats: Sequence[str]
 ) -> int:
-    from batfs.report.page import write_report
+    from batfs.report.comparisons import compare_groups
+    from batfs.report.extras import cores
+    from batfs.report.figures import Figures
+    from batfs.report.forest import panels
+    from batfs.report.page import write_figures_report
 
     title = args.title or (f"batfs report: {runs[0].label}" if len(runs) == 1 else "batfs report")
-    write_report(
-        runs, html, threshold=args.threshold, title=title, baseline=args.baseline, primary=args.primary
+    every = Figures(runs, args.threshold)
+    compared = (
+        compare_groups(every.groups, args.baseline, primary=args.primary) if len(every.groups) > 1 else []
+    )
+    every.differences = panels(compared)
+    write_figures_report(
+        every, html, title=title, baseline=args.baseline, compared=compared, primary=args.primary
     )
     print(f"{html}  ({html.stat().st_size / 1e6:.1f} MB, opens in any browser)")
     if formats:
-        from batfs.report.extras import cores
-        from batfs.report.figures import Figures
-
-        every = Figures(runs, args.threshold)
         drawn = every.save(figures, formats, processes=cores() if len(every.groups) > 1 else 1)
         print(f"{figures}/  {len(drawn)} figures ({', '.join(formats)})")
     return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from batfs._core import uncompiled
 from batfs.decision.alone import AloneClock
+from batfs.decision.bandwidths import own_bandwidths
 from batfs.decision.experiment import Experiment, Loaded, asked_bytes, load
 from batfs.decision.options import PYBATSIM
 from batfs.decision.provenance import write_provenance
@@ -166,6 +167,9 @@ def _run(
         "cut_bytes": storage.cut_bytes,
         "rejections": [{"job": job, "reason": why} for job, why in storage.rejections],
         "file_systems": storage.summary(),
+        "storage_bandwidths": {
+            name: list(both) for name, both in own_bandwidths(loaded.platform, loaded.machine).items()
+        },
         "bytes": account().summary(),
     }
     if getattr(process, "draws", False):

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from batfs.decision.bandwidths import own_links
 from batfs.decision.experiment import Experiment, Loaded, announced, load
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine, Platform
@@ -178,20 +179,7 @@ def _bytes(workload: Any) -> int:
 def faster(platform: Platform, machine: Machine, factor: float) -> None:
     """Multiply the bandwidth of the links by which only storages are reached: those on routes between nodes
     and storages that no two nodes share. InputError where there is none."""
-    nodes = [r.host for r in machine.resources if r.role != "storage"]
-    storages = [r for r in machine.resources if r.role == "storage"]
-    between: set[int] = set()
-    for k, host in enumerate(nodes):
-        other = nodes[k - 1]
-        if other != host:
-            between |= {*platform.route(host, other).links, *platform.route(other, host).links}
-    near = {r.name: r.host for r in machine.resources}
-    own: set[int] = set()
-    for storage in storages:
-        node = near.get(storage.properties.get("node", ""), nodes[0] if nodes else None)
-        if node is not None and node != storage.host:
-            own |= {*platform.route(node, storage.host).links, *platform.route(storage.host, node).links}
-    own -= between
+    own = {k for both in own_links(platform, machine).values() for links in both for k in links}
     if not own:
         raise InputError("no link leads to storages alone, so none can be made faster", file=platform.file)
     for index in own:

@@ -17,6 +17,7 @@ import numpy as np
 from batfs.errors import InputError, unknown
 from batfs.report import distributions, gantt, palette, series
 from batfs.report.extras import require
+from batfs.report.forest import Panel, draw
 from batfs.report.groups import Group, group_runs
 from batfs.report.picture import FORMATS, make_figure, save_figure, slug, styled
 from batfs.report.run import Run, read_run
@@ -47,6 +48,8 @@ class Figures:
         self.runs = list(runs)
         self.threshold = threshold
         self.groups: list[Group] = group_runs(self.runs, threshold)
+        #: Paired differences, where somebody has compared these runs.
+        self.differences: list[Panel] = []
 
     # ---- the course of one run ----------------------------------------------------------------------------
 
@@ -282,6 +285,8 @@ class Figures:
         if len(self.groups) > 1:
             found["queue"] = self.queue
             found["metrics"] = self.metrics
+        if self.differences:
+            found["differences"] = partial(draw, self.differences)
         for metric in DISTRIBUTIONS:
             if any(len(group.values(metric)) for group in self.groups):
                 found[f"ecdf_{metric}"] = partial(self.ecdf, metric)

@@ -14,8 +14,10 @@ from batfs import __version__, files
 from batfs.report.comparisons import Compared, compare_groups
 from batfs.report.extras import require
 from batfs.report.figures import Figures, representatives
-from batfs.report.format import MISSING, between, number, quantity
+from batfs.report.forest import CELLS, cells, panels
+from batfs.report.format import MISSING, between, number, quantity, together
 from batfs.report.groups import Group
+from batfs.report.header import SYSTEM_COLUMNS, header
 from batfs.report.parts import moves_by_kind
 from batfs.report.payload import distribution_payload, pack, run_payload
 from batfs.report.run import Run
@@ -27,14 +29,17 @@ SCRIPTS = ("base.js", "charts.js", "page.js")
 DETAILED = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cell:
-    """A figure of one label in the table: mean, interval, and how it stands to the baseline."""
+    """A figure of one label in the table: mean, interval, and how it stands to the baseline; ``values``: mean
+    and ends as numbers, ``word`` what goes before the ends."""
 
     text: str
     interval: str
     verdict: str
     title: str
+    values: tuple[float, ...] = ()
+    word: str = ""
 
 
 def write_report(
@@ -87,8 +92,11 @@ def render(
     if compared is None:
         compared = compare_groups(groups, baseline, primary=primary) if len(groups) > 1 else []
     shown_runs = representatives(groups, runs, DETAILED)
+    found = figures.differences or panels(compared)
     environment = require("jinja2").Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     names = [n for n in HEADLINE if any(not math.isnan(g.interval(n).mean) for g in groups)]
+    rows = [(group, [_cell(group, name, compared) for name in names]) for group in groups]
+    units = [_in_one_unit([row[k] for _, row in rows], name) for k, name in enumerate(names)]
     page: str = environment.from_string(_asset("report.html")).render(
         title=title,
         version=__version__,
@@ -98,7 +106,17 @@ def render(
         groups=groups,
         jobs=number(len(runs[0].jobs), 9),
         metrics=[metric_named(name) for name in names],
-        rows=[(group, [_cell(group, name, compared) for name in names]) for group in groups],
+        header=header(groups),
+        system_columns=SYSTEM_COLUMNS,
+        units=units,
+        rows=rows,
+        forests=[panel for panel in found if panel.metric.name in TOLD or panel.metric.name == primary]
+        or found[:4],
+        factors=any(panel.what for panel in found),
+        difference_columns=CELLS,
+        difference_rows=[
+            (row.label, panel.metric.title, cells(panel.metric, row)) for panel in found for row in panel.rows
+        ],
         baselines={row.baseline for row in compared},
         baseline=" and ".join(dict.fromkeys(row.baseline for row in compared)),
         findings=[row for row in compared if row.found and row.metric.name in TOLD],
@@ -137,17 +155,34 @@ def _safe(text: str) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
+def _in_one_unit(cells: Sequence[Cell], name: str) -> str:
+    """Write the values of a row of the table in one unit, the largest's; the unit's name."""
+    values = [value for cell in cells for value in cell.values]
+    texts, unit = together(values, metric_named(name).unit)
+    if len(cells) < 2 or not values:
+        return ""
+    for cell in cells:
+        mine, texts = texts[: len(cell.values)], texts[len(cell.values) :]
+        if mine:
+            cell.text = mine[0]
+        if len(mine) > 1:
+            cell.interval = f"{cell.word}{mine[1]} to {mine[2]}"
+    return unit
+
+
 def _cell(group: Group, name: str, compared: Sequence[Compared]) -> Cell:
     metric = metric_named(name)
     interval = group.interval(name)
     if math.isnan(interval.mean):
         return Cell(MISSING, "", "", metric.about)
     mine = [row for row in compared if row.label == group.label and row.metric.name == name]
-    spread = ""
+    spread, word = "", "range " if interval.word == "range" else ""
     if interval.ends is not None:
-        spread = ("range " if interval.word == "range" else "") + between(*interval.ends, metric.unit)
+        spread = word + between(*interval.ends, metric.unit)
     verdict = mine[0].verdict if mine else ""
-    return Cell(shown(metric, interval.mean), spread, verdict, mine[0].sentence if mine else metric.about)
+    values = (interval.mean, *(interval.ends or ()))
+    about = mine[0].sentence if mine else metric.about
+    return Cell(shown(metric, interval.mean), spread, verdict, about, values, word)
 
 
 def _provenance(run: Run) -> str:

@@ -14,6 +14,7 @@ from batfs.report import distributions, gantt, palette, series
 from batfs.report.extras import require
 from batfs.report.figures import DISTRIBUTIONS
 from batfs.report.groups import Group
+from batfs.report.header import bandwidths
 from batfs.report.run import REJECTED, Run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD, job_table
 
@@ -38,8 +39,15 @@ def run_payload(run: Run, threshold: float = THRESHOLD) -> dict[str, Any]:
     reserved = series.storage_steps(run, "reserved_bytes")
     transfers = series.storage_steps(run, "active_transfers")
     idents = sorted({*run.storages.ids, *flows})
-    share = POINTS // 3
+    share = POINTS // 4
+    own = bandwidths(run)
+    shares = {
+        key: _share_of_own(*pair, *own[run.storages.name(key)])
+        for key, pair in flows.items()
+        if run.storages.name(key) in own
+    }
     lines = {
+        "share": series.reduce_all(shares, share),
         "bandwidth": series.reduce_all(bandwidth, share),
         "reserved": series.reduce_all(reserved, share),
         "transfers": series.reduce_all(transfers, share),
@@ -63,8 +71,14 @@ def run_payload(run: Run, threshold: float = THRESHOLD) -> dict[str, Any]:
             }
             for ident in idents
         ],
-        "heat": _heat(run, idents, bandwidth, reserved, transfers),
+        "heat": _heat(run, idents, bandwidth, reserved, transfers, shares),
     }
+
+
+def _share_of_own(reads: series.Steps, writes: series.Steps, read: float, write: float) -> series.Steps:
+    """Percent of a storage's own bandwidth that is used: of its reads or of its writes, whichever is more."""
+    times = np.union1d(reads.times, writes.times)
+    return series.Steps(times, 100 * np.maximum(reads.at(times) / read, writes.at(times) / write))
 
 
 def _decimals(run: Run) -> int:
@@ -133,8 +147,10 @@ def _heat(
     bandwidth: dict[int, series.Steps],
     reserved: dict[int, series.Steps],
     transfers: dict[int, series.Steps],
+    shares: dict[int, series.Steps],
 ) -> dict[str, Any] | None:
-    """Storages x time: of each bin the mean and the peak bandwidth, the peak share reserved, most transfers.
+    """Storages x time: of each bin the mean and the peak bandwidth, the mean share of a storage's own, the
+    peak share reserved, most transfers.
 
     Beyond ``HEAT_ROWS`` storages those with most bytes moved are shown.
     """
@@ -148,10 +164,14 @@ def _heat(
         idents = sorted(sorted(idents, key=lambda i: (-moved[i], i))[:HEAT_ROWS])
     edges = np.linspace(first, last, HEAT_BINS + 1)
     rows: dict[str, list[list[float | int]]] = {"mean": [], "peak": [], "reserved": [], "transfers": []}
+    if shares:
+        rows["share"] = []
     for ident in idents:
         flow = bandwidth.get(ident, none)
         rows["mean"].append(_short(flow.means(edges)))
         rows["peak"].append(_short(flow.peaks(edges)))
+        if shares:
+            rows["share"].append(_short(shares.get(ident, none).means(edges)))
         capacity = run.storages.capacity(ident)
         rows["reserved"].append(
             _short(100 * reserved.get(ident, none).peaks(edges) / capacity if capacity else edges[1:] * 0)

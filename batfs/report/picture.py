@@ -84,6 +84,24 @@ def slug(text: str) -> str:
     return "_".join(part for part in words.split("_") if part) or "run"
 
 
+def _print(figure: Figure, kind: str, buffer: io.BytesIO) -> None:
+    """As ``savefig`` does it, but drawn once: the layout is done, and savefig draws all before it draws
+    for the file."""
+    before = figure.dpi
+    figure.set_dpi(150)
+    try:
+        if kind == "png":
+            require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure).print_png(buffer)
+        elif kind == "svg":
+            canvas = require("matplotlib.backends.backend_svg").FigureCanvasSVG(figure)
+            canvas.print_svg(buffer, metadata={"Date": None})
+        else:
+            canvas = require("matplotlib.backends.backend_pdf").FigureCanvasPdf(figure)
+            canvas.print_pdf(buffer, metadata={"CreationDate": None})
+    finally:
+        figure.set_dpi(before)
+
+
 def save_figure(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
     """Write ``figure`` as ``stem.png`` and so on, whole or not at all; the same bytes every time."""
     paths = []
@@ -97,9 +115,8 @@ def save_figure(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) ->
         if kind not in FORMATS:
             raise unknown("figure format", kind, FORMATS)
         buffer = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
         with require("matplotlib").rc_context(STYLE):
-            figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+            _print(figure, kind, buffer)
         path = stem.with_name(f"{stem.name}.{kind}")
         files.write_bytes(path, buffer.getvalue())
         paths.append(path)

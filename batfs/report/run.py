@@ -370,20 +370,21 @@ def load_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
 
 def read_run(prefix: str) -> Run:
     """The run whose files begin with ``prefix`` (``out/io_``, or ``dir/`` for bare names)."""
+    io = read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True, later=LATER_DTYPES)
     return Run(
         name=_name(prefix),
         prefix=prefix,
         jobs=read_table(f"{prefix}{JOBS}", JOBS_DTYPES),
-        io=read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True, later=LATER_DTYPES),
+        io=io,
         storage=read_table(f"{prefix}storage_states.csv", STORAGE_DTYPES, optional=True),
         machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
         schedule=_first_row(f"{prefix}schedule.csv"),
         provenance=_read_json(f"{prefix}provenance.json"),
-        waits=_read_waits(prefix),
+        waits=_read_waits(prefix, io),
     )
 
 
-def _read_waits(prefix: str) -> pd.DataFrame | None:
+def _read_waits(prefix: str, io: pd.DataFrame) -> pd.DataFrame | None:
     """What the jobs waited for: those with I/O by io_jobs.csv, the others by waits.csv; None where the
     files are of other programs or older versions."""
     path = f"{prefix}io_jobs.csv"
@@ -393,7 +394,6 @@ def _read_waits(prefix: str) -> pd.DataFrame | None:
     causes = [cause for cause in CAUSES if f"wait_{cause}" in names]
     if not causes:
         return None
-    io = read_table(path, IO_DTYPES, later=LATER_DTYPES)
     if len(io) and io[f"wait_{causes[0]}"].isna().all():
         return None  # a proxy doesn't know
     tables = [read_table(f"{prefix}waits.csv", WAITS_DTYPES, optional=True)]

@@ -202,22 +202,25 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     table["storage_waiting_time"] = table["storage_waiting_time"].where(
         ~ran, table["storage_waiting_time"].fillna(0.0)
     )
+    waited = _waits_by_job(run)
     for cause in CAUSES:
-        table[f"wait_{cause}"] = _waits_by_job(run, cause, table["job"], ran)
+        seconds = table["job"].map(waited.get(cause, {})).astype("float64").fillna(0.0)
+        table[f"wait_{cause}"] = seconds.where(ran & (run.waits is not None))
     table["allocated_resources"] = jobs["allocated_resources"]
     table["metadata"] = jobs["metadata"]
     return table
 
 
-def _waits_by_job(run: Run, cause: str, jobs: pd.Series, ran: pd.Series) -> pd.Series:
-    """Seconds for which each of ``jobs`` waited for ``cause``; NaN for those that never ran, and where no
-    file says what they waited for."""
-    if run.waits is None:
-        return pd.Series(math.nan, index=jobs.index, dtype="float64")
-    mine = run.waits[run.waits["cause"] == cause]
-    seconds = mine.groupby(mine["workload_name"] + "!" + mine["job_id"])["seconds"].sum()
-    found = jobs.map(dict(seconds.items())).astype("float64").fillna(0.0)
-    return found.where(ran)
+def _waits_by_job(run: Run) -> dict[str, dict[str, float]]:
+    """Seconds for which each job waited, by cause and job; empty where no file says what they waited for."""
+    found: dict[str, dict[str, float]] = {}
+    if run.waits is not None:
+        columns = [run.waits[name].tolist() for name in ("cause", "workload_name", "job_id", "seconds")]
+        for cause, workload, job, seconds in zip(*columns, strict=True):
+            mine = found.setdefault(cause, {})
+            key = f"{workload}!{job}"
+            mine[key] = mine.get(key, 0.0) + seconds
+    return found
 
 
 def io_by_job(run: Run) -> pd.DataFrame:

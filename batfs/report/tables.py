@@ -77,6 +77,39 @@ def run_html(run: Run, threshold: float = THRESHOLD) -> str:
     return f"<table><caption>{html.escape(run.label)}</caption>{rows}</table>"
 
 
+def fitted(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """:func:`text_table` in so many columns of a terminal: without the intervals where they don't fit, and in
+    blocks below one another, each with the first column, where the rest doesn't either. Labels stay whole."""
+
+    def wide(table: str) -> int:
+        return max(len(line) for line in table.splitlines())
+
+    whole = text_table(header, rows)
+    if wide(whole) <= width:
+        return whole
+    short = [[row[0], *(cell.partition(" [")[0] + _unit_after(cell) for cell in row[1:])] for row in rows]
+    blocks: list[str] = []
+    first = 1
+    while first < len(header):
+        last = first + 1
+        block = text_table([header[0], *header[first:last]], [[r[0], *r[first:last]] for r in short])
+        while last < len(header):
+            more = text_table(
+                [header[0], *header[first : last + 1]], [[r[0], *r[first : last + 1]] for r in short]
+            )
+            if wide(more) > width:
+                break
+            block, last = more, last + 1
+        blocks.append(block)
+        first = last
+    return "\n\n".join(blocks)
+
+
+def _unit_after(cell: str) -> str:
+    """`` min`` of ``12.1 [11, 13.2] min``."""
+    return cell.rpartition("]")[2] if cell.partition(" [")[1] else ""
+
+
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns that line up: the first to the left, the others to the right."""
     lines = [list(header), *(list(row) for row in rows)]

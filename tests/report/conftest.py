@@ -18,7 +18,7 @@ sys.modules["handmade_runs"] = _MODULE
 _SPEC.loader.exec_module(_MODULE)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run() -> Callable[..., Path]:
     """``write_run(prefix, jobs=, nodes=, storages=, seed=, label=, slow=)``."""
     found: Any = _MODULE.write_run

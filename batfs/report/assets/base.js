@@ -4,7 +4,13 @@ const CATEGORIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55
 const DASHES = [[], [7, 3], [2, 2], [7, 2, 2, 2]];
 const WHY = [["started at once", "#B8C4CE"], ["waited for nodes", "#0072B2"], ["waited for storage", "#E69F00"]];
 const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
-const INK = "#1f2933", FAINT = "#616e7c", LINE = "#e4e7eb";
+// colours of the surroundings: those of the style sheet, on paper the light ones
+let INK, FAINT, LINE, PAGE, BAR;
+function theme(paper) {
+  const style = getComputedStyle(document.documentElement), of = (name, light) => paper ? light : style.getPropertyValue(name).trim() || light;
+  INK = of("--ink", "#1f2933"); FAINT = of("--faint", "#52606d"); LINE = of("--line", "#e4e7eb"); PAGE = of("--page", "#fff"); BAR = of("--bar", "#d5dbe1");
+}
+theme(matchMedia("print").matches);
 
 function num(v, digits = 4) {
   if (v === null || v === undefined || Number.isNaN(v)) return "–";
@@ -97,15 +103,35 @@ class Range {
 // Without Ctrl the wheel scrolls the page, as everywhere.
 let PAINTED = 0;
 const PLOTS = [];
-window.addEventListener("beforeprint", () => PLOTS.forEach(p => { if (p.box.isConnected && p.stale) p.draw(); }));
+function repaint(paper, all) { theme(paper); PLOTS.forEach(p => { if (p.box.isConnected && (all || p.stale)) { p.recolour(); p.draw(); } }); }
+window.addEventListener("beforeprint", () => repaint(true, true));
+window.addEventListener("afterprint", () => repaint(false, true));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { theme(false); PLOTS.forEach(p => { p.recolour(); p.dirty(); }); });
+
+// A link that the browser saves what it leads to under this name.
+function download(blob, name) {
+  const a = el("a", { href: URL.createObjectURL(blob), download: name });
+  document.body.append(a); a.click(); a.remove();
+  setTimeout(() => URL.revokeObjectURL(a.href), 10000);
+}
+const fileName = text => (text.normalize("NFKD").replace(/[^\w.=-]+/g, "_").replace(/^_+|_+$/g, "") || "figure");
+// An SVG of the page as a file of its own: with the colours it has here.
+function saveSvg(svg, name) {
+  const copy = svg.cloneNode(true), from = [svg, ...svg.querySelectorAll("*")], to = [copy, ...copy.querySelectorAll("*")];
+  from.forEach((e, i) => { const s = getComputedStyle(e); for (const k of ["fill", "stroke", "font-size", "font-family", "stroke-width", "text-anchor"]) to[i].style.setProperty(k, s.getPropertyValue(k)); });
+  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  download(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }), name + ".svg");
+}
 class Plot {
   constructor(parent, { height = 220, x, title = "", yLabel = "", xLabel = "", left = 60, right = 14, bottom = 36, top = 8, zoom = true, label = "" }) {
     Object.assign(this, { height, x, yLabel, xLabel, left, right, bottom, top });
-    if (title) parent.append(el("h3", {}, title));
+    this.name = label || title || yLabel;
+    const save = el("button", { type: "button", class: "save", "aria-label": `save the figure ${this.name} as PNG`, onclick: () => this.save() }, "save");
+    parent.append(el("div", { class: "head" }, title ? el("h4", {}, title) : el("span"), save));
     this.legendBox = el("div", { class: "legend" });
     this.box = el("div", { class: "plot" });
     this.main = el("canvas", {});
-    this.over = el("canvas", { class: "over", tabindex: zoom ? "0" : undefined, role: "img", "aria-label": label || title });
+    this.over = el("canvas", { class: "over", tabindex: zoom ? "0" : undefined, role: "img", "aria-label": this.name + (zoom ? ". Keys: plus and minus zoom, arrows move, 0 shows everything" : "") });
     this.box.append(this.main, this.over);
     parent.append(this.legendBox, this.box);
     x.users.push(this);
@@ -137,7 +163,7 @@ class Plot {
     for (const c of [this.main, this.over]) { c.width = Math.round(w * r); c.height = Math.round(this.height * r); c.style.height = this.height + "px"; }
     this.w = w; this.iw = w - this.left - this.right; this.ih = this.height - this.top - this.bottom;
     const c = this.main.getContext("2d");
-    c.setTransform(r, 0, 0, r, 0, 0); c.fillStyle = "#fff"; c.fillRect(0, 0, w, this.height);
+    c.setTransform(r, 0, 0, r, 0, 0); c.fillStyle = PAGE; c.fillRect(0, 0, w, this.height);
     c.font = "12px system-ui, 'DejaVu Sans', sans-serif";
     this.prepare();
     this.axes(c);
@@ -145,6 +171,23 @@ class Plot {
     this.paint(c);
     c.restore();
     PAINTED += 1; document.documentElement.dataset.painted = PAINTED;
+  }
+  recolour() {}
+  // the figure as it is shown now, with its legend below
+  save() {
+    this.draw();
+    const r = window.devicePixelRatio || 1, names = [...this.legendBox.children].map(s => [s.textContent, s.firstElementChild.style.background]), row = 18 * r;
+    const all = document.createElement("canvas"), c = all.getContext("2d");
+    all.width = this.main.width; c.font = `${12 * r}px system-ui, 'DejaVu Sans', sans-serif`;
+    const lines = [[]]; let x = 0;
+    for (const [text, colour] of names) { const w = c.measureText(text).width + 34 * r; if (x + w > all.width) { lines.push([]); x = 0; } lines[lines.length - 1].push([text, colour, x]); x += w; }
+    all.height = this.main.height + row * (1 + lines.length + 1);
+    c.fillStyle = PAGE; c.fillRect(0, 0, all.width, all.height);
+    c.font = `bold ${13 * r}px system-ui, 'DejaVu Sans', sans-serif`; c.fillStyle = INK; c.textBaseline = "middle"; c.fillText(this.name, 8 * r, row * 0.6);
+    c.drawImage(this.main, 0, row * 1.2);
+    c.font = `${12 * r}px system-ui, 'DejaVu Sans', sans-serif`;
+    lines.forEach((line, i) => line.forEach(([text, colour, x0]) => { const y = this.main.height + row * (1.7 + i); c.fillStyle = colour; c.fillRect(x0 + 8 * r, y - 5 * r, 10 * r, 10 * r); c.fillStyle = INK; c.fillText(text, x0 + 23 * r, y); }));
+    all.toBlob(blob => download(blob, fileName(`${document.title} ${this.name}`) + ".png"));
   }
   prepare() {}
   px(t) { return this.left + this.fx(t) * this.iw; }

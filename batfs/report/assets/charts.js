@@ -19,18 +19,19 @@ class Gantt extends Plot {
       this.legend(j.whys.map(([t, c], i) => [`${t} (${num(counts[i], 9)})`, c]).filter((entry, i) => i < 3 || counts[i]));
     } else if (mode === "system") {
       const words = j.systems.words;
-      this.colours = words.map((w, i) => w ? CATEGORIES[i % 8] : "#d5dbe1"); this.code = Uint16Array.from(j.systems.codes);
+      this.colours = words.map((w, i) => w ? CATEGORIES[i % 8] : BAR); this.code = Uint16Array.from(j.systems.codes);
       this.legend(words.map((w, i) => [w || "no I/O", this.colours[i]]).slice(0, 16));
     } else {
       const value = mode === "wait" ? j.start.map((s, i) => s - j.submitted[i]) : j.read.map((r, i) => r + j.written[i]);
       const top = value.reduce((m, v) => Math.max(m, v), 0), floor = mode === "wait" ? 1 : 1e6;
       const place = v => v <= 0 ? 0 : 1 + Math.floor(14.99 * Math.max(0, Math.log(v / floor + 1) / Math.log(top / floor + 1)));
-      this.colours = Array.from({ length: 16 }, (_, i) => i ? cividis((i - 1) / 14) : "#d5dbe1"); this.code = Uint8Array.from(value, place);
+      this.colours = Array.from({ length: 16 }, (_, i) => i ? cividis((i - 1) / 14) : BAR); this.code = Uint8Array.from(value, place);
       const bound = i => floor * (Math.exp(i / 15 * Math.log(top / floor + 1)) - 1), unit = mode === "wait" ? "s" : "B";
-      this.legend([[mode === "wait" ? "did not wait" : "no I/O", "#d5dbe1"], ...[1, 4, 8, 12, 15].map(i => ["≤ " + show(bound(i), unit), this.colours[i]])]);
+      this.legend([[mode === "wait" ? "did not wait" : "no I/O", BAR], ...[1, 4, 8, 12, 15].map(i => ["≤ " + show(bound(i), unit), this.colours[i]])]);
     }
     this.dirty();
   }
+  recolour() { this.colour(this.mode); }
   paint(c) {
     const { start, end, low, high, job, code } = this, [y0, y1] = this.y, rows = Math.ceil(this.ih), columns = Math.ceil(this.iw) + 2;
     const k = this.iw / (this.x.b - this.x.a), h = this.ih / (y1 - y0), gap = h > 5 ? 1 : 0, few = new Map();
@@ -57,7 +58,7 @@ class Gantt extends Plot {
     const one = new Set(this.run.jobs.id.map(n => n.split("!")[0])).size === 1;
     for (const [i, [a, b, t, s]] of few) {
       const full = this.run.jobs.id[job[i]], name = one ? full.slice(full.indexOf("!") + 1) : full;
-      c.fillStyle = ["#B8C4CE", "#d5dbe1", "#fee838", "#E69F00", "#56B4E9"].includes(this.colours[code[job[i]]]) ? INK : "#fff";
+      c.fillStyle = ["#B8C4CE", BAR, "#fee838", "#E69F00", "#56B4E9", "#F0C75E"].includes(this.colours[code[job[i]]]) ? "#1f2933" : "#fff";
       if (name.length * 6 < b - a - 4) c.fillText(name, this.left + (a + b) / 2, this.top + t + s / 2);
     }
     if (this.focus >= 0) this.outline(c, this.focus);
@@ -134,6 +135,8 @@ class Steps extends Plot {
     if (!many) this.legend(lines.map((l, i) => [l.name, this.ink(l, i)]));
     else this.legend([[`${lines.length} storages, one line each; point at a line for its name`, CATEGORIES[0]]]);
   }
+  // the same storages in another quantity
+  show(lines, options) { this.lines = lines; Object.assign(this, options); this.dirty(); }
   ink(line, i) { return line.colour || (this.lines.length > 8 ? CATEGORIES[0] : CATEGORIES[i % 8]); }
   prepare() {
     // the highest value in sight, and the capacity where there is one
@@ -188,7 +191,7 @@ class Heat extends Plot {
     this.heat = heat; this.kind("mean");
   }
   kind(k) {
-    this.rows = this.heat.rows[k]; this.unit = { mean: "B/s", peak: "B/s", reserved: "%", transfers: "transfers" }[k];
+    this.rows = this.heat.rows[k]; this.unit = { mean: "B/s", peak: "B/s", share: "%", reserved: "%", transfers: "transfers" }[k];
     this.topValue = this.rows.reduce((m, r) => r.reduce((n, v) => Math.max(n, v), m), 0);
     this.legend([0, 0.25, 0.5, 0.75, 1].map(f => [show(f * this.topValue, this.unit), cividis(f)]));
     this.dirty();
@@ -214,7 +217,7 @@ class Heat extends Plot {
     const r = Math.floor((py - this.top) / this.ih * this.rows.length), i = this.bin(this.tx(px)), [a, b] = this.x.full, step = (b - a) / this.rows[0].length;
     if (!this.rows[r] || i < 0 || i >= this.rows[r].length) return null;
     const of = k => this.heat.rows[k][r][i];
-    return `${this.heat.names[r]} (storage ${this.heat.ids[r]})\n${seconds(a + i * step)} to ${seconds(a + (i + 1) * step)}\nbandwidth: mean ${show(of("mean"), "B/s")}, peak ${show(of("peak"), "B/s")}\nreserved: up to ${num(of("reserved"))} %\ntransfers: up to ${num(of("transfers"))}`;
+    return `${this.heat.names[r]} (storage ${this.heat.ids[r]})\n${seconds(a + i * step)} to ${seconds(a + (i + 1) * step)}\nbandwidth: mean ${show(of("mean"), "B/s")}, peak ${show(of("peak"), "B/s")}${this.heat.rows.share ? `, ${num(of("share"))} % of its own` : ""}\nreserved: up to ${num(of("reserved"))} %\ntransfers: up to ${num(of("transfers"))}`;
   }
 }
 
@@ -278,7 +281,7 @@ class Letters extends Plot {
         c.globalAlpha = 0.3 + 0.7 * (1 - d / l.pairs.length); c.fillRect(a, mid - s / 2, Math.max(1, b - a), s);
       }
       c.globalAlpha = 0.8; l.outliers.forEach(v => c.fillRect(this.px(this.f(v)) - 1.2, mid - 1.2, 2.4, 2.4)); c.globalAlpha = 1;
-      c.fillStyle = "#fff"; c.fillRect(this.px(this.f(l.median)) - 1, mid - h * 0.4, 2, h * 0.8);
+      c.fillStyle = PAGE; c.fillRect(this.px(this.f(l.median)) - 1, mid - h * 0.4, 2, h * 0.8);
     });
   }
   axes(c) {

@@ -66,8 +66,8 @@ class Answer:
 
 
 def halve(low: int, high: int, good: Callable[[int], bool], slack: int = 1) -> tuple[int, int]:
-    """Indices at most ``slack`` apart of which the first isn't good and the second is, as ``low`` and ``high``
-    are."""
+    """Indices at most ``slack`` apart of which the first isn't good and the second is, as ``low`` and
+    ``high`` are."""
     while high - low > slack:
         middle = (low + high) // 2
         low, high = (low, middle) if good(middle) else (middle, high)

@@ -25,4 +25,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "compare", "simulate"]
+    return [*globals(), "compare", "simulate", "size"]

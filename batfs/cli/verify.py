@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=10_000,
     )
     add_word(parser, "--seed", "[%(default)s]", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    add_word(parser, "--json", action="store_true")
     parser.add_argument(
         "--python", metavar="PROGRAM", help="a Python that can import SimGrid [this one, or the system's]"
     )

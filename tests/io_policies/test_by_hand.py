@@ -218,3 +218,24 @@ def test_what_is_left_of_a_link_goes_to_the_next(tmp_path: Path) -> None:
     finally:
         fs_tiny.platform_xml = slow
     assert spans(ran) == {"a.write": (1, 11), "b.write": (1, 11), "c.write": (1, 21)}
+
+
+def test_periodic_gives_turns_to_applications_that_meet(tmp_path: Path) -> None:
+    """Both work 10 s and write 10 s. They meet the first time and share the link: 20 s. Then they are known,
+    and a pattern of 20 s has room for both: from the third time on nobody shares, and each has its 10 s."""
+    ran = run(tmp_path, "periodic", [periodic("a", 6, 10, GB), periodic("b", 6, 10, GB)])
+    found = spans(ran)
+    assert found["a.write"] == found["b.write"] == (10, 30)
+    for k in range(2, 6):
+        begin, end = found[f"a.write{k}"]
+        assert end - begin == pytest.approx(10, abs=A_LITTLE)
+        assert all(end <= b + A_LITTLE or e <= begin + A_LITTLE for n, (b, e) in found.items() if n[0] == "b")
+
+
+def test_periodic_options(tmp_path: Path) -> None:
+    from batfs.errors import InputError
+    from batfs.scheduling.io_policies import make_io_policy
+
+    for word in ("periodic:longest=0.5", "periodic:step=0", "periodic:step=2"):
+        with pytest.raises(InputError, match="longest"):
+            make_io_policy(word)

@@ -33,6 +33,7 @@ POLICIES = (
     "priority:of=started,chunk=40MB",
     "set10",
     "set10:most=3,chunk=60MB",
+    "periodic:longest=1,step=0.5",
     "cap:rate=20MBps",
     "tbf:rate=30MBps,burst=100MB",
     "tbf:rate=30MBps,burst=100MB,chunk=41MB,borrow=true",

@@ -25,6 +25,7 @@ IO_POLICIES: Registry[type[IoPolicy]] = Registry(
             *("fcfs", "shortest_first", "min_dilation", "max_efficiency", "round_robin", "priority"),
         ),
         "batfs.scheduling.io_policies.set10": ("set10",),
+        "batfs.scheduling.io_policies.periodic": ("periodic",),
         "batfs.scheduling.io_policies.cap": ("cap",),
         "batfs.scheduling.io_policies.tbf": ("tbf",),
     },

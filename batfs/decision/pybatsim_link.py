@@ -96,7 +96,7 @@ class _Mended:
             raise
         except Exception as error:
             wrong = fault(self.last)
-            if not wrong and isinstance(error, LookupError | AssertionError) and _of_pybatsim(error):
+            if not wrong and _of_pybatsim(error):
                 wrong = f"it can't be followed ({type(error).__name__}: {error})"
             if not wrong:
                 raise

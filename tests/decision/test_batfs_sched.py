@@ -230,6 +230,10 @@ MALFORMED = {
     "an end of no job": (("JOB_COMPLETED", {"job_state": "X", "return_code": 0, "alloc": ""}), "job_id"),
     "an end of somebody's": (completion("unheard of"), "can't be followed (KeyError: 'w0!unheard of')"),
     "a kill without progress": (("JOB_KILLED", {"job_ids": ["w0!1"]}), "job_progress"),
+    "an unknown notice": (
+        ("NOTIFY", {"type": "5-1"}),
+        "can't be followed (Exception: Unknown NOTIFY type 5-1",
+    ),
     "a notice of nothing": (("NOTIFY", {}), "`type` in events[0].data (NOTIFY)"),
 }
 

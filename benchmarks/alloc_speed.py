@@ -16,13 +16,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from alloc_trace import YEAR, synthetic_year
-
 from batfs.storage.interface import Share, SpaceRequest, Storage, StorageTable
 from batfs.storage.ledger import Ledger
 from batfs.storage.policies import known_policies, make_policy
 from batfs.storage.replay import replay
 from batfs.storage.view import SystemView
+from benchmarks.alloc_trace import YEAR, synthetic_year
 
 TB, GB = 10**12, 10**9
 

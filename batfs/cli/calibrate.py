@@ -21,7 +21,8 @@ HELP = """from measurements to a machine: rates and access parameters with their
   batfs calibrate results/2026.11.01-12.00.00 --nodes 10 -o cal.toml
   batfs compare -p machine.xml -w io.json --policy round_robin --policy random --calibration cal.toml
 
-MEASUREMENTS are outputs of IOR (every repetition counts) and folders of IO500 results. For reads and
+MEASUREMENTS are outputs of IOR (every repetition counts), folders of IO500 results, Darshan logs, and
+traces with each job's seconds of I/O (YAML). For reads and
 writes apart, the bandwidth of all targets is found and, of what the data need, latency and rate of a
 process, rate of a node, and what small, random or interleaved requests and many streams cost. The file is
 a configuration (--config takes it) that also says how well each number is known: compare --calibration
@@ -31,7 +32,11 @@ draws from that, so that a study's intervals include it. docs/guides/calibrate.m
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument(
-        "measurements", nargs="+", type=Path, metavar="MEASUREMENTS", help="outputs of IOR, folders of IO500"
+        "measurements",
+        nargs="+",
+        type=Path,
+        metavar="MEASUREMENTS",
+        help="outputs of IOR, folders of IO500, logs",
     )
     add_word(parser, "--name", "(the file system) [%(default)s]", default="scratch")
     add_word(parser, "--nodes", "(where a file doesn't say)", type=at_least(1))
@@ -43,6 +48,11 @@ def add_arguments(parser: Parser) -> None:
         "--fit",
         metavar="LIST",
         help="what to fit beside the bandwidth [what the data need]; 'none' is nothing",
+    )
+    parser.add_argument(
+        "--mounted",
+        metavar="TYPE",
+        help="of Darshan logs: the type or mount point of the file systems that count",
     )
     add_word(parser, "--output", type=Path, metavar="FILE")
     parser.add_argument(
@@ -57,14 +67,19 @@ def run(args: argparse.Namespace) -> int:
     from batfs.campaign.calibration.file import nominal, write_calibration
     from batfs.campaign.calibration.fit import fit
     from batfs.campaign.calibration.ior import read_measurements, read_operations
+    from batfs.campaign.calibration.recorded import is_recorded, read_recorded
     from batfs.files import write_text
 
     need_scipy("fitting parameters")
-    measured = read_measurements(args.measurements, args.nodes or 0, args.processes or 0)
+    told = [path for path in args.measurements if path.is_file() and is_recorded(path)]
+    others = [path for path in args.measurements if path not in told]
+    given = (args.nodes or 0, args.processes or 0)
+    measured = read_recorded(told, *given, args.mounted) if told else []
+    measured += read_measurements(others, *given) if others else []
     wanted = None
     if args.fit is not None:
         wanted = [word.strip() for word in args.fit.split(",") if word.strip() not in ("", "none")]
-    operations = read_operations(args.measurements)
+    operations = read_operations(others)
     directions = [d for d in ("read", "write") if any(m.direction == d for m in measured)]
     fits = [fit(measured, direction, args.targets, wanted) for direction in directions]
     nominals = {f.direction: nominal(f) for f in fits}
@@ -152,7 +167,7 @@ def _print_json(
         intervals = f.intervals()
         found[f.direction] = {
             "parameters": {
-                name: {"best": value, "low": intervals[name][0], "high": intervals[name][1]}
+                name: {"best": value} | dict(zip(("low", "high"), _finite(intervals[name]), strict=True))
                 for name, value in f.values().items()
             },
             "nominal": nominals[f.direction],
@@ -163,6 +178,11 @@ def _print_json(
     print(json_text.dumps(found, option=orjson.OPT_INDENT_2).decode())
 
 
+def _finite(interval: tuple[float, float]) -> tuple[float | None, float | None]:
+    """None for both ends of an interval that isn't one."""
+    return interval if math.isfinite(interval[1]) else (None, None)
+
+
 def _table(fits: list[Fit], nominals: dict[str, float], targets: int) -> list[str]:
     lines: list[str] = []
     for f in fits:
@@ -171,6 +191,11 @@ def _table(fits: list[Fit], nominals: dict[str, float], targets: int) -> list[st
         intervals = f.intervals()
         for name, value in f.values().items():
             low, high = intervals[name]
+            if name in f.undetermined:
+                lines.append(
+                    f"  {name:<12} {_with_unit(name, value):>14}   not determined by these measurements"
+                )
+                continue
             shown = [_with_unit(name, v) for v in (value, low, high)]
             lines.append(f"  {name:<12} {shown[0]:>14}   95 % interval {shown[1]} to {shown[2]}")
         each = _with_unit("bandwidth", nominals[f.direction] / targets)

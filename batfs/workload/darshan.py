@@ -420,7 +420,7 @@ def _file_systems(
             *(name, reads, writes, max(1, files)),
             pattern=_pattern(2 * shared >= reads + writes, files >= processes > 1),
             operations=operations[name],
-            access=_access(requests[name], reads, writes, per_node),
+            access=access_of(requests[name], reads, writes, per_node),
         )
         for name, (reads, writes, files, shared) in sorted(totals.items())
         if reads or writes
@@ -431,7 +431,7 @@ def _pattern(shared: bool, own: bool) -> str:
     return "shared" if shared else "per_process" if own else "per_node"
 
 
-def _access(counts: Mapping[str, int], reads: int, writes: int, per_node: int) -> Access:
+def access_of(counts: Mapping[str, int], reads: int, writes: int, per_node: int) -> Access:
     """What Darshan's counters say of the requests; plain where the log has none of them.
 
     A request's size is the mean, bytes over requests: with it the requests and the bytes both come out as

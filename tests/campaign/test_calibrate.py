@@ -225,3 +225,29 @@ nominal = 1e9
         path.write_text(text.replace(old, new))
         with pytest.raises(InputError, match=message):
             read_calibration(path)
+
+
+def test_what_jobs_did_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of 8 processes that read 8 GB in 16 s of all together: 2 s each, 4 GB/s. Its requests and files
+    are those of its counters; the other mount isn't asked for."""
+    from batfs.campaign.calibration import recorded
+
+    use = {"type": "lustre", "reads": 8 * 10**9, "writes": 0, "shared_bytes": 0, "read_seconds": 16.0}
+    use |= {"write_seconds": 0.0, "requests": {"read.count": 8000, "read.seq": 10}}
+    log = {"job": "7", "processes": 8, "mounts": {"/lus": use, "/tmp": {**use, "type": "xfs"}}}
+    monkeypatch.setattr(recorded, "read_logs", lambda paths, report: [log])
+    [found] = recorded.read_recorded([tmp_path / "a.darshan"], processes=4, mounted="lustre")
+    assert (found.direction, found.nodes, found.processes, found.own) == ("read", 2, 4, True)
+    assert (found.bandwidth, found.way) == (4e9, Way("random", 10**6))
+    assert len(recorded.read_recorded([tmp_path / "a.darshan"])) == 2
+    with pytest.raises(InputError, match="no reads or writes that took time on gpfs"):
+        recorded.read_recorded([tmp_path / "a.darshan"], mounted="gpfs")
+
+
+def test_what_nothing_depends_on_has_no_interval() -> None:
+    """Small requests of few nodes never come near the targets' bandwidth: it isn't known, and said."""
+    exact = measure(np.random.default_rng(4), "read", READS, spread=0.0)
+    fitted = fit([m for m in exact if m.way.size == 4096 and m.nodes < 8], "read", 4, ["latency"])
+    assert fitted.undetermined == ("bandwidth",)
+    assert fitted.intervals()["bandwidth"] == (0.0, math.inf)
+    assert fitted.values()["latency"] == pytest.approx(2e-3, rel=1e-3)

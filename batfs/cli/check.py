@@ -136,7 +136,12 @@ def _read_baseline(path: Path) -> dict[str, Any]:
     from batfs.platform.measures import FORMAT
 
     try:
-        document = json.loads(utf8_text(path))
+        text = utf8_text(path)
+    except InputError as error:
+        hint = error.hint if path.exists() else "--update writes one"
+        raise InputError(error.problem, file=path, place=error.place, hint=hint) from None
+    try:
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not a baseline: {error}", file=path) from error
     if not isinstance(document, dict) or not isinstance(document.get("platforms"), dict):

@@ -58,12 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "values that hold commas are separated by semicolons",
     )
     add_word(what, "--seeds", "[30: the seeds 1 to 30]")
-    what.add_argument(
-        "--resample",
-        metavar="HOW",
-        help="a workload per seed: none, shake[:amount=0.1] (submission times), "
-        "blocks[:length=50] (jobs) [none]",
-    )
+    add_word(what, "--resample", "[none]")
     add_machine_flags(what, events=True)
     add_word(what, "--config", "(the whole comparison)")
     how = parser.add_argument_group("statistics")
@@ -84,9 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_ = parser.add_argument_group("running")
     add_word(run_, "--output", "[%(default)s]", default="out/compare", metavar="FOLDER")
     add_word(run_, "--workers", "[all cores]", old=("--jobs",), type=at_least(1))
-    run_.add_argument(
-        "--executor", metavar="WHERE", help="local, dask://HOST:PORT, dask://FILE, dask://local"
-    )
+    add_word(run_, "--executor", "[local]")
     add_dynamic_jobs(run_, "[as 'batfs run']", None)
     add_word(run_, "--title", default="batfs comparison")
     add_word(run_, "--formats", "[%(default)s]", default="png,svg,pdf")

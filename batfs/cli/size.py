@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(what, "--filesystem", action="append")
     add_word(what, "--config")
     add_word(what, "--seeds", "at most [10: the seeds 1 to 10]")
-    what.add_argument("--resample", metavar="HOW", help="a workload per seed: none, shake, blocks [none]")
+    add_word(what, "--resample", "[none]")
     add_machine_flags(what, events=True)
     how = parser.add_argument_group("what is looked for")
     how.add_argument(
@@ -72,14 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--precision", default="5%", metavar="SHARE", help="how far sizes lie apart, where halving ends [5%%]"
     )
-    how.add_argument("--figure", metavar="FIGURE", help="what the curve shows [the target's, else wait.mean]")
+    how.add_argument("--shown", metavar="FIGURE", help="what the curve shows [the target's, else wait.mean]")
     add_word(how, "--threshold", "[10s]", type=seconds)
     run_ = parser.add_argument_group("running")
     add_word(run_, "--output", "[%(default)s]", default="out/size", metavar="FOLDER")
     add_word(run_, "--workers", "[all cores]", type=at_least(1))
-    run_.add_argument(
-        "--executor", metavar="WHERE", help="local, dask://HOST:PORT, dask://FILE, dask://local"
-    )
+    add_word(run_, "--executor", "[local]")
     add_dynamic_jobs(run_, "[as 'batfs run']", None)
     add_word(run_, "--formats", "[%(default)s]", default="png,svg,pdf")
     add_word(run_, "--json", action="store_true")
@@ -109,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         targets,
         Path(args.output),
         costs=costs,
-        figure=args.figure,
+        figure=args.shown,
         executor=args.executor,
         jobs=args.workers,
         say=say,

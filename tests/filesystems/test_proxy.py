@@ -239,8 +239,8 @@ def test_over_sockets_with_pybatsims_launcher(tmp_path: Path, processes: int) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--queue", "pybatsim:schedFcfs", "--to", "tcp://127.0.0.1:1"], "leave out --to"),
-        (["--queue", "pybatsim:schedFcfs", "--", "pybatsim", "schedFcfs"], "leave out --to"),
+        (["--queue", "pybatsim:schedFcfs", "--to", "tcp://127.0.0.1:1"], "leave out --scheduler"),
+        (["--queue", "pybatsim:schedFcfs", "--", "pybatsim", "schedFcfs"], "leave out --scheduler"),
         (["--queue", "pybatsim:schedFcsf"], "did you mean 'schedFcfs'?"),
         (["--queue", "pybatsim:schedFcfs:{"], "malformed JSON"),
         (["--policy", "wurst_fit"], "worst_fit"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def test_fair_by_default_makes_nothing_and_asks_nobody(
     assert (gates, asked) == ([None], [])
     ran = run(tmp_path, policy, jobs())
     assert asked
-    assert (repr(ran.sent) == repr(plain.sent)) is (policy == "fair")
+    told = [re.sub(r"0x[0-9a-f]+", "", repr(one.sent)) for one in (ran, plain)]  # of arrays, where they lie
+    assert (told[0] == told[1]) is (policy == "fair")
 
 
 def test_over_sockets_as_in_one_process(tmp_path: Path) -> None:
@@ -232,7 +234,7 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
         ("Light", "at least 1"),
         ("Slow", "-1.0 bytes/s"),
         ("Raises", "ZeroDivisionError"),
-        ("Nothing", "NoneType"),
+        ("Nothing", "answered None"),
         ("Without", "no method schedule"),
     ],
 )

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
+from batfs.plugins import PluginError
 from batfs.protocol import messages as m
 from batfs.scheduling.core import Scheduler
-from batfs.scheduling.machine import InvariantError
 
 
 def _driving() -> ModuleType:
@@ -125,7 +125,7 @@ def test_a_policy_that_cheats_is_found_out(tmp_path: Path) -> None:
         "    def schedule(self, view):\n"
         "        return Pass([JobPlacement(job, 1, view.now) for job in view.queue])\n"
     )
-    with pytest.raises(InvariantError, match="without a placement"):
+    with pytest.raises(PluginError, match=r"cheat\.py: line 4: .*without a placement"):
         drive({"queue": f"{file}:Cheat"}, begins(2, []), [job("1", 0, 1)], {"w0!1": 1})
 
 

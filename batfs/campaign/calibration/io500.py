@@ -201,7 +201,9 @@ def phases(submission: Submission, seconds: float = 300.0) -> Workload:
     nodes = submission.nodes or NODES
     jobs, profiles = [], {}
     for place, figure in enumerate(FIGURES):
-        size = round(submission.figures[figure] * GIB * seconds)
+        # whole stripes on each target from each node, or a small figure would be off by those left over
+        unit = nodes * TARGETS << 20
+        size = max(1, round(submission.figures[figure] * GIB * seconds / unit)) * unit
         direction = "reads" if figure.endswith("read") else "writes"
         easy = "easy" in figure
         entry: dict[str, Any] = {

@@ -8,7 +8,7 @@ seeds only as long as its interval holds the limit.
 
 Whether a size meets the targets is said of the mean over its runs. The interval of the answer are the sizes
 for which the data don't exclude that they are it: from the first whose interval reaches the good side, to the
-first whose interval is wholly there; on a fine grid to two steps, on the side of the wider interval.
+first whose interval is wholly there; on a fine grid to four steps, on the side of the wider interval.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from batfs.records import record
 #: A size: an index into the values of each knob.
 Place: TypeAlias = tuple[int, ...]
 #: Sizes measured first, from one end to the other, of many.
-_COARSE: Final = 7
-#: On a grid of so many sizes the ends of an interval are found to two of them.
+_COARSE: Final = 5
+#: On a grid of so many sizes the ends of an interval are found to four of them.
 _FINE: Final = 30
 #: So many sizes below the answer are looked at for anomalies.
 _BELOW: Final = 2
@@ -136,7 +136,7 @@ def _two(counts: Sequence[int], judge: Judge, cost: Callable[[Place], float]) ->
 
 def _span(at: int, count: int, judge: Callable[[int], Judged], known: Sequence[int]) -> Span:
     """``known``: places that are measured already, ascending."""
-    slack = 2 if count >= _FINE else 1
+    slack = 4 if count >= _FINE else 1
     low: int | None = at
     if at > 0 and judge(at - 1).may:
         outside, inside = None, at - 1

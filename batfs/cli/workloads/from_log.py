@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,11 @@ def run(args: argparse.Namespace) -> int:
     for path in args.logs:
         if str(path) == "-":
             report.source = "standard input" if len(names) == 1 else report.source
-            data = unpacked(drained(sys.stdin.fileno(), MOST, "standard input"), "standard input")
+            try:
+                data = drained(sys.stdin.fileno(), MOST, "standard input")
+            except io.UnsupportedOperation:  # somebody's object in its place
+                data = sys.stdin.buffer.read(MOST)
+            data = unpacked(data, "standard input")
             log = read_job_log("standard input", log_options(args), report, data)
         else:
             log = read_job_log(path, log_options(args), report)

@@ -91,7 +91,11 @@ def component(args: argparse.Namespace) -> tuple[Component, str]:
         )
     of, where, init, from_file = given[0]
     if from_file:
-        init = utf8_text(init)
+        try:
+            init = utf8_text(init)
+        except InputError as error:
+            problem = f"cannot read the init file: {error.problem.removeprefix('cannot read: ')}"
+            raise InputError(problem, file=init) from None
     if of is Library:
         return Library(where), init
     return Process(where, args.connect_timeout, "Batsim 5"), init

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from batfs.errors import InputError
-    from batfs.filesystems.base import Model, add_internal, read_grid, write_grid
+    from batfs.filesystems.base import Model, read_grid, write_grid
     from batfs.filesystems.interface import (
         Checkpoints,
         FileSystemModel,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Traffic,
         Transfer,
         Volume,
+        add_internal,
     )
     from batfs.filesystems.traffic import from_grid, from_transfers
     from batfs.plugins import Bandwidth, Seconds, Size
@@ -76,9 +77,9 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "batfs.filesystems.interface": (
         *("Checkpoints", "FileSystemModel", "Hold", "IoPlan", "IoRequest", "Move", "Outcome", "Placement"),
         *("PhaseRequest", "PhaseVolume", "RepeatedPlan", "Setup", "Traffic"),
-        *("Transfer", "Volume"),
+        *("Transfer", "Volume", "add_internal"),
     ),
-    "batfs.filesystems.base": ("Model", "add_internal", "read_grid", "write_grid"),
+    "batfs.filesystems.base": ("Model", "read_grid", "write_grid"),
     "batfs.filesystems.traffic": ("from_grid", "from_transfers"),
     "batfs.workload.iomodels": ("IoModel",),
 }

@@ -15,7 +15,7 @@ import importlib
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from batfs.errors import InputError, nearest
@@ -179,6 +179,12 @@ class Parser(argparse.ArgumentParser):
     def commands(self) -> dict[str, Parser]:
         """The commands below this one, filled in."""
         return {name: self.command(name) for name in self.names()}
+
+    def walk(self, name: str) -> Iterator[tuple[str, Parser]]:
+        """This parser, called ``name``, and all below it, each with the words that call it."""
+        yield name, self
+        for word, one in self.commands().items():
+            yield from one.walk(f"{name} {word}")
 
     def _verbs(self) -> argparse._SubParsersAction[Parser] | None:
         self.fill()

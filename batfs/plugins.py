@@ -195,6 +195,14 @@ class Registry(Generic[T]):
                 raise
             raise PluginError.of(error, f"while it was made, the {self.kind} {spec.name!r}") from error
 
+    def make_with(self, text: str, method: str, call: str) -> Any:
+        """:meth:`make`, of a thing that has ``method``; InputError shows the ``call`` that it lacks."""
+        thing: Any = self.make(text)
+        if not callable(getattr(thing, method, None)):
+            file, line = place_in(type(thing).__init__)
+            raise InputError(f"the {self.kind} {text!r} has no method {call}", file=file, place=line)
+        return thing
+
     def _from_entry_points(self) -> dict[str, T]:
         if self._outside is None:
             from importlib.metadata import entry_points

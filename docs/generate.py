@@ -58,16 +58,10 @@ def commands() -> str:
 def every() -> Iterator[tuple[str, Parser]]:
     root = make_parser()
     for name in COMMANDS:
-        yield from _below(f"batfs {name}", root.command(name))
+        yield from root.command(name).walk(f"batfs {name}")
     yield "batfs sim --protocol 5", make_parser().command("sim", ["--protocol", "5"])
     yield "batfs-sched", sched()
     yield "batfs-proxy", proxy()
-
-
-def _below(name: str, parser: Parser) -> Iterator[tuple[str, Parser]]:
-    yield name, parser
-    for word, one in parser.commands().items():
-        yield from _below(f"{name} {word}", one)
 
 
 def _usage(parser: Parser) -> str:

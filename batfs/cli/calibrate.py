@@ -137,22 +137,18 @@ def _draw(fits: list[Fit], measured: list[Measurement], targets: int, path: Path
 
 
 def _platform(args: argparse.Namespace, nodes: int, nominals: dict[str, float]) -> str:
+    from batfs.campaign.calibration.machine import machine_with
     from batfs.platform.generate import generate
-    from batfs.platform.spec import Group, Nodes, Spec
 
     if len(nominals) < 2:
         raise InputError("a platform needs reads and writes; only one of them was measured")
-    read, write = (f"{nominals[d] / args.targets:.9g}Bps" for d in ("read", "write"))
-    most = max(nominals.values())
-    group = Group(
-        *(args.name, args.targets, 1, "1PB", read, write, "0.01us", "oss-", "ost-"),
-        server_bandwidth=f"{2 * most:.9g}Bps",
-        server_latency="0.01us",
+    spec = machine_with(
+        *(args.name, nodes, args.targets, (nominals["read"], nominals["write"])),
         model="pfs:stripe_count=0",
+        size="1PB",
+        comment=f"made by batfs calibrate: {args.targets} targets (as said), cables that are no bottleneck",
     )
-    fabric = Nodes(count=nodes, first=1000, bandwidth=f"{4 * most / nodes:.9g}Bps", latency="0.01us")
-    said = f"made by batfs calibrate: {args.targets} targets (as said), cables that are no bottleneck"
-    return generate(Spec(nodes=fabric, pfs=group, comment=said))
+    return generate(spec)
 
 
 def _print_json(

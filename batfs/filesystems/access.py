@@ -40,7 +40,7 @@ from typing import Any, Final
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.interface import IoPlan, IoRequest, Setup, Traffic, Transfer, Volume
+from batfs.filesystems.interface import IoPlan, IoRequest, Setup, Traffic, Transfer, Volume, add_internal
 from batfs.filesystems.traffic import by_destination, by_source, from_transfers, joined
 from batfs.records import record
 from batfs.storage.interface import StorageView
@@ -78,10 +78,13 @@ class Client:
         depth = self.depth if way.collective or way.order == "sequential" else 1.0
         return min(self.stream, depth * size / takes)
 
+    def asking(self, way: Way, processes: int) -> float:
+        """How many of a node's processes ask for bytes themselves."""
+        return min(self.aggregators, processes) if way.collective else processes
+
     def node_rate(self, way: Way, processes: int) -> float:
         """Bytes/s of one node with so many processes."""
-        asking = min(self.aggregators, processes) if way.collective else processes
-        return min(asking * self.process_rate(way), self.node)
+        return min(self.asking(way, processes) * self.process_rate(way), self.node)
 
 
 @record
@@ -102,6 +105,27 @@ class Server:
         if scattered and writers > 1:
             half += self.lock_half * (writers - 1) / writers
         return self.share * size / (size + half) / (1.0 + max(0.0, streams - 1.0) / self.half_streams)
+
+
+def reached(
+    client: Client,
+    server: Server,
+    way: Way,
+    nodes: int,
+    processes: int,
+    *,
+    own: bool,
+    writing: bool,
+    targets: int,
+    others: float = 0.0,
+) -> float:
+    """The part of its bandwidth that each of ``targets`` reaches under so many nodes of ``processes`` each,
+    beside ``others`` streams. Processes with files of their ``own`` are spread over the targets."""
+    streams = nodes * client.asking(way, processes)
+    if own:
+        streams = max(1.0, streams / targets)
+    writers = nodes if writing and not own else 1
+    return server.factor(client.size(way), way, streams + others, writers)
 
 
 @record
@@ -158,21 +182,19 @@ class AccessModel:
             server, client = self.targets[k], self.clients[k]
             if server == _IDEAL or not traffics:
                 continue
-            size = client.size(way)
-            n = len(request.nodes)
-            writers = n if k and volume.pattern == "shared" else 1
-            asking = n * (
-                min(int(client.aggregators), access.processes) if way.collective else access.processes
-            )
             loads = by_destination(traffics) if k else by_source(traffics)
-            # the processes of a job with files of their own are spread over its targets
-            mine = asking if volume.pattern == "shared" else max(1.0, asking / max(1, len(loads)))
+            own = volume.pattern != "shared"
             for storage, amount in loads.items():
                 at = position.get(storage)
                 if at is None:
                     continue
-                streams = mine + float(view.transfers[at])
-                factor = server.factor(size, way, streams, writers)
+                factor = reached(
+                    *(client, server, way, len(request.nodes), access.processes),
+                    own=own,
+                    writing=bool(k),
+                    targets=len(loads),
+                    others=float(view.transfers[at]),
+                )
                 over = round(amount * (1.0 / factor - 1.0))
                 if over <= 0:
                     continue
@@ -183,9 +205,7 @@ class AccessModel:
                 else:
                     extra[k].append(_along(traffics, k, storage, over / amount))
         if extra[0] or extra[1]:
-            before, after = plan.caused
-            plan.internal = (*before, *extra[0], *after, *extra[1])
-            plan.read_internal = len(before) + len(extra[0])
+            add_internal(plan, *extra)
 
 
 _IDEAL = Server()

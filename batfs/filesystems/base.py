@@ -383,13 +383,6 @@ def footprint(model: FileSystemModel, volume: Volume, nodes: int) -> Mapping[str
     return found
 
 
-def add_internal(plan: IoPlan, reading: Sequence[Traffic], writing: Sequence[Traffic]) -> None:
-    """Traffic on top of the job's own: what its reads cause, and what its writes do."""
-    before, after = plan.caused
-    plan.internal = (*before, *reading, *after, *writing)
-    plan.read_internal = len(before) + len(reading)
-
-
 def in_order(kind: str, plan: IoPlan) -> list[Move]:
     """What a file system behind a tier has planned, as moves of that kind with those that have to come before
     them, or after (that one may be a tier itself)."""

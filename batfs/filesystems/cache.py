@@ -12,7 +12,6 @@ from batfs.filesystems.base import (
     Model,
     Reserve,
     Timing,
-    add_internal,
     in_order,
     read_grid,
     write_grid,
@@ -31,6 +30,7 @@ from batfs.filesystems.interface import (
     Transfer,
     Volume,
     add_flops,
+    add_internal,
     earlier,
     phase_of,
 )

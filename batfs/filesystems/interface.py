@@ -275,6 +275,13 @@ class RepeatedPlan(IoPlan):
     again: IoPlan | None = None
 
 
+def add_internal(plan: IoPlan, reading: Sequence[Traffic], writing: Sequence[Traffic]) -> None:
+    """Traffic on top of the job's own: what its reads cause, and what its writes do."""
+    before, after = plan.caused
+    plan.internal = (*before, *reading, *after, *writing)
+    plan.read_internal = len(before) + len(reading)
+
+
 def add_flops(total: dict[int, float], more: Mapping[int, float]) -> None:
     """``more`` work by resource on top of ``total``."""
     for resource, amount in more.items():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing, add_internal
+from batfs.filesystems.base import MODELS, Model, Reserve, Timing
 from batfs.filesystems.efficiency import Efficiency
 from batfs.filesystems.interface import (
     Hold,
@@ -19,6 +19,7 @@ from batfs.filesystems.interface import (
     Setup,
     Traffic,
     Volume,
+    add_internal,
 )
 from batfs.filesystems.services import GatewayChoice, Gateways, MetadataServers, service_nodes
 from batfs.filesystems.traffic import from_grid, split_by, split_evenly, split_rows, turns

@@ -14,13 +14,7 @@ FOREIGN = ("batfs sim", "batfs sim --protocol 5", "batfs service client")
 
 
 def every_parser() -> Iterator[tuple[str, Parser]]:
-    yield from _below("batfs", make_parser())
+    yield from make_parser().walk("batfs")
     yield "batfs sim --protocol 5", make_parser().command("sim", ["--protocol", "5"])
     yield "batfs-sched", sched()
     yield "batfs-proxy", proxy()
-
-
-def _below(name: str, parser: Parser) -> Iterator[tuple[str, Parser]]:
-    yield name, parser
-    for word, one in parser.commands().items():
-        yield from _below(f"{name} {word}", one)

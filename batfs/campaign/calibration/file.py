@@ -18,13 +18,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from batfs.campaign.calibration.fit import BEGIN, Fit
+from batfs.campaign.calibration.fit import BEGIN, CLIENT, Fit
 from batfs.errors import InputError
 from batfs.texts import read_text
 
 Floats = NDArray[np.float64]
 DIRECTIONS: Final = ("read", "write")
-_CLIENT: Final = ("latency", "stream", "node")
 _UNITS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("half", "random_half", "lock_half"), "B"),
     **dict.fromkeys(("stream", "node"), "Bps"),
@@ -75,7 +74,7 @@ def parameters(values: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     out: dict[str, list[str]] = {"client": [], "server": []}
     for direction, named in values.items():
         for name, value in named.items():
-            side = "client" if name in _CLIENT else "server"
+            side = "client" if name in CLIENT else "server"
             out[side].append(f"{direction}_{name}:{value:.6g}{_UNITS.get(name, '')}")
     return {side: " ".join(words) for side, words in out.items() if words}
 

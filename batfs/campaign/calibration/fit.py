@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from batfs.campaign.calibration.ior import Measurement
 from batfs.errors import InputError, unknown
-from batfs.filesystems.access import Client, Server
+from batfs.filesystems.access import Client, Server, reached
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ BEGIN: Final[Mapping[str, Sequence[float]]] = {
     "lock_half": (1e5, 1e6),
     "half_streams": (30.0, 300.0),
 }
-_CLIENT: Final = ("latency", "stream", "node")
+CLIENT: Final = ("latency", "stream", "node")
 #: A fall of AICc by 6 is strong evidence; with seven candidates a fall by 2 comes by chance in a quarter.
 ENOUGH: Final = 6.0
 
@@ -79,12 +79,14 @@ class Fit:
 
 def _log_rate(logs: Mapping[str, float], m: Measurement, targets: int) -> float:
     values = {name: math.exp(min(max(value, -60.0), 60.0)) for name, value in logs.items()}
-    client = Client(**{name: values[name] for name in _CLIENT if name in values})
-    rest = {name: v for name, v in values.items() if name not in _CLIENT and name != "bandwidth"}
-    asking = m.nodes * (min(client.aggregators, m.processes) if m.way.collective else m.processes)
-    streams = max(1.0, asking / targets) if m.own else asking
-    writers = m.nodes if m.direction == "write" and not m.own else 1
-    factor = Server(**rest).factor(client.size(m.way), m.way, streams, writers)
+    client = Client(**{name: values[name] for name in CLIENT if name in values})
+    rest = {name: v for name, v in values.items() if name not in CLIENT and name != "bandwidth"}
+    factor = reached(
+        *(client, Server(**rest), m.way, m.nodes, m.processes),
+        own=m.own,
+        writing=m.direction == "write",
+        targets=targets,
+    )
     rate = min(m.nodes * client.node_rate(m.way, m.processes), values["bandwidth"] * factor)
     return math.log(rate)
 
@@ -144,13 +146,13 @@ def _undetermined(
     """The rates that could as well be without bound: 150 times as high they fit no worse than chance allows
     (3.84, the 95 % point of chi squared with one degree of freedom)."""
     found = []
-    for k, name in enumerate(names):
+    for name in names:
         if name in ("bandwidth", "stream", "node"):
             at = dict(zip(names, best.x.tolist(), strict=True))
             at[name] += 5.0
             errors = [_log_rate(at, m, targets) - math.log(m.bandwidth) for m in own]
             worse = sum(e * e for e in errors) - 2.0 * float(best.cost)
-            if worse < 3.84 * max(variance, 1e-12) or float(abs(best.jac[:, k]).max()) < 1e-9:
+            if worse < 3.84 * max(variance, 1e-12):
                 found.append(name)
     return tuple(found)
 

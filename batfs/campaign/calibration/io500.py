@@ -22,20 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.campaign.calibration import need_scipy
+from batfs.campaign.calibration.ior import GIB
+from batfs.campaign.calibration.machine import machine_with
 from batfs.errors import InputError, nearest
-from batfs.platform.spec import Group, Nodes, Spec
+from batfs.filesystems.access import Client
+from batfs.platform.spec import Spec
 from batfs.texts import read_text
 from batfs.units import parse_size
+from batfs.workload.access import KINDS as ENTRIES
+from batfs.workload.access import Way
 from batfs.workload.io import RequestedIo, requested_io
 from batfs.workload.model import Job, ParallelHomogeneous, Workload
 
-GIB: Final = float(1 << 30)
 FIGURES: Final = ("ior-easy-write", "ior-hard-write", "ior-easy-read", "ior-hard-read")
-HARD_SIZE: Final = 47008
+HARD_SIZE: Final[int] = ENTRIES["ior_hard"]["request_size"]
+EASY_SIZE: Final[int] = ENTRIES["ior_easy"]["request_size"]
 NODES: Final = 10  # IO500's 10-node challenge; for submissions that name no number
 MOST_NODES: Final = 100_000
 TARGETS: Final = 4
-WINDOW: Final = 1 << 20
 ASSUMED: Final = (
     f"{NODES} nodes where a submission names none, one process a node where it names no tasks, {TARGETS}"
     " targets that share the bandwidth, cables that are no bottleneck, requests of 2 MiB where it doesn't say"
@@ -124,7 +128,7 @@ def _submission(row: Mapping[str, str]) -> Submission:
         parts[2] if len(parts) > 2 else name,
         nodes,
         max(1, each),
-        parse_size(size) if size else 2 << 20,
+        parse_size(size) if size else EASY_SIZE,
         figures,
     )
 
@@ -169,7 +173,7 @@ def calibrate(submission: Submission) -> Targets:
         easy, hard = (submission.figures[f"ior-{way}-{direction}"] * GIB for way in ("easy", "hard"))
         best = max(easy, hard)
         bandwidths.append(best)
-        server[f"{direction}_half"] = max(submission.easy_size, WINDOW) * (best / easy - 1.0)
+        server[f"{direction}_half"] = Client().size(Way(size=submission.easy_size)) * (best / easy - 1.0)
         server[f"{direction}_random_half"] = HARD_SIZE * (best / hard - 1.0)
     return Targets((bandwidths[0], bandwidths[1]), server)
 
@@ -178,22 +182,15 @@ def machine(submission: Submission) -> Spec:
     """A platform on which IOR's four figures come out as the submission measured them."""
     targets = calibrate(submission)
     nodes = submission.nodes or NODES
-    most = max(targets.bandwidths)
-    read, write = (f"{bandwidth / TARGETS:.9g}Bps" for bandwidth in targets.bandwidths)
     options = f",server={targets.text()}" if targets.text() else ""
-    group = Group(
-        *("scratch", TARGETS, 1, "1EB", read, write, "0.01us", "oss-", "ost-"),
-        server_bandwidth=f"{2 * most:.9g}Bps",
-        server_latency="0.01us",
-        model=f"pfs:stripe_count=0{options}",
-    )
-    cable = f"{4 * most / nodes:.9g}Bps"
     name = submission.name.replace("--", "-")
     said = f"{nodes} nodes{'' if submission.nodes else ' (assumed)'}"
-    comment = f"Like the IO500 submission {name}: {said}, {TARGETS} targets (assumed)"
-    # a flow's rate is bounded by 4 MiB over twice its latency (SimGrid's TCP gamma): short cables, no bound
-    fabric = Nodes(count=nodes, first=1000, bandwidth=cable, latency="0.01us")
-    return Spec(nodes=fabric, pfs=group, comment=comment)
+    return machine_with(
+        *("scratch", nodes, TARGETS, targets.bandwidths),
+        model=f"pfs:stripe_count=0{options}",
+        size="1EB",
+        comment=f"Like the IO500 submission {name}: {said}, {TARGETS} targets (assumed)",
+    )
 
 
 def phases(submission: Submission, seconds: float = 300.0) -> Workload:

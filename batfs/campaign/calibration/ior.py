@@ -17,7 +17,7 @@ from typing import Final
 from batfs.errors import InputError
 from batfs.texts import read_text
 from batfs.units import parse_size
-from batfs.workload.access import Way
+from batfs.workload.access import KINDS, Way, parse_access
 
 MIB: Final = float(1 << 20)
 GIB: Final = float(1 << 30)
@@ -98,7 +98,7 @@ def _io500(text: str, path: Path, nodes: int, processes: int) -> list[Measuremen
         if match is None or float(match[3]) <= 0:
             continue
         easy = match[1].lower() == "easy"
-        way = Way("sequential", 2 << 20) if easy else Way("strided", 47008)
+        way = parse_access(KINDS["ior_easy" if easy else "ior_hard"], "").reads
         if not nodes:
             raise InputError(
                 "a summary of IO500 doesn't say on how many nodes", file=path, hint="say --nodes N"

@@ -167,25 +167,27 @@ def with_process_rate(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 def with_process_times(
     comparisons: Sequence[Comparison], group: Callable[[Comparison], Hashable]
-) -> tuple[list[Comparison], float]:
-    """``comparisons`` where no process is quicker than a regression of the others says, and the share of jobs
-    whose measured seconds lie in its 90 % interval.
+) -> tuple[list[Comparison], dict[str, float]]:
+    """``comparisons`` where no process is quicker than a regression of the others says, and by direction the
+    share of jobs whose measured seconds lie in its 90 % interval.
 
     Learnt for each direction from the jobs of other groups only: of a ``group`` for each job, no job is
     compared with itself; of one for each day, no day with itself.
     """
     found: list[Comparison] = []
-    covered = 0
+    covered: dict[str, float] = {}
     for direction in DIRECTIONS:
         own = [c for c in comparisons if c.direction == direction]
         if not own:
             continue
         sizes, processes = [c.size / c.processes for c in own], [c.processes for c in own]
         predicted = held_out(sizes, processes, [c.measured for c in own], [group(c) for c in own])
+        inside = 0
         for c, p in zip(own, predicted, strict=True):
             found.append(replace(c, simulated=max(c.simulated, p.seconds)))
-            covered += p.low <= c.measured <= max(p.high, c.simulated)
-    return found, covered / len(found)
+            inside += p.low <= c.measured <= max(p.high, c.simulated)
+        covered[direction] = inside / len(own)
+    return found, covered
 
 
 def each_job(c: Comparison) -> Hashable:
@@ -237,12 +239,7 @@ class Replay:
     def covered(self) -> dict[str, dict[str, float]]:
         """Of each held-out view and direction: the share of jobs within their 90 % intervals."""
         return {
-            view: {
-                direction: with_process_times(
-                    [c for c in self.comparisons if c.direction == direction], group
-                )[1]
-                for direction in DIRECTIONS
-            }
+            view: with_process_times(self.comparisons, group)[1]
             for view, group in (("other jobs", each_job), ("other days", each_day))
         }
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from batfs.errors import InputError
-from batfs.plugins import Registry, place_in
+from batfs.plugins import Registry
 from batfs.scheduling.io_policies.interface import IoPolicy
 
 #: The policy that lets everything move at once: the simulator shares, and batfs does nothing at all.
@@ -34,11 +33,7 @@ IO_POLICIES: Registry[type[IoPolicy]] = Registry(
 
 def make_io_policy(text: str) -> IoPolicy:
     """The policy that ``"name:key=value,..."`` or ``"file.py:Name:key=value"`` says; InputError if none."""
-    policy = IO_POLICIES.make(text)
-    if not callable(getattr(policy, "schedule", None)):
-        file, line = place_in(type(policy).__init__)
-        raise InputError(f"the I/O policy {text!r} has no method schedule(view)", file=file, place=line)
-    return cast(IoPolicy, policy)
+    return cast(IoPolicy, IO_POLICIES.make_with(text, "schedule", "schedule(view)"))
 
 
 def known_io_policies() -> list[str]:

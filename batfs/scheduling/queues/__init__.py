@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from batfs.errors import InputError
-from batfs.plugins import Registry, place_in
+from batfs.plugins import Registry
 from batfs.scheduling.interface import QueuePolicy
 
 QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry(
@@ -29,11 +28,7 @@ QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry(
 
 def make_queue_policy(text: str) -> QueuePolicy:
     """The policy that ``"name:key=value,..."`` or ``"file.py:Name:key=value"`` says; InputError if none."""
-    policy = QUEUE_POLICIES.make(text)
-    if not callable(getattr(policy, "schedule", None)):
-        file, line = place_in(type(policy).__init__)
-        raise InputError(f"the queue policy {text!r} has no method schedule(view)", file=file, place=line)
-    return cast(QueuePolicy, policy)
+    return cast(QueuePolicy, QUEUE_POLICIES.make_with(text, "schedule", "schedule(view)"))
 
 
 def known_queue_policies() -> list[str]:

@@ -19,9 +19,6 @@ from batfs.report.statistics import Metric
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Verdict -> how a row is marked; ``found`` nothing is a hollow point.
-MARKS: Final = {"better": "▲", "worse": "▽", "different": "◇", "": ""}
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batfs.errors import InputError
+from batfs.platform.chassis import Chassis, chassis_of, write_chassis
 from batfs.platform.spec import Disks, Group, Nodes, Spec
 from batfs.platform.topologies import expand_radical
 from batfs.platform.writer import Writer
@@ -72,7 +73,7 @@ def generate(spec: Spec, more: Sequence[Server] = ()) -> str:
         for server in servers:
             out.link(f"{server.name}_cable", server.bandwidth, server.latency, "SPLITDUPLEX")
         out.link("front_cable", "1GBps", "10us", "SPLITDUPLEX")
-        uplinks = _uplinks(out, spec.nodes) if spec.disks is None else []
+        uplinks = _uplinks(out, spec) if spec.disks is None else []
         for rack, core in uplinks:
             cable = f"{rack.zone}_uplink:UP"
             out.route(rack.zone, core.zone, cable, gateways=(rack.gateway, core.gateway))
@@ -92,6 +93,7 @@ def _check_names(spec: Spec, servers: Sequence[Server]) -> None:
     names = [f"{spec.nodes.name}{spec.nodes.first + i}" for i in range(spec.nodes.count)]
     for server in servers:
         names += [server.name, *(target.name for target in server.targets)]
+    names += [one.rabbit for one in _chassis(spec)]
     for name in names:
         if name in seen:
             raise InputError(f"two hosts or servers would be named {name!r}")
@@ -112,6 +114,11 @@ def _properties(
 def _nodes(out: Writer, spec: Spec, guests: int) -> list[Attachment]:
     """Write the nodes' zones; where each of ``guests`` other zones joins them."""
     nodes = spec.nodes
+    if spec.rabbits is not None:
+        chassis = _chassis(spec)
+        cable = (nodes.bandwidth, nodes.latency)
+        write_chassis(out, spec.rabbits, chassis, speed=nodes.speed, cores=nodes.cores, cable=cable)
+        return [_joint(out, [one.name for one in chassis])] * guests
     if spec.disks is not None:
         return [_with_disks(out, nodes, spec.disks)] * guests
     if nodes.topology != "flat":
@@ -134,11 +141,21 @@ def _nodes(out: Writer, spec: Spec, guests: int) -> list[Attachment]:
             lat=nodes.latency,
             router_id=f"{rack}_switch",
         )
-    if nodes.racks == 1:
-        return [Attachment("rack-1", "rack-1_switch")] * guests
+    return [_joint(out, [f"rack-{number}" for number in range(1, nodes.racks + 1)])] * guests
+
+
+def _joint(out: Writer, zones: Sequence[str]) -> Attachment:
+    """Where others join zones with a switch each: the only one's, or that of the core."""
+    if len(zones) == 1:
+        return Attachment(zones[0], f"{zones[0]}_switch")
     with out.inside("zone", id="core", routing="Full"):
         out.element("router", id="core_switch")
-    return [Attachment("core", "core_switch")] * guests
+    return Attachment("core", "core_switch")
+
+
+def _chassis(spec: Spec) -> list[Chassis]:
+    nodes, rabbits = spec.nodes, spec.rabbits
+    return [] if rabbits is None else chassis_of(rabbits, nodes.count, nodes.first, nodes.name)
 
 
 def _racks(nodes: Nodes) -> list[tuple[int, int]]:
@@ -152,13 +169,14 @@ def _racks(nodes: Nodes) -> list[tuple[int, int]]:
     return found
 
 
-def _uplinks(out: Writer, nodes: Nodes) -> list[tuple[Attachment, Attachment]]:
-    if nodes.topology != "flat" or nodes.racks == 1:
+def _uplinks(out: Writer, spec: Spec) -> list[tuple[Attachment, Attachment]]:
+    nodes = spec.nodes
+    zones = [one.name for one in _chassis(spec)] or [f"rack-{k}" for k in range(1, nodes.racks + 1)]
+    if nodes.topology != "flat" or len(zones) == 1:
         return []
     core = Attachment("core", "core_switch")
     found = []
-    for number in range(1, nodes.racks + 1):
-        rack = f"rack-{number}"
+    for rack in zones:
         out.link(f"{rack}_uplink", nodes.uplink_bandwidth, nodes.uplink_latency, "SPLITDUPLEX")
         found.append((Attachment(rack, f"{rack}_switch"), core))
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 from batfs import texts
 from batfs.errors import InputError, unknown
+from batfs.platform.chassis import Rabbits
 from batfs.units import parse_bandwidth, parse_size, parse_speed, parse_time
 
 TOPOLOGIES = ("flat", "torus", "fat_tree", "dragonfly")
@@ -123,6 +124,7 @@ class Spec:
     pfs: Group | None = None
     burst_buffers: Group | None = None
     nvme: Group | None = None
+    rabbits: Rabbits | None = None
     comment: str = ""
 
     def groups(self) -> list[Group]:
@@ -130,13 +132,14 @@ class Spec:
         return [group for group in (self.central, self.pfs, self.burst_buffers, self.nvme) if group]
 
 
-SECTIONS: dict[str, Callable[[], Nodes | Disks | Group]] = {
+SECTIONS: dict[str, Callable[[], Nodes | Disks | Group | Rabbits]] = {
     "nodes": Nodes,
     "disks": Disks,
     "central": _central,
     "pfs": _pfs,
     "burst_buffers": _buffers,
     "nvme": _nvme,
+    "rabbits": Rabbits,
 }
 
 
@@ -177,7 +180,11 @@ def make_spec(document: Mapping[str, Any], *, file: Path | None = None) -> Spec:
                 file=file,
                 place="disks",
             )
-    racks = spec.nodes.racks if spec.nodes.topology == "flat" else 0
+    if spec.rabbits is not None:
+        if spec.rabbits.chassis:
+            spec.nodes.count = spec.rabbits.chassis * spec.rabbits.nodes
+        _check_rabbits(spec, spec.rabbits, file)
+    racks = spec.nodes.racks if spec.nodes.topology == "flat" and spec.rabbits is None else 0
     for name, group in (
         ("central", spec.central),
         ("pfs", spec.pfs),
@@ -195,6 +202,29 @@ def make_spec(document: Mapping[str, Any], *, file: Path | None = None) -> Spec:
             f"{spec.nodes.racks} racks for {spec.nodes.count} nodes", file=file, place="nodes.racks"
         )
     return spec
+
+
+def _check_rabbits(spec: Spec, rabbits: Rabbits, file: Path | None) -> None:
+    nodes = spec.nodes
+    for wrong, problem, place in (
+        (
+            spec.disks is not None,
+            "nodes have either disks of their own or a Rabbit in their chassis",
+            "disks",
+        ),
+        (
+            nodes.topology != "flat",
+            f"chassis need the topology 'flat', found {nodes.topology!r}",
+            "nodes.topology",
+        ),
+        (nodes.racks > 1, "racks are counted in chassis here: rabbits.chassis_per_rack", "nodes.racks"),
+    ):
+        if wrong:
+            raise InputError(problem, file=file, place=place)
+    try:
+        rabbits.check()
+    except InputError as error:
+        raise error.at(file, "rabbits.spares") from None
 
 
 _PARSERS = (
@@ -218,7 +248,7 @@ def _value(key: str, value: Any, default: Any, file: Path | None, place: str) ->
                 raise InputError(f"expected a whole number, found {value!r}")
             if value > MOST:
                 raise InputError(f"{value} is more than any machine has ({MOST} at most)")
-            if value == 0 and key not in ("first", "racks"):
+            if value == 0 and key not in ("first", "racks", "spares", "chassis"):
                 raise InputError("must be above 0")
             return value
         if not isinstance(value, str):

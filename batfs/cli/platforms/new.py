@@ -3,11 +3,12 @@
   batfs platform new --list
   batfs platform new taurus_storage -o taurus_storage.xml
   batfs platform new --nodes 1000 --first-node 1000 --racks 20 --pfs 8x4 --burst-buffers 4x2 -o big.xml
+  batfs platform new elcapitan --chassis 72 -o elcapitan.xml
   batfs platform new --from-io500 Helios --io500 summary.csv -o helios.xml
   batfs platform new pfs_cluster --set pfs.size=80TB --set nodes.latency=5us -o mine.xml
 
 Sections and their keys (batfs platform new --keys prints them with their defaults): nodes, disks, central,
-pfs, burst_buffers, nvme. The same inputs give the same file, byte for byte.
+pfs, burst_buffers, nvme, rabbits. The same inputs give the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of the first node (1000: ids in order)",
     )
     parser.add_argument("--racks", type=int, metavar="N", help="racks, each with a switch")
+    parser.add_argument("--chassis", type=int, metavar="N", help="full chassis of nodes, each with a Rabbit")
     parser.add_argument("--topology", metavar="T", help="flat, torus, fat_tree or dragonfly")
     parser.add_argument("--parameters", metavar="P", help="of the topology, as SimGrid's topo_parameters")
     parser.add_argument("--disks", type=given_size, metavar="SIZE", help="a disk of that size in every node")
@@ -160,6 +162,12 @@ def _document(args: argparse.Namespace) -> dict[str, Any]:
     for flag in ("topology", "parameters"):
         if getattr(args, flag) is not None:
             put("nodes", flag, getattr(args, flag))
+    if args.chassis is not None:
+        if args.nodes is not None:
+            raise InputError("--chassis N and --nodes N say the same: one of them")
+        if args.chassis < 1:
+            raise InputError("--chassis must be above 0")
+        put("rabbits", "chassis", args.chassis)
     for flag in ("disks", "central"):
         if getattr(args, flag) is not None:
             put(flag, "size", getattr(args, flag))
@@ -187,7 +195,7 @@ def _command(args: argparse.Namespace) -> str:
         words.append(Path(args.spec).name)
     own = {"nodes": "nodes.count", "first": "nodes.first", "racks": "nodes.racks"}
     own |= {"topology": "nodes.topology", "parameters": "nodes.parameters"}
-    own |= {"disks": "disks.size", "central": "central.size"}
+    own |= {"disks": "disks.size", "central": "central.size", "chassis": "rabbits.chassis"}
     for flag, key in own.items():
         if getattr(args, flag) is not None:
             words.append(f"-s {key}={getattr(args, flag)}")

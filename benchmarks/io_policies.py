@@ -1,16 +1,18 @@
 """What an exchange costs under an I/O policy: jobs of five phases each, more and more of them.
 
-    python benchmarks/io_policies.py [--jobs 20000] [--policy set10]
+    python benchmarks/io_policies.py [--jobs 1000 5000 20000] [--nodes 200] [--policy set10]
 
-Jobs arrive as quickly as a machine of 200 nodes takes them, so that some hundred applications compete for a
-file system at any time, however many there are in all. The cost of an exchange (one message of the
-simulator, answered) is to stay the same in the first and in the last tenth of the run; without an I/O policy
-it is shown beside it.
+Jobs on one node each arrive more quickly than the machine takes them, so that all but a few of its nodes wait
+for the file system at any time, however many jobs there are in all. The cost of an exchange (one message of
+the simulator, answered) is to stay the same in the first and in the last tenth of the run, with few jobs and
+with many; without an I/O policy it is shown beside it. How it depends on how many wait at once is seen with
+several ``--nodes``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import tempfile
 import time
@@ -27,17 +29,17 @@ from batfs.scheduling.core import Scheduler
 from batfs.simulator import SimulationOptions, simulate
 from batfs.workload import read_workload
 
-NODES, PHASES = 200, 5
+PHASES = 5
 
 
-def inputs(jobs: int, folder: Path) -> tuple[Path, Path]:
+def inputs(jobs: int, nodes: int, folder: Path) -> tuple[Path, Path]:
     """A machine with one file system of 10 GB/s, and jobs whose rhythms lie in three decades."""
-    hosts = "".join(f'<host id="n{k:03}" speed="1Gf"/>' for k in range(NODES))
-    links = "".join(f'<link id="l{k:03}" bandwidth="1GBps" latency="0"/>' for k in range(NODES))
+    hosts = "".join(f'<host id="n{k:03}" speed="1Gf"/>' for k in range(nodes))
+    links = "".join(f'<link id="l{k:03}" bandwidth="1GBps" latency="0"/>' for k in range(nodes))
     routes = "".join(
         f'<route src="n{k:03}" dst="pfs"><link_ctn id="l{k:03}"/><link_ctn id="io"/></route>'
         f'<route src="n{k:03}" dst="master_host"><link_ctn id="front"/></route>'
-        for k in range(NODES)
+        for k in range(nodes)
     )
     platform, workload = folder / "platform.xml", folder / "workload.json"
     platform.write_text(
@@ -56,8 +58,8 @@ def inputs(jobs: int, folder: Path) -> tuple[Path, Path]:
         entry = {"filesystem": "pfs", "writes": int(work * 4e8), "options": {"timing": "phases"}}
         profiles[f"s{k}"] = {"type": "delay", "delay": work, "io": [entry]}
         profiles[f"{k}"] = {"type": "composed", "seq": [f"s{k}"], "repeat": PHASES}
-        rows.append({"id": str(k), "subtime": 10.0 * k, "res": 1, "profile": str(k)})
-    workload.write_bytes(orjson.dumps({"nb_res": NODES, "jobs": rows, "profiles": profiles}))
+        rows.append({"id": str(k), "subtime": 2000.0 / nodes * k, "res": 1, "profile": str(k)})
+    workload.write_bytes(orjson.dumps({"nb_res": nodes, "jobs": rows, "profiles": profiles}))
     return platform, workload
 
 
@@ -75,9 +77,9 @@ class Timed:
         return reply
 
 
-def measure(jobs: int, policy: str, folder: Path) -> list[float]:
+def measure(jobs: int, nodes: int, policy: str, folder: Path) -> list[float]:
     """Microseconds of an exchange, tenth by tenth."""
-    files = inputs(jobs, folder)
+    files = inputs(jobs, nodes, folder)
     platform = load_platform(files[0])
     settings = Settings(flags=Layer("the benchmark", {"io_policy": policy, "filesystem": "pfs"}))
     timed = Timed(Scheduler(settings, files_on(platform)))
@@ -91,14 +93,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=20_000)
-    parser.add_argument("--policy", default="set10")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 5000, 20_000])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[200])
+    parser.add_argument("--policy", nargs="+", default=["fair", "set10"])
     args = parser.parse_args()
+    print(f"microseconds of an exchange by tenths of the run, jobs of {PHASES} phases")
     with tempfile.TemporaryDirectory() as scratch:
-        for policy in dict.fromkeys(["fair", args.policy]):
-            tenths = measure(args.jobs, policy, Path(scratch))
-            print(f"{policy:<16} {args.jobs} jobs of {PHASES} phases: microseconds of an exchange, by tenths")
-            print("  " + " ".join(f"{cost:.0f}" for cost in tenths))
+        for jobs, nodes, policy in itertools.product(args.jobs, args.nodes, args.policy):
+            tenths = measure(jobs, nodes, policy, Path(scratch))
+            costs = " ".join(f"{cost:4.0f}" for cost in tenths)
+            mean = sum(tenths) / len(tenths)
+            print(f"{policy:<16} {jobs:6} jobs {nodes:5} nodes  {costs}   mean {mean:.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ To the life all of it is one activity under its own id, which ends when its last
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -29,7 +31,7 @@ from batfs.records import record, replace
 from batfs.scheduling.io_policies import FAIR
 from batfs.scheduling.io_policies.interface import Application, IoPass, IoPolicy, IoView, Start, Transfer
 from batfs.scheduling.io_times import Idle, IoTimes
-from batfs.scheduling.loads import Load, Loads
+from batfs.scheduling.loads import Loads
 from batfs.scheduling.storages import Throttle
 from batfs.scheduling.story import InvariantError
 from batfs.workload.model import FloatArray, IoProfile, Job
@@ -37,6 +39,24 @@ from batfs.workload.model import FloatArray, IoProfile, Job
 #: A rhythm begins anew when this much of a transfer's own time has passed since the last one: what comes
 #: sooner belongs to the same phase (a read that follows on a write).
 _SAME_PHASE = 0.01
+
+_ASKED = attrgetter("asked")
+
+
+@record
+class _Measured:
+    """What an activity moves, measured once however often it runs. ``narrow``: the link that it needs most,
+    -1 if none."""
+
+    activity: Activity
+    profile: IoProfile
+    file_systems: tuple[str, ...]
+    storages: tuple[int, ...]
+    direction: str
+    size: int
+    alone: float
+    demand: Mapping[int, float]
+    narrow: int
 
 
 @record(frozen=False, eq=False)
@@ -50,6 +70,7 @@ class _Asked(Transfer):
     profile: IoProfile = None  # type: ignore[assignment]
     rest: FloatArray = None  # type: ignore[assignment]
     deadline: float | None = None
+    narrow: int = -1
     sent: int = 0
     pieces: set[str] = None  # type: ignore[assignment]
     throttle: Throttle | None = None
@@ -75,10 +96,14 @@ class Gate:
         self._moves = moves
         self._at_once = policy.name == FAIR
         self._waiting: dict[str, _Asked] = {}
+        self._line: list[_Asked] = []  # the same in the order of asking
+        self._came: list[_Asked] = []  # those that the policy hasn't seen
+        self._narrow: dict[int, int] = {}  # how many need a link most, of those that wait
+        self._offered = 0.0  # bytes/s of these links together, where that is finite
         self._moving: dict[str, _Asked] = {}
         self._of: dict[str, _Asked] = {}  # by the ids of their pieces
         self._applications: dict[str, Application] = {}
-        self._measured: dict[str, dict[int, tuple[Activity, Load]]] = {}  # by job and activity
+        self._measured: dict[str, dict[int, _Measured]] = {}  # by job and activity
         self._dirty = False
         self._wish: float | None = None
         self._called = False
@@ -102,7 +127,9 @@ class Gate:
 
     def end(self, job_id: str) -> None:
         """It is over."""
-        self._applications.pop(job_id, None)
+        application = self._applications.pop(job_id, None)
+        if application is not None:
+            application.over = True
         self._measured.pop(job_id, None)
 
     @property
@@ -130,7 +157,7 @@ class Gate:
         asked = self._asked(job, name, activity, now, deadline, blocking)
         if blocking:
             _asks(asked.application, asked.alone, now)
-        self._waiting[asked.id] = asked
+        self._begins_to_wait(asked)
         self._dirty = True
         return self._start(Start(asked), now) if self._at_once else []
 
@@ -141,8 +168,9 @@ class Gate:
     def withdraw(self, activity_id: str, now: float) -> list[str] | None:
         """Nobody wants it any more: the jobs to kill, after which it ends; none if it is over with that. None
         if the id is no transfer's."""
-        asked = self._waiting.pop(activity_id, None)
+        asked = self._waiting.get(activity_id)
         if asked is not None:
+            self._waits_no_more(asked)
             self._over(asked, now)
             return []
         asked = self._moving.get(activity_id)
@@ -195,7 +223,7 @@ class Gate:
             return out, asked.failed or ("COMPLETED_KILLED" if asked.left else SUCCESS)
         asked.since = now
         asked.rate = None
-        self._waiting[asked.id] = asked
+        self._begins_to_wait(asked)
         self._moves(asked.id, False)
         return out, None
 
@@ -205,19 +233,18 @@ class Gate:
             return []
         self._dirty = False
         out: list[m.Decision] = []
+        came = sorted([t for t in self._came if t.waits], key=_ASKED)
+        self._came = []
         if self._waiting and not self._at_once:
-            waiting = list(self._waiting.values())
-            if len(waiting) > 1:
-                waiting.sort(key=lambda t: t.asked)
-            moving = list(self._moving.values())
             view = IoView(
                 now,
-                waiting,
-                moving,
+                list(self._line),
+                list(self._moving.values()),
                 self._loads.capacity,
                 self._applications.values(),
                 len(self._throttles),
                 self._called,
+                came,
             )
             try:
                 decided = self.policy.schedule(view)
@@ -237,9 +264,9 @@ class Gate:
                     "while nothing moves, and doesn't ask to be called again"
                 )
         self._called = False
-        first = min(
-            (t.deadline for t in self._waiting.values() if t.deadline is not None), default=self._alarm
-        )
+        # after an alarm the next of all, else the first of those that have come
+        late = self._waiting.values() if self._alarm == float("inf") else came
+        first = min([d for t in late if t.waits and (d := t.deadline) is not None], default=self._alarm)
         if first < self._alarm:  # Batsim can't end at its walltime what doesn't run
             self._alarm = on_wire(max(first, now + SOON))
             out.append(m.CallMeLater(now, self._alarm))
@@ -251,30 +278,66 @@ class Gate:
     def _asked(
         self, job: Job, name: str, activity: Activity, now: float, deadline: float | None, blocking: bool
     ) -> _Asked:
-        profile = activity.profile if isinstance(activity.profile, IoProfile) else activity.io
-        assert profile is not None
-        measured = self._measured.setdefault(job.id, {})  # a phase that runs again is the same activity
-        if id(activity) not in measured:
-            measured[id(activity)] = activity, self._loads.of(profile)
-        _, load = measured[id(activity)]
-        size = int(profile.volumes.sum())
-        storages = tuple([i for i in profile.resources() if i in self._systems])
+        known = self._measured.setdefault(job.id, {})  # a phase that runs again is the same activity
+        found = known.get(id(activity))
+        if found is None:
+            found = known[id(activity)] = self._measure_one(activity)
         return _Asked(
             *(f"batfs!{name}", activity.kind, self._applications[job.id]),
-            *(tuple(dict.fromkeys([self._systems[i] for i in storages])), storages),
-            _direction(profile, self._systems),
+            *(found.file_systems, found.storages, found.direction),
             blocking,
             *(now, now),
-            *(size, size),
-            *(load.seconds, load.demand),
+            *(found.size, found.size),
+            *(found.alone, found.demand),
             job=job,
             name=name,
             activity=activity,
-            profile=profile,
-            rest=profile.volumes,
+            profile=found.profile,
+            rest=found.profile.volumes,
             deadline=deadline,
+            narrow=found.narrow,
             pieces=set(),
         )
+
+    def _measure_one(self, activity: Activity) -> _Measured:
+        profile = activity.profile if isinstance(activity.profile, IoProfile) else activity.io
+        assert profile is not None
+        systems, load, capacity = self._systems, self._loads.of(profile), self._loads.capacity
+        storages = tuple([i for i in profile.resources() if i in systems])
+        return _Measured(
+            *(activity, profile),
+            *(tuple(dict.fromkeys([systems[i] for i in storages])), storages),
+            _direction(profile, systems),
+            int(profile.volumes.sum()),
+            *load,
+            max(load.demand, key=lambda link: load.demand[link] / capacity[link], default=-1),
+        )
+
+    def _begins_to_wait(self, asked: _Asked) -> None:
+        asked.waits = True
+        self._waiting[asked.id] = asked
+        if self._at_once:
+            return  # it starts before anybody looks
+        insort(self._line, asked, key=_ASKED)
+        self._came.append(asked)
+        if asked.narrow not in self._narrow:
+            self._narrow[asked.narrow] = 0
+            self._offered += self._finite(asked.narrow)
+        self._narrow[asked.narrow] += 1
+
+    def _waits_no_more(self, asked: _Asked) -> None:
+        asked.waits = False
+        del self._waiting[asked.id]
+        if self._at_once:
+            return
+        at = bisect_left(self._line, asked.asked, key=_ASKED)
+        while self._line[at] is not asked:
+            at += 1
+        del self._line[at]
+        self._narrow[asked.narrow] -= 1
+        if not self._narrow[asked.narrow]:
+            del self._narrow[asked.narrow]
+            self._offered = self._offered - self._finite(asked.narrow) if self._narrow else 0.0
 
     def _start(self, start: Start, now: float) -> list[m.Decision]:
         asked = start.transfer
@@ -300,7 +363,7 @@ class Gate:
         size = asked.left if start.size is None else min(start.size, asked.left)
         parts = self._parts(asked, size, start.weight)
         asked.left -= size
-        del self._waiting[asked.id]
+        self._waits_no_more(asked)
         self._moving[asked.id] = asked
         if asked.blocking:
             asked.application.held += now - asked.since
@@ -368,23 +431,20 @@ class Gate:
 
     def _measure(self) -> None:
         """How much of the bandwidth that those on hold need most isn't used from now on."""
-        self._idle = [0.0, 0.0]
-        if not self._waiting:
-            return
-        capacity = self._loads.capacity
-        narrow = set()
-        for asked in self._waiting.values():
-            if asked.demand:
-                narrow.add(max(asked.demand, key=lambda link: asked.demand[link] / capacity[link]))
-        used = dict.fromkeys(narrow, 0.0)
-        for asked in self._moving.values():
+        unused, narrow = self._offered, self._narrow.keys()
+        used: dict[int, float] = {}
+        for asked in self._moving.values() if unused else ():
             part = 1.0 if asked.rate is None else min(1.0, asked.rate / asked.bandwidth)
             for link in narrow & asked.demand.keys():
-                used[link] += asked.demand[link] * part
-        for link in narrow:
-            if capacity[link] < float("inf"):
-                self._idle[0] += max(0.0, capacity[link] - used[link])
-                self._idle[1] += capacity[link]
+                used[link] = used.get(link, 0.0) + asked.demand[link] * part
+        for link, rate in used.items():
+            unused -= min(rate, self._finite(link))
+        self._idle = [max(0.0, unused), self._offered]
+
+    def _finite(self, link: int) -> float:
+        """Bytes/s of a link; 0 where it has no end, or there is none."""
+        bandwidth = self._loads.capacity.get(link, 0.0)
+        return bandwidth if bandwidth < float("inf") else 0.0
 
     def _wrong(self, problem: str) -> BatfsError:
         if type(self.policy).__module__.startswith("batfs."):

@@ -13,6 +13,7 @@ from batfs.filesystems.interface import Hold, Move
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
 from batfs.filesystems.script import Activity, launch, move_activity
 from batfs.protocol import messages as m
+from batfs.protocol.clock import due
 from batfs.scheduling.machine import Booked, FileSystems, Held, Machine
 from batfs.storage.ledger import Reservation
 from batfs.workload.model import IoProfile
@@ -72,6 +73,9 @@ class LiveJob:
         return out
 
     def tick(self, now: float) -> list[m.Decision]:
+        deadline = self.life.deadline
+        if deadline is None or not due(deadline, now):
+            return []
         out = self.life.tick(now)
         self._sync()
         return out

@@ -32,6 +32,7 @@ class Application:
     these on hold. ``period``: its characteristic time (seconds), the mean time from the end of one blocking
     transfer to the next plus what it takes alone; None before the first has been asked for.
     ``extra``: what the job's description holds besides Batsim's own members (``user``, ``io_priority``).
+    ``over``: whether the job is, for a policy that remembers it.
     """
 
     job_id: str
@@ -48,6 +49,7 @@ class Application:
     cycle_seconds: float = 0.0
     pending: int = 0
     blocked_since: float = 0.0
+    over: bool = False
 
     def blocked_at(self, now: float) -> float:
         """:attr:`blocked` with what runs on."""
@@ -78,7 +80,8 @@ class Transfer:
     or when its pieces that are under way started. ``size``: its bytes, of which ``left`` have neither moved
     nor are under way. ``alone``: seconds for all of it alone on the machine; ``demand``: bytes/s it then
     takes from each link, by the link's number (without a platform file: from each storage).
-    ``weight``, ``rate``: of what is under way.
+    ``weight``, ``rate``: of what is under way. ``waits``: whether it is among those that wait, for a policy
+    that remembers it.
     """
 
     id: str
@@ -96,6 +99,7 @@ class Transfer:
     demand: Mapping[int, float]
     weight: int = 1
     rate: float | None = None
+    waits: bool = True
 
     @property
     def job_id(self) -> str:
@@ -155,7 +159,9 @@ class IoView:
     """The moment. ``waiting`` in the order in which they were asked for (what comes back after a piece keeps
     its place); ``moving`` in the order in which they started. ``capacity``: bytes/s of each link by number.
     ``applications``: every job under way that has transfers of its own. ``throttles``: how many rates can be
-    limited now; ``called``: the date the policy asked for has come.
+    limited now; ``called``: the date the policy asked for has come. ``came``: of those waiting, in their
+    order, the ones that didn't wait when the policy was last asked: one that keeps lines of its own needn't
+    look at all the others.
     """
 
     now: float
@@ -165,6 +171,7 @@ class IoView:
     applications: Collection[Application] = ()
     throttles: int = 0
     called: bool = False
+    came: Sequence[Transfer] = ()
 
     def room(self) -> Room:
         """What is left beside those that move."""

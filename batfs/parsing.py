@@ -45,6 +45,7 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "--events": ("", "FILE", "external events, one JSON object a line (repeatable)"),
     "--executor": ("", "WHERE", "where runs are made: local, dask://HOST:PORT, dask://FILE, dask://local"),
     "--export": ("-e", "PREFIX", "prefix of the files that are written"),
+    "--faults": ("", "FILE", "what fails and when, TOML: storages and nodes that are down, degraded, back"),
     "--figure": ("", "FILE", "draw it too (.png, .svg or .pdf)"),
     "--figures": ("", "FOLDER", "where figures go"),
     "--filesystem": ("", "[FS=]MODEL[:k=v,...]", "file-system model"),

@@ -152,6 +152,7 @@ def _run_with_batsim(
         "policy": config.policy,
         "queue": config.queue,
         **storage.io_policy(config),
+        **storage.faults(),
         "seed": config.seed,
         "compute_nodes": nodes,
         "storages": len(loaded.machine.storages),

@@ -102,6 +102,7 @@ class Injector:
         if isinstance(event, m.JobCompleted):
             return self._completed(event)
         if isinstance(event, m.JobKilled):
+            self.tenancy.killed(event)
             theirs = [i for i in event.job_ids if not is_ours(i) and i not in self._in_steps]
             return replace(event, job_ids=theirs) if theirs else None
         if isinstance(event, m.RequestedCall):
@@ -137,7 +138,7 @@ class Injector:
         if not self._began:
             return True
         tenancy = self.tenancy
-        if self.events or tenancy.registering or tenancy.config.validate:
+        if self.events or tenancy.registering or tenancy.config.validate or tenancy.outages is not None:
             return False
         if self._held and (tenancy.freed or not tenancy.running):
             return False
@@ -151,6 +152,7 @@ class Injector:
             self._began
             and not self.events
             and not self.tenancy.registering
+            and self.tenancy.outages is None
             and not any(not call.theirs for call in self._calls)
         )
 
@@ -308,8 +310,11 @@ class Injector:
     def opening(self) -> list[m.Decision]:
         """Before the first decision of a reply: what our side has decided by itself. What was held back comes
         before what the other side starts now."""
-        if self._held and self.tenancy.freed:
-            self._retry(self.tenancy.now)
+        tenancy = self.tenancy
+        if tenancy.outages is not None:
+            tenancy.strike()
+        if self._held and tenancy.freed:
+            self._retry(tenancy.now)
         return self.own()
 
     def own(self) -> list[m.Decision]:
@@ -428,7 +433,10 @@ class Injector:
                 tenancy.freed = False
                 for job_id, decision in list(self._held.items()):
                     self._try(replace(decision, timestamp=now), self._jobs[job_id])
-            if tenancy.running or tenancy.lives.busy or tenancy.machine.some_unavailable or not self._held:
+            hopeful = tenancy.machine.some_unavailable or (
+                tenancy.outages is not None and tenancy.outages.hopeful
+            )
+            if tenancy.running or tenancy.lives.busy or hopeful or not self._held:
                 return
             job_id = next(iter(self._held))
             # a policy that draws may find room where it has found none

@@ -13,6 +13,7 @@ from batfs.scheduling.config import (
     parse_filesystem_flags,
     read_config,
 )
+from batfs.scheduling.faults.plan import read_faults
 
 _DEFAULT = Configuration()
 
@@ -48,6 +49,7 @@ def add_scheduler_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(group, "--node-selection", f"[{_DEFAULT.node_selection}]")
     add_word(group, "--node-order", "[id]", choices=("id", "name"))
     add_word(group, "--config")
+    add_word(group, "--faults")
     add_word(group, "--no-io", dest="io", action="store_false", default=None)
     add_word(group, "--show-storages", "[only the compute nodes]", action="store_true", default=None)
     add_word(group, "--validate", ": nodes, capacities, bytes", action="store_true", default=None)
@@ -65,6 +67,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         "seed": args.seed,
         "node_selection": args.node_selection,
         "node_order": args.node_order,
+        "faults": read_faults(args.faults) if args.faults else None,
         "validate": args.validate,
         "io": args.io,
         "show_storages": args.show_storages,

@@ -158,6 +158,7 @@ def _run(
         "policy": config.policy,
         "queue": config.queue,
         **storage.io_policy(config),
+        **storage.faults(),
         "seed": config.seed,
         "compute_nodes": nodes,
         "storages": len(loaded.machine.storages),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
@@ -123,6 +123,8 @@ class JobTally:
             return
         mine = self._known(step.rpartition(".")[0])
         end = job.start + job.runtime
+        if mine.failed is not None and job.start >= mine.failed[0]:
+            mine.failed = None  # it went on after that
         mine.begin, mine.end = min(mine.begin, job.start), max(mine.end, end)
         if mine.alloc is None and kind == "compute":
             mine.alloc = job.alloc
@@ -210,6 +212,7 @@ class StorageTally(Observer):
     cut_jobs: int = 0
     cut_bytes: int = 0
     _idle: Idle | None = None
+    _failures: dict[str, float] | None = None
     _io_times: list[IoTimes] = field(default_factory=list)
     _of: list[FileSystemTally] = field(default_factory=list)
     _capacity: list[int] = field(default_factory=list)
@@ -297,6 +300,15 @@ class StorageTally(Observer):
         self._idle = idle
         if self.then is not None:
             self.then.idled(idle)
+
+    def failures(self, counts: Mapping[str, float]) -> None:
+        self._failures = dict(counts)
+        if self.then is not None:
+            self.then.failures(counts)
+
+    def faults(self) -> dict[str, Any]:
+        """What faults did, for the summary; nothing where there are none."""
+        return {} if self._failures is None else {"faults": self._failures}
 
     def io_policy(self, config: Configuration) -> dict[str, Any]:
         """The I/O policy and what became of the transfers, for the summary; nothing where it isn't known.

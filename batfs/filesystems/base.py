@@ -142,6 +142,9 @@ class Model(ABC):
     def back(self, resources: Sequence[int]) -> None:  # noqa: B027
         """Nothing was lost."""
 
+    def erased(self, storages: Sequence[int]) -> None:  # noqa: B027
+        """Nothing kept, nothing erased. Called before ``back`` where data were lost."""
+
     def released(self) -> Sequence[str]:
         return ()
 

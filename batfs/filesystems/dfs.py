@@ -117,6 +117,16 @@ class DistributedFileSystem(Model):
         )
         volume, nodes = request.volume, request.nodes
         data_set = str(volume.options.get("data_set", "")) if volume.options else ""
+        if data_set and volume.reads and self.keeper.dead:
+            hidden = self.keeper.hidden(data_set)
+            if (
+                hidden and self.keeper.readable(data_set) < volume.reads
+            ):  # it is there, on disks that are away
+                return Hold(
+                    "Unavailable",
+                    tuple(sorted({d for b in hidden for d in b.copies})),
+                    sum(b.size for b in hidden),
+                )
         read_parts = split_evenly(volume.reads, len(nodes)).tolist()
         write_parts = split_evenly(volume.writes, len(nodes)).tolist()
         try:
@@ -281,6 +291,9 @@ class DistributedFileSystem(Model):
 
     def back(self, resources: Sequence[int]) -> None:
         self.keeper.back(self._disks(resources))
+
+    def erased(self, storages: Sequence[int]) -> None:
+        self.keeper.erased(self._disks(storages))
 
     def _disks(self, resources: Sequence[int]) -> list[int]:
         """The disks among these resources, and those in nodes among them."""

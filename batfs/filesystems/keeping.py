@@ -124,6 +124,32 @@ class Keeper:
                     bundle.copies.remove(disk)
                     self._released.append(self.key(name, bundle, disk))
 
+    def hidden(self, name: str) -> list[Bundle]:
+        """The bundles of a set of which every copy is away."""
+        found = self.sets.get(name)
+        return [] if found is None else [b for b in found.parts if not self.alive(b)]
+
+    def readable(self, name: str) -> int:
+        """Bytes of a set that can be read."""
+        return sum(bundle.size for bundle in self.parts(name))
+
+    def erased(self, disks: Sequence[int]) -> None:
+        """What these disks held is gone, and so is a bundle without another copy; moves to them were for
+        nothing."""
+        gone = set(disks)
+        for name, data_set in list(self.sets.items()):
+            for bundle in list(data_set.parts):
+                mine = [disk for disk in bundle.copies if disk in gone]
+                self._released += [self.key(name, bundle, disk) for disk in mine]
+                bundle.copies = [disk for disk in bundle.copies if disk not in gone]
+                if mine and not bundle.copies:
+                    data_set.parts.remove(bundle)
+            if not data_set.parts:
+                del self.sets[name]
+        for pending in self._pending.values():
+            if pending.target in gone:
+                pending.name = ""
+
     def replicate(self, room: dict[int, int], placer: Placer) -> list[Move]:
         """Copies for bundles that have too few, each from its first copy to a disk the placement rule
         finds."""

@@ -17,13 +17,15 @@ from typing import Protocol
 
 from batfs.filesystems.composed import Phased, write_phases
 from batfs.filesystems.interface import IoPlan, Volume
-from batfs.filesystems.script import BESIDE, WORKLOAD, Activity, Step, launch, write_script
+from batfs.filesystems.script import BESIDE, WORKLOAD, Activity, Step, launch, left_over, write_script
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
-from batfs.records import record
+from batfs.records import record, replace
 from batfs.workload.model import IoProfile, Job, Profile
 
 SUCCESS = "COMPLETED_SUCCESSFULLY"
+FAILED = "COMPLETED_FAILED"
+KILLED = "COMPLETED_KILLED"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"
 
 #: Seconds. Batsim aborts when the time asked for has passed on its clock by the time it handles the message,
@@ -65,6 +67,10 @@ class Gate(Protocol):
         """Whether nothing of it is under way."""
         ...
 
+    def unsent(self, activity_id: str) -> Activity | None:
+        """What is left of a transfer if what is under way of it is sent again; None if the id is none's."""
+        ...
+
     def withdraw(self, activity_id: str, now: float) -> list[str] | None:
         """Nobody wants it any more: the dynamic jobs to kill, after which it ends; none if it is over with
         that. None if the id is no transfer's."""
@@ -97,6 +103,7 @@ class Life:
         *,
         away: Collection[int] = (),
         gate: Gate | None = None,
+        whole: bool = True,
     ) -> None:
         self._gate = gate
         self.job = job
@@ -108,7 +115,7 @@ class Life:
         self.steps: list[Step] = (
             write_phases(job, profile, nodes, volumes, plans, storages, merging=mapped is None)
             if isinstance(profile, Phased)
-            else write_script(job, profile, nodes, plans, storages, merging=mapped is None)
+            else write_script(job, profile, nodes, plans, storages, merging=mapped is None, whole=whole)
         )
         self.executed = any(a.is_job for step in self.steps for a in step.activities)
         self.state = "waiting"
@@ -122,9 +129,19 @@ class Life:
         self._count = 0
         self._stopped = False
         self._sent = False
+        # what stands still after a fault, and what is being stopped: to go on, or for good
+        self._halted: list[_Live] = []
+        self._stopping: dict[str, bool] = {}
+        self._unsent: dict[str, Activity] = {}
+        self.stopped_at: dict[str, _Live] = {}  # of which nobody has said yet how far it was
+        self._rewinding = False
+        self._marks: list[tuple[int, Sequence[Activity]]] = [(0, ())]
+        self._since = 0.0
+        self._extra: list[Step] = []
 
     def begin(self, now: float) -> list[m.Decision]:
         """Start the first step."""
+        self._since = now
         return self._advance(now)
 
     def completed(self, job_id: str, state: str, now: float) -> list[m.Decision]:
@@ -132,11 +149,23 @@ class Life:
         ended = self.live.pop(job_id)
         activity = ended.activity
         self.log.append(Done(job_id, activity.kind, ended.start, now, activity.moved, state))
+        goes_on = self._stopping.pop(job_id, None)
+        if goes_on is not None and state == KILLED and not (self._stopped and not ended.detached):
+            if goes_on:
+                rest = self._unsent.pop(job_id, None)
+                if rest is None:
+                    self.stopped_at[job_id] = ended
+                else:
+                    self._halt(ended, rest)
+            return self._rewound(now) if self._rewinding else [*self.resume(now), *self._settle(now)]
+        if self._rewinding and not ended.detached and state in (SUCCESS, KILLED):
+            return self._rewound(now)
         if ended.detached:
             return self._settle(now)
         if state != SUCCESS and not self._stopped:
             self._stopped = True
             self.result = state
+            self._forget_halted()
             others = [i for i, other in self.live.items() if not other.detached]
             if others:
                 # the job is over: what ran beside it has nobody to run for
@@ -158,24 +187,152 @@ class Life:
             for i, other in self.live.items()
             if (other.activity.is_job and not due(other.start + walltime, now)) or self._on_hold(i, other)
         ]
-        return self._stop(now, WALLTIME, late) if late or self.paused else []
+        return self._stop(now, WALLTIME, late) if late or self._blocked else []
 
     def kill(self, now: float) -> list[m.Decision]:
         """End the job now. Detached moves go on."""
-        return [] if self._stopped else self._stop(now, "COMPLETED_KILLED")
+        return [] if self._stopped else self._stop(now, KILLED)
 
     def resume(self, now: float) -> list[m.Decision]:
-        """Nodes are there again: begin the step that waited for them."""
-        return self._advance(now) if self.paused else []
+        """Nodes or storages are there again: begin the step that waited for them, go on with what stood
+        still."""
+        out: list[m.Decision] = []
+        for halted in [one for one in self._halted if self._there(one.activity)]:
+            self._halted.remove(halted)
+            steps = halted.until - self._next + 1
+            out += self._launch(halted.activity, now, detached=halted.detached, steps=steps)
+        return [*out, *self._advance(now)] if self.paused else out
+
+    # ---- faults -------------------------------------------------------------------------------------------
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether something of it waits for what is away."""
+        return self.paused or bool(self._halted)
+
+    @property
+    def steps_to_come(self) -> Sequence[Step]:
+        return () if self._stopped else (*self._extra, *self.steps[self._next :])
+
+    @property
+    def held_activities(self) -> list[Activity]:
+        """What stands still, or is being stopped to go on later."""
+        return [one.activity for one in (*self._halted, *self.stopped_at.values())]
+
+    def touches(self, activity: Activity, ids: Collection[int]) -> bool:
+        """Whether it needs one of these resources."""
+        if any(i in ids for i in activity.alloc or self.nodes):
+            return True
+        both = (activity.profile, activity.io)
+        return any(isinstance(p, IoProfile) and any(i in ids for i in p.resources()) for p in both)
+
+    def pause(self, now: float, ids: Collection[int]) -> list[m.Decision]:
+        """These storages are away: what touches them stops where it is, until :meth:`resume`. Of what Batsim
+        runs as a task of its own it says how far it was (:meth:`stopped`); of a transfer under an I/O policy
+        the pieces under way are sent again."""
+        touching = [
+            i for i, one in self.live.items() if i not in self._stopping and self.touches(one.activity, ids)
+        ]
+        return self._halt_all(now, touching, goes_on=True)
+
+    def stopped(self, activity_id: str, part: float, now: float) -> list[m.Decision]:
+        """So large a part of an activity was done when it was stopped."""
+        ended = self.stopped_at.pop(activity_id)
+        rest = left_over(ended.activity, part)
+        if rest is None or (self._stopped and not ended.detached):
+            return [] if self._waiting() else self._settle(now) if self._stopped else self._advance(now)
+        self._halt(ended, rest)
+        return self.resume(now)
+
+    def restart(self, now: float, lost: Collection[int] = ()) -> tuple[list[m.Decision], float]:
+        """Stop, and do again what was done since the last checkpoint that isn't ``lost`` with these storages
+        (or since the job began). Drains go on, but for those that touch what is lost. Also how many seconds
+        of the job that undoes."""
+        if self._stopped or self.over:
+            return [], 0.0
+        if lost:
+            self._halted = [one for one in self._halted if not self.touches(one.activity, lost)]
+        drains = [
+            i for i, one in self.live.items() if one.detached and lost and self.touches(one.activity, lost)
+        ]
+        out = self._halt_all(now, [i for i in drains if i not in self._stopping], goes_on=False)
+        for i in drains:
+            self._stopping[i] = False
+        if self.nodes_free and lost:  # what it wrote is gone, and so are its nodes
+            return [*out, *self._stop(now, FAILED)], now - self._since
+        if self._next == len(self.steps) and not self._waiting_for(len(self.steps)):
+            return out, 0.0  # only drains are left
+        undone, self._since = now - self._since, now
+        if lost:
+            self._marks = [mark for mark in self._marks if not self._is_lost(mark, lost)]
+        self._forget_halted()
+        self._rewinding, self.paused = True, False
+        going = [i for i, one in self.live.items() if not one.detached]
+        out += self._halt_all(now, [i for i in going if i not in self._stopping], goes_on=False)
+        for i in going:
+            self._stopping[i] = False
+        return [*out, *self._rewound(now)], undone
+
+    def _is_lost(self, mark: tuple[int, Sequence[Activity]], lost: Collection[int]) -> bool:
+        """Whether a job can't go on from there: the checkpoint is gone, or what was staged in is."""
+        place, restores = mark
+        if not place:
+            return False
+        staged = [a for step in self.steps if step.state == "staging in" for a in step.activities]
+        return any(self.touches(activity, lost) for activity in (*restores, *staged))
+
+    def _rewound(self, now: float) -> list[m.Decision]:
+        """Once everything has stopped: begin again."""
+        if not self._rewinding or any(not one.detached for one in self.live.values()):
+            return []
+        self._rewinding = False
+        self._next, restores = self._marks[-1]
+        self._extra = [Step("running", list(restores))] if restores else []
+        self._since = now
+        return self._advance(now)
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether the job itself, not only its drains, waits for what is away or has to begin again."""
+        halted = (*self._halted, *self.stopped_at.values())
+        return self.paused or self._rewinding or any(not one.detached for one in halted)
+
+    def _forget_halted(self) -> None:
+        """All but drains, for the job is over or begins again."""
+        self._halted = [one for one in self._halted if one.detached]
+        for i in [i for i, one in self.stopped_at.items() if not one.detached]:
+            del self.stopped_at[i]
+
+    def _halt(self, ended: _Live, rest: Activity) -> None:
+        self._halted.append(replace(ended, activity=rest))
+
+    def _halt_all(self, now: float, ids: Sequence[str], *, goes_on: bool) -> list[m.Decision]:
+        sent: list[str] = []
+        for job_id in ids:
+            rest = self._gate.unsent(job_id) if self._gate is not None else None
+            pieces = self._gate.withdraw(job_id, now) if self._gate is not None else None
+            if pieces == []:
+                ended = self.live.pop(job_id)
+                if goes_on and rest is not None:
+                    self._halt(ended, rest)
+                continue
+            self._stopping[job_id] = goes_on
+            if rest is not None:
+                self._unsent[job_id] = rest
+            sent += [job_id] if pieces is None else pieces
+        return [m.KillJob(now, sent)] if sent else []
 
     # ---- inside -------------------------------------------------------------------------------------------
 
     def _stop(self, now: float, result: str, live: Sequence[str] | None = None) -> list[m.Decision]:
         """``live``: the activities to kill; all that aren't detached if None."""
-        if live is None or self.paused:
+        if live is None or self._blocked:
             live = [i for i, other in self.live.items() if not other.detached]
-        if not live and not self.paused:
+        if not live and not self._blocked:
             return []
+        self._forget_halted()
+        self._rewinding = False
+        live = [i for i in live if i not in self._stopping]
         self._stopped = True
         self.paused = False
         self.result = result
@@ -202,19 +359,27 @@ class Life:
 
     def _waiting(self) -> bool:
         """Whether something has to end before the next step (or, once stopped, the end)."""
-        return any(
-            not other.detached and (self._stopped or other.until < self._next) for other in self.live.values()
+        return self._rewinding or self._waiting_for(self._next)
+
+    def _waiting_for(self, step: int) -> bool:
+        there = self.live.values()
+        return any(not one.detached and (self._stopped or one.until < step) for one in there) or any(
+            not one.detached and one.until < step for one in (*self._halted, *self.stopped_at.values())
         )
 
     def _advance(self, now: float) -> list[m.Decision]:
         """Start steps until one has something to wait for."""
         out: list[m.Decision] = []
-        while not self._waiting() and self._next < len(self.steps):
-            step = self.steps[self._next]
+        while not self._waiting() and (self._extra or self._next < len(self.steps)):
+            step = self._extra[0] if self._extra else self.steps[self._next]
+            self._mark(now, step)
             self.paused = bool(self._away) and not self._can_begin(step)
             if self.paused:
                 return out
-            self._next += 1
+            if self._extra:
+                self._extra.clear()
+            else:
+                self._next += 1
             self.state = step.state
             if not step.holds_nodes:
                 self.nodes_free = True
@@ -232,15 +397,24 @@ class Life:
             out += self._settle(now)
         return out
 
+    def _mark(self, now: float, step: Step) -> None:
+        """A restart would begin here, if this is where the job begins to run or to stage out, or comes after
+        a checkpoint."""
+        place = self._next
+        if self._extra or place <= self._marks[-1][0]:
+            return
+        before = self.steps[place - 1]
+        if before.restores or before.state != step.state:
+            self._marks.append((place, before.restores))
+            self._since = now
+
     def _can_begin(self, step: Step) -> bool:
-        """Whether no node that it needs is away."""
-        for activity in (*step.activities, *step.detached, *(a for a, _ in step.spanning)):
-            if any(node in self._away for node in activity.alloc or self.nodes):
-                return False
-            for profile in (activity.profile, activity.io):
-                if isinstance(profile, IoProfile) and any(i in self._away for i in profile.resources()):
-                    return False
-        return True
+        """Whether nothing that it needs is away."""
+        every = (*step.activities, *step.detached, *(a for a, _ in step.spanning))
+        return all(self._there(activity) for activity in every)
+
+    def _there(self, activity: Activity) -> bool:
+        return not self._away or not self.touches(activity, self._away)
 
     def _launch(
         self, activity: Activity, now: float, *, detached: bool = False, steps: int = 0
@@ -271,7 +445,7 @@ class Life:
                     m.RejectJob(now, self.job.id),
                 ]
             self.nodes_free = True
-            if self.live:
+            if self.live or self._halted or self.stopped_at:
                 self.state = "staging out"
             else:
                 self.state = "done"

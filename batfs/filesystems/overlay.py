@@ -66,6 +66,10 @@ class TakenView:
         return out
 
     @property
+    def health(self) -> FloatArray | None:
+        return getattr(self._view, "health", None)
+
+    @property
     def transfers(self) -> IntArray:
         return self._view.transfers
 

@@ -12,11 +12,12 @@ a workload of their own, ``batfs``:
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import PHASES, IoPlan, Move, add_flops
+from batfs.filesystems.interface import PHASES, IoPlan, Move, Traffic, add_flops
 from batfs.filesystems.profile import build_profile, merge
 from batfs.filesystems.traffic import split_rows
 from batfs.protocol import messages as m
@@ -74,13 +75,15 @@ class Activity:
 class Step:
     """Activities that start together; the next step starts when all have ended. ``detached`` ones start with
     them and nobody waits for them but the bytes. ``spanning`` ones start with them and have to end with this
-    step or so many steps later. ``state`` is the job's state meanwhile."""
+    step or so many steps later. ``state`` is the job's state meanwhile. ``restores``: of a checkpoint, what
+    reads it again: a job that starts anew does that first and goes on with the step after it."""
 
     state: str
     activities: list[Activity]
     detached: list[Activity] = field(default_factory=list)
     holds_nodes: bool = True
     spanning: Sequence[tuple[Activity, int]] = ()
+    restores: Sequence[Activity] = ()
 
 
 def needs_script(profile: Profile | None, plans: Sequence[IoPlan]) -> bool:
@@ -98,15 +101,17 @@ def write_script(
     storages: Collection[int],
     *,
     merging: bool = True,
+    whole: bool = True,
 ) -> list[Step]:
     """The steps of a job's life. ``storages``: every storage id of the machine; ``merging``: whether I/O may
-    be merged into the job (not if it has a mapping, which Batsim can't combine with I/O).
+    be merged into the job (not if it has a mapping, which Batsim can't combine with I/O). ``whole`` False: it
+    may have to start again, so that even all of it is a part.
 
     Without checkpoints the job itself runs, whole: merged with its overlapping I/O if its profile is one
     parallel task, with that I/O beside it as an activity of its own if not. With checkpoints it is cut into
     parts (see :func:`cut`), which are dynamic jobs; the original is then never executed.
     """
-    body = write_body(job, profile, nodes, plans, storages, whole=True, merging=merging)
+    body = write_body(job, profile, nodes, plans, storages, whole=whole, merging=merging)
     return [*staging_in(plans, storages), *body, *staging_out(plans, storages)]
 
 
@@ -208,14 +213,14 @@ def _computation(
         steps.append(Step("running", activities, [] if k else background))
         if k < times:
             due = [p.checkpoints for p in plans if p.checkpoints is not None and k < p.checkpoints.times]
-            steps.append(
-                Step("running", [_move(move, storages) for checkpoint in due for move in checkpoint.writes])
-            )
+            writes = [move for checkpoint in due for move in checkpoint.writes]
+            steps.append(Step("running", [_move(move, storages) for move in writes]))
             # drains start with what follows the checkpoint
             drains = [
                 _move(move, storages, limited=False) for checkpoint in due for move in checkpoint.drains
             ]
-            steps.append(Step("running", [], drains))
+            restores = [_move(_read_again(move), storages) for move in writes]
+            steps.append(Step("running", [], drains, restores=restores))
     return steps
 
 
@@ -268,6 +273,36 @@ def _move(move: Move, storages: Collection[int], *, limited: bool = True) -> Act
     if merged is None:
         raise InputError(f"a {move.kind} that moves nothing")
     return beside(move.kind, merged, storages, limited=limited)
+
+
+def _read_again(move: Move) -> Move:
+    sources, destinations, sizes = move.traffic.columns
+    return Move("restart", Traffic(destinations, sources, sizes))
+
+
+def left_over(activity: Activity, part: float) -> Activity | None:
+    """What is left of an activity when this part of it (0 to 1) is done: whole bytes, the same part of the
+    work and of the time; None if that is nothing."""
+    left = 1.0 - part
+    if left <= 0:
+        return None
+    profile, io = activity.profile, activity.io
+    return replace(
+        activity,
+        profile=profile if profile is None or profile is EMPTY else _scaled(profile, left),
+        io=None if io is None else _scaled(io, left),
+    )
+
+
+def _scaled(profile: Any, left: float) -> Any:
+    if isinstance(profile, IoProfile):
+        flops = None if profile.flops is None else profile.flops * left
+        return IoProfile(
+            profile.ids, profile.sources, profile.destinations, np.rint(profile.volumes * left), flops
+        )
+    if isinstance(profile, Delay):
+        return replace(profile, duration=max(profile.duration * left, _SHORTEST))
+    return replace(profile, cpu=profile.cpu * left, com=profile.com * left)
 
 
 def move_activity(move: Move, storages: Collection[int]) -> Activity | None:

@@ -275,6 +275,13 @@ class FileSystems:
         for model in self.models.values():
             model.back(resources)
 
+    def erased(self, storages: Sequence[int]) -> None:
+        """What was kept on these storages is gone."""
+        for model in self.models.values():
+            erase = getattr(model, "erased", None)  # one that isn't made of Model may not have it
+            if erase is not None:
+                erase(storages)
+
     def released(self) -> list[str]:
         """Keys of kept placements whose bytes go now; each is named once."""
         return [key for model in self._keeping for key in model.released()]

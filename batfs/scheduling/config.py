@@ -49,6 +49,8 @@ class Configuration:
     """Storage name -> properties (``size``, ``filesystem``, ...) that override the platform's."""
     platform: str | None = None
     """The platform file, for models and policies that want topology (``batfs run`` gives it itself)."""
+    faults: Mapping[str, Any] = field(default_factory=dict)
+    """What fails and when: the tables of a file of faults (see ``batfs.scheduling.faults``)."""
     validate: bool = False
     """Check every invariant after every event."""
     io: bool = True
@@ -81,6 +83,7 @@ _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "filesystems": (Mapping, "a table of tables"),
     "storages": (Mapping, "a table of tables"),
     "platform": (str, "a string"),
+    "faults": (Mapping, "a table"),
     "validate": (bool, "true or false"),
     "io": (bool, "true or false"),
     "show_storages": (bool, "true or false"),
@@ -150,12 +153,24 @@ def _checked(layer: Layer) -> dict[str, Any]:
             continue
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise InputError(f"{value!r} is not {words}", file=layer.source, place=key)
-        if isinstance(value, Mapping):
+        if key == "faults":
+            _check_faults(value, layer.source)
+        elif isinstance(value, Mapping):
             for name, table in value.items():
                 if not isinstance(table, Mapping):
                     raise InputError(f"{table!r} is not a table", file=layer.source, place=f"{key}.{name}")
         checked[key] = value
     return checked
+
+
+def _check_faults(values: Any, source: str) -> None:
+    from batfs.scheduling.faults.plan import parse_faults
+
+    try:
+        if values:
+            parse_faults(values)
+    except InputError as error:
+        raise error.at(place="faults").at(file=source) from None
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

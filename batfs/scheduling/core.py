@@ -140,6 +140,7 @@ class Session:
             m.SimulationBegins: self._begins,
             m.JobSubmitted: self._submitted,
             m.JobCompleted: self._completed,
+            m.JobKilled: tenancy.killed,
             m.RequestedCall: self._called,
             m.Notification: self._notified,
             m.SimulationEnds: self._ends,
@@ -183,11 +184,14 @@ class Session:
                 handle(event)
                 if each and self._dirty:
                     self._pass()
+        if tenancy.outages is not None and tenancy.strike():
+            self._dirty = True
+            self._reject_hopeless()
         if self._dirty:
             self._pass()
         if tenancy.out:
             tenancy.only_alive()
-        if tenancy.registering:
+        if tenancy.registering or tenancy.outages is not None:
             tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(len(self.queue)))
         if tenancy.machine.has_changed:
             tenancy.tell_changes()
@@ -205,13 +209,7 @@ class Session:
             return  # a dynamic job of ours, acknowledged
         waiting = self.tenancy.read(event)
         self._submissions += 1
-        most = self.tenancy.machine.largest_job
-        if waiting.nodes > most:
-            self._reject(waiting, f"asks for {waiting.nodes} nodes; jobs can have {most}", None)
-            return
-        lacks = self.tenancy.never(waiting)
-        if lacks is not None:
-            self._reject(waiting, f"can never start: {self.tenancy.sentence(lacks)}", lacks)
+        if self._is_hopeless(waiting):
             return
         if event.job.walltime is None and getattr(self.policy, "by_walltimes", False):
             self.tenancy.tell_once(
@@ -223,6 +221,25 @@ class Session:
         self.queue.add(waiting)
         self._arrived.append(waiting)
         self._dirty = True
+
+    def _is_hopeless(self, waiting: WaitingJob) -> bool:
+        """Reject a job that asks for what the machine hasn't got."""
+        most = self.tenancy.machine.largest_job
+        if waiting.nodes > most:
+            self._reject(waiting, f"asks for {waiting.nodes} nodes; jobs can have {most}", None)
+            return True
+        lacks = self.tenancy.never(waiting)
+        if lacks is not None:
+            self._reject(waiting, f"can never start: {self.tenancy.sentence(lacks)}", lacks)
+        return lacks is not None
+
+    def _reject_hopeless(self) -> None:
+        """The same for those that wait, when something has gone for ever."""
+        if self.tenancy.lost_for_ever:
+            self.tenancy.lost_for_ever = False
+            for waiting in list(self.queue):
+                if self._is_hopeless(waiting):
+                    self.queue.remove(waiting.id)
 
     def _completed(self, event: m.JobCompleted) -> None:
         tenancy = self.tenancy
@@ -355,6 +372,7 @@ class Session:
             or not tenancy.no_more_jobs
             or self._wake_ups
             or tenancy.machine.some_unavailable
+            or (tenancy.outages is not None and tenancy.outages.hopeful)
         ):
             return False
         # a policy that draws may find room where it has found none

@@ -62,13 +62,15 @@ class _Measured:
 @record(frozen=False, eq=False)
 class _Asked(Transfer):
     """A transfer with what it takes to send it. ``rest`` float64[t]: bytes of each flow that haven't been
-    sent; ``pieces``: ids of the jobs under way; ``failed``: how one of them ended, if badly."""
+    sent, ``settled`` those that haven't arrived with all of their piece; ``pieces``: ids of the jobs under
+    way; ``failed``: how one of them ended, if badly."""
 
     job: Job = None  # type: ignore[assignment]
     name: str = ""
     activity: Activity = None  # type: ignore[assignment]
     profile: IoProfile = None  # type: ignore[assignment]
     rest: FloatArray = None  # type: ignore[assignment]
+    settled: FloatArray = None  # type: ignore[assignment]
     deadline: float | None = None
     narrow: int = -1
     sent: int = 0
@@ -165,6 +167,19 @@ class Gate:
         """Whether nothing of it is under way."""
         return activity_id in self._waiting
 
+    def unsent(self, activity_id: str) -> Activity | None:
+        """What is left of a transfer if the pieces under way are sent again; None if the id is none's."""
+        asked = self._waiting.get(activity_id) or self._moving.get(activity_id)
+        if asked is None:
+            return None
+        profile, left = asked.profile, asked.settled
+        if left is profile.volumes:
+            return asked.activity
+        flops = None if profile.flops is None else profile.flops * (left.sum() / asked.size)
+        return _with(
+            asked.activity, IoProfile(profile.ids, profile.sources, profile.destinations, left, flops)
+        )
+
     def withdraw(self, activity_id: str, now: float) -> list[str] | None:
         """Nobody wants it any more: the jobs to kill, after which it ends; none if it is over with that. None
         if the id is no transfer's."""
@@ -222,6 +237,7 @@ class Gate:
             self._over(asked, now)
             return out, asked.failed or ("COMPLETED_KILLED" if asked.left else SUCCESS)
         asked.since = now
+        asked.settled = asked.rest
         asked.rate = None
         self._begins_to_wait(asked)
         self._moves(asked.id, False)
@@ -294,6 +310,7 @@ class Gate:
             activity=activity,
             profile=found.profile,
             rest=found.profile.volumes,
+            settled=found.profile.volumes,
             deadline=deadline,
             narrow=found.narrow,
             pieces=set(),

@@ -181,6 +181,16 @@ class QueueView(Protocol):
         ...
 
     @property
+    def hidden_storages(self) -> frozenset[int]:
+        """Ids of storages that are down after a fault: they have no room."""
+        ...
+
+    @property
+    def storage_returns(self) -> Sequence[float]:
+        """When some of these are expected back, as far as that is known (s)."""
+        ...
+
+    @property
     def free_nodes(self) -> NodeSet:
         """Nodes idle now."""
         ...

@@ -7,17 +7,19 @@ and finds whose activity has ended.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from batfs.filesystems.interface import Hold, Move
+from batfs.filesystems.interface import Hold, Move, Transfer
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
 from batfs.filesystems.script import Activity, launch, move_activity
+from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due
-from batfs.scheduling.machine import Booked, FileSystems, Held, Machine
+from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
 from batfs.storage.ledger import Reservation
 from batfs.workload.model import IoProfile
 
+_REBUILD = "rebuild"
 _WHY_REJECTED = "runs in parts, as dynamic jobs of the workload batfs"
 
 
@@ -28,7 +30,7 @@ class LiveJob:
     ``resources``: every resource its I/O touches.
     """
 
-    def __init__(self, lives: Lives, booked: Booked, mapped: m.ExecuteJob | None) -> None:
+    def __init__(self, lives: Lives, booked: Booked, mapped: m.ExecuteJob | None, whole: bool) -> None:
         self._lives = lives
         self._lines = booked.held.lines
         job = booked.job
@@ -37,13 +39,17 @@ class LiveJob:
             *(job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes, mapped),
             away=machine.away,
             gate=lives.gate,
+            whole=whole,
         )
         self.in_use = False
         self.resources = sorted(
             {
                 resource
                 for step in {id(step): step for step in self.life.steps}.values()
-                for activity in (*step.activities, *step.detached, *(a for a, _ in step.spanning))
+                for activity in (
+                    *(*step.activities, *step.detached, *step.restores),
+                    *(a for a, _ in step.spanning),
+                )
                 for profile in profiles_of(activity)
                 for resource in profile.ids.tolist()
             }
@@ -81,10 +87,36 @@ class LiveJob:
         return out
 
     def resume(self, now: float) -> list[m.Decision]:
-        """Go on if the nodes of its next step are there again."""
+        """Go on if what it needs is there again."""
         out = self.life.resume(now)
         self._sync()
         return out
+
+    def pause(self, now: float, ids: Collection[int]) -> list[m.Decision]:
+        """What touches these resources stands still until :meth:`resume`."""
+        out = self.life.pause(now, ids)
+        self._sync()
+        return out
+
+    def stopped(self, activity_id: str, part: float, now: float) -> list[m.Decision]:
+        """So large a part of what was stopped was done."""
+        out = self.life.stopped(activity_id, part, now)
+        self._sync()
+        return out
+
+    def restart(self, now: float, lost: Collection[int]) -> tuple[list[m.Decision], float]:
+        """Back to the last checkpoint; also how many seconds that undoes."""
+        out = self.life.restart(now, lost)
+        self._sync()
+        return out
+
+    def needs(self, ids: Collection[int]) -> bool:
+        """Whether what it does, or will do, touches these resources."""
+        life = self.life
+        every = [one.activity for one in life.live.values()] + life.held_activities
+        for step in life.steps_to_come:
+            every += [*step.activities, *step.detached, *(a for a, _ in step.spanning)]
+        return any(life.touches(activity, ids) for activity in every)
 
     def count(self, job_id: str, moving: bool = True) -> None:
         """The transfers of an activity are under way from now on, or no longer."""
@@ -108,7 +140,9 @@ class LiveJob:
                 self.transfers[job_id] = []
                 if self._lives.gate is None or not self._lives.gate.holds(job_id):
                     self.count(job_id)
-        if self.life.paused:
+        for job_id in self.life.stopped_at:
+            self._lives.stopped[job_id] = self
+        if self.life.stands_still:
             self._lives.paused[self.life.job.id] = self
         else:
             self._lives.paused.pop(self.life.job.id, None)
@@ -127,17 +161,18 @@ class Lives:
         #: who says when transfers start, if they don't start at once
         self.gate: Gate | None = None
         self.owners: dict[str, LiveJob] = {}
-        self.paused: dict[str, LiveJob] = {}  # jobs whose next step waits for a node that is away
+        self.paused: dict[str, LiveJob] = {}  # jobs that wait for a node or a storage that is away
+        self.stopped: dict[str, LiveJob] = {}  # by activities of which nobody has said how far they were
         self._moves: dict[str, tuple[Move, Held, list[tuple[int, int]]]] = {}
         self._moved = 0
 
     @property
     def busy(self) -> bool:
-        return bool(self.owners or self.paused or self._moves)
+        return bool(self.owners or self.paused or self.stopped or self._moves)
 
-    def begin(self, booked: Booked, mapped: m.ExecuteJob | None = None) -> LiveJob:
-        """``mapped``: how the job was to be executed, if with a mapping."""
-        return LiveJob(self, booked, mapped)
+    def begin(self, booked: Booked, mapped: m.ExecuteJob | None = None, *, whole: bool = True) -> LiveJob:
+        """``mapped``: how the job was to be executed, if with a mapping; ``whole``: see ``write_script``."""
+        return LiveJob(self, booked, mapped, whole)
 
     @property
     def held(self) -> dict[str, list[Reservation]]:
@@ -182,14 +217,31 @@ class Lives:
                 continue
             machine.keep(held)
             machine.use(held.lines, 1)
-            self._moved += 1
-            name = f"upkeep.{self._moved}.{move.kind}"
-            job_id, decisions = launch(activity, None, name, (), now, None)
-            transfers = [t for p in profiles_of(activity) for t in machine.transfers_of(p, p.ids.tolist())]
-            machine.count_transfers(transfers, 1)
-            self._moves[job_id] = (move, held, transfers)
-            out += decisions
+            out += self._begin_move(move, held, activity, now)
         return out
+
+    def _begin_move(self, move: Move, held: Held, activity: Activity, now: float) -> list[m.Decision]:
+        machine = self.machine
+        self._moved += 1
+        name = f"upkeep.{self._moved}.{move.kind}"
+        job_id, decisions = launch(activity, None, name, (), now, None)
+        transfers = [t for p in profiles_of(activity) for t in machine.transfers_of(p, p.ids.tolist())]
+        machine.count_transfers(transfers, 1)
+        self._moves[job_id] = (move, held, transfers)
+        return decisions
+
+    def rebuild(self, target: int, sources: Sequence[int], size: int, now: float) -> list[m.Decision]:
+        """``size`` bytes for a storage that is rebuilt, evenly from ``sources``."""
+        parts = split_evenly(size, len(sources)).tolist()
+        transfers = [Transfer(s, target, part) for s, part in zip(sources, parts, strict=True) if part]
+        move = Move(_REBUILD, from_transfers(transfers), tag=str(target))
+        activity = move_activity(move, self.machine.position)
+        return [] if activity is None else self._begin_move(move, NOTHING_HELD, activity, now)
+
+    def rebuilding(self, job_id: str) -> int | None:
+        """The storage that a move rebuilds."""
+        found = self._moves.get(job_id)
+        return int(found[0].tag) if found is not None and found[0].kind == _REBUILD else None
 
     def upkeep_over(self, job_id: str, success: bool) -> bool:
         """A move has ended; False if the id is none of ours."""
@@ -199,7 +251,8 @@ class Lives:
         self.machine.count_transfers(transfers, -1)
         self.machine.use(held.lines, -1)
         self.machine.end(held.lines)
-        self.files.moved(move, success)
+        if move.kind != _REBUILD:
+            self.files.moved(move, success)
         for key in self.files.released():
             self.machine.drop(key)
         return True

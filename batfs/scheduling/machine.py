@@ -70,6 +70,8 @@ class FileSystems(Protocol):
 
     def back(self, resources: Sequence[int]) -> None: ...
 
+    def erased(self, storages: Sequence[int]) -> None: ...
+
     def released(self) -> Sequence[str]: ...
 
 
@@ -115,7 +117,11 @@ class Machine:
         self.picky = node_selection not in UNDEMANDING
         self._services = self.order.set_of(own_nodes)
         self._unavailable: NodeSet = 0
-        #: ids of nodes that are away: nothing is started there
+        self._failed: NodeSet = 0
+        self._gone: NodeSet = 0
+        #: storages, by id, that are down after a fault, and when they are expected back
+        self.down: dict[int, float] = {}
+        #: ids of nodes that are away, and of storages that are down: nothing is started there
         self.away: set[int] = set()
         self.busy: NodeSet = 0
         self.all: NodeSet = self.order.all & ~self._services
@@ -156,12 +162,47 @@ class Machine:
         gone = self.order.ids(nodes)
         (self.away.difference_update if available else self.away.update)(gone)
         self._unavailable = self._unavailable & ~nodes if available else self._unavailable | nodes
-        self.all = self.order.all & ~self._services & ~self._unavailable
+        self._recount()
+
+    def set_failed(self, ids: Sequence[int], failed: bool) -> None:
+        """The same for nodes that fail, or are there again."""
+        nodes = self.order.set_of(ids)
+        self._failed = self._failed | nodes if failed else self._failed & ~nodes
+        (self.away.update if failed else self.away.difference_update)(self.order.ids(nodes))
+        self._recount()
+
+    def _recount(self) -> None:
+        self.all = self.order.all & ~self._services & ~self._unavailable & ~self._failed
         self.free = self.all & ~self.busy
+
+    def lose_nodes(self, ids: Sequence[int]) -> None:
+        """They will never be there again."""
+        gone = self.order.set_of(ids) & ~self._services
+        self.largest_job -= (gone & ~self._gone).bit_count()
+        self._gone |= gone
 
     @property
     def some_unavailable(self) -> bool:
-        return self._unavailable != 0
+        """Whether nodes are away that nobody says will stay so."""
+        return bool((self._unavailable | self._failed) & ~self._gone)
+
+    @property
+    def idle_failed(self) -> NodeSet:
+        """Nodes that would be free but for a fault."""
+        return self._failed & self.order.all & ~self._services & ~self._unavailable & ~self.busy
+
+    def set_down(self, ids: Sequence[int], until: float | None) -> None:
+        """Storages are down, expected back at ``until``; None: they are there again. What they hold stays in
+        the books."""
+        for storage in ids:
+            if until is None:
+                self.down.pop(storage, None)
+                self.away.discard(storage)
+                self.view.show(self.position[storage])
+            else:
+                self.down[storage] = until
+                self.away.add(storage)
+                self.view.hide(self.position[storage], until)
 
     # ---- bytes --------------------------------------------------------------------------------------------
 
@@ -170,6 +211,11 @@ class Machine:
 
         Those with a key are kept until :meth:`drop` (a data set that outlives the job).
         """
+        if self.down:
+            moment = max(start, self.view.now)
+            lacking = [p for p in placements if moment < self.down.get(p.storage, moment)]
+            if lacking:  # a promise from before the fault
+                return Hold("Unavailable", (lacking[0].storage,), sum(p.size for p in lacking))
         if len(placements) == 1 and not placements[0].key:  # the common case, quickly
             [(storage, size, _)] = placements
             if not size:

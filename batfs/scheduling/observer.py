@@ -75,5 +75,8 @@ class Observer:
     def idled(self, idle: Idle) -> None:
         """Told before the end, where there is an I/O policy or transfers are measured."""
 
+    def failures(self, counts: Mapping[str, float]) -> None:
+        """Told before the end, where there are faults: see ``faults.FaultCounts``."""
+
     def ends(self, now: float) -> None:
         """The simulation is over."""

@@ -8,7 +8,8 @@ little that the question doesn't arise.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 
 from batfs.filesystems.interface import Hold
 from batfs.records import replace
@@ -30,6 +31,13 @@ class EmptyMachine:
         self._rng = random.Random(seed)
         self._known: dict[tuple[str, str, int], Hold | None] = {}
         self._made: tuple[FileSystems, Machine] | None = None
+        self._gone: list[int] = []
+
+    def without(self, ids: Sequence[int]) -> None:
+        """These storages (other ids don't matter here) will never be there again."""
+        self._gone += ids
+        self._known.clear()
+        self._made = None
 
     def never(self, job: WaitingJob) -> Hold | None:
         """What the job will always lack; None if it can run, or if that can't be told."""
@@ -42,7 +50,7 @@ class EmptyMachine:
             if volume.options:
                 break
         else:
-            if total <= self._easy:
+            if total <= self._easy and not self._gone:
                 return None
         key = (job.job.workload, job.job.profile, job.nodes)
         if key not in self._known:
@@ -51,7 +59,9 @@ class EmptyMachine:
 
     def _ask(self, job: WaitingJob) -> Hold | None:
         if self._made is None:
-            self._made = self._make()
+            files, machine = self._made = self._make()
+            machine.set_down([i for i in self._gone if i in machine.position], inf)
+            files.lost(self._gone)
         files, machine = self._made
         lacks: Hold | None = None
         for nodes in self._nodes(machine, job.nodes):

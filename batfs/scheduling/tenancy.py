@@ -39,11 +39,12 @@ from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.storages import throttles, with_overrides
-from batfs.scheduling.waits import Waited, Waits
+from batfs.scheduling.waits import LACK_OF_NODES, Waited, Waits
 from batfs.storage.topology import PlatformNetwork
 from batfs.workload.model import Composed, IoProfile
 
 if TYPE_CHECKING:
+    from batfs.scheduling.faults import Outages
     from batfs.scheduling.gate import Gate
 
 _SEEDS = (1 << 64) - 1
@@ -125,11 +126,15 @@ class Tenancy:
         system_of = dict(
             zip(machine.storage_ids, [s.filesystem for s in machine.ledger.storages], strict=True)
         )
-        self.waits = Waits(lambda storage: system_of.get(storage) or "storage", self._staged_out)
+        self._system_of = lambda storage: system_of.get(storage) or "storage"
+        self.waits = Waits(self._system_of, self._staged_out, self._lacks_by_fault)
         self._leaving: dict[str, Running] = {}  # their nodes are free, their bytes aren't yet
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
         self.lives = Lives(machine, files, self.rng)
+        #: resources that will never be there again were added since somebody set it to False
+        self.lost_for_ever = False
+        self.outages = self._make_outages(config)
         platform = getattr(files, "platform", None)
         self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform)
         self._stages: dict[str, Stages] = {}  # of waiting jobs
@@ -174,6 +179,38 @@ class Tenancy:
         gate = self.lives.gate = Gate(policy, loads, system_of, limits, self.lives.moves)
         return gate
 
+    def _make_outages(self, config: Configuration) -> Outages | None:
+        """What fails, and when; None if nothing does."""
+        if not config.faults:
+            return None
+        from batfs.scheduling.faults import Outages, parse_faults
+
+        try:
+            return Outages(
+                parse_faults(config.faults),
+                *(self.machine, self.files, self.lives, config.seed),
+                dynamic=self.dynamic,
+                say=self._say,
+                kill=self.kill,
+                follow=self._follow,
+                gone=self._are_gone,
+            )
+        except InputError as error:
+            raise error.at(place="faults") from None
+
+    def _are_gone(self, ids: Sequence[int]) -> None:
+        self._empty.without(ids)
+        self.lost_for_ever = True
+
+    def _lacks_by_fault(self, hold: Hold, job: WaitingJob) -> bool:
+        """Whether what a job lacks would be there but for a fault."""
+        if self.outages is None:
+            return False
+        if hold is LACK_OF_NODES:
+            free, nodes = self.machine.free, job.nodes
+            return free.bit_count() < nodes <= (free | self.machine.idle_failed).bit_count()
+        return self.outages.lacked_by(hold, self._system_of)
+
     def tell_once(self, key: str, sentence: str) -> None:
         """A sentence for the user that holds for many jobs."""
         if key not in self._told:
@@ -199,6 +236,28 @@ class Tenancy:
         self.out += self.lives.tick(self.now)
         for job_id in stopping:  # one whose walltime is over may end at once
             self._follow(self.running[job_id])
+
+    def strike(self) -> bool:
+        """Faults up to now do what they do; False if there are none."""
+        outages = self.outages
+        if outages is None or not outages.strike(self.now, self.running, self.out):
+            return False
+        self._drop_released()
+        self._gave_back()
+        return True
+
+    def killed(self, event: m.JobKilled) -> None:
+        """How far jobs were that have been killed: what is left of those that only stand still."""
+        stopped = self.lives.stopped
+        if not stopped:
+            return
+        from batfs.scheduling.faults import done_part
+
+        for job_id in event.job_ids:
+            live = stopped.pop(job_id, None)
+            if live is not None and job_id in live.life.stopped_at:
+                self.out += live.stopped(job_id, done_part(event.progress.get(job_id)), self.now)
+                self._follow(self.running[live.life.job.id])
 
     def notified(self, event: m.Notification) -> None:
         """What a notification means for machines and bytes."""
@@ -309,10 +368,13 @@ class Tenancy:
                 if plan.file_system in attending:
                     files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
-        if self.dynamic and booked.plans and (mapped or needs_script(job.profile, booked.plans)):
+        in_steps = self.outages is not None and not mapped and self.outages.in_steps(booked)
+        if in_steps or (
+            self.dynamic and booked.plans and (mapped or needs_script(job.profile, booked.plans))
+        ):
             if self.gate is not None:
                 self.gate.begin(job.job, job.nodes, now)
-            running.life = self.lives.begin(booked, asked if mapped else None)
+            running.life = self.lives.begin(booked, asked if mapped else None, whole=not in_steps)
             self.out += running.life.begin(now)
             self._follow(running)
             return running
@@ -363,8 +425,11 @@ class Tenancy:
 
     def move_over(self, job_id: str, success: bool) -> bool:
         """A file system's own move has ended; False if the id is none of these."""
+        rebuilt = self.lives.rebuilding(job_id)
         if not self.lives.upkeep_over(job_id, success):
             return False
+        if rebuilt is not None and self.outages is not None:
+            self.outages.rebuilt(rebuilt)
         self._gave_back()
         return True
 
@@ -412,6 +477,8 @@ class Tenancy:
         ``alive``: whether jobs wait, run or may still come."""
         if self.gate is not None:
             self.out += self.gate.decide(self.now)
+        if self.outages is not None and alive:
+            self.out += self.outages.call(self.now)
         if self.registering:
             if alive:
                 if self.dynamic and self._upkeep_due:
@@ -432,6 +499,8 @@ class Tenancy:
         if self._observer is not None:
             if self.gate is not None:
                 self._observer.idled(self.gate.idle)
+            if self.outages is not None:
+                self._observer.failures(self.outages.counts.summary())
             self._observer.ends(self.now)
 
     # ---- inside --------------------------------------------------------------------------------------------

@@ -48,6 +48,14 @@ class PassView:
     def all_nodes(self) -> NodeSet:
         return self._machine.all
 
+    @property
+    def hidden_storages(self) -> frozenset[int]:
+        return frozenset(self._machine.down)
+
+    @property
+    def storage_returns(self) -> Sequence[float]:
+        return self._machine.view.returns
+
     def begin(self, now: float, arrived: Sequence[WaitingJob], freed: bool) -> None:
         self.now = now
         self.arrived = arrived

@@ -13,7 +13,7 @@ waited for over time, of which each keeps how it stood when it fell behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
@@ -58,6 +58,9 @@ STAGING: Final = register_cause(
     "space being staged out",
     "tried, and a file system lacked space that jobs which have ended still hold for their stage-out",
 )
+UNAVAILABLE: Final = register_cause(
+    "unavailable", "what has failed", "tried, and what it lacked would be there but for a fault"
+)
 #: The causes that are a lack of space; each is charged to the file system that lacked it.
 OF_SPACE: Final = (STORAGE, STAGING)
 
@@ -68,7 +71,8 @@ LACK_OF_NODES: Final = Hold("Resources")
 #: For nodes kept for another job; a word of its own, so that it isn't taken for a lack of nodes.
 PROMISED: Final = Hold("Reservation")
 
-_BEHIND: Final = dict.fromkeys((*OF_SPACE, BEHIND_STORAGE), BEHIND_STORAGE)
+_CHARGED: Final = (*OF_SPACE, UNAVAILABLE)
+_BEHIND: Final = (*_CHARGED, BEHIND_STORAGE)
 
 
 class _Waiting(Protocol):
@@ -112,13 +116,16 @@ NO_WAIT: Final = Waited()
 
 class Waits:
     """``filesystem_of`` names the file system of a storage, by its resource id. ``staged_out`` says whether
-    what is missing is held by jobs that have ended and are being staged out."""
+    what is missing is held by jobs that have ended and are being staged out, ``failed`` whether what a job
+    lacks would be there but for a fault."""
 
     def __init__(
         self,
         filesystem_of: Callable[[int], str],
         staged_out: Callable[[Hold], bool] = lambda hold: False,
+        failed: Callable[[Hold, Any], bool] = lambda hold, job: False,
     ) -> None:
+        self._failed = failed
         self._filesystem_of = filesystem_of
         self._staged_out = staged_out
         self._jobs: dict[str, _Wait] = {}
@@ -132,7 +139,7 @@ class Waits:
     def held_back(self, job: _Waiting, hold: Hold, now: float, *, since: float | None = None) -> None:
         """An attempt to start the job now has failed for this. A first one counts ``since`` the
         submission."""
-        key = self._key(hold)
+        key = self._key(hold, job)
         wait = self._jobs.get(job.id)
         if wait is None:
             begun = job.submission_time if since is None else since
@@ -172,7 +179,9 @@ class Waits:
         if head is not None:
             first = self._jobs.get(head.id)
             if first is not None and first.key is not None:
-                front = (_BEHIND.get(first.key[0], BEHIND_NODES), first.key[1])
+                cause, system = first.key
+                of_space = cause in _BEHIND and (system or cause != UNAVAILABLE)
+                front = (BEHIND_STORAGE if of_space else BEHIND_NODES, system)
         if front != self._front:
             self._account = dict(self._account_at(now))
             self._front, self._since = front, now
@@ -198,12 +207,13 @@ class Waits:
         wait = self._jobs.get(job_id)
         return None if wait is None else wait.hold
 
-    def _key(self, hold: Hold) -> Key:
-        if hold is LACK_OF_NODES:
-            return NODES, ""
+    def _key(self, hold: Hold, job: _Waiting) -> Key:
         if hold is PROMISED:
             return PROMISE, ""
-        cause = STAGING if self._staged_out(hold) else STORAGE
+        failed = self._failed(hold, job)
+        if hold is LACK_OF_NODES:
+            return UNAVAILABLE if failed else NODES, ""
+        cause = UNAVAILABLE if failed else STAGING if self._staged_out(hold) else STORAGE
         return cause, self._filesystem_of(hold.storages[0]) if hold.storages else ""
 
     def _close(self, wait: _Wait, now: float) -> None:
@@ -230,6 +240,6 @@ def by_file_system(seconds: Mapping[Key, float], systems: Sequence[str]) -> list
     the system that lacked it, all else to the first; together they are the job's wait."""
     rows: list[dict[str, float]] = [{} for _ in systems]
     for (cause, system), amount in seconds.items():
-        place = systems.index(system) if cause in OF_SPACE and system in systems else 0
+        place = systems.index(system) if cause in _CHARGED and system in systems else 0
         rows[place][cause] = rows[place].get(cause, 0.0) + amount
     return rows

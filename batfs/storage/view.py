@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 
@@ -11,13 +12,18 @@ from batfs.storage.ledger import Ledger
 
 
 class SystemView:
-    """A :class:`StorageView` of ``ledger``. ``transfers`` int64[m] is kept up to date by its owner."""
+    """A :class:`StorageView` of ``ledger``. ``transfers`` int64[m] is kept up to date by its owner.
+
+    ``health`` float64[m]: the part of its bandwidth that each storage has; None while all have all of it.
+    """
 
     __slots__ = (
+        "_down",
         "_ledger",
         "_transfers",
         "fits_everywhere",
         "free",
+        "health",
         "longest_overlap",
         "network",
         "overlapping_bytes",
@@ -37,6 +43,40 @@ class SystemView:
         self.overlaps = ledger.overlaps
         self.overlapping_bytes = ledger.overlapping_bytes
         self.longest_overlap = ledger.longest_overlap
+        self.health: FloatArray | None = None
+        self._down: dict[int, float] = {}
+
+    def hide(self, index: int, until: float) -> None:
+        """The storage has no room, not even for 0 bytes, in a window that begins before ``until``."""
+        self._down[index] = until
+        self.free = self._free_elsewhere
+        self.fits_everywhere = _nothing_fits
+
+    def show(self, index: int) -> None:
+        """It has its room again."""
+        self._down.pop(index, None)
+        if not self._down:
+            self.free = self._ledger.free
+            self.fits_everywhere = self._ledger.fits_everywhere
+
+    @property
+    def returns(self) -> Sequence[float]:
+        """When storages that are hidden are expected to be back, as far as that is known (s)."""
+        return [until for until in self._down.values() if until < inf]
+
+    def set_health(self, index: int, part: float) -> None:
+        """The storage has this part of its bandwidth."""
+        health = np.ones(len(self.storages)) if self.health is None else self.health
+        health[index] = part
+        self.health = None if (health == 1.0).all() else health
+
+    def _free_elsewhere(self, start: float, end: float) -> IntArray:
+        out = self._ledger.free(start, end).copy()
+        start = max(start, self.now)
+        for index, until in self._down.items():
+            if start < until:
+                out[index] = -1
+        return out
 
     @property
     def storages(self) -> StorageTable:
@@ -59,6 +99,10 @@ class SystemView:
 
     def residual_bandwidth(self, near: Sequence[str]) -> FloatArray | None:
         return None if self.network is None else self.network.residual_bandwidth(near)
+
+
+def _nothing_fits(size: int, start: float) -> bool:
+    return False
 
 
 def shortage(view: StorageView, request: SpaceRequest) -> tuple[int, int, bool]:

@@ -50,6 +50,8 @@ class Agenda:
         self._trial: dict[int, Stay] = {}
         self._ends: list[float] = []
         self._nodes: NodeSet = 0
+        self._hidden: frozenset[int] = frozenset()
+        self._returns: tuple[float, ...] = ()
         self._next_end = inf  # of anything that a running job holds, where its time is not over
 
     def begin(self, view: QueueView) -> None:
@@ -86,14 +88,16 @@ class Agenda:
             self.timeline.hold(stay)
             self._running[job_id] = stay
         # machines that come back, bytes that no running job held, or nothing runs any more
-        self.freed = freed if freed and running and view.all_nodes == self._nodes else None
-        self.broken = self.broken or (bool(self._trial) and view.all_nodes != self._nodes)
-        self._nodes = view.all_nodes
+        self._returns = tuple(view.storage_returns)
+        same = view.all_nodes == self._nodes and view.hidden_storages == self._hidden
+        self.freed = freed if freed and running and same else None
+        self.broken = self.broken or (bool(self._trial) and not same)
+        self._nodes, self._hidden = view.all_nodes, view.hidden_storages
         self._note_ends()
 
     def _note_ends(self) -> None:
         stays = (*self._running.values(), *self._trial.values())
-        self._ends = sorted([end for stay in stays for end in _ends(stay)])
+        self._ends = sorted([*self._returns, *(end for stay in stays for end in _ends(stay))])
 
     def withdraw(self) -> None:
         """Take back all that :meth:`add` held."""

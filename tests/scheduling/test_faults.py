@@ -1,0 +1,235 @@
+"""What faults do, each state and rule calculated by hand on tiny machines.
+
+Links are 1 GB/s (storages as said), nodes 1 Gf, latencies 0; a job that computes for c seconds has c x 1e9
+flops. Times are compared to a millisecond: messages take less.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fs_tiny import Ran, job, simulate_tiny, watched
+
+from batfs.scheduling.waits import UNAVAILABLE
+
+GB = 10**9
+ONE = {"s0": {"filesystem": "fs", "model": "pfs", "read": "100MBps", "write": "100MBps"}}
+TWO = {**ONE, "s1": {"filesystem": "fs", "model": "pfs", "read": "100MBps", "write": "100MBps"}}
+PHASES = {"filesystems": {"fs": {"timing": "phases"}}}
+
+
+def fault(**more: Any) -> dict[str, Any]:
+    return {"faults": {"fault": [more]}}
+
+
+def faults(*several: dict[str, Any]) -> dict[str, Any]:
+    return {"faults": {"fault": list(several)}}
+
+
+def ran(folder: Path, storages: Any, jobs: Any, config: Any, *, nodes: int = 2, dynamic: bool = True) -> Ran:
+    return simulate_tiny(folder, nodes, storages, jobs, config, dynamic=dynamic, process=watched())
+
+
+def end_of(one: Ran, name: str) -> float:
+    """When the last step of a job that runs in steps is over."""
+    return max(end for kind, (_, end) in one.kinds().items() if kind.startswith(f"w0.{name}."))
+
+
+def state_of(one: Ran, name: str) -> str:
+    [record] = [r for r in one.records if r.job.name == name]
+    return record.state
+
+
+@pytest.mark.parametrize("timing", ["overlap", "phases"])
+def test_what_waits_goes_on_where_it_was(tmp_path: Path, timing: str) -> None:
+    """10 GB at 100 MB/s take 100 s. From 30 to 80 the storage is down: 150 s in all, in one task with the
+    computation (of no length) or as a phase of its own."""
+    one = ran(
+        tmp_path,
+        ONE,
+        [job("a", io_reads=10 * GB)],
+        {**fault(at=30, storage="s0", state="down", lasts=50), "filesystems": {"fs": {"timing": timing}}},
+    )
+    assert end_of(one, "a") == pytest.approx(150, abs=1e-2)
+    assert state_of(one, "a") == "COMPLETED_SUCCESSFULLY"
+
+
+def test_work_beside_the_io_stops_with_it(tmp_path: Path) -> None:
+    """40 s of work and 10 GB as one task (100 s): both stop from 30 to 80."""
+    config = fault(at=30, storage="s0", state="down", lasts=50)
+    one = ran(tmp_path, ONE, [job("a", cpu=40e9, io_writes=10 * GB)], config)
+    assert end_of(one, "a") == pytest.approx(150, abs=1e-2)
+
+
+def test_a_later_entry_says_back(tmp_path: Path) -> None:
+    config = faults(
+        {"at": "30s", "storage": "s0", "state": "down"}, {"at": "1m", "storage": "s*", "state": "back"}
+    )
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config)
+    assert end_of(one, "a") == pytest.approx(130, abs=1e-2)
+
+
+def test_what_is_not_on_it_runs_on(tmp_path: Path) -> None:
+    """a is on s0, b on s1 (worst fit): only a waits."""
+    one = ran(
+        tmp_path,
+        TWO,
+        [job("a", io_reads=10 * GB), job("b", io_reads=10 * GB)],
+        {"policy": "worst_fit", **fault(at=30, storage="s0", state="down", lasts=50)},
+    )
+    assert end_of(one, "a") == pytest.approx(150, abs=1e-2)
+    assert end_of(one, "b") == pytest.approx(100, abs=1e-2)
+
+
+def test_jobs_fail(tmp_path: Path) -> None:
+    """a holds bytes there and is killed at 30; b comes at 40 and finds no room until 80, for the fault."""
+    config = fault(at=30, storage="s0", state="down", lasts=50, jobs="fail")
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB), job("b", at=40, io_reads=GB)], config)
+    assert one.times("a")[1] == pytest.approx(30, abs=1e-2)
+    assert state_of(one, "a") == "COMPLETED_KILLED"
+    assert one.times("b") == pytest.approx((80, 90), abs=1e-2)
+    [record] = [r for r in one.records if r.job.name == "b"]
+    assert dict(record.waits) == {(UNAVAILABLE, "fs"): pytest.approx(40, abs=1e-2)}
+
+
+def test_a_down_storage_is_hidden_from_policies(tmp_path: Path) -> None:
+    """Best fit would put b beside a on s0."""
+    config = {"policy": "best_fit", **fault(at=5, storage="s0", state="down", lasts=500, jobs="wait")}
+    one = ran(tmp_path, TWO, [job("a", io_reads=GB), job("b", at=10, io_reads=GB)], config)
+    assert [p.placements[0].storage for r in one.records if r.job.name == "b" for p in r.plans] == [3]
+    assert one.records[-1].job.name == "a"
+
+
+def test_lost_data_are_made_again(tmp_path: Path) -> None:
+    """The job wrote for 30 of 100 s; the storage is back, empty, after 20: 30 + 20 + 100."""
+    config = fault(at=30, storage="s0", state="down", lasts=20, data="lost")
+    one = ran(tmp_path, ONE, [job("a", io_writes=10 * GB)], config)
+    assert end_of(one, "a") == pytest.approx(150, abs=1e-2)
+
+
+def test_what_never_comes_back(tmp_path: Path) -> None:
+    """a can't wait for ever: it fails. b waited for a's space and c comes later: both are rejected."""
+    size = {"s0": {**ONE["s0"], "size": "12GB"}}
+    jobs = [
+        job("a", io_reads=10 * GB),
+        job("b", at=1, io_reads=10 * GB),
+        job("c", at=40, io_reads=GB),
+        job("d", at=41, cpu=1e9),
+    ]
+    one = ran(tmp_path, size, jobs, fault(at=30, storage="s0", state="down"))
+    assert end_of(one, "a") == pytest.approx(30, abs=1e-2)
+    assert state_of(one, "a") == "COMPLETED_KILLED"
+    states = {r.job.name: r.reason for r in one.records}
+    assert "can never start" in states["b"]
+    assert "can never start" in states["c"]
+    assert end_of(one, "d") == pytest.approx(42, abs=1e-2)
+
+
+def test_jobs_that_need_the_other_storage_are_not_rejected(tmp_path: Path) -> None:
+    config = fault(at=30, storage="s0", state="down")
+    one = ran(tmp_path, TWO, [job("a", at=40, io_reads=GB)], config)
+    assert end_of(one, "a") == pytest.approx(50, abs=1e-2)
+
+
+def test_without_dynamic_jobs_they_fail(tmp_path: Path) -> None:
+    config = fault(at=30, storage="s0", state="down", lasts=50)
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config, dynamic=False)
+    assert one.times("a")[1] == pytest.approx(30, abs=1e-2)
+    assert any("--dynamic-jobs" in sentence for sentence in one.said)
+
+
+def test_a_node_that_fails_starts_its_job_again(tmp_path: Path) -> None:
+    """The work of 40 s is lost; the node is back after 10: 40 + 10 + 100. The other job doesn't notice."""
+    config = fault(at=40, node="n0", state="down", lasts=10)
+    one = ran(tmp_path, ONE, [job("a", cpu=100e9), job("b", cpu=100e9)], config)
+    assert end_of(one, "a") == pytest.approx(150, abs=1e-2)
+    assert end_of(one, "b") == pytest.approx(100, abs=1e-2)
+
+
+def test_nobody_starts_on_a_node_that_failed(tmp_path: Path) -> None:
+    config = fault(at=5, node="n0", state="down", lasts=45, jobs="fail")
+    one = ran(tmp_path, ONE, [job("a", at=10, nodes=2, cpu=1e9)], config)
+    assert one.times("a") == pytest.approx((50, 51), abs=1e-2)
+
+
+def test_a_node_that_never_comes_back(tmp_path: Path) -> None:
+    config = fault(at=5, node="n0", state="down", jobs="fail")
+    one = ran(tmp_path, ONE, [job("a", at=10, nodes=2, cpu=1e9), job("b", at=11, cpu=1e9)], config)
+    assert "asks for 2 nodes; jobs can have 1" in {r.job.name: r.reason for r in one.records}["a"]
+    assert one.times("b") == pytest.approx((11, 12), abs=1e-2)
+
+
+CHECKPOINTS = [{"filesystem": "bb", "reads": 0, "options": {"checkpoints": 3, "checkpoint_bytes": GB}}]
+BUFFER = {
+    "b0": {"filesystem": "bb", "model": "burst_buffer", "read": "100MBps", "write": "100MBps"},
+}
+
+
+def test_restart_from_the_last_checkpoint(tmp_path: Path) -> None:
+    """100 s of work in 4 parts, after each of the first 3 a checkpoint of 1 GB (10 s): parts begin at 0, 35,
+    70, 105. The node fails at 80, 10 s into the third part, and is back at 85: the checkpoint is read again
+    (10 s), the third part done (25), the checkpoint written (10), the last part done (25): 155."""
+    one = ran(
+        tmp_path,
+        BUFFER,
+        [job("a", cpu=100e9, io=CHECKPOINTS)],
+        fault(at=80, node="n0", state="down", lasts=5),
+        nodes=1,
+    )
+    assert end_of(one, "a") == pytest.approx(155, abs=2e-2)
+    kinds = [name.rpartition(".")[2] for name in one.kinds()]
+    assert sorted(kinds) == ["checkpoint"] * 3 + ["compute"] * 5 + ["restart"]
+
+
+def test_a_lost_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+    """The same, but it is the buffer that fails, and its data are lost: all begins anew at once, since what
+    comes first doesn't need the buffer: 80 + 130."""
+    one = ran(
+        tmp_path,
+        BUFFER,
+        [job("a", cpu=100e9, io=CHECKPOINTS)],
+        fault(at=80, storage="b0", state="down", lasts=5, data="lost"),
+        nodes=1,
+    )
+    assert end_of(one, "a") == pytest.approx(210, abs=2e-2)
+
+
+def test_staging_stands_still(tmp_path: Path) -> None:
+    """10 GB staged in at 100 MB/s from 0, read from the buffer as it computes. The PFS is down from 40 to
+    60: 120 s of staging, 100 of reading. It is down again from 130 to 1000, when only the buffer is read."""
+    storages = {
+        "b0": {**BUFFER["b0"], "filesystem": "bb"},
+        "s0": ONE["s0"],
+    }
+    config = {
+        "filesystems": {"bb": {"backing": "fs"}},
+        **faults(
+            {"at": 40, "storage": "s0", "state": "down", "lasts": 20},
+            {"at": 130, "storage": "s0", "state": "down", "lasts": 870},
+        ),
+    }
+    one = ran(tmp_path, storages, [job("a", io=[{"filesystem": "bb", "reads": 10 * GB}])], config)
+    assert end_of(one, "a") == pytest.approx(220, abs=2e-2)
+
+
+def test_the_walltime_runs_on(tmp_path: Path) -> None:
+    config = fault(at=30, storage="s0", state="down", lasts=500)
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB, walltime=120)], config)
+    assert state_of(one, "a") == "COMPLETED_WALLTIME_REACHED"
+    assert end_of(one, "a") == pytest.approx(30, abs=1e-2)
+    assert one.records[0].cut
+
+
+@pytest.mark.parametrize("how", ["exclusive", "fair"])
+def test_under_an_io_policy_the_piece_is_sent_again(tmp_path: Path, how: str) -> None:
+    """With an I/O policy (or measured) the transfer under way is sent again: 30 + 50 + 100."""
+    config = {
+        **fault(at=30, storage="s0", state="down", lasts=50),
+        **PHASES,
+        "io_policy": how,
+        "measure_io": True,
+    }
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config)
+    assert end_of(one, "a") == pytest.approx(180, abs=2e-2)

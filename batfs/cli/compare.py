@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any key of the scheduler's configuration, such as node_selection or filesystems.lustre.policy; "
         "values that hold commas are separated by semicolons",
     )
+    add_word(what, "--faults", "(the same in every run, but for random ones without a seed of their own)")
     add_word(what, "--seeds", "[30: the seeds 1 to 30]")
     add_word(what, "--resample", "[none]")
     add_machine_flags(what, events=True)
@@ -152,6 +153,10 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
     for key in ("threshold", "dynamic_jobs"):
         if getattr(args, key) is not None:
             values[key] = getattr(args, key)
+    if args.faults:
+        from batfs.scheduling.faults.plan import read_faults
+
+        values["configuration"] = {**(values.get("configuration") or {}), "faults": read_faults(args.faults)}
     values |= machine_values(args)
     if args.vary:
         flags = parse_vary(args.vary)

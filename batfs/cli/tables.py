@@ -55,6 +55,8 @@ def results(result: RunResult) -> str:
     ]
     if s["waited_for"]:
         parts.append(_waits(s))
+    if "faults" in s:
+        parts.append(_faults(s["faults"]))
     if "io" in s:
         parts.append(_io(s["io_policy"], s["io"]))
     if s["rejections"]:
@@ -114,6 +116,15 @@ def _waits(s: Mapping[str, Any]) -> str:
         for wait in s["waited_for"]
     ]
     return table(["waited for", "jobs", "mean over all jobs", "share"], rows)
+
+
+def _faults(counts: Mapping[str, Any]) -> str:
+    """What faults did to the jobs."""
+    hours = counts["lost_node_seconds"] / 3600
+    return (
+        f"{_count(counts['faults'], 'fault')}: {counts['failed']} times a job failed, {counts['paused']} "
+        f"times one waited, {counts['restarted']} times one began again ({hours:.2f} node-hours done again)"
+    )
 
 
 def _io(policy: str, io: Mapping[str, Any]) -> str:

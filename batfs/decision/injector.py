@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from batfs.decision.files import make_files as default_make_files
-from batfs.errors import BatfsError
+from batfs.errors import BatfsError, InputError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
 from batfs.protocol import messages as m
@@ -174,6 +174,12 @@ class Injector:
             say=self._say,
             left=self._report_end,
         )
+        if tenancy.outages is not None and any(fault.node for fault in tenancy.outages.plan.every):
+            raise InputError(
+                "the proxy knows no jobs without I/O, so it can't let nodes fail",
+                place="faults",
+                hint="batfs's own scheduler can; storages fail here too",
+            )
         self._began = True
         self._acknowledged = bool(event.config.get("dynamic-jobs-acknowledged", False))
         own = tenancy.files.own_nodes

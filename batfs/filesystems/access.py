@@ -24,7 +24,15 @@ reaches
 of it with n processes at once on the target. h is ``half``, of random and strided requests ``random_half``;
 to it come ``lock_half`` bytes, times (w - 1) / w, where w > 1 nodes write interleaved (strided, random) into
 shared files without being collective: of w requests in a row w - 1 take the lock of an extent from another
-client. Overhead, f below 1, travels as ``batfs.filesystems.efficiency`` says.
+client.
+
+**Devices.** To f come the table of ``batfs.filesystems.efficiency`` at the number of transfers on the target,
+those of the job and those under way when it starts, and what a fault has left of its bandwidth. Batsim's
+links have one fixed bandwidth each, under every simulator, so what is lost is overhead: at factor f, B bytes
+move B/f over the target's link, of which B are the job's own and the rest internal. They travel between a
+target and its server where the server is a known resource, so that they slow the target's own link only; else
+on the same routes as the job's bytes. The factor is that of the moment at which the job is planned, and kept:
+I/O that overlaps with a computation can't be slowed down once it moves.
 
 Any number can be given for reads and writes apart: ``read_latency``, ``write_half``. Sources: R. Hockney,
 "(r_inf, n_1/2, s_1/2) measurements", Parallel Computing 2 (1985); J. Little (1961); Lustre Operations Manual
@@ -40,10 +48,20 @@ from typing import Any, Final
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.interface import IoPlan, IoRequest, Setup, Traffic, Transfer, Volume, add_internal
+from batfs.filesystems.efficiency import Efficiency
+from batfs.filesystems.interface import (
+    IoPlan,
+    IoRequest,
+    Move,
+    Setup,
+    Traffic,
+    Transfer,
+    Volume,
+    add_internal,
+)
 from batfs.filesystems.traffic import by_destination, by_source, from_transfers, joined
 from batfs.records import record
-from batfs.storage.interface import StorageView
+from batfs.storage.interface import FloatArray, StorageView
 from batfs.units import parse_bandwidth, parse_size, parse_time
 from batfs.workload.access import Way
 
@@ -130,21 +148,29 @@ def reached(
 
 @record
 class AccessModel:
-    """Both sides of one file system, for reads and for writes; ``servers``: the resource that stands for the
-    server of a storage, by storage; ``speeds``: flop/s of the nodes, by id."""
+    """Both sides of one file system with these ``storages``, for reads and for writes; ``servers``: the
+    resource that stands for the server of a storage, by storage; ``speeds``: flop/s of the nodes, by id;
+    ``efficiency`` by number of transfers."""
 
     clients: tuple[Client, Client]
     targets: tuple[Server, Server]
     servers: Mapping[int, int]
     speeds: Mapping[int, float]
+    storages: frozenset[int] = frozenset()
+    efficiency: Efficiency | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it costs nothing while no storage is degraded."""
+        return not self.speeds and self.efficiency is None and self.targets == (_IDEAL, _IDEAL)
 
     def apply(self, plan: IoPlan, request: IoRequest, view: StorageView, position: Mapping[int, int]) -> None:
         """Add to ``plan`` what the pattern of ``request`` costs; ``position``: of storages in ``view``."""
         volume, nodes = request.volume, request.nodes
         self._wait(plan, volume, nodes)
-        reads, writes = self.targets
-        if reads != _IDEAL or writes != _IDEAL:
-            self._slow(plan, request, view, position)
+        health = health_of(view)
+        if self.efficiency is not None or health is not None or self.targets != (_IDEAL, _IDEAL):
+            self._slow(plan, request, view, position, health)
 
     def _wait(self, plan: IoPlan, volume: Volume, nodes: Any) -> None:
         """The least time of each direction as work on the job's nodes (none on storages that are staged)."""
@@ -171,8 +197,15 @@ class AccessModel:
         plan.read_flops = first
         plan.flops = {r: first.get(r, 0.0) + second.get(r, 0.0) for r in (*first, *second)}
 
-    def _slow(self, plan: IoPlan, request: IoRequest, view: StorageView, position: Mapping[int, int]) -> None:
-        """The overhead of the targets as internal traffic."""
+    def _slow(
+        self,
+        plan: IoPlan,
+        request: IoRequest,
+        view: StorageView,
+        position: Mapping[int, int],
+        health: FloatArray | None,
+    ) -> None:
+        """The overhead of the targets as internal traffic; checkpoints carry theirs."""
         volume = request.volume
         access = volume.access
         extra: tuple[list[Traffic], list[Traffic]] = ([], [])
@@ -180,21 +213,26 @@ class AccessModel:
             zip((plan.reads, plan.writes), (access.reads, access.writes), strict=True)
         ):
             server, client = self.targets[k], self.clients[k]
-            if server == _IDEAL or not traffics:
+            if (server == _IDEAL and self.efficiency is None and health is None) or not traffics:
                 continue
+            counts = transfers_at(traffics, k) if self.efficiency is not None else {}
             loads = by_destination(traffics) if k else by_source(traffics)
             own = volume.pattern != "shared"
             for storage, amount in loads.items():
-                at = position.get(storage)
-                if at is None:
+                if storage not in self.storages:  # of a file system behind, which has said its own
                     continue
-                factor = reached(
-                    *(client, server, way, len(request.nodes), access.processes),
-                    own=own,
-                    writing=bool(k),
-                    targets=len(loads),
-                    others=float(view.transfers[at]),
-                )
+                at = position[storage]
+                factor = 1.0 if health is None else float(health[at])
+                if server != _IDEAL:
+                    factor *= reached(
+                        *(client, server, way, len(request.nodes), access.processes),
+                        own=own,
+                        writing=bool(k),
+                        targets=len(loads),
+                        others=float(view.transfers[at]),
+                    )
+                if self.efficiency is not None:
+                    factor *= self.efficiency.at(counts[storage] + int(view.transfers[at]))
                 over = round(amount * (1.0 / factor - 1.0))
                 if over <= 0:
                     continue
@@ -206,9 +244,43 @@ class AccessModel:
                     extra[k].append(_along(traffics, k, storage, over / amount))
         if extra[0] or extra[1]:
             add_internal(plan, *extra)
+        if plan.checkpoints is not None:
+            writes = [self._slower(move, view, position, health) for move in plan.checkpoints.writes]
+            plan.checkpoints = plan.checkpoints._replace(writes=writes)
+
+    def _slower(
+        self, move: Move, view: StorageView, position: Mapping[int, int], health: FloatArray | None
+    ) -> Move:
+        """A checkpoint with what its targets lose to the number of transfers and to faults."""
+        traffic, extra = move.traffic, []
+        counts = transfers_at([traffic], 1)
+        for storage, amount in by_destination([traffic]).items():
+            if storage not in self.storages:
+                continue
+            at = position[storage]
+            factor = 1.0 if health is None else float(health[at])
+            if self.efficiency is not None:
+                factor *= self.efficiency.at(counts[storage] + int(view.transfers[at]))
+            if round(amount * (1.0 / factor - 1.0)) > 0:
+                extra.append(_along([traffic], 1, storage, 1.0 / factor - 1.0))
+        return move._replace(traffic=joined([traffic, *extra])) if extra else move
 
 
 _IDEAL = Server()
+
+
+def health_of(view: StorageView) -> FloatArray | None:
+    """float64[m]: what faults have left of the storages' bandwidths; None while that is all of them. Views
+    of others may not have it."""
+    found: FloatArray | None = getattr(view, "health", None)
+    return found
+
+
+def transfers_at(traffics: Sequence[Traffic], end: int) -> dict[int, int]:
+    """How many transfers leave (end 0) or enter (end 1) each id."""
+    columns = joined(traffics).columns
+    ids, counts = np.unique(columns[end][columns[2] > 0], return_counts=True)
+    return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
 
 def _along(traffics: Sequence[Traffic], end: int, storage: int, share: float) -> Traffic:
@@ -301,13 +373,11 @@ def parse_parameters(text: str, what: str) -> tuple[dict[str, float], dict[str, 
     return {**general, **both[0]}, {**general, **both[1]}
 
 
-def make_access(client: str, server: str, setup: Setup) -> AccessModel | None:
-    """The model these parameters describe for a file system; None for no parameters at all.
+def make_access(client: str, server: str, efficiency: str, setup: Setup) -> AccessModel:
+    """The model these parameters describe for a file system.
 
     InputError where a client's are given and nobody gave the platform, which alone knows the nodes' speeds.
     """
-    if not client.strip() and not server.strip():
-        return None
     clients = tuple(Client(**values) for values in parse_parameters(client, "client"))
     targets = tuple(Server(**values) for values in parse_parameters(server, "server"))
     speeds: dict[int, float] = {}
@@ -320,4 +390,6 @@ def make_access(client: str, server: str, setup: Setup) -> AccessModel | None:
         }
     ids = {node.name: node.id for node in setup.nodes}
     servers = {s.id: ids[name] for s in setup.storages if (name := s.property("server") or "") in ids}
-    return AccessModel((clients[0], clients[1]), (targets[0], targets[1]), servers, speeds)
+    table = Efficiency.parse(efficiency)
+    mine = frozenset(storage.id for storage in setup.storages)
+    return AccessModel((clients[0], clients[1]), (targets[0], targets[1]), servers, speeds, mine, table)

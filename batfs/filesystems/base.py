@@ -77,7 +77,7 @@ class Model(ABC):
     job_options: Sequence[str] = ()
     #: The file system behind this one, of a tier.
     backing: str = ""
-    #: What access patterns cost, if the configuration says it; it is added to what ``plan`` answers.
+    #: What access patterns and devices cost; it is added to what ``plan`` answers.
     access: AccessModel | None = None
 
     def check(self, volume: Volume) -> None:
@@ -174,7 +174,7 @@ class Model(ABC):
             asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
         model = self.setup.models[self.backing]
         outcome = model.plan(asked, view, rng)
-        access = getattr(model, "access", None)
+        access: AccessModel | None = getattr(model, "access", None)
         if access is not None and isinstance(outcome, IoPlan):
             access.apply(outcome, asked, view, self.setup.position_of)
         return asked, outcome
@@ -335,8 +335,8 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     """The model ``"name:key=value"`` (or ``file.py:Name``) names, over ``setup``; its options come from the
     word itself and from ``setup.options``. InputError for what is unknown or wrong, naming the file system.
 
-    ``client`` and ``server``, what access patterns cost, are options of every model: see
-    :mod:`batfs.filesystems.access`.
+    ``client`` and ``server``, what access patterns cost, and ``efficiency`` by the number of transfers are
+    options of every model: see :mod:`batfs.filesystems.access`.
     """
     from batfs.filesystems.checked import guard
     from batfs.plugins import PluginError, Spec, convert_options, raised_in
@@ -346,8 +346,8 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     merged = Spec(parsed.name, {**options, **parsed.options})
     place = f"filesystems.{setup.name}"
     kind = MODELS.get(merged.name)
-    client, server = (merged.options.get(side, "") for side in ("client", "server"))
-    own = {key: text for key, text in merged.options.items() if key not in ("client", "server")}
+    client, server, efficiency = (merged.options.get(name, "") for name in _OF_ALL)
+    own = {key: text for key, text in merged.options.items() if key not in _OF_ALL}
     try:
         if not callable(kind):
             raise InputError(f"the {MODELS.kind} {parsed.name!r} can't be called")
@@ -359,12 +359,15 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
                 raise
             story = f"while it was made, the {MODELS.kind} {parsed.name!r}"
             raise PluginError.of(error, story) from error
-        model.access = make_access(client, server, setup)
+        model.access = make_access(client, server, efficiency, setup)
         return guard(cast(FileSystemModel, model), setup)
     except PluginError:
         raise  # its place is one in its file
     except InputError as error:
         raise error.at(place=place) from None
+
+
+_OF_ALL = ("client", "server", "efficiency")
 
 
 def _text(value: Any) -> str:

@@ -2,10 +2,8 @@
 
 A table gives the part of its nominal bandwidth that a storage reaches with so many clients, for example
 ``1:1 8:0.9 64:0.55``; between the entries it is linear in the number of clients, outside it is that of the
-first or last entry. Batsim's links have one fixed bandwidth, so the loss is expressed as overhead: a
-transfer of B bytes at factor f moves B/f bytes over the storage's link, of which B are the job's own and
-the rest internal. The number of clients is known when the job starts and kept: the nodes of the job plus the
-transfers active on the storage at that moment.
+first or last entry. How the loss is brought about is said in ``batfs.filesystems.access``. The number of
+clients is known when the job starts and kept: its own transfers on the storage, and those under way there.
 
 Source: concurrency-dependent throughput of disks as in L. Pottier et al., "Modeling the performance of
 scientific workflow executions on HPC platforms with burst buffers" (CLUSTER 2020), and the non-linear read
@@ -18,7 +16,6 @@ import numpy as np
 
 from batfs.errors import InputError
 from batfs.records import record
-from batfs.workload.flows import IntArray
 
 
 @record
@@ -49,10 +46,3 @@ class Efficiency:
     def at(self, clients: int) -> float:
         """The factor for so many clients."""
         return float(np.interp(clients, self.clients, self.factors))
-
-    def overhead(self, sizes: IntArray, clients: IntArray) -> IntArray:
-        """int64[t]: bytes moved beyond ``sizes`` int64[t] to or from storages that serve so many ``clients``
-        int64[t], rounded to whole bytes."""
-        factors = np.interp(clients, self.clients, self.factors)
-        extra: IntArray = np.rint(sizes * (1.0 / factors - 1.0)).astype(np.int64)
-        return extra

@@ -9,7 +9,6 @@ import numpy as np
 
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
-from batfs.filesystems.efficiency import Efficiency
 from batfs.filesystems.interface import (
     Hold,
     IoPlan,
@@ -51,8 +50,7 @@ class ParallelFileSystem(Model):
 
     ``stripe_count`` targets a file (0: all of them; Lustre's default is 1), ``stripe_size`` bytes a stripe.
     A job with f files uses up to f * stripe_count targets. Which ones: the allocation policy, one target
-    after the other. Gateways, metadata servers and an efficiency table are off unless configured: see
-    ``services`` and ``efficiency``.
+    after the other. Gateways and metadata servers are off unless configured: see ``services``.
     """
 
     def __init__(
@@ -67,7 +65,6 @@ class ParallelFileSystem(Model):
         metadata_servers: str = "",
         operations_per_file: int = 3,
         operation_work: float = 2e4,
-        efficiency: str = "",
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
@@ -80,9 +77,6 @@ class ParallelFileSystem(Model):
         self.gateways = Gateways(setup, ids, gateways_per_job, gateway_choice) if ids else None
         servers = service_nodes(setup, "metadata", metadata_servers)
         self.metadata = MetadataServers(servers, operations_per_file, operation_work) if servers else None
-        self.efficiency = Efficiency.parse(efficiency)
-        servers_of = {node.name: node.id for node in setup.nodes}
-        self._server = {s.id: servers_of.get(s.property("server") or "") for s in self.storages}
 
     def own_nodes(self) -> Sequence[int]:
         gateways = self.gateways.ids if self.gateways else ()
@@ -100,8 +94,6 @@ class ParallelFileSystem(Model):
             plan = IoPlan(self.name, *split)
         if self.timing != "overlap" or volume.options:
             plan.timing = self.timing_of(request)
-        if self.efficiency is not None:
-            self._add_overhead(plan, view, self.efficiency)
         if self.gateways is not None:
             self._forward(plan, request, rng, self.gateways)
         if self.metadata is not None:
@@ -260,28 +252,6 @@ class ParallelFileSystem(Model):
         return out
 
     # ---- what comes on top --------------------------------------------------------------------------------
-
-    def _add_overhead(self, plan: IoPlan, view: StorageView, efficiency: Efficiency) -> None:
-        """Overhead travels between a target and its server where the server is a known resource, so that it
-        slows the target's own link only; else on the same routes as the job's bytes."""
-        extra: list[list[Traffic]] = []
-        for end, traffics in enumerate((plan.reads, plan.writes)):
-            extra.append([])
-            for traffic in traffics:
-                ids, column = np.unique(traffic.columns[end], return_inverse=True)
-                storages = ids.tolist()
-                active = view.transfers[[self.position[s] for s in storages]]
-                serving = np.bincount(column[traffic.sizes > 0], minlength=len(ids)) + active
-                overhead = efficiency.overhead(traffic.sizes, serving[column])
-                servers = [server for s in storages if (server := self._server[s]) is not None]
-                if len(servers) == len(storages):
-                    sums = np.zeros(len(ids), dtype=np.int64)
-                    np.add.at(sums, column, overhead)
-                    theirs = np.array(servers, dtype=np.int64)
-                    extra[-1].append(Traffic(theirs, ids, sums) if end else Traffic(ids, theirs, sums))
-                else:
-                    extra[-1].append(Traffic(traffic.sources, traffic.destinations, overhead))
-        add_internal(plan, *extra)
 
     def _forward(self, plan: IoPlan, request: IoRequest, rng: random.Random, gateways: Gateways) -> None:
         picked = gateways.choose(request.nodes, rng, sum(map(len, self.trials.values())))

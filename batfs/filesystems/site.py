@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.access import AccessModel
+from batfs.filesystems.access import AccessModel, health_of
 from batfs.filesystems.base import Model, footprint, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,
@@ -68,7 +68,8 @@ class FileSystems:
         self.attending = frozenset(n for n, model in self.models.items() if getattr(model, "attends", True))
         self._asked: dict[int, tuple[Profile, tuple[Volume, ...]]] = {}
         accesses = {name: getattr(model, "access", None) for name, model in self.models.items()}
-        self._accesses: dict[str, AccessModel] = {name: a for name, a in accesses.items() if a is not None}
+        self._devices: dict[str, AccessModel] = {name: a for name, a in accesses.items() if a is not None}
+        self._accesses = {name: a for name, a in self._devices.items() if not a.idle}
         self._attending = [self.models[n] for n in self.models if n in self.attending]
         # one that isn't made of Model may not have the calls that came later
         self._trying = [model for model in self._attending if hasattr(model, "tried")]
@@ -184,8 +185,8 @@ class FileSystems:
             outcome = self.models[volume.filesystem].plan(asked, view, rng)
             if isinstance(outcome, Hold):
                 return outcome
-            if self._accesses and volume.filesystem in self._accesses:
-                self._accesses[volume.filesystem].apply(outcome, asked, view, self.position)
+            if self._accesses or health_of(view) is not None:
+                self._slow(outcome, asked, view)
             return (outcome,)
         plans: list[IoPlan] = []
         seen = view
@@ -203,13 +204,20 @@ class FileSystems:
             outcome = model.plan(asked, seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
-            if self._accesses and volume.filesystem in self._accesses:
-                self._accesses[volume.filesystem].apply(outcome, asked, seen, self.position)
+            if self._accesses or health_of(seen) is not None:
+                self._slow(outcome, asked, seen)
             plans.append(outcome)
             if outcome.placements:
                 taken = [(self.position[p.storage], p.size) for p in outcome.placements]
                 seen = TakenView(seen, taken)
         return tuple(plans)
+
+    def _slow(self, plan: IoPlan, asked: IoRequest, view: StorageView) -> None:
+        """Add what access patterns and devices cost."""
+        accesses = self._accesses if health_of(view) is None else self._devices
+        access = accesses.get(asked.volume.filesystem)
+        if access is not None:
+            access.apply(plan, asked, view, self.position)
 
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
         """Bytes of each file system that a job of so many nodes would hold, wherever they lie."""

@@ -233,3 +233,58 @@ def test_under_an_io_policy_the_piece_is_sent_again(tmp_path: Path, how: str) ->
     }
     one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config)
     assert end_of(one, "a") == pytest.approx(180, abs=2e-2)
+
+
+# ---- degraded, and efficiency -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timing", ["overlap", "phases"])
+def test_a_degraded_storage_takes_longer(tmp_path: Path, timing: str) -> None:
+    """From 5 on half of 100 MB/s: 10 GB take 200 s. The job of 0 keeps the factor of its start (50 s), and
+    so does that of 20 when it is whole again at 30; that of 300 has all of it."""
+    config = {
+        **fault(at=5, storage="s0", state="degraded", bandwidth=0.5, lasts=25),
+        "filesystems": {"fs": {"timing": timing}},
+    }
+    jobs = [job("a", io_reads=GB // 10), job("b", at=20, io_reads=10 * GB), job("c", at=300, io_writes=GB)]
+    one = ran(tmp_path, ONE, jobs, config, dynamic=timing == "phases")
+    ends = [end_of(one, name) if timing == "phases" else one.times(name)[1] for name in "abc"]
+    assert ends == pytest.approx([1, 220, 310], abs=1e-2)
+
+
+def test_a_rebuild_moves_bytes_and_ends_the_degradation(tmp_path: Path) -> None:
+    """s1 sends s0 10 GB from 0 on: 100 s at 100 MB/s. It is degraded until then: a write at 10 of 1 GB at
+    half the bandwidth shares the link with it (2 GB at 50 MB/s: 40 s); then one at 200 takes 10 s."""
+    config = {
+        **fault(at=0, storage="s0", state="degraded", bandwidth=0.5, rebuild="10GB"),
+        "policy": "first_fit",
+    }
+    jobs = [job("a", at=10, io_writes=GB), job("b", at=200, io_writes=GB)]
+    one = ran(tmp_path, TWO, jobs, config)
+    assert one.duration("a") == pytest.approx(40, abs=1e-2)
+    [rebuilt] = [times for name, times in one.kinds().items() if name.endswith(".rebuild")]
+    assert rebuilt == pytest.approx((0, 120), abs=1e-2)
+    assert one.duration("b") == pytest.approx(10, abs=1e-2)
+
+
+@pytest.mark.parametrize("model", ["pfs", "dfs:replication=1", "nvme_pool", "burst_buffer", "cache"])
+def test_every_model_has_efficiency_by_transfers(tmp_path: Path, model: str) -> None:
+    """Two nodes write 10 GB at half the bandwidth: 200 s."""
+    storages = {"s0": {"filesystem": "fs", "read": "100MBps", "write": "100MBps"}}
+    spec = f"{model}{',' if ':' in model else ':'}efficiency=1:1 2:0.5"
+    if model == "cache":
+        storages["p0"] = {"filesystem": "pfs", "model": "pfs"}
+        spec += ",backing=pfs,write=back"
+    config = {"filesystems": {"fs": {"model": spec}}}
+    entry: dict[str, Any] = {"filesystem": "fs", "writes": 10 * GB}
+    if model == "cache":
+        entry["options"] = {"data_set": "d"}
+    one = ran(tmp_path, storages, [job("a", nodes=2, io=[entry])], config)
+    assert one.duration("a") == pytest.approx(200, rel=1e-3)
+
+
+def test_checkpoints_pay_for_it_too(tmp_path: Path) -> None:
+    """Three checkpoints of 1 GB at a quarter of 100 MB/s: 40 s each."""
+    config = {"filesystems": {"bb": {"efficiency": "1:0.25"}}}
+    one = ran(tmp_path, BUFFER, [job("a", cpu=10e9, io=CHECKPOINTS)], config)
+    assert end_of(one, "a") == pytest.approx(130, abs=2e-2)

@@ -6,6 +6,7 @@ from batfs.parsing import Parser, commands
 
 HELP = """run a published experiment again, beside what was published
 
+  batfs reproduce daly2006
   batfs reproduce kopanski2021
   batfs reproduce periodic_io
   batfs reproduce theta theta2022_week4.yaml
@@ -14,6 +15,10 @@ Each experiment explains itself: batfs reproduce EXPERIMENT --help
 """
 
 EXPERIMENTS = {
+    "daly2006": (
+        "batfs.cli.reproductions.daly2006",
+        "the optimum checkpoint interval, simulated beside its closed form (FGCS 2006)",
+    ),
     "io500": (
         "batfs.cli.reproductions.io500",
         "public IO500 submissions: calibrated machines, and hard figures predicted from easy ones",

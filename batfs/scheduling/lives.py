@@ -54,6 +54,7 @@ class LiveJob:
                 for resource in profile.ids.tolist()
             }
         )
+        self._all = frozenset(self.resources)
         self.transfers: dict[str, list[tuple[int, int]]] = {}
 
     def begin(self, now: float) -> list[m.Decision]:
@@ -113,6 +114,8 @@ class LiveJob:
     def needs(self, ids: Collection[int]) -> bool:
         """Whether what it does, or will do, touches these resources."""
         life = self.life
+        if self._all.isdisjoint(ids):
+            return False
         every = [one.activity for one in life.live.values()] + life.held_activities
         for step in life.steps_to_come:
             every += [*step.activities, *step.detached, *(a for a, _ in step.spanning)]

@@ -1,20 +1,27 @@
 """Pictures for README and docs: ``make screenshots``. Needs Chromium, and half a minute of campaign.
 
-What is shown is made here and now: a comparison of five allocation policies and the report of one run.
+What is shown is made here and now: a comparison of five allocation policies, the report of one run, the live
+page of a storage service.
 """
 
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 BATFS = [sys.executable, "-m", "batfs"]
 INPUT = ["-p", "platforms/taurus_storage.xml", "-w", "workloads/io.json"]
+# as long as the page draws
+WAIT = "--virtual-time-budget=15000"
 POLICIES = ("random", "round_robin", "first_fit", "worst_fit", "least_loaded")
 
 
@@ -22,7 +29,7 @@ def batfs(*words: str) -> None:
     subprocess.run([*BATFS, *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def shoot(browser: str, page: Path, image: str, width: int, height: int) -> None:
+def shoot(browser: str, page: str, image: str, width: int, height: int, wait: str = WAIT) -> None:
     """Photograph the top of ``page``, as a file of that size."""
     flags = [
         "--headless",
@@ -31,11 +38,58 @@ def shoot(browser: str, page: Path, image: str, width: int, height: int) -> None
         "--hide-scrollbars",
         "--force-device-scale-factor=1",
     ]
-    flags += ["--virtual-time-budget=15000", f"--window-size={width},{height}"]
+    flags += [wait, f"--window-size={width},{height}"]
     target = IMAGES / image
-    words = [browser, *flags, f"--screenshot={target}", page.resolve().as_uri()]
+    words = [browser, *flags, f"--screenshot={target}", page]
     subprocess.run(words, check=True, stderr=subprocess.DEVNULL, timeout=300)
     print(f"{target.relative_to(ROOT)}: {width} x {height}")
+
+
+def page(browser: str, folder: Path) -> None:
+    """The live page of a storage service with two servers, six leases, one that waits and a refusal."""
+    service = [*BATFS, "service"]
+    endpoint, web = f"tcp://127.0.0.1:{_port()}", _port()
+    (folder / "system.yml").write_text(
+        "hosts:\n" + "".join(
+            f"  - hostname: ault{n}\n    ipv4: 127.0.0.1\n    disks:\n"
+            + "".join(f"      - {{id: {d}, capacity: {d + 1}000, read_bandwidth: 3, write_bandwidth: 2}}\n" for d in (0, 1))
+            for n in (13, 14)
+        )
+    )  # fmt: skip
+    at = ["--connect", endpoint]
+    silent: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with ExitStack() as stack:
+
+        def start(*words: str) -> None:
+            process = subprocess.Popen(
+                [*service, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        start("orchestrator", "--bind", endpoint, "--ledger", str(folder / "ledger.db"))
+        for host in ("ault13", "ault14"):
+            start("server", *at, "--system", str(folder / "system.yml"), "--host", host)
+        time.sleep(5)
+        for size in (100, 200, 300, 400, 500, 600):
+            subprocess.run(
+                [*service, "request", f"{size}GB", "--for", "2h", *at], stdout=subprocess.DEVNULL, check=True
+            )
+            time.sleep(1)
+        subprocess.run([*service, "release", "L2", *at], **silent, check=True)
+        subprocess.run(
+            [*service, "request", "9TB", "--for", "1h", *at], stderr=subprocess.DEVNULL, check=False
+        )
+        start("request", "1900GB", "--for", "1h", "--wait", "1h", *at)
+        start("page", *at, "--page-port", str(web))
+        time.sleep(6)
+        shoot(browser, f"http://127.0.0.1:{web}/", "service-page.png", 1200, 1150, "--timeout=8000")
+
+
+def _port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def main() -> int:
@@ -45,9 +99,10 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="batfs-screenshots-") as name:
         folder = Path(name)
+        page(browser, folder)
         batfs("run", *INPUT, "--queue", "easy", "--policy", "worst_fit", "-q", "-e", str(folder / "run"))
         batfs("report", str(folder / "run"), "--formats", "none", "-o", str(folder / "run.html"))
-        shoot(browser, folder / "run.html", "report-run.png", 1200, 900)
+        shoot(browser, (folder / "run.html").as_uri(), "report-run.png", 1200, 900)
         chosen = [word for policy in POLICIES for word in ("--policy", policy)]
         more = ["--queue", "easy", "--seeds", "12", "--resample", "blocks", "--formats", "none"]
         batfs(
@@ -60,7 +115,7 @@ def main() -> int:
             "--title",
             "Five allocation policies",
         )
-        shoot(browser, folder / "compare" / "report.html", "compare-results.png", 1200, 900)
+        shoot(browser, (folder / "compare" / "report.html").as_uri(), "compare-results.png", 1200, 900)
     return 0
 
 

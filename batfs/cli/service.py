@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
-import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from batfs import process
-from batfs.errors import InputError
+from batfs.cli.services.connecting import DEFAULT
 from batfs.parsing import add_option, add_word, at_least, duration, seconds, size
-from batfs.units import format_size, parse_time
-
-if TYPE_CHECKING:
-    from batfs.service.auth import KeyPair
-    from batfs.service.client import Client
-    from batfs.storage.storalloc_config import StorallocConfig
 
 HELP = """\
 The storage service: clients ask an orchestrator for space for a time; servers hold the disks.
@@ -32,9 +20,10 @@ The storage service: clients ask an orchestrator for space for a time; servers h
 On loopback no keys are needed. To bind to a network, make keys first:
   batfs service keys keys/ --name main                    for the orchestrator
   batfs service keys keys/ --name alice --role client --allow keys/allowed
-"""
 
-DEFAULT = "tcp://127.0.0.1:28100"
+Instead of --connect, --key and --orchestrator-key: BATFS_CONNECT, BATFS_KEY and BATFS_ORCHESTRATOR_KEY, or
+connect, key and orchestrator_key in ~/.config/batfs/service.toml (or the file that BATFS_SERVICE names).
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -210,313 +199,16 @@ def _storalloc(parser: argparse.ArgumentParser, what: str) -> None:
     add_word(parser, "--storalloc-config", f": {what}", old=("--config",), dest="config", type=Path)
 
 
-def _configured(args: argparse.Namespace) -> StorallocConfig | None:
-    from batfs.storage.storalloc_config import read_config
-
-    return None if args.config is None else read_config(args.config)
-
-
-def _endpoint(args: argparse.Namespace) -> str:
-    """Where the orchestrator is: the flag's word, the configuration's, or the usual one."""
-    if args.connect is not None:
-        return str(args.connect)
-    config = _configured(args)
-    return DEFAULT if config is None else config.endpoint
-
-
 def _connection(parser: argparse.ArgumentParser) -> None:
-    add_word(parser, "--connect", f"[{DEFAULT}]")
+    add_word(parser, "--connect", f"[BATFS_CONNECT, or {DEFAULT}]")
     _storalloc(parser, "where the orchestrator is")
-    add_word(parser, "--key", type=Path)
-    add_word(parser, "--orchestrator-key", type=Path)
+    add_word(parser, "--key", "[BATFS_KEY]", type=Path)
+    add_word(parser, "--orchestrator-key", "[BATFS_ORCHESTRATOR_KEY]", type=Path)
     add_word(parser, "--timeout", "[30s]", type=seconds, default=30.0)
     add_word(parser, "--json", action="store_true")
 
 
-def _keys(args: argparse.Namespace) -> tuple[KeyPair, KeyPair] | None:
-    from batfs.service.auth import read_key
-
-    if args.key is None and args.orchestrator_key is None:
-        return None
-    if args.key is None or args.orchestrator_key is None:
-        raise InputError("--key and --orchestrator-key go together")
-    own = read_key(args.key)
-    if own.secret is None:
-        raise InputError("holds no secret key", file=args.key, hint="give NAME.key_secret")
-    return own, read_key(args.orchestrator_key)
-
-
-def _client(args: argparse.Namespace) -> Client:
-    from batfs.service.client import Client
-
-    return Client(_endpoint(args), keys=_keys(args), timeout=args.timeout)
-
-
 def run(args: argparse.Namespace) -> int:
-    return VERBS[args.verb](args)
+    from batfs.cli.services import asking, processes
 
-
-def _orchestrator(args: argparse.Namespace) -> int:
-    from batfs.service.auth import read_key
-    from batfs.service.logs import Log
-    from batfs.service.orchestrator import Orchestrator, Settings
-    from batfs.storage.policies import make_policy
-
-    config = _configured(args)
-    block_size = None if config is None else config.block_size
-    ledger = None if args.simulate else args.ledger or Path("batfs-ledger.db")
-    settings = Settings(
-        endpoint=args.bind or (DEFAULT if config is None else config.endpoint),
-        ledger=ledger,
-        keys=read_key(args.key) if args.key else None,
-        allowed=args.allow,
-        discipline=args.discipline,
-        heartbeat=args.heartbeat,
-        seed=args.seed,
-        simulate=args.simulate,
-        block_size=block_size if args.block_size is None else args.block_size,
-        min_block_size=args.min_block_size,
-        metrics=args.metrics,
-        grace=args.grace,
-        quota=args.quota,
-    )
-    policy = args.policy or ("worst_fit" if config is None else config.policy)
-    if config is not None and config.retry:
-        note = "allow_retry: who finds no room may wait in the queue (batfs service request --wait 1h)"
-        process.say("batfs service", f"note: {note}")
-    orchestrator = Orchestrator(settings, make_policy(policy), Log("orchestrator", args.log))
-    print(f"listening on {orchestrator.endpoint}", flush=True)
-    orchestrator.run()
-    return 0
-
-
-def _server(args: argparse.Namespace) -> int:
-    from batfs.service.logs import Log
-    from batfs.service.server import Server
-    from batfs.service.systems import make_backend, read_site
-
-    site = read_site(args.system, args.host, args.name)
-    backend = make_backend(args, site)
-    if args.dry_run and args.backend != "nvmet":
-        raise InputError("--dry-run is for the nvmet back end")
-    log = Log(f"server {site.name}", args.log)
-    Server(site.name, site.disks, backend, _endpoint(args), keys=_keys(args), log=log).run()
-    return 0
-
-
-def _storallocs_client(args: argparse.Namespace) -> int:
-    """``-s 200 -t 1:30:00``: GB, and a time of the clock, as StorAlloc's client takes them."""
-    if args.size < 1:
-        raise InputError(f"-s {args.size}: expected a whole number of GB above 0")
-    found = re.fullmatch(r"(\d{1,2}):(\d{1,2}):(\d{1,2})", args.time)
-    hours, minutes, seconds = (int(part) for part in found.groups()) if found else (-1, 0, 0)
-    duration = 3600 * hours + 60 * minutes + seconds
-    if not (0 <= hours < 24 and minutes < 60 and seconds < 60 and duration > 0):
-        raise InputError(
-            f"-t {args.time}: expected a time from 0:00:01 to 23:59:59", hint="batfs service request --for 3d"
-        )
-    start = None if args.start_time is None else _when(f"{args.start_time}+00:00")
-    with _client(args) as client:
-        reply = client.request(args.size * 10**9, float(duration), start=start)
-    return _granted(args, reply)
-
-
-def _request(args: argparse.Namespace) -> int:
-    options: dict[str, Any] = {}
-    for item in args.option:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise InputError(f"the option {item!r} is not key=value")
-        options[key] = value
-    with _client(args) as client:
-        reply = client.request(
-            args.size,
-            args.duration,
-            start=None if args.start is None else _when(args.start),
-            wait=args.wait,
-            host=args.nqn,
-            options=options,
-            request_id=args.id,
-            told=lambda r: print(f"{r.lease} {r.state}: {r.reason}", file=sys.stderr),
-        )
-    return _granted(args, reply)
-
-
-def _granted(args: argparse.Namespace, reply: Any) -> int:
-    """Tell what became of a request."""
-    if args.json:
-        print(json.dumps({"state": reply.state, "reason": reply.reason, **reply.data}))
-    elif not reply.ok:
-        process.say("refused", reply.reason)
-    else:
-        size, end = format_size(reply.data["size"]), _clock(reply.data["end"])
-        print(f"{reply.lease} {reply.state}: {size} until {end}")
-        for disk, connection in reply.data["connections"].items():
-            print(f"  {disk}  {connection.get('connect') or connection.get('path')}")
-    return 0 if reply.ok else 1
-
-
-def _when(text: str) -> float:
-    from datetime import datetime
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return time.time() + parse_time(text)
-    if moment.tzinfo is None:
-        raise InputError(f"the time {text!r} carries no zone", hint="add Z or +01:00")
-    return moment.timestamp()
-
-
-def _clock(seconds: float) -> str:
-    from datetime import UTC, datetime
-
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):  # after the year 9999
-        return f"{seconds:.0f} s"
-
-
-def _list(args: argparse.Namespace) -> int:
-    with _client(args) as client:
-        leases = client.leases(everybody=args.all)
-    if args.json:
-        print(json.dumps(leases))
-        return 0
-    print(f"{'lease':<8} {'user':<12} {'state':<12} {'size':>10}  {'end':<20}  disks")
-    for lease in leases:
-        print(
-            f"{lease['lease']:<8} {lease['user']:<12} {lease['state']:<12} {format_size(lease['size']):>10}  "
-            f"{_clock(lease['end']):<20}  {' '.join(lease['shares'])}"
-        )
-    return 0
-
-
-def _status(args: argparse.Namespace) -> int:
-    with _client(args) as client:
-        found = client.status()
-    print(json.dumps(found) if args.json else _status_text(found))
-    return 0
-
-
-def _status_text(found: dict[str, Any]) -> str:
-    lines = [
-        f"{format_size(found['reserved'])} of {format_size(found['capacity'])} reserved, "
-        f"{found['leases']} leases, {found['queued']} queued; policy {found['policy']}",
-        "",
-        f"{'server':<24} {'disk':<16} {'state':<6} {'capacity':>10} {'reserved':>10} {'used':>5} "
-        f"{'leases':>6}",
-    ]
-    for d in found["disks"]:
-        share = d["reserved"] / max(1, d["capacity"])
-        lines.append(
-            f"{d['server']:<24} {d['disk']:<16} {d['state']:<6} {format_size(d['capacity']):>10} "
-            f"{format_size(d['reserved']):>10} {share:>5.0%} {d['allocations']:>6}"
-        )
-    lines += [f"problem: {text}" for text in found.get("problems", [])]
-    if found.get("quarantined"):
-        lines.append(
-            f"{found['quarantined']} requests failed when their turn came, and wait for somebody to look:"
-        )
-        lines += [f"  {x['lease']} {x['user']}: {x['reason']}" for x in found.get("quarantine", [])[:5]]
-    lines += [f"refused {_clock(r['time'])} {r['who']}: {r['text']}" for r in found.get("refusals", [])[-3:]]
-    return "\n".join(lines)
-
-
-def _watch(args: argparse.Namespace) -> int:
-    shown = 0
-    with _client(args) as client:
-        while True:
-            text = _status_text(client.status())
-            print(f"\x1b[H\x1b[2J{text}" if sys.stdout.isatty() else text, flush=True)
-            shown += 1
-            if shown == args.count:
-                return 0
-            time.sleep(args.every)
-
-
-def _release(args: argparse.Namespace) -> int:
-    with _client(args) as client:
-        reply = client.release(args.lease)
-    return _said(args, reply.ok, reply.state, reply.reason)
-
-
-def _extend(args: argparse.Namespace) -> int:
-    with _client(args) as client:
-        reply = client.extend(args.lease, args.by)
-    return _said(args, reply.ok, f"until {_clock(reply.data.get('end', 0))}", reply.reason)
-
-
-def _forget(args: argparse.Namespace) -> int:
-    with _client(args) as client:
-        reply = client.forget(args.server)
-    return _said(args, reply.ok, "forgotten", reply.reason)
-
-
-def _said(args: argparse.Namespace, ok: bool, text: str, reason: str) -> int:
-    if args.json:
-        print(json.dumps({"ok": ok, "text": text, "reason": reason}))
-    elif ok:
-        print(text)
-    else:
-        process.say("refused", reason)
-    return 0 if ok else 1
-
-
-def _keys_verb(args: argparse.Namespace) -> int:
-    from batfs.service.auth import add_to_allow_list, make_keys
-
-    public, secret = make_keys(args.directory, args.name)
-    print(f"{public}\n{secret}")
-    if args.allow is not None:
-        if args.role is None:
-            raise InputError("--allow needs --role")
-        add_to_allow_list(args.allow, args.role, args.name, public)
-        print(f"{args.name} is on {args.allow} as {args.role}")
-    return 0
-
-
-def _page(args: argparse.Namespace) -> int:
-    from batfs.service.page import serve
-
-    return serve(_client(args), args.page_port)
-
-
-def _replay(args: argparse.Namespace) -> int:
-    from batfs.service.replay import describe, replay_trace, write_grants
-    from batfs.storage.replay.requests import read_requests
-
-    trace = read_requests(
-        args.trace, capacity_from=args.capacity_from, zone=args.zone, merge=not args.each_record
-    )
-    with _client(args) as client:
-        grants = replay_trace(client, trace.requests, wait=args.wait)
-    if args.output is not None:
-        write_grants(args.output, grants)
-    print(json.dumps([grant.row() for grant in grants]) if args.json else describe(grants))
-    return 0
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from batfs.service.demo import demo
-
-    return demo(args.root)
-
-
-VERBS = {
-    "orchestrator": _orchestrator,
-    "server": _server,
-    "client": _storallocs_client,
-    "request": _request,
-    "list": _list,
-    "status": _status,
-    "watch": _watch,
-    "release": _release,
-    "cancel": _release,
-    "extend": _extend,
-    "forget": _forget,
-    "keys": _keys_verb,
-    "page": _page,
-    "replay": _replay,
-    "demo": _demo,
-}
+    return {**processes.VERBS, **asking.VERBS}[args.verb](args)

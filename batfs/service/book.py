@@ -21,6 +21,10 @@ from batfs.storage.interface import AllocationPolicy
 MAX_REFUSED, MAX_ENDED, MAX_ANSWERS = 10_000, 200_000, 200_000
 # refusals logged in ten seconds, at most; all are counted
 MAX_LOGGED = 500
+# so long after a start, beyond three heartbeats, servers may be on their way: they try again every 2 s
+RETURN = 5.0
+# changes of a disk that are kept, for the live page
+KEPT = 4000
 # at one instant: what ends, then what begins, then whose patience is over
 END, START, WAIT = 0, 1, 2
 
@@ -68,9 +72,12 @@ class Book:
         self.queue: OrderedDict[int, Lease] = OrderedDict()
         self.counts: Counter[str] = Counter()
         self.refusals: deque[dict[str, Any]] = deque(maxlen=50)
-        self.history: deque[tuple[float, int, int]] = deque(maxlen=4000)
-        # (time, disk, bytes reserved, allocations) at each change: what the live page draws per disk
-        self.changes: deque[tuple[float, str, int, int]] = deque(maxlen=4000)
+        self.history: deque[tuple[float, int, int]] = deque([(now, 0, 0)], maxlen=KEPT)
+        # (time, disk, bytes reserved, allocations) at each change: what the live page draws per disk; and
+        # what each disk held before the first that is kept, and when that was (0 at the start)
+        self.changes: deque[tuple[float, str, int, int]] = deque()
+        self.before: dict[str, tuple[int, int]] = {}
+        self.since = now
         self._next = 1
         self._known: OrderedDict[tuple[str, str], tuple[bytes, float, int | bytes]] = OrderedDict()
         self._finals: dict[int, Lease] = {}  # ended lately: a repeated request gets its answer
@@ -85,6 +92,11 @@ class Book:
         self._answered: deque[tuple[str, str]] = deque()
         self._logged = (now, 0)
         self.fresh: set[int] = set()  # leases of which nothing is durable yet
+        # after a start: servers that were there and have not reported yet, until when that is waited for, and
+        # the requests that will be refused then, if there is no room
+        self._awaited: set[str] = set()
+        self._settled = now
+        self._hasty: set[int] = set()
 
     def drain(self) -> tuple[list[Row], list[tuple[bytes, m.Message]]]:
         """What to make durable, and what to send once it is."""
@@ -132,6 +144,8 @@ class Book:
             self._answered.append((answer.user, answer.request))
         self._known = OrderedDict(sorted(self._known.items(), key=lambda item: item[1][1]))
         self._next = last + 1
+        self._awaited = set(self.servers)
+        self._settled = self.now + 3 * self.heartbeat + RETURN
         self._rebuild()
         for lease in list(self.leases.values()):
             if lease.state in ("provisioning", "allocated", "ending"):
@@ -141,6 +155,21 @@ class Book:
                 final, _, reason = lease.reason.partition(": ")
                 self._finish(lease, final or "ended", reason)
         self._freed = True
+        self._sample()
+
+    def _settling(self) -> bool:
+        """Whether servers of before a restart may still come back: until then nobody is refused for want of
+        them."""
+        return bool(self._awaited) and self.now < self._settled and not self.virtual
+
+    def _settle(self) -> None:
+        """All are back, or will not be: whoever would not wait is refused now."""
+        for number in sorted(self._hasty):
+            if number in self.queue:
+                why = self._shortage(self.queue[number])
+                self._finish(self.queue.pop(number), "refused", why)
+                self._freed = True
+        self._hasty.clear()
 
     def _rebuild(self) -> None:
         self.room.rebuild(self.servers.values(), self.leases.values(), self.now)
@@ -188,6 +217,10 @@ class Book:
         else:
             self.now = max(self.now, now)
             self.room.advance(self.now)
+        if self._hasty and not self._settling():
+            self._serve_queue()
+            self._settle()
+            self._serve_queue()
         if not self.virtual:
             self._miss_servers()
             self._prune()
@@ -197,7 +230,9 @@ class Book:
         due = {START: lease.start, END: self._due(lease), WAIT: lease.wait_until}
         if due[kind] != time:
             return
-        if kind == WAIT and lease.state in ("queued", "quarantined"):
+        if kind == WAIT and lease.state == "queued" and self._settling():
+            self._hasty.add(lease.number)
+        elif kind == WAIT and lease.state in ("queued", "quarantined"):
             self.queue.pop(lease.number, None)
             why = lease.reason if lease.state == "quarantined" else self._shortage(lease)
             self._finish(lease, "refused", f"waited until its time was up; {why}")
@@ -274,6 +309,9 @@ class Book:
         return True
 
     def _shortage(self, lease: Lease) -> str:
+        if self._settling():
+            away = f"{len(self._awaited)} of {len(self.servers)} servers"
+            return f"the orchestrator has just started, and {away} have not reported yet"
         if self.queue and self.discipline == "fifo" and lease.number not in self.queue:
             return "others wait for room before it"
         return self.room.shortage(lease)
@@ -322,6 +360,9 @@ class Book:
             lease.asks |= asks
         if state is None or blocked:
             return
+        data = lease.summary(self.offset)
+        if state == "queued":
+            data["patience"] = max(0.0, lease.wait_until - self.now, self._settled - self.now)
         for address, message_id in sorted(asks):
             self._say(
                 address,
@@ -331,7 +372,7 @@ class Book:
                     state=state,
                     reason=lease.reason,
                     lease=lease.name,
-                    data=lease.summary(self.offset),
+                    data=data,
                 ),
             )
 
@@ -405,6 +446,9 @@ class Book:
         ledger = self.room.ledger
         count = int(ledger.overlaps(time, time)[index]) if time >= ledger.now else 0
         self.changes.append((time, self.room.names[index], held, count))
+        if len(self.changes) > KEPT:
+            self.since, disk, before, live = self.changes.popleft()
+            self.before[disk] = (before, live)
 
     def _sample(self) -> None:
         used = self.room.used(self.now)

@@ -9,6 +9,7 @@ with Client("tcp://127.0.0.1:28100") as client:
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -20,13 +21,20 @@ from msgspec.structs import replace
 from batfs.errors import BatfsError
 from batfs.service import messages as m
 from batfs.service.auth import KeyPair, connect_with
+from batfs.service.handshake import Handshakes
 
+# seconds between looks at whether we were let in
+LOOK_EVERY = 0.2
 FINAL_STATES = ("granted", "allocated", "refused", "released", "ok")
 
 
 class NoAnswerError(BatfsError):
     """The orchestrator didn't answer in time. The request may have been done: asking again with the same
     message is safe."""
+
+
+class NotLetInError(NoAnswerError):
+    """The orchestrator speaks with keys only, or not with this one; the message says which."""
 
 
 class Client:
@@ -52,8 +60,22 @@ class Client:
         socket.set(zmq.RECONNECT_IVL_MAX, 1000)
         if self._keys is not None:
             connect_with(socket, *self._keys)
+        self._handshakes = Handshakes(socket, self.endpoint, keys=self._keys is not None)
         socket.connect(self.endpoint)
         return socket
+
+    def _heard_by_nobody(self) -> None:
+        """Raises NotLetInError where waiting for an answer is of no use."""
+        refused = self._handshakes.refused()
+        if refused:
+            # libzmq has given up; who asks again may have been put on the list meanwhile
+            self._drop()
+            self._socket = self._connect()
+            raise NotLetInError(refused)
+
+    def _drop(self) -> None:
+        self._handshakes.close()
+        self._socket.close()
 
     def __enter__(self) -> Client:
         return self
@@ -64,7 +86,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._socket.close()
+        self._drop()
         self._context.term()
 
     def ask(
@@ -77,25 +99,35 @@ class Client:
     ) -> m.Reply:
         """Send ``message`` and wait for its answer; ``told`` hears of intermediate ones ("queued").
 
-        Raises NoAnswerError after ``timeout + wait`` seconds.
+        Raises NoAnswerError after ``timeout + wait`` seconds (later where the orchestrator says how long it
+        looks for room), NotLetInError as soon as the orchestrator won't speak with us.
         """
         frame = m.encode(message)
         end = time.monotonic() + self.timeout + wait
         self._post(frame)
         sent = time.monotonic()
         while (left := end - time.monotonic()) > 0:
-            if self._socket.poll(int(min(left, self.resend) * 1000) + 1):
+            # in small steps until we are let in, which may not happen at all
+            step = self.resend if self._handshakes.succeeded else LOOK_EVERY
+            if self._socket.poll(int(min(left, step) * 1000) + 1):
                 reply = m.decode(self._socket.recv(), m.ANSWERS)
                 if not isinstance(reply, m.Reply) or reply.id != message.id:
                     continue
                 if reply.state in final:
                     return reply
+                patience = reply.data.get("patience")
+                if isinstance(patience, int | float) and 0 < patience <= m.MAX_SECONDS:
+                    end = max(end, time.monotonic() + patience + self.timeout)
                 if told is not None:
                     told(reply)
             elif time.monotonic() - sent >= self.resend:
                 self._post(frame)
                 sent = time.monotonic()
-        raise NoAnswerError(f"no answer from {self.endpoint} within {self.timeout + wait:g} s")
+            self._heard_by_nobody()
+        why = self._handshakes.why()
+        raise NoAnswerError(
+            f"no answer from {self.endpoint} within {self.timeout + wait:g} s{f': {why}' if why else ''}"
+        )
 
     def ask_all(self, messages: Sequence[m.Message], *, window: int = 100) -> dict[str, m.Reply]:
         """Send many messages in order, at most ``window`` without an answer; the latest answer to each.
@@ -123,6 +155,7 @@ class Client:
 
     def _collect(self, answers: dict[str, m.Reply]) -> None:
         if not self._socket.poll(int(self.timeout * 1000)):
+            self._heard_by_nobody()
             raise NoAnswerError(f"nothing heard from {self.endpoint} for {self.timeout:g} s")
         reply = m.decode(self._socket.recv(), m.ANSWERS)
         if isinstance(reply, m.Reply):
@@ -163,10 +196,12 @@ class Client:
     def extend(self, lease: str, duration: float) -> m.Reply:
         return self.ask(m.ExtendLease(lease=lease, duration=duration))
 
-    def leases(self, *, everybody: bool = False) -> list[dict[str, Any]]:
+    def leases(self, *, everybody: bool = False, most: float = math.inf) -> list[dict[str, Any]]:
+        """Those of the asker (of all, if an operator asks for everybody's), oldest first; ``most``: no
+        further page is asked for once there are so many."""
         found: list[dict[str, Any]] = []
         after: int | None = 0
-        while after is not None:
+        while after is not None and len(found) < most:
             page = self._data(m.ListLeases(all=everybody, after=after))
             found += page["leases"]
             after = page.get("next")

@@ -19,6 +19,7 @@ from batfs.service.book import END, MAX_ANSWERS, WAIT, Book
 from batfs.service.leases import Lease, Server
 from batfs.service.room import PlacementError
 from batfs.service.store import AnswerRow, LeaseRow, Row, ServerRow
+from batfs.units import format_size
 
 # what moves the clock in virtual time
 MOVES_TIME = (m.RequestSpace, m.ReleaseLease, m.ExtendLease, m.PassTime)
@@ -167,7 +168,7 @@ class Core(Book):
         if wrong:
             self._finish(lease, "refused", wrong)
         elif not placed:
-            if message.wait > 0 and self.room.could_ever_fit(lease):
+            if (message.wait > 0 or self._settling()) and self.room.could_ever_fit(lease):
                 self.queue[number] = lease
                 heapq.heappush(self._agenda, (lease.wait_until, WAIT, number))
                 self._change(lease, "queued", self._shortage(lease))
@@ -179,9 +180,9 @@ class Core(Book):
         if lease.size <= 0:
             return "the size must be positive"
         if not 0 < lease.duration <= MAX_DURATION:
-            return f"the duration must be above 0 and at most {MAX_DURATION:.0f} s"
+            return f"the duration must be above 0 and at most {MAX_DURATION / 86400:.0f} days"
         if lease.start > self.now + MAX_DURATION:
-            return "the start is too far ahead"
+            return f"the start is more than {MAX_DURATION / 86400:.0f} days ahead"
         if not lease.start < lease.end:
             return f"a duration of {lease.duration:g} s is below what the clock can tell apart"
         if self.virtual:
@@ -243,7 +244,8 @@ class Core(Book):
         if lease is None or not lease.lines:
             return self._no(message, f"no lease {message.lease!r} of yours that holds space")
         if message.duration <= 0 or lease.duration + message.duration > MAX_DURATION:
-            return self._no(message, "the extension must be above 0, and the lease not too long")
+            days = f"{MAX_DURATION / 86400:.0f} days"
+            return self._no(message, f"the extension must be above 0, and the whole lease at most {days}")
         against = self.room.extend(lease, message.duration)
         if against:
             return self._no(message, against)
@@ -325,7 +327,7 @@ class Core(Book):
         elif any(disk.capacity <= 0 for disk in message.disks):
             problem = "a disk's capacity must be positive"
         elif self._capacity_with(message) > MAX_CAPACITY:
-            problem = f"all disks together would be above {MAX_CAPACITY} bytes"
+            problem = f"all disks together would be above {format_size(MAX_CAPACITY)}"
         elif server is None and len(self.servers) >= MAX_SERVERS:
             problem = f"there are {MAX_SERVERS} servers already"
         elif self.durable and held and self._next == 1:
@@ -342,7 +344,7 @@ class Core(Book):
             for disk, capacity in now_there.items():
                 i = self.room.index.get(disk)
                 if i is not None and capacity < (before := self.room.disks[i][1].capacity) and self.leases:
-                    problem = f"{disk} can't shrink from {before} while leases live"
+                    problem = f"{disk} can't shrink from {format_size(before)} while leases live"
         if problem:
             self.counts["refused_registration"] += 1
             self._note_refusal(f"server {message.server}", "registration", problem)
@@ -353,6 +355,7 @@ class Core(Book):
         changed = server.disks != message.disks or server.backend != message.backend
         server.disks, server.backend = list(message.disks), message.backend
         server.address, server.heard, server.state = address, self.now, "up"
+        self._awaited.discard(server.name)
         self.room.servers_changed()
         self._rows.append(server.row())
         if changed:
@@ -466,6 +469,7 @@ class Core(Book):
                 lease.shares = {d: size for d, size in lease.shares.items() if not d.startswith(prefix)}
                 self._dirty[lease.number] = lease
         self._arriving.pop(server.name, None)
+        self._awaited.discard(server.name)
         del self.servers[server.name]
         server.state = "forgotten"
         self._rows.append(server.row())

@@ -1,4 +1,5 @@
-"""The live page (Bokeh): used capacity and allocations over time and per disk, the queue, the last refusals.
+"""The live page (Bokeh): used capacity and allocations over time, per node and per disk; servers, leases, the
+queue, the last refusals.
 
 Served on loopback; everything it needs comes from the process itself, nothing from the network. A script of
 its own asks the orchestrator every second.
@@ -12,138 +13,95 @@ import secrets
 import signal
 import sys
 import zlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from batfs.errors import BatfsError, InputError, MissingExtraError
 from batfs.service.client import Client
+from batfs.service.shown import BLUE, MOST, ORANGE, PALETTE, columns, headline, series, tables
 
 if TYPE_CHECKING:
     from bokeh.document import Document
 
-# Okabe and Ito's palette: told apart by colour-blind readers
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#999999"
-PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%SZ")
-
-
-def columns(status: dict[str, Any]) -> dict[str, dict[str, list[Any]]]:
-    """The page's tables out of the orchestrator's status; sizes in GB."""
-    history = status.get("history", [])
-    if history:
-        history = [*history, [status["now"], *history[-1][1:]]]  # the line goes on until now
-    disks = status["disks"]
-    return {
-        "history": {
-            "time": [1000 * t for t, _, _ in history],
-            "used": [used / 1e9 for _, used, _ in history],
-            "leases": [count for _, _, count in history],
-        },
-        "disks": {
-            "name": [f"{d['server']}/{d['disk']}" for d in disks],
-            "used": [d["reserved"] / 1e9 for d in disks],
-            "free": [(d["capacity"] - d["reserved"]) / 1e9 for d in disks],
-            "leases": [d["allocations"] for d in disks],
-            "state": [d["state"] for d in disks],
-            "colour": [BLUE if d["state"] == "up" else GREY for d in disks],
-        },
-        "queue": {
-            "lease": [q["lease"] for q in status.get("queue", [])],
-            "user": [q["user"] for q in status.get("queue", [])],
-            "size": [q["size"] / 1e9 for q in status.get("queue", [])],
-            "reason": [q["reason"] for q in status.get("queue", [])],
-        },
-        "refusals": {
-            "time": [_clock(r["time"]) for r in reversed(status.get("refusals", []))],
-            "who": [r["who"] for r in reversed(status.get("refusals", []))],
-            "reason": [r["text"] for r in reversed(status.get("refusals", []))],
-        },
-    }
-
-
-def series(status: dict[str, Any], by: str) -> dict[str, list[Any]]:
-    """Used GB and allocations over time for each disk, or summed for each node, as step lines.
-
-    ``by``: "disk" or "node". Before the first change that is still known, a disk stands at its first value.
-    """
-    group = {
-        f"{d['server']}/{d['disk']}": f"{d['server']}/{d['disk']}"
-        if by == "disk"
-        else d["node"] or d["server"]
-        for d in status["disks"]
-    }
-    level: dict[str, tuple[int, int]] = {}
-    for _, disk, used, count in status.get("changes", []):
-        level.setdefault(disk, (used, count))
-    lines: dict[str, tuple[list[float], list[float], list[int]]] = {}
-    for time, disk, used, count in status.get("changes", []):
-        if disk not in group:
-            continue
-        level[disk] = (used, count)
-        mine = [level[d] for d, g in group.items() if g == group[disk] and d in level]
-        times, sizes, counts = lines.setdefault(group[disk], ([], [], []))
-        times.append(1000 * time)
-        sizes.append(sum(m[0] for m in mine) / 1e9)
-        counts.append(sum(m[1] for m in mine))
-    for times, sizes, counts in lines.values():
-        times.append(1000 * status["now"])
-        sizes.append(sizes[-1])
-        counts.append(counts[-1])
-    names = sorted(lines)
-    return {
-        "name": names,
-        "times": [_steps(lines[n][0])[1:] for n in names],
-        "used": [_steps(lines[n][1])[:-1] for n in names],
-        "leases": [_steps(lines[n][2])[:-1] for n in names],
-        "colour": [PALETTE[i % len(PALETTE)] for i in range(len(names))],
-    }
-
-
-def _steps(values: list[Any]) -> list[Any]:
-    return [v for v in values for _ in (0, 1)]
+TEMPLATE = """\
+{% extends base %}
+{% block preamble %}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body { margin: 0 auto; padding: 0 1rem 2rem; max-width: 1400px; background: #fff }</style>
+{% endblock %}
+{% block contents %}<main>{{ super() }}</main>{% endblock %}
+"""
+# of what stands in a Div: Bokeh keeps it apart from the page's own style
+STYLE = """
+:host { font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1f2933;
+  min-width: 0; max-width: 100%; }
+.bk-clearfix { width: 100%; }
+h1 { font-size: 1.5rem; margin: .8rem 0 0; } h2 { font-size: 1.1rem; margin: 1rem 0 .2rem; }
+p { margin: .3rem 0; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; max-height: 24rem; overflow-y: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .2rem .7rem .2rem 0; font-weight: 400;
+  border-bottom: 1px solid #d5dbe1; overflow-wrap: break-word; }
+thead th { color: #52606d; font-weight: 600; }
+"""
+# side by side where there is room, below one another where there isn't
+WRAP = ":host { flex-wrap: wrap; } :host > * { flex: 1 1 20rem; min-width: min(100%, 20rem); }"
 
 
 def build(document: Document, client: Client, every: float = 1.0) -> None:
     """Lay out the page on a Bokeh document and keep it up to date."""
+    from bokeh.core.templates import FILE
     from bokeh.layouts import column, row
-    from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, TabPanel, Tabs
-    from bokeh.models.widgets import DataTable, Div, TableColumn
+    from bokeh.models import ColumnDataSource, DataRange1d, FactorRange
+    from bokeh.models.annotations import Title
+    from bokeh.models.css import InlineStyleSheet
+    from bokeh.models.widgets import Div, Select
     from bokeh.plotting import figure
 
-    status = client.status(history=True)
-    first = columns(status) | {by: series(status, by) for by in ("disk", "node")}
+    each: list[str | tuple[Any, str]] = ["node", "disk"]
+    by = Select(title="Over time, per", value="node", options=each, name="by", width=160)
+
+    def news() -> tuple[dict[str, dict[str, list[Any]]], dict[str, str]]:
+        """Columns for the charts, texts for the rest."""
+        status = client.status(history=True)
+        leases = client.leases(everybody=True, most=MOST)
+        data = columns(status) | {"over time": series(status, by.value)}
+        return data, {"head": headline(status), **tables(status, leases)}
+
+    first, texts = news()
     sources = {name: ColumnDataSource(data=data, name=name) for name, data in first.items()}
-    head = Div(text="", name="head", sizing_mode="stretch_width")
+    style = InlineStyleSheet(css=STYLE)
+    divs = {
+        name: Div(text=text, name=name, sizing_mode="stretch_width", stylesheets=[style])
+        for name, text in texts.items()
+    }
 
-    used = figure(
-        title="Reserved capacity (GB)",
-        x_axis_type="datetime",
-        y_range=DataRange1d(start=0),
-        height=260,
-        sizing_mode="stretch_width",
-    )
+    def chart(title: str, label: str, **how: Any) -> figure:
+        """Something over time."""
+        drawn = figure(
+            title=title, x_axis_type="datetime", y_range=DataRange1d(start=0), height=250,
+            sizing_mode="stretch_width", toolbar_location=None, **how,
+        )  # fmt: skip
+        drawn.yaxis.axis_label, drawn.xaxis.axis_label = label, "time (UTC)"
+        return drawn
+
+    used = chart("Reserved capacity", "GB")
     used.step("time", "used", source=sources["history"], mode="after", color=BLUE, line_width=2)
-    used.yaxis.axis_label, used.xaxis.axis_label = "GB", "time (UTC)"
-    live = figure(
-        title="Concurrent allocations",
-        x_axis_type="datetime",
-        x_range=used.x_range,
-        y_range=DataRange1d(start=0),
-        height=260,
-        sizing_mode="stretch_width",
-    )
+    live = chart("Concurrent allocations", "allocations", x_range=used.x_range)
     live.step("time", "leases", source=sources["history"], mode="after", color=ORANGE, line_width=2)
-    live.yaxis.axis_label, live.xaxis.axis_label = "allocations", "time (UTC)"
+    split = []
+    for what, title, label in (("used", "Reserved", "GB"), ("leases", "Allocations", "allocations")):
+        drawn = chart(title, label, x_range=used.x_range, tools="hover", tooltips="@name")
+        drawn.multi_line(
+            "times", what, source=sources["over time"], color="colour", line_width=2, legend_field="name"
+        )
+        drawn.legend.location, drawn.legend.background_fill_alpha = "top_left", 0.6
+        split.append(drawn)
 
-    names = first["disks"]["name"]
-    names_range = FactorRange(factors=names[::-1])
+    names_range = FactorRange(factors=first["disks"]["name"][::-1])
     tips = [("disk", "@name"), ("state", "@state"), ("used", "@used{0.0} GB"), ("free", "@free{0.0} GB")]
     per_disk = figure(
-        title="Per disk: used and free (GB)", y_range=names_range, height=max(160, 24 * len(names) + 80),
-        sizing_mode="stretch_width", tooltips=[*tips, ("allocations", "@leases")],
+        y_range=names_range, x_range=DataRange1d(start=0), sizing_mode="stretch_width", toolbar_location=None,
+        tooltips=[*tips, ("allocations", "@leases")],
     )  # fmt: skip
     bars = per_disk.hbar_stack(
         ["used", "free"], y="name", height=0.7, color=[BLUE, "#dddddd"], source=sources["disks"],
@@ -151,68 +109,48 @@ def build(document: Document, client: Client, every: float = 1.0) -> None:
     )  # fmt: skip
     bars[0].glyph.fill_color = "colour"
     per_disk.xaxis.axis_label = "GB"
+    # beside the bars, not over them
+    per_disk.add_layout(per_disk.legend[0], "above")
+    per_disk.legend.orientation = "horizontal"
 
-    def lines(by: str, what: str, unit: str) -> figure:
-        """What each disk or node held over time, a line each; hover names it."""
-        drawn = figure(
-            title=f"{unit} per {by} over time", x_axis_type="datetime", x_range=used.x_range,
-            y_range=DataRange1d(start=0), height=240, sizing_mode="stretch_width",
-            tooltips=[(by, "@name")], tools="pan,wheel_zoom,box_zoom,reset,hover",
-        )  # fmt: skip
-        drawn.multi_line("times", what, source=sources[by], color="colour", line_width=2)
-        drawn.yaxis.axis_label, drawn.xaxis.axis_label = unit, "time (UTC)"
-        return drawn
+    bars_title = Title()
+    per_disk.title = bars_title
 
-    over_time = Tabs(
-        tabs=[
-            TabPanel(
-                child=row(
-                    lines(by, "used", "reserved GB"),
-                    lines(by, "leases", "allocations"),
-                    sizing_mode="stretch_width",
-                ),
-                title=f"per {by}",
-            )
-            for by in ("node", "disk")
-        ],
-        sizing_mode="stretch_width",
-    )
-
-    def table(source: str, titles: dict[str, str]) -> DataTable:
-        cells = [TableColumn(field=field, title=title) for field, title in titles.items()]
-        return DataTable(
-            source=sources[source],
-            columns=cells,
-            height=180,
-            index_position=None,
-            sizing_mode="stretch_width",
-        )
-
-    queue = table("queue", {"lease": "waiting", "user": "user", "size": "GB", "reason": "reason"})
-    refusals = table("refusals", {"time": "refused", "who": "who", "reason": "reason"})
+    def show(fresh: dict[str, dict[str, list[Any]]]) -> None:
+        for name, source in sources.items():
+            source.data = dict(fresh[name])
+        names = fresh["disks"]["name"]
+        names_range.factors = names[::-1]
+        per_disk.height = max(170, 22 * len(names) + 110)
+        bars_title.text = "Per disk: used and free" if len(names) < MOST else f"The {MOST} fullest disks"
+        for drawn in split:
+            drawn.legend.visible = len(fresh["over time"]["name"]) <= len(PALETTE)
 
     def update() -> None:
         try:
-            status = client.status(history=True)
+            fresh, texts = news()
         except BatfsError as error:
-            head.text = f"<b>No news from the orchestrator</b>: {html.escape(str(error))}"
+            divs["head"].text = (
+                f"<h1>batfs storage service</h1><p><strong>No news from the orchestrator</strong>: "
+                f"{html.escape(str(error))}</p>"
+            )
             return
-        fresh = columns(status) | {by: series(status, by) for by in ("disk", "node")}
-        for name, source in sources.items():
-            source.data = dict(fresh[name])
-        names_range.factors = fresh["disks"]["name"][::-1]
-        share = status["reserved"] / status["capacity"] if status["capacity"] else 0.0
-        head.text = (
-            f"<b>batfs storage service</b> &nbsp; {status['leases']} leases, {status['queued']} queued, "
-            f"{status['reserved'] / 1e9:.1f} of {status['capacity'] / 1e9:.1f} GB reserved ({share:.0%}), "
-            f"policy {html.escape(str(status['policy']))}, {_clock(status['now'])}"
-        )
+        show(fresh)
+        for name, text in texts.items():
+            divs[name].text = text
 
-    update()
+    show(first)
+    by.on_change("value", lambda attr, old, new: update())
     document.title = "batfs storage service"
+    document.template = FILE.environment.from_string(TEMPLATE)
+    document.template_variables["base"] = FILE
+
+    def beside(*parts: Any) -> Any:
+        return row(*parts, sizing_mode="stretch_width", stylesheets=[InlineStyleSheet(css=WRAP)])
+
     document.add_root(
-        column(head, row(used, live, sizing_mode="stretch_width"), over_time, per_disk,
-               row(queue, refusals, sizing_mode="stretch_width"), sizing_mode="stretch_width")
+        column(divs["head"], beside(used, live), by, beside(*split), beside(per_disk, divs["servers"]),
+               divs["leases"], beside(divs["queue"], divs["refusals"]), sizing_mode="stretch_width")
     )  # fmt: skip
     document.add_periodic_callback(update, int(1000 * every))
 

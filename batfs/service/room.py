@@ -21,6 +21,7 @@ from batfs.storage.interface import AllocationPolicy, Choice, Share, SpaceReques
 from batfs.storage.ledger import HELD, RELEASED, Ledger, LedgerError, Listener, NoRoomError
 from batfs.storage.split import block_sizes, choose_blocks
 from batfs.storage.view import SystemView
+from batfs.units import format_size
 
 # one request in so many blocks at most: the policy is asked for each, and the others wait meanwhile
 MAX_BLOCKS = 10_000
@@ -143,7 +144,7 @@ class Room:
             options=lease.options,
         )
         if self.block_size is not None and lease.size > MAX_BLOCKS * self.block_size:
-            raise InputError(f"{lease.size} bytes would be more than {MAX_BLOCKS} blocks")
+            raise InputError(f"{format_size(lease.size)} would be more than {MAX_BLOCKS} blocks")
         sizes = block_sizes(lease.size, self.block_size, self.min_block_size)
         if len(sizes) == 1:
             choice = self.policy.choose(self._view, request, self.rng)
@@ -159,7 +160,9 @@ class Room:
         try:
             self.ledger.check(shares, lease.until, lease.until + by)
         except NoRoomError as error:
-            return f"others come after it: {error}"
+            return (
+                f"others come after it: {format_size(error.missing)} are missing on {self.names[error.index]}"
+            )
         for line in lease.lines:
             self.ledger.set_end(line, lease.until + by)
         return ""
@@ -179,7 +182,9 @@ class Room:
         up = self._candidates()
         if not len(up):
             return "no storage server is up"
-        largest = int(self.ledger.free(lease.start, lease.until)[up].max())
+        if lease.size > self.capacity:
+            return f"no room: all disks together hold {format_size(self.capacity)}"
+        largest = format_size(int(self.ledger.free(lease.start, lease.until)[up].max()))
         return f"no room: the most free bytes on one disk for that time are {largest}"
 
     def advance(self, now: float) -> None:

@@ -19,6 +19,7 @@ from batfs.errors import BatfsError
 from batfs.service import messages as m
 from batfs.service.auth import KeyPair, connect_with
 from batfs.service.backends.interface import Backend
+from batfs.service.handshake import Handshakes
 from batfs.service.logs import Log
 
 LOG_EVERY = 2.0
@@ -67,6 +68,7 @@ class Server:
         socket.set(zmq.RECONNECT_IVL_MAX, 2000)
         if self._keys is not None:
             connect_with(socket, *self._keys)
+        self._handshakes = Handshakes(socket, self._endpoint, keys=self._keys is not None)
         socket.connect(self._endpoint)
         return socket
 
@@ -104,6 +106,9 @@ class Server:
                 elif not self.welcome and time.monotonic() - self._registered >= self._wait:
                     # a registration was lost, or is still being looked at: ask again, less and less often
                     self._wait = min(LONGEST_WAIT, 2 * self._wait)
+                    why = self._handshakes.why()
+                    if why:
+                        self.log("not let in", reason=why)
                     self._register()
                 if time.monotonic() - tried >= AGAIN_EVERY:
                     tried = time.monotonic()
@@ -117,6 +122,7 @@ class Server:
         finally:
             self._jobs.put(None)
             self._worker.join(5)
+            self._handshakes.close()
             self._socket.close()
             self._results.close()
             self._context.term()

@@ -80,6 +80,11 @@ def status(
                 break
             changes.append([time + core.offset, disk, held, count])
         answer["changes"] = changes[::-1]
+        cut = list(core.changes)[: len(core.changes) - len(changes)]
+        before = core.before | {disk: (held, count) for _, disk, held, count in cut}
+        shown = {f"{d['server']}/{d['disk']}" for d in disks} | {disk for _, disk, _, _ in changes}
+        answer["before"] = {disk: list(held) for disk, held in before.items() if disk in shown}
+        answer["since"] = (cut[-1][0] if cut else core.since) + core.offset
     return answer
 
 

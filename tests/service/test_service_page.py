@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib.util
 import itertools
 import json
 import shutil
@@ -94,12 +95,26 @@ FLAGS = (
     "--disable-component-update --disable-sync --remote-debugging-port=0 --window-size=1400,1000"
 )
 LOOK = """(() => { const d = Bokeh.documents[0]; const s = n => d.get_model_by_name(n).data;
-return JSON.stringify({text: d.get_model_by_name("head").text, disks: Array.from(s("disks").name),
-used: Array.from(s("disks").used), refusals: s("refusals").time.length}) })()"""
+const t = n => d.get_model_by_name(n).text; const lines = s("over time");
+return JSON.stringify({text: t("head"), disks: Array.from(s("disks").name), used: Array.from(s("disks").used),
+servers: t("servers"), leases: t("leases"), queue: t("queue"), refusals: t("refusals"),
+nodes: Array.from(lines.name), held: Array.from(lines.used).map(v => Array.from(v)),
+wide: document.documentElement.scrollWidth - innerWidth}) })()"""
+BROKEN = """axe.run().then(r => JSON.stringify(r.violations.map(v => [v.impact, v.id,
+v.nodes.map(n => n.html.slice(0, 200))])))"""
 
 
-async def visit(url: str, folder: Path) -> dict[str, Any]:
-    """Open the page in headless Chromium by its debugging protocol; what it shows, and a picture."""
+def axe() -> str:
+    """The accessibility checker's script, where it is installed."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or not spec.submodule_search_locations:
+        return ""
+    return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+async def visit(url: str, folder: Path, width: int) -> dict[str, Any]:
+    """Open the page in headless Chromium by its debugging protocol; what it shows, what axe-core finds fault
+    with, and a picture."""
     from tornado.websocket import websocket_connect
 
     assert CHROMIUM is not None
@@ -125,6 +140,8 @@ async def visit(url: str, folder: Path) -> dict[str, Any]:
                 result: dict[str, Any] = reply["result"]
                 return result
 
+            size = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
+            await call("Emulation.setDeviceMetricsOverride", **size)
             await call("Page.navigate", url=url)
             found: dict[str, Any] = {}
             for _ in range(100):
@@ -134,6 +151,12 @@ async def visit(url: str, folder: Path) -> dict[str, Any]:
                     found = json.loads(value)
                     break
             await asyncio.sleep(1.0)
+            value = (await call("Runtime.evaluate", expression=LOOK))["result"]["value"]
+            found = json.loads(value)
+            if axe():
+                await call("Runtime.evaluate", expression=axe())
+                told = await call("Runtime.evaluate", expression=BROKEN, awaitPromise=True)
+                found["axe"] = json.loads(told["result"]["value"])
             found["picture"] = (await call("Page.captureScreenshot"))["data"]
             return found
         finally:
@@ -156,7 +179,10 @@ def test_logs_are_gathered(place: tuple[Process, int]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_the_page_in_a_browser(place: tuple[Process, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [1400, 800, 420])
+def test_the_page_in_a_browser(place: tuple[Process, int], tmp_path: Path, width: int) -> None:
+    """At three widths: nothing sticks out of the window, axe-core, where it is installed, finds nothing
+    serious, tables tell servers, leases and refusals with whole reasons."""
     pytest.importorskip("bokeh")
     port = free_port()
     page = subprocess.Popen(
@@ -171,14 +197,22 @@ def test_the_page_in_a_browser(place: tuple[Process, int], tmp_path: Path) -> No
         watchdog.start()
         url = page.stdout.readline().strip()
         assert url == f"http://127.0.0.1:{port}/"
-        found = asyncio.run(visit(url, tmp_path))
+        found = asyncio.run(visit(url, tmp_path, width))
         shot = tmp_path / "page.png"
         shot.write_bytes(base64.b64decode(found["picture"]))
         assert shot.stat().st_size > 20_000, "the page is not empty"
         assert "1 leases, 0 queued, 700.0 of 3000.0 GB reserved (23%)" in found["text"]
         assert found["disks"] == ["ault14/nvme0", "ault14/nvme1"]
         assert sorted(found["used"]) == [0, 700]
-        assert found["refusals"] == 1
+        assert found["wide"] <= 0
+        assert [v for v in found.get("axe", []) if v[0] in ("serious", "critical")] == []
+        assert "<td>up</td><td>simulated</td><td>2</td><td>700 GB of 3 TB</td>" in found["servers"]
+        assert "<td>allocated</td><td>700 GB</td>" in found["leases"]
+        assert "none" in found["queue"]
+        assert "no room: all disks together hold 3 TB</td>" in found["refusals"]
+        # a line a node, from nothing to the first grant
+        assert found["nodes"] == ["ault14"]
+        assert (found["held"][0][0], found["held"][0][-1]) == (0, 700)
         watchdog.cancel()
     finally:
         page.terminate()

@@ -30,6 +30,7 @@ import orjson
 
 from batfs.errors import InputError
 from batfs.service.backends.interface import BackendError
+from batfs.units import format_size
 
 _BUILDING = ".new-"
 _GOING = ".old-"
@@ -114,7 +115,7 @@ class Directory:
             _sync(place.parent)
         except OSError as error:
             shutil.rmtree(building, ignore_errors=True)
-            raise BackendError(f"cannot make {size} bytes in {place}: {error.strerror}") from error
+            raise BackendError(f"cannot make {format_size(size)} in {place}: {error.strerror}") from error
         except BackendError:
             shutil.rmtree(building, ignore_errors=True)
             raise

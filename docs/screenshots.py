@@ -49,10 +49,11 @@ def page(browser: str, folder: Path) -> None:
     """The live page of a storage service with two servers, six leases, one that waits and a refusal."""
     service = [*BATFS, "service"]
     endpoint, web = f"tcp://127.0.0.1:{_port()}", _port()
+    rates = "read_bandwidth: 3, write_bandwidth: 2"
     (folder / "system.yml").write_text(
         "hosts:\n" + "".join(
-            f"  - hostname: ault{n}\n    ipv4: 127.0.0.1\n    disks:\n"
-            + "".join(f"      - {{id: {d}, capacity: {d + 1}000, read_bandwidth: 3, write_bandwidth: 2}}\n" for d in (0, 1))
+            f"  - hostname: ault{n}\n    ipv4: 127.0.0.1\n    network_bw: 10\n    disks:\n"
+            + "".join(f"      - {{id: {d}, capacity: {d + 1}000, {rates}}}\n" for d in (0, 1))
             for n in (13, 14)
         )
     )  # fmt: skip

@@ -201,7 +201,22 @@ def make_spec(document: Mapping[str, Any], *, file: Path | None = None) -> Spec:
         raise InputError(
             f"{spec.nodes.racks} racks for {spec.nodes.count} nodes", file=file, place="nodes.racks"
         )
+    _back(spec)
     return spec
+
+
+def _back(spec: Spec) -> None:
+    """Burst buffers stage from the shared file system that there is, unless they name another, or none
+    (``model = "burst_buffer:backing="``)."""
+    behind = spec.pfs or spec.central
+    if behind is None:
+        return
+    for held in (spec.disks, *spec.groups()):
+        if held is None or held is behind:
+            continue
+        name, _, options = held.model.partition(":")
+        if name == "burst_buffer" and not any(o.startswith("backing=") for o in options.split(",")):
+            held.model = f"{name}:{f'{options},' if options else ''}backing={behind.file_system}"
 
 
 def _check_rabbits(spec: Spec, rabbits: Rabbits, file: Path | None) -> None:

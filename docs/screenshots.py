@@ -6,12 +6,16 @@ page of a storage service.
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -84,7 +88,26 @@ def page(browser: str, folder: Path) -> None:
         start("request", "1900GB", "--for", "1h", "--wait", "1h", *at)
         start("page", *at, "--page-port", str(web))
         time.sleep(6)
-        shoot(browser, f"http://127.0.0.1:{web}/", "service-page.png", 1200, 1150, "--timeout=8000")
+        asyncio.run(_live(browser, f"http://127.0.0.1:{web}/", "service-page.png", folder))
+
+
+async def _live(browser: str, url: str, image: str, folder: Path) -> None:
+    """Photograph a page that goes on talking to its server, by Chromium's debugging protocol."""
+    from tornado.websocket import websocket_connect
+
+    profile, port = folder / "profile", _port()
+    words = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    words += [f"--remote-debugging-port={port}", "--window-size=1200,1150", "--hide-scrollbars", url]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as running:
+        await asyncio.sleep(8)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            tab = next(t for t in json.load(answer) if t["type"] == "page")
+        link = await websocket_connect(tab["webSocketDebuggerUrl"], max_message_size=2**26)
+        await link.write_message(json.dumps({"id": 1, "method": "Page.captureScreenshot"}))
+        told = json.loads(str(await link.read_message()))
+        running.terminate()
+    (IMAGES / image).write_bytes(base64.b64decode(told["result"]["data"]))
+    print(f"docs/images/{image}")
 
 
 def _port() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from os import PathLike, fspath
@@ -70,6 +72,7 @@ def simulate(
             dynamic_jobs=dynamic_jobs,
             machine=machine,
             events=_words(events),
+            say=_warn,
         )
 
     if output is not None:
@@ -218,6 +221,7 @@ def size(
     targets = [parse_target(text) for text in _words(target)]
     costs = [parse_cost(f"{name}={price}") for name, price in (cost or {}).items()]
     asked: dict[str, Any] = {"costs": costs, "figure": figure, "executor": executor, "jobs": jobs}
+    asked["say"] = _warn
     if output is not None:
         found = find_size(plan, knobs, targets, Path(output), progress=progress, **asked)
         found.write(Path(output))
@@ -237,13 +241,22 @@ def _compare(
     *,
     keep: bool,
 ) -> Comparison:
-    finished = run_campaign(plan, directory, executor=executor, jobs=jobs, progress=progress)
+    finished = run_campaign(plan, directory, executor=executor, jobs=jobs, progress=progress, say=_warn)
     found = collect(finished)
     if keep:
         write_campaign(finished, found)
     else:
         found.directory = None
     return found
+
+
+def _warn(sentence: str) -> None:
+    """What the commands print: where Python's programs look for such things."""
+    own = str(Path(__file__).parents[1])
+    level = 1
+    while sys._getframe(level).f_code.co_filename.startswith(own):
+        level += 1
+    warnings.warn(sentence, UserWarning, stacklevel=level + 1)
 
 
 def _paths(given: PathText | Sequence[PathText]) -> list[str]:

@@ -11,9 +11,13 @@ from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.scheduling.config import Layer, Settings
 
 
-def check_plan(plan: Plan) -> None:
-    """Read every platform and workload once, and make every policy, queue and model on each. InputError."""
+def check_plan(plan: Plan) -> list[str]:
+    """Read every platform and workload once, and make every policy, queue and model on each. InputError.
+
+    Returns what the models have to say, such as what is off and which flag turns it on; each sentence once.
+    """
     hosted: set[str] = set()
+    said: dict[str, None] = {}
     for platform, workload, _ in plan.contexts():
         loaded: Loaded | None = None
         for treatment in plan.products():
@@ -27,10 +31,13 @@ def check_plan(plan: Plan) -> None:
                     **machine_fields(plan.machine),
                 )
                 loaded = load(experiment, config)
+                files = loaded.files
             else:
-                check_settings(loaded, config)
+                files = check_settings(loaded, config)
+            said |= dict.fromkeys(files.announcements() if files is not None else ())
             if config.queue.startswith(PYBATSIM) and config.queue not in hosted:
                 from batfs.decision.pybatsim_process import load_pybatsim
 
                 hosted.add(config.queue)
                 load_pybatsim(*split_pybatsim(config.queue))
+    return list(said)

@@ -67,7 +67,8 @@ def run_campaign(
     """
     from batfs.campaign.check import check_plan
 
-    check_plan(plan)
+    for sentence in check_plan(plan):
+        say(sentence)
     store = Store(Path(directory))
     with store.locked():
         inputs = InputStore(store.inputs)

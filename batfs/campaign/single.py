@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,11 +36,12 @@ def run_once(
     dynamic_jobs: bool | None = None,
     machine: Mapping[str, Any] = NO_FLAGS,
     events: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Simulate and write ``<prefix>_jobs.csv`` and the others; returns what provenance keeps as results.
 
     ``machine`` holds what of :data:`MACHINE` isn't as usual. The schedule trace, which no table is made from,
-    is left out.
+    is left out. ``say`` hears what a person should know, such as what is off and which flag turns it on.
     """
     experiment = Experiment(
         platform=Path(platform),
@@ -50,7 +51,7 @@ def run_once(
         schedule_trace=False,
     )
     settings = Settings(flags=Layer("the settings", configuration))
-    result = run(experiment, settings, prefix)
+    result = run(experiment, settings, prefix, say=say)
     if result.deadlock:
         raise BatfsError(result.stuck)
     # names of files are the campaign's to tell

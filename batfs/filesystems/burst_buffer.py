@@ -109,7 +109,12 @@ class BurstBuffer(Model):
 
     def announcements(self) -> Sequence[str]:
         said = list(super().announcements())
-        if not self.setup.dynamic_jobs and self.backing and (self.stage_in or self.stage_out):
+        if not self.backing and (self.stage_in or self.stage_out):
+            said.append(
+                f"file system {self.name!r}: no file system is behind it (burst_buffer:backing=NAME), so "
+                "nothing is staged: it is scratch space"
+            )
+        elif not self.setup.dynamic_jobs and (self.stage_in or self.stage_out):
             said.append(
                 f"file system {self.name!r}: staging and checkpoints need dynamic jobs "
                 "(--dynamic-jobs; Batsim's --enable-dynamic-jobs); jobs use the buffer and nothing is moved "

@@ -105,6 +105,17 @@ def parse_time(text: str) -> float:
     return _parse(text, TIME_UNITS, "time")
 
 
+def parse_part(text: str) -> float:
+    """``"0.7"``: a number above 0, at most 1. InputError otherwise."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise InputError(f"{text!r} is not a part: a number above 0, at most 1")
+    return value
+
+
 def parse_size(text: str) -> int:
     """whole bytes of ``"500GB"``, ``"4 TiB"``, ``"900G"``, ``"2gb"``, ``"1e12"``; unit-less is bytes.
 

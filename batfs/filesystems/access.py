@@ -27,7 +27,8 @@ shared files without being collective: of w requests in a row w - 1 take the loc
 client.
 
 **Devices.** To f come the table of ``batfs.filesystems.efficiency`` at the number of transfers on the target,
-those of the job and those under way when it starts, and what a fault has left of its bandwidth. Batsim's
+those of the job and those under way when it starts, what hard disks lose where reads and writes share one
+link (``shared_bandwidth``, ``mix_efficiency``), and what a fault has left of its bandwidth. Batsim's
 links have one fixed bandwidth each, under every simulator, so what is lost is overhead: at factor f, B bytes
 move B/f over the target's link, of which B are the job's own and the rest internal. They travel between a
 target and its server where the server is a known resource, so that they slow the target's own link only; else
@@ -50,6 +51,7 @@ import numpy as np
 from batfs.errors import InputError, unknown
 from batfs.filesystems.efficiency import Efficiency
 from batfs.filesystems.interface import (
+    OVERLAP,
     IoPlan,
     IoRequest,
     Move,
@@ -60,9 +62,10 @@ from batfs.filesystems.interface import (
     add_internal,
 )
 from batfs.filesystems.traffic import by_destination, by_source, from_transfers, joined
-from batfs.records import record
+from batfs.protocol.messages import Resource
+from batfs.records import field, record
 from batfs.storage.interface import FloatArray, StorageView
-from batfs.units import parse_bandwidth, parse_size, parse_time
+from batfs.units import parse_bandwidth, parse_part, parse_size, parse_time
 from batfs.workload.access import Way
 
 _REQUEST: Final = 1 << 20  # of an entry that doesn't say: Lustre's and most clients' usual RPC
@@ -147,6 +150,53 @@ def reached(
 
 
 @record
+class Device:
+    """One storage whose reads and writes go over the same link: the parts of its bandwidth that either of
+    them reaches alone, and both together reach while both are under way."""
+
+    alone: tuple[float, float]
+    mixed: float
+
+    def factor(self, writing: bool, mixing: bool) -> float:
+        """The part of the link's bandwidth that one direction reaches."""
+        return self.alone[writing] * (self.mixed if mixing else 1.0)
+
+
+def make_devices(storages: Sequence[Resource]) -> dict[int, Device]:
+    """Those of these storages that say ``shared_bandwidth``. InputError for a property that makes no
+    sense."""
+    found: dict[int, Device] = {}
+    for storage in storages:
+        whole = _property(storage, "shared_bandwidth", parse_bandwidth)
+        mixed = _property(storage, "mix_efficiency", parse_part)
+        if whole is None:
+            if mixed is not None:
+                raise InputError(
+                    f"the storage {storage.name!r} has a mix_efficiency, but no shared_bandwidth",
+                    hint="only what shares one link is slower when both directions use it",
+                )
+            continue
+        read, write = (_property(storage, f"{way}_bandwidth", parse_bandwidth) for way in ("read", "write"))
+        alone = min(1.0, (read or whole) / whole), min(1.0, (write or whole) / whole)
+        found[storage.id] = Device(alone, 1.0 if mixed is None else mixed)
+    return found
+
+
+def _property(storage: Resource, key: str, parse: Callable[[str], float]) -> float | None:
+    text = storage.property(key)
+    if text is None:
+        return None
+    try:
+        value = parse(text)
+        if value <= 0:
+            raise InputError("it must be above 0")
+    except InputError as error:
+        place = f"property {key!r} of the storage {storage.name!r}"
+        raise InputError(error.problem, place=place, hint=error.hint) from None
+    return value
+
+
+@record
 class AccessModel:
     """Both sides of one file system with these ``storages``, for reads and for writes; ``servers``: the
     resource that stands for the server of a storage, by storage; ``speeds``: flop/s of the nodes, by id;
@@ -158,18 +208,24 @@ class AccessModel:
     speeds: Mapping[int, float]
     storages: frozenset[int] = frozenset()
     efficiency: Efficiency | None = None
+    devices: Mapping[int, Device] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
         """Whether it costs nothing while no storage is degraded."""
-        return not self.speeds and self.efficiency is None and self.targets == (_IDEAL, _IDEAL)
+        return not self.speeds and self._ideal
+
+    @property
+    def _ideal(self) -> bool:
+        """Whether the targets reach all of their bandwidth."""
+        return self.efficiency is None and not self.devices and self.targets == (_IDEAL, _IDEAL)
 
     def apply(self, plan: IoPlan, request: IoRequest, view: StorageView, position: Mapping[int, int]) -> None:
         """Add to ``plan`` what the pattern of ``request`` costs; ``position``: of storages in ``view``."""
         volume, nodes = request.volume, request.nodes
         self._wait(plan, volume, nodes)
         health = health_of(view)
-        if self.efficiency is not None or health is not None or self.targets != (_IDEAL, _IDEAL):
+        if health is not None or not self._ideal:
             self._slow(plan, request, view, position, health)
 
     def _wait(self, plan: IoPlan, volume: Volume, nodes: Any) -> None:
@@ -213,7 +269,8 @@ class AccessModel:
             zip((plan.reads, plan.writes), (access.reads, access.writes), strict=True)
         ):
             server, client = self.targets[k], self.clients[k]
-            if (server == _IDEAL and self.efficiency is None and health is None) or not traffics:
+            ideal = server == _IDEAL and self.efficiency is None and not self.devices
+            if (ideal and health is None) or not traffics:
                 continue
             counts = transfers_at(traffics, k) if self.efficiency is not None else {}
             loads = by_destination(traffics) if k else by_source(traffics)
@@ -222,7 +279,7 @@ class AccessModel:
                 if storage not in self.storages:  # of a file system behind, which has said its own
                     continue
                 at = position[storage]
-                factor = 1.0 if health is None else float(health[at])
+                factor = self._device(storage, at, bool(k), view, health, plan)
                 if server != _IDEAL:
                     factor *= reached(
                         *(client, server, way, len(request.nodes), access.processes),
@@ -248,6 +305,29 @@ class AccessModel:
             writes = [self._slower(move, view, position, health) for move in plan.checkpoints.writes]
             plan.checkpoints = plan.checkpoints._replace(writes=writes)
 
+    def _device(
+        self,
+        storage: int,
+        at: int,
+        writing: bool,
+        view: StorageView,
+        health: FloatArray | None,
+        plan: IoPlan | None,
+    ) -> float:
+        """What the device itself reaches in one direction: reads and writes of ``plan`` that go on at the
+        same time mix, and so do those under way in the other direction."""
+        factor = 1.0 if health is None else float(health[at])
+        device = self.devices.get(storage)
+        if device is None:
+            return factor
+        written = getattr(view, "writing", None)
+        theirs = 0 if written is None else int(written[at])
+        others = int(view.transfers[at]) - theirs if writing else theirs
+        mixing = others > 0
+        if plan is not None and plan.timing == OVERLAP and not mixing:
+            mixing = storage in (by_source(plan.reads) if writing else by_destination(plan.writes))
+        return factor * device.factor(writing, mixing)
+
     def _slower(
         self, move: Move, view: StorageView, position: Mapping[int, int], health: FloatArray | None
     ) -> Move:
@@ -258,7 +338,7 @@ class AccessModel:
             if storage not in self.storages:
                 continue
             at = position[storage]
-            factor = 1.0 if health is None else float(health[at])
+            factor = self._device(storage, at, True, view, health, None)
             if self.efficiency is not None:
                 factor *= self.efficiency.at(counts[storage] + int(view.transfers[at]))
             if round(amount * (1.0 / factor - 1.0)) > 0:
@@ -392,4 +472,7 @@ def make_access(client: str, server: str, efficiency: str, setup: Setup) -> Acce
     servers = {s.id: ids[name] for s in setup.storages if (name := s.property("server") or "") in ids}
     table = Efficiency.parse(efficiency)
     mine = frozenset(storage.id for storage in setup.storages)
-    return AccessModel((clients[0], clients[1]), (targets[0], targets[1]), servers, speeds, mine, table)
+    return AccessModel(
+        *((clients[0], clients[1]), (targets[0], targets[1]), servers, speeds, mine, table),
+        make_devices(setup.storages),
+    )

@@ -70,6 +70,10 @@ class TakenView:
         return getattr(self._view, "health", None)
 
     @property
+    def writing(self) -> IntArray | None:
+        return getattr(self._view, "writing", None)
+
+    @property
     def transfers(self) -> IntArray:
         return self._view.transfers
 

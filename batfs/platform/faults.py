@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from batfs.errors import InputError
@@ -15,7 +15,7 @@ from batfs.platform.measures import near_node
 from batfs.platform.model import NoRouteError
 from batfs.platform.numbering import MachineResource
 from batfs.platform.subject import OWN, Finding, Subject, check
-from batfs.units import format_bandwidth, format_size, parse_bandwidth, parse_size
+from batfs.units import format_bandwidth, format_size, parse_bandwidth, parse_part, parse_size
 
 SLOW = 1.0  # seconds of a link's latency
 NARROW = 1000.0  # bytes/s of a link
@@ -185,6 +185,41 @@ def directions(subject: Subject) -> Iterator[Finding]:
                     yield Finding("direction", storage.name, text)
 
 
+def _shared(storage: MachineResource) -> float | str | None:
+    """The bandwidth that reads and writes of a storage share, if they do; or what is wrong with it."""
+    for key, parse in (("mix_efficiency", parse_part), ("shared_bandwidth", parse_bandwidth)):
+        text = storage.properties.get(key)
+        if text is not None:
+            try:
+                value = parse(text)
+            except InputError as error:
+                return f"{key}: {error.problem}"
+            if key == "shared_bandwidth":
+                return value
+            if "shared_bandwidth" not in storage.properties:
+                return "it has a mix_efficiency, but no shared_bandwidth"
+    return None
+
+
+def _shared_link(
+    subject: Subject,
+    storage: MachineResource,
+    shared: float,
+    told: Mapping[str, float],
+    sides: Mapping[str, Collection[int]],
+) -> Iterator[Finding]:
+    """``shared_bandwidth`` is that of one link which both directions go over; neither is quicker alone."""
+    links = subject.platform.links
+    both = set.intersection(*(set(side) for side in sides.values()))
+    if not any(math.isclose(links[link].bandwidth, shared, rel_tol=0.01) for link in both):
+        text = f"no link of {format_bandwidth(shared)} is on the ways of both its reads and its writes"
+        yield Finding("bandwidth", storage.name, text)
+    for key, value in told.items():
+        if value > shared * 1.01:
+            text = f"{key} is {format_bandwidth(value)}, more than the {format_bandwidth(shared)} it shares"
+            yield Finding("bandwidth", storage.name, text)
+
+
 @check("bandwidth")
 def bandwidths(subject: Subject) -> Iterator[Finding]:
     """``read_bandwidth`` and ``write_bandwidth`` are those of links next to the storage."""
@@ -199,12 +234,19 @@ def bandwidths(subject: Subject) -> Iterator[Finding]:
                     told[key] = parse_bandwidth(text)
                 except InputError as error:
                     yield Finding("bandwidth", storage.name, f"{key}: {error.problem}")
+        shared = _shared(storage)
+        if isinstance(shared, str):
+            yield Finding("bandwidth", storage.name, shared)
+            continue
         sides = dict(zip(keys, _own_links(subject, storage), strict=True))
         real = {key: sorted(links[link].bandwidth for link in sides[key]) for key in keys}
 
         def among(value: float, known: list[float]) -> bool:
             return any(math.isclose(value, one, rel_tol=0.01) for one in known)
 
+        if shared is not None:
+            yield from _shared_link(subject, storage, shared, told, sides)
+            continue
         off = [key for key in told if real[key] and not among(told[key], real[key])]
         if len(off) == 2 and among(told[keys[0]], real[keys[1]]) and among(told[keys[1]], real[keys[0]]):
             yield Finding("bandwidth", storage.name, "the links for reading and writing are swapped")

@@ -15,6 +15,7 @@ from batfs.platform.chassis import Chassis, chassis_of, write_chassis
 from batfs.platform.spec import Disks, Group, Nodes, Spec
 from batfs.platform.topologies import expand_radical
 from batfs.platform.writer import Writer
+from batfs.units import parse_bandwidth
 
 MASTER = "master_host"
 
@@ -101,10 +102,12 @@ def _check_names(spec: Spec, servers: Sequence[Server]) -> None:
 
 
 def _properties(
-    file_system: str, size: str, read: str, write: str, model: str, **more: str
+    file_system: str, size: str, read: str, write: str, model: str, mix: str = "", **more: str
 ) -> dict[str, str]:
     found = {"role": "storage", "size": size, "filesystem": file_system, **more}
     found |= {"read_bandwidth": read, "write_bandwidth": write}
+    if mix:
+        found |= {"shared_bandwidth": max(read, write, key=parse_bandwidth), "mix_efficiency": mix}
     return found | ({"model": model} if model else {})
 
 
@@ -227,6 +230,7 @@ def _with_disks(out: Writer, nodes: Nodes, disks: Disks) -> Attachment:
                     disks.read_bandwidth,
                     disks.write_bandwidth,
                     disks.model,
+                    disks.mix_efficiency,
                     node=name,
                     **mine,
                 )
@@ -238,16 +242,21 @@ def _with_disks(out: Writer, nodes: Nodes, disks: Disks) -> Attachment:
         for _, names in racks:
             for name in names:
                 out.link(f"{name}_cable", nodes.bandwidth, nodes.latency, "SPLITDUPLEX")
-                out.link(f"{name}_disk_read", disks.read_bandwidth, disks.latency)
-                out.link(f"{name}_disk_write", disks.write_bandwidth, disks.latency)
+                _own_links(
+                    out,
+                    *(f"{name}_disk", disks.read_bandwidth, disks.write_bandwidth, disks.latency),
+                    shared=bool(disks.mix_efficiency),
+                )
         if nodes.racks > 1:
             for rack, _ in racks:
                 out.link(f"{rack}_uplink", nodes.uplink_bandwidth, nodes.uplink_latency, "SPLITDUPLEX")
+        ways = ("_io", "_io") if disks.mix_efficiency else ("_read", "_write")
         for rack, names in racks:
             for name in names:
                 out.route(name, f"{rack}_switch", f"{name}_cable:UP")
-                out.route(f"{name}_disk", name, f"{name}_disk_read", symmetrical=False)
-                out.route(name, f"{name}_disk", f"{name}_disk_write", symmetrical=False)
+                read, write = (f"{name}_disk{way}" for way in ways)
+                out.route(f"{name}_disk", name, read, symmetrical=False)
+                out.route(name, f"{name}_disk", write, symmetrical=False)
         if nodes.racks > 1:
             for rack, _ in racks:
                 out.route(f"{rack}_switch", "core_switch", f"{rack}_uplink:UP")
@@ -255,6 +264,18 @@ def _with_disks(out: Writer, nodes: Nodes, disks: Disks) -> Attachment:
 
 
 # -- storages -------------------------------------------------------------------------------------------
+
+
+def _own_links(
+    out: Writer, name: str, read: str, write: str, latency: str, *, shared: bool
+) -> tuple[str, str]:
+    """Write the links next to a storage: the one for reads, the one for writes, which may be the same."""
+    if shared:
+        out.link(f"{name}_io", max(read, write, key=parse_bandwidth), latency)
+        return f"{name}_io", f"{name}_io"
+    out.link(f"{name}_read", read, latency)
+    out.link(f"{name}_write", write, latency)
+    return f"{name}_read", f"{name}_write"
 
 
 def _title(group: Group) -> str:
@@ -271,7 +292,8 @@ def servers_of(group: Group) -> list[Server]:
         rack = k % group.racks + 1 if group.racks else 0
         more = {"server": name} | ({"rack": f"rack-{rack}"} if rack else {})
         read, write = group.read_bandwidth, group.write_bandwidth
-        properties = _properties(group.file_system, group.size, read, write, group.model, **more)
+        mix = group.mix_efficiency
+        properties = _properties(group.file_system, group.size, read, write, group.model, mix, **more)
         mine = [
             Target(target, properties, read, write, group.latency)
             for target in targets[k * group.targets : (k + 1) * group.targets]
@@ -285,8 +307,13 @@ def _server(out: Writer, server: Server) -> None:
         for target in server.targets:
             out.element("host", target.properties, id=target.name, speed="0f")
         out.element("router", id=f"{server.name}_nic")
-        for target in server.targets:
-            out.link(f"{target.name}_read", target.read_bandwidth, target.latency)
-            out.link(f"{target.name}_write", target.write_bandwidth, target.latency)
-        for target in server.targets:
-            out.element("host_link", id=target.name, up=f"{target.name}_read", down=f"{target.name}_write")
+        ways = [
+            _own_links(
+                out,
+                *(target.name, target.read_bandwidth, target.write_bandwidth, target.latency),
+                shared="shared_bandwidth" in target.properties,
+            )
+            for target in server.targets
+        ]
+        for target, (read, write) in zip(server.targets, ways, strict=True):
+            out.element("host_link", id=target.name, up=read, down=write)

@@ -16,7 +16,7 @@ from typing import Any
 from batfs import texts
 from batfs.errors import InputError, unknown
 from batfs.platform.chassis import Rabbits
-from batfs.units import parse_bandwidth, parse_size, parse_speed, parse_time
+from batfs.units import parse_bandwidth, parse_part, parse_size, parse_speed, parse_time
 
 TOPOLOGIES = ("flat", "torus", "fat_tree", "dragonfly")
 
@@ -46,7 +46,11 @@ class Nodes:
 
 @dataclass(slots=True)
 class Disks:
-    """A disk in every node (a file system of its own, usually under a distributed one)."""
+    """A disk in every node (a file system of its own, usually under a distributed one).
+
+    With a ``mix_efficiency`` reads and writes share one link, as on a hard disk, and reach together this part
+    of it while both are under way (1: all of it).
+    """
 
     file_system: str = "disk"
     size: str = "500GB"
@@ -54,6 +58,7 @@ class Disks:
     write_bandwidth: str = "80MBps"
     latency: str = "0.11ms"
     model: str = ""
+    mix_efficiency: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +67,7 @@ class Group:
 
     ``server`` and ``target`` begin the names; a number follows, but for the only one of a name that doesn't
     end with a dash. ``racks``: servers are spread over that many racks (0: they hang on the core switch).
+    ``mix_efficiency``: see ``Disks``.
     """
 
     file_system: str
@@ -77,6 +83,7 @@ class Group:
     server_latency: str = "20us"
     racks: int = 0
     model: str = ""
+    mix_efficiency: str = ""
 
     def server_names(self) -> list[str]:
         return _numbered(self.server, self.servers)
@@ -247,6 +254,7 @@ _PARSERS = (
     ("bandwidth", parse_bandwidth),
     ("latency", parse_time),
     ("speed", parse_speed),
+    ("mix_efficiency", parse_part),
 )
 
 

@@ -15,7 +15,7 @@ from batfs.platform.numbering import Machine
 
 MAX_PAIRS = 60_000  # pairs of kinds of hosts tried one by one; above that a sample is
 PROPERTIES = ("size", "filesystem", "node", "server", "rack", "read_bandwidth", "write_bandwidth")
-OWN = (*PROPERTIES, "role", "model", "service")
+OWN = (*PROPERTIES, "role", "model", "service", "shared_bandwidth", "mix_efficiency")
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,9 +131,15 @@ class Machine:
         self.position = {resource_id: k for k, resource_id in enumerate(self.storage_ids)}
         self.names = {r.id: r.name for r in (*compute, *storages)}
         self.ledger = Ledger(storage_table(storages))
-        self.transfers: IntArray = np.zeros(len(storages), dtype=np.int64)
-        self._active: Any = memoryview(self.transfers.data)  # the same; quicker, one at a time
+        count = len(storages)
+        # where reads and writes share a link, the writes are counted apart, behind all of them
+        self._mixing = any("shared_bandwidth" in s.properties for s in storages)
+        counts = np.zeros(2 * count if self._mixing else count, dtype=np.int64)
+        self.transfers: IntArray = counts[:count]
+        self._active: Any = memoryview(counts.data)  # the same; quicker, one at a time
         self.view = SystemView(self.ledger, transfers=self.transfers)
+        if self._mixing:
+            self.view.writing = counts[count:]
         self.used = [0] * len(storages)
         self._changed: set[int] = set()
         self.kept: dict[str, Reservation] = {}
@@ -295,6 +301,15 @@ class Machine:
 
     def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
         """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
+        found = self._transfers_of(profile, ids)
+        if not self._mixing:
+            return found
+        ends = np.bincount(profile.destinations, minlength=len(ids)).tolist()
+        first, position = len(self.storage_ids), self.position
+        writes = [(first + position[i], n) for i, n in zip(ids, ends, strict=True) if n and i in position]
+        return [*found, *writes]
+
+    def _transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
         even = profile.even
         # the nodes of even bytes may be buffers, which count as well
         if even is not None and even.storages[0] in self.position and even.nodes[-1] not in self.position:
@@ -340,6 +355,8 @@ class Machine:
             return []
         held, used, active = self.ledger.held, self.used, self._active
         changed = self._changed
+        if self._mixing:
+            changed.intersection_update(range(len(self.storage_ids)))
         order = sorted(changed) if len(changed) > 1 else changed
         states = [StorageState(k, held(k), used[k], active[k]) for k in order]
         changed.clear()

@@ -28,6 +28,7 @@ class SystemView:
         "network",
         "overlapping_bytes",
         "overlaps",
+        "writing",
     )
 
     def __init__(
@@ -44,6 +45,8 @@ class SystemView:
         self.overlapping_bytes = ledger.overlapping_bytes
         self.longest_overlap = ledger.longest_overlap
         self.health: FloatArray | None = None
+        #: int64[m]: those of the transfers that are writes, where somebody counts them
+        self.writing: IntArray | None = None
         self._down: dict[int, float] = {}
 
     def hide(self, index: int, until: float) -> None:

@@ -3,6 +3,7 @@
 Prints a table and writes JSON. Every time is of a whole process, start included, the best of a few runs where
 runs are short. Where a ``batsim`` (and ``pybatsim``) is on PATH, (a) and (b) are run with it in the same
 session and the ratio is printed; where SimGrid's Python module is importable, (d) is compared with it.
+``python -m benchmarks scaling`` says how costs grow with sizes (:mod:`benchmarks.scaling`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, solver
+from benchmarks import cases, scaling, solver
 
 COLUMNS = ("case", "what", "jobs", "seconds", "per job", "memory", "against")
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["scaling"]:
+        return scaling.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="a,b,c,d,e", help="cases to run, from a,b,c,d,e [%(default)s]")
     parser.add_argument("--million", action="store_true", help="(c) with a million jobs too (minutes)")

@@ -9,9 +9,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 HEAD = (
@@ -87,26 +89,55 @@ def write_dense(path: Path, jobs: int, nodes: int, profiles: int) -> None:
     path.write_text(json.dumps({"nb_res": nodes, "jobs": entries, "profiles": table}))
 
 
-def run(command: list[str], folder: Path, repeat: int = 1) -> tuple[float, int]:
+class Once(NamedTuple):
+    """Wall-clock and processor time of one process (seconds, its children's included), its memory (bytes)."""
+
+    seconds: float
+    processor: float
+    memory: int
+
+
+def once(command: Sequence[str], folder: Path, limit: float | None = None) -> Once | None:
+    """One whole process in ``folder``; None when it takes longer than ``limit`` seconds and is ended."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(limit or 0.0, end)
+    if limit is not None:
+        timer.start()
+    assert process.stderr is not None
+    with process.stderr:
+        complaint = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    timer.cancel()
+    seconds = time.perf_counter() - begin
+    if status != 0:
+        if late.is_set():
+            return None
+        raise SystemExit(f"{' '.join(command)} failed: {complaint.decode()[-500:]}")
+    return Once(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def run(command: Sequence[str], folder: Path, repeat: int = 1) -> tuple[float, int]:
     """Best wall-clock time of whole processes, and the largest memory (bytes).
 
     Each writes into an empty folder: to replace a file costs the disk's time, up to 3 ms each.
     """
     best, memory = float("inf"), 0
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(repeat):
         shutil.rmtree(folder / "out", ignore_errors=True)
-        begin = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        assert process.stderr is not None
-        complaint = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        best = min(best, time.perf_counter() - begin)
-        memory = max(memory, usage.ru_maxrss * 1024)
-        if status != 0:
-            raise SystemExit(f"{' '.join(command)} failed: {complaint.decode()[-500:]}")
+        found = once(command, folder)
+        assert found is not None
+        best, memory = min(best, found.seconds), max(memory, found.memory)
     return best, memory
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +27,62 @@ def test_the_solver_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (_, first), (_, second) = solver.ours(tmp_path, tasks), solver.ours(tmp_path, tasks)
     assert first == second > 0
     sys.modules.pop("benchmarks.solver", None)
+
+
+@pytest.fixture
+def scaling(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("benchmarks.scaling")
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
+def test_the_exponent_of_a_power_is_found(scaling: Any, exponent: float) -> None:
+    costs = {size: 3e-4 * size**exponent for size in (10, 100, 1_000)}
+    assert scaling.slope(costs) == pytest.approx(exponent, abs=1e-12)
+
+
+def test_one_size_has_no_exponent(scaling: Any) -> None:
+    assert scaling.slope({10: 1.0}) is None
+    assert scaling.slope({10: 1.0, 100: 0.0}) is None
+
+
+def test_what_drowns_in_the_start_is_not_fitted(scaling: Any) -> None:
+    """0.1 s more than a start of 1 s tells nothing; 9 s and 99 s more do: (10 - 1)/9 and (100 - 1)/99 s."""
+    found = {10: (1.1, 1.0, 1), 100: (10.0, 1.0, 9), 1_000: (100.0, 1.0, 99), 10_000: None}
+    line = scaling.measure("jobs", "made up", list(found), found.__getitem__)
+    assert line.points == {100: 1.0, 1_000: 1.0}
+    assert list(line.drowned) == [10]
+    assert line.exponent == pytest.approx(0.0, abs=1e-12)
+    assert line.over == 10_000
+    assert scaling.verdict(line).startswith("at most 0")
+
+
+def test_growth_beyond_what_is_allowed_is_said(scaling: Any) -> None:
+    """A second a job at 10 and ten at 100: the exponent is 1, where "jobs" allow 0."""
+    found = {10: (11.0, 1.0, 10), 100: (1_001.0, 1.0, 100)}
+    line = scaling.measure("jobs", "made up", list(found), found.__getitem__)
+    assert line.exponent == pytest.approx(1.0)
+    assert scaling.verdict(line) == "ABOVE 0"
+
+
+def test_jobs_that_are_rejected_are_no_measurement(scaling: Any, tmp_path: Path) -> None:
+    """Ten jobs for two nodes on a machine of one: the run succeeds quickly, and says nothing of speed."""
+    meter = scaling.Meter(tmp_path, 60.0, 1)
+    scaling.cases.write_platform(tmp_path / "p.xml", 1, 1)
+    scaling.write_jobs(tmp_path / "w.json", 10, 2, [2], 10.0)
+    with pytest.raises(SystemExit, match="0 of 1 jobs were completed"):
+        meter.simulated(10)
+
+
+def test_jobs_that_run_are_measured(scaling: Any, tmp_path: Path) -> None:
+    meter = scaling.Meter(tmp_path, 60.0, 1)
+    scaling.cases.write_platform(tmp_path / "p.xml", 4, 1)
+    scaling.write_jobs(tmp_path / "w.json", 10, 4, [1, 2], 10.0)
+    total, start, units = meter.simulated(10)
+    assert units == 9
+    assert total > 0 < start
+
+
+def test_a_process_over_the_limit_is_ended(scaling: Any, tmp_path: Path) -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    assert scaling.cases.once(sleep, tmp_path, 0.2) is None

@@ -35,7 +35,10 @@ from batfs.workload.flows import Even, IntArray
 MODELS: Registry[type[FileSystemModel]] = Registry(
     "file-system model",
     "batfs.filesystem_models",
-    {f"batfs.filesystems.{name}": (name,) for name in ("pfs", "dfs", "nvme_pool", "burst_buffer", "cache")},
+    {
+        f"batfs.filesystems.{name}": (name,)
+        for name in ("pfs", "dfs", "nvme_pool", "burst_buffer", "rabbit", "cache")
+    },
 )
 
 Timing: TypeAlias = Literal["overlap", "phases"]

@@ -32,15 +32,25 @@ REASON = "BurstBufferResources"
 
 
 @record
-class _Part:
+class Part:
     """What some nodes have on one buffer, in bytes, all of them together and split evenly; ``checkpoint`` for
-    each one of them."""
+    each one of them. ``staged``: (in, out), if not what is read and written; ``size``: what it holds, if that
+    doesn't follow from what moves (-1)."""
 
     nodes: Sequence[int]
     buffer: int
     reads: int
     writes: int
     checkpoint: int
+    staged: tuple[int, int] | None = None
+    size: int = -1
+
+    def moves(self, kind: str) -> int:
+        """Bytes of a stage-in, a stage-out or the drain of a checkpoint."""
+        if kind == "drain":
+            return self.checkpoint
+        before, after = (self.reads, self.writes) if self.staged is None else self.staged
+        return before if kind == "stage_in" else after
 
 
 @MODELS.register("burst_buffer")
@@ -61,7 +71,7 @@ class BurstBuffer(Model):
     ``checkpoint_copies`` are kept at once: with 2 one drains while the next is written.
     """
 
-    job_options = ("checkpoints", "checkpoint_bytes", "stage_in", "stage_out")
+    job_options: Sequence[str] = ("checkpoints", "checkpoint_bytes", "stage_in", "stage_out")
 
     def __init__(
         self,
@@ -152,12 +162,19 @@ class BurstBuffer(Model):
         plan = IoPlan(self.name, timing=self.timing_of(request))
         held: dict[int, int] = {}
         for part in parts:
-            size = self.held_bytes(part.reads, part.writes) + part.checkpoint * self._copies(times)
+            size = part.size
+            if size < 0:
+                size = self.held_bytes(part.reads, part.writes) + part.checkpoint * self._copies(times)
             held[part.buffer] = held.get(part.buffer, 0) + size
         plan.placements = placements(held)
         plan.reads = _traffic(parts, [p.reads for p in parts], reading=True)
         plan.writes = _traffic(parts, [p.writes for p in parts], reading=False)
-        if self.backing and not volume.reads and not volume.writes:  # metadata alone
+        if (
+            self.backing
+            and not volume.reads
+            and not volume.writes
+            and all(part.staged is None for part in parts)
+        ):  # metadata alone
             hold = self._metadata(plan, request, view, rng)
             if hold is not None:
                 return hold
@@ -181,7 +198,7 @@ class BurstBuffer(Model):
 
     def _place(
         self, request: IoRequest, checkpoint: int, view: StorageView, rng: random.Random
-    ) -> list[_Part] | Hold:
+    ) -> list[Part] | Hold:
         volume, nodes = request.volume, request.nodes
         times = self._copies(self._checkpoints(volume)[0]) if checkpoint else 0
         if self.per == "job" and not self.local:
@@ -191,31 +208,31 @@ class BurstBuffer(Model):
             chosen = self.choose(sizes, request, view, rng, reason=REASON)
             if isinstance(chosen, Hold):
                 return chosen
-            pieces: list[_Part] = []
+            pieces: list[Part] = []
             for b, shares in enumerate(chosen):
                 # a policy may split a stripe further
                 weights = [size for _, size in shares]
                 parts = [split_by(column[b], weights).tolist() for column in columns]
                 pieces += [
-                    _Part(nodes, buffer, *(part[s] for part in parts)) for s, (buffer, _) in enumerate(shares)
+                    Part(nodes, buffer, *(part[s] for part in parts)) for s, (buffer, _) in enumerate(shares)
                 ]
             return pieces
         return self._place_by_node(request, checkpoint, times, view, rng)
 
     def _place_by_node(
         self, request: IoRequest, checkpoint: int, times: int, view: StorageView, rng: random.Random
-    ) -> list[_Part] | Hold:
+    ) -> list[Part] | Hold:
         volume, nodes = request.volume, request.nodes
         picker = self._picker(request, view, rng)
         columns = [split_evenly(v, len(nodes)).tolist() for v in (volume.reads, volume.writes, checkpoint)]
-        parts: list[_Part] = []
+        parts: list[Part] = []
         for node, reads, writes, each in zip(nodes, *columns, strict=True):
             size = self.held_bytes(reads, writes) + each * times
             buffer = self._buffer_for(node, size, picker, request, view, rng)
             if buffer is None:
                 return self._short(node, size, picker, view)
             picker.take(self.position[buffer], size)
-            parts.append(_Part((node,), buffer, reads, writes, each))
+            parts.append(Part((node,), buffer, reads, writes, each))
         return parts
 
     def _picker(self, request: IoRequest, view: StorageView, rng: random.Random) -> Picker:
@@ -278,7 +295,7 @@ class BurstBuffer(Model):
         self,
         plan: IoPlan,
         request: IoRequest,
-        parts: Sequence[_Part],
+        parts: Sequence[Part],
         times: int,
         view: StorageView,
         rng: random.Random,
@@ -311,14 +328,14 @@ class BurstBuffer(Model):
             plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), moves["drain"])
         return None
 
-    def _behind(self, volume: Volume, parts: Sequence[_Part]) -> list[tuple[str, int, Volume]]:
+    def _behind(self, volume: Volume, parts: Sequence[Part]) -> list[tuple[str, int, Volume]]:
         """(kind of move, buffer, what is asked of the backing file system for it), for all that could be
         moved. Each kind touches the job's files once, shared out over the buffers."""
         staged: list[tuple[str, int, int]] = []
-        for kind, attribute in (("stage_in", "reads"), ("stage_out", "writes"), ("drain", "checkpoint")):
+        for kind in ("stage_in", "stage_out", "drain"):
             sizes: dict[int, int] = {}
             for part in parts:
-                sizes[part.buffer] = sizes.get(part.buffer, 0) + getattr(part, attribute)
+                sizes[part.buffer] = sizes.get(part.buffer, 0) + part.moves(kind)
             staged += [(kind, buffer, size) for buffer, size in sorted(sizes.items()) if size]
         operations = split_operations(
             volume.operations, [0 if kind == "drain" else size for kind, _, size in staged]
@@ -353,7 +370,7 @@ class BurstBuffer(Model):
         plan.behind = (*plan.behind, (asked, outcome))
         return None
 
-    def _with_scratch_checkpoints(self, plan: IoPlan, parts: Sequence[_Part], times: int) -> IoPlan:
+    def _with_scratch_checkpoints(self, plan: IoPlan, parts: Sequence[Part], times: int) -> IoPlan:
         if times:
             plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), ())
         return plan
@@ -363,9 +380,9 @@ class BurstBuffer(Model):
         return [(position[p.storage], p.size) for p in held]
 
 
-def _checkpoint_moves(parts: Sequence[_Part]) -> list[Move]:
+def _checkpoint_moves(parts: Sequence[Part]) -> list[Move]:
     """One activity for each buffer: its nodes write at once."""
-    on: dict[int, list[_Part]] = {}
+    on: dict[int, list[Part]] = {}
     for part in parts:
         on.setdefault(part.buffer, []).append(part)
     out: list[Move] = []
@@ -376,11 +393,13 @@ def _checkpoint_moves(parts: Sequence[_Part]) -> list[Move]:
     return out
 
 
-def _traffic(parts: Sequence[_Part], sizes: Sequence[int], *, reading: bool) -> Sequence[Traffic]:
+def _traffic(parts: Sequence[Part], sizes: Sequence[int], *, reading: bool) -> Sequence[Traffic]:
     """So many bytes of each part between its nodes and its buffer; empty if nothing moves."""
-    if parts and len(parts[0].nodes) > 1:  # all nodes on every buffer
-        pieces = [(part.buffer, size) for part, size in zip(parts, sizes, strict=True)]
-        return spread(pieces, parts[0].nodes, reading=reading)
+    if any(len(part.nodes) > 1 for part in parts):  # each buffer has the same nodes as others, or its own
+        pieces: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for part, size in zip(parts, sizes, strict=True):
+            pieces.setdefault(tuple(part.nodes), []).append((part.buffer, size))
+        return [t for nodes, mine in pieces.items() for t in spread(mine, nodes, reading=reading)]
     moving = [(part.nodes[0], part.buffer, s) for part, s in zip(parts, sizes, strict=True) if s]
     if not moving:
         return ()

@@ -54,6 +54,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "dfs": Exhibit("dfs", "disk", {"replication": "3", "locality": "0.8", "policy": "random"}),
     "burst_buffer": Exhibit("burst_buffer", "bb", {"backing": "lustre", "policy": "worst_fit"}),
     "nvme_pool": Exhibit("nvme_pool", "nvme", {"block_size": "20GB", "policy": "worst_fit"}),
+    "rabbit": Exhibit("rabbit", "rabbit", {"backing": "lustre"}),
     "cache": Exhibit("cache", "nvme", {"backing": "lustre"}, data_sets=True),
 }
 SHOWN = ("pfs", "dfs", "burst_buffer", "nvme_pool")

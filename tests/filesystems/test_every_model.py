@@ -30,6 +30,12 @@ MODELS = {
         "burst_buffer:backing=dfs,placement=topology",
     ],
     "nvme": ["nvme_pool", "nvme_pool:block_size=17B", "nvme_pool:per=node"],
+    "rabbit": [
+        "rabbit",
+        "rabbit:type=lustre,backing=pfs",
+        "rabbit:type=gfs2,backing=dfs",
+        "rabbit:type=lustre,servers=2",
+    ],
     "cache": [
         "cache:backing=pfs",
         "cache:backing=dfs,write=back",
@@ -41,13 +47,14 @@ CASES = [(name, spec) for name, specs in MODELS.items() for spec in specs]
 
 def machine(name: str, spec: str, policy: str, dynamic: bool) -> Machine:
     """Eight nodes in two racks and all the file systems; the one under test has the model ``spec``."""
-    nodes = [node(i, rack="ab"[i // 4]) for i in range(8)]
+    nodes = [node(i, rack="ab"[i // 4], chassis="cdef"[i // 2]) for i in range(8)]
     storages = [
         *(storage(20 + i, "pfs", "2kB", server="oss") for i in range(4)),
         *(storage(30 + i, "dfs", "2kB", node=f"n{i}") for i in range(8)),
         *(storage(40 + i, "bb", "2kB", rack="ab"[i]) for i in range(2)),
         *(storage(50 + i, "nvme", "2kB") for i in range(3)),
         *(storage(60 + i, "cache", "300B") for i in range(2)),
+        *(storage(70 + i, "rabbit", "2kB", chassis="ccdeff"[i]) for i in range(6)),
     ]
     return Machine(
         nodes,

@@ -86,6 +86,8 @@ MODELS: dict[str, dict[str, str]] = {
     "buffer": {"fs": "burst_buffer:backing=back", "back": "dfs:replication=2,block_size=10"},
     "buffer scratch": {"fs": "burst_buffer:per=job,stripes=2,checkpoint_copies=1"},
     "buffer without stage-out": {"fs": "burst_buffer:backing=back,stage_out=false", "back": "pfs"},
+    "rabbit": {"fs": "rabbit:backing=back", "back": "dfs:replication=2,block_size=10"},
+    "rabbit lustre": {"fs": "rabbit:backing=back,type=lustre,stage_out=false", "back": "pfs"},
     "cache": {"fs": "cache:backing=back", "back": "nvme_pool"},
 }
 
@@ -98,13 +100,25 @@ def test_the_footprint_is_what_is_held(
 ) -> None:
     """On every file system as many bytes as the placements of the plan have."""
     front = [
-        storage(20 + k, "fs", "10kB", node=f"n{k}" if "dfs" in MODELS[name]["fs"] else "") for k in range(4)
+        storage(
+            20 + k,
+            "fs",
+            "10kB",
+            node=f"n{k}" if "dfs" in MODELS[name]["fs"] else "",
+            chassis=f"c{k % 2}",
+        )
+        for k in range(4)
     ]
     back = [storage(30 + k, "back", "10kB", node=f"n{k}") for k in range(4)] if "back" in MODELS[name] else []
     tables = {fs: {"model": model} for fs, model in MODELS[name].items()}
-    m = Machine([node(k) for k in range(4)], [*front, *back], {"filesystems": tables}, dynamic_jobs=True)
+    m = Machine(
+        [node(k, chassis=f"c{k // 2}") for k in range(4)],
+        [*front, *back],
+        {"filesystems": tables},
+        dynamic_jobs=True,
+    )
     options: dict[str, Any] = {}
-    if "burst_buffer" in MODELS[name]["fs"] and times:
+    if any(tier in MODELS[name]["fs"] for tier in ("burst_buffer", "rabbit")) and times:
         options = {"checkpoints": times, "checkpoint_bytes": size}
     if "nvme_pool" in MODELS[name]["fs"] and "reserve" not in MODELS[name]["fs"]:
         options = {"capacity": reads + writes + size}

@@ -142,9 +142,30 @@ def check_settings(loaded: Loaded, config: Configuration) -> FileSystems | None:
         )
     make_policy(config.policy)
     SELECTIONS.get(config.node_selection)
+    if config.faults:
+        _check_faults(config, loaded.machine, foreign=foreign)
     if foreign and _no_sizes(loaded.machine, config):
         return None
     return _check_storage(loaded.experiment, config, loaded.platform, loaded.machine, loaded.workloads)
+
+
+def _check_faults(config: Configuration, machine: Machine, *, foreign: bool) -> None:
+    """What fails is there, and can be let fail."""
+    from batfs.scheduling.faults import Timeline, parse_faults
+
+    plan = parse_faults(config.faults)
+    nodes, storages = ({r.name: r.id for r in found} for found in (machine.compute, machine.storages))
+    try:
+        Timeline(plan, nodes, storages, config.seed)
+    except InputError as error:
+        raise error.at(place="faults") from None
+    if foreign and any(fault.node for fault in plan.every):
+        raise InputError(
+            f"the queue {config.queue!r} isn't batfs's own: its jobs without I/O aren't known to batfs, so "
+            "nodes can't fail",
+            place="faults",
+            hint="storages can",
+        )
 
 
 def _with_nodes(experiment: Experiment, platform: Platform, nodes: int) -> tuple[Platform, Machine]:

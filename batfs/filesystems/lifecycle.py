@@ -250,6 +250,7 @@ class Life:
         of the job that undoes."""
         if self._stopped or self.over:
             return [], 0.0
+        only_drains = self._next == len(self.steps) and not self._waiting()
         if lost:
             self._halted = [one for one in self._halted if not self.touches(one.activity, lost)]
         drains = [
@@ -260,8 +261,8 @@ class Life:
             self._stopping[i] = False
         if self.nodes_free and lost:  # what it wrote is gone, and so are its nodes
             return [*out, *self._stop(now, FAILED)], now - self._since
-        if self._next == len(self.steps) and not self._waiting_for(len(self.steps)):
-            return out, 0.0  # only drains are left
+        if only_drains:
+            return out, 0.0
         undone, self._since = now - self._since, now
         if lost:
             self._marks = [mark for mark in self._marks if not self._is_lost(mark, lost)]

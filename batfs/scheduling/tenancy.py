@@ -190,6 +190,7 @@ class Tenancy:
                 parse_faults(config.faults),
                 *(self.machine, self.files, self.lives, config.seed),
                 dynamic=self.dynamic,
+                sending=lambda: self.dynamic and self.registering,
                 say=self._say,
                 kill=self.kill,
                 follow=self._follow,
@@ -477,7 +478,7 @@ class Tenancy:
         ``alive``: whether jobs wait, run or may still come."""
         if self.gate is not None:
             self.out += self.gate.decide(self.now)
-        if self.outages is not None and alive:
+        if self.outages is not None and (alive or self.running):
             self.out += self.outages.call(self.now)
         if self.registering:
             if alive:

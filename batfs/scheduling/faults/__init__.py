@@ -2,5 +2,6 @@
 
 from batfs.scheduling.faults.outages import Outages, done_part
 from batfs.scheduling.faults.plan import FaultPlan, parse_faults, read_faults
+from batfs.scheduling.faults.timeline import Timeline
 
-__all__ = ["FaultPlan", "Outages", "done_part", "parse_faults", "read_faults"]
+__all__ = ["FaultPlan", "Outages", "Timeline", "done_part", "parse_faults", "read_faults"]

@@ -77,8 +77,9 @@ class Concerned(Protocol):
 
 
 class Outages:
-    """A plan of faults on ``machine``. ``kill`` ends jobs, ``follow`` is called with a job whose life has
-    moved on, ``gone`` with resources that will never be there again."""
+    """A plan of faults on ``machine``. ``dynamic``: whether moves can be sent, ``sending``: whether they
+    still can. ``kill`` ends jobs, ``follow`` is called with a job whose life has moved on, ``gone`` with
+    resources that will never be there again."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Outages:
         seed: int,
         *,
         dynamic: bool,
+        sending: Callable[[], bool],
         say: Callable[[str], None],
         kill: Callable[[Sequence[str]], None],
         follow: Callable[[Any], None],
@@ -107,7 +109,7 @@ class Outages:
         self._timeline = Timeline(plan, nodes, ids, seed)
         self._names = machine.names
         self._asked = -math.inf
-        self._dynamic = dynamic
+        self._sending = sending
         self.stops = plan.stops and dynamic
         if not dynamic and any(fault.rebuild for fault in plan.every):
             say("a rebuild moves no bytes without dynamic jobs (--dynamic-jobs)")
@@ -173,7 +175,7 @@ class Outages:
         self.counts.faults += 1
         if fault.state != DOWN:
             machine.view.set_health(machine.position[one.resource], fault.bandwidth)
-            if fault.rebuild and self._dynamic:
+            if fault.rebuild and self._sending():
                 out += self._rebuild(one, now)
             return
         storages = self._storages(one)

@@ -36,6 +36,9 @@ TOLD = 0.25
 #: seconds for each job of a burst until the next burst: more than the longest job takes
 BETWEEN_BURSTS = 1_000.0
 
+#: policies that are nothing without options
+WITH_OPTIONS = {"weighted": "weighted:worst_fit=2,locality=1"}
+
 #: exponents are told apart from what is allowed by more than the noise of a machine and a logarithm
 SLACK = 0.25
 
@@ -63,6 +66,7 @@ class Line(NamedTuple):
     drowned: dict[int, float]
     exponent: float | None
     over: int | None
+    problem: str = ""
 
 
 class Meter:
@@ -190,7 +194,8 @@ def live_activities(meter: Meter) -> Lines:
 def storages_of_a_machine(meter: Meter) -> Lines:
     from batfs.storage.policies import POLICIES
 
-    for policy in POLICIES.known():
+    for name in POLICIES.known():
+        policy = WITH_OPTIONS.get(name, name)
 
         def cost(storages: int, policy: str = policy) -> Cost:
             _machine(meter, 128, storages)
@@ -315,20 +320,27 @@ def measure(name: str, what: str, sizes: Sequence[int], cost: Callable[[int], Co
     points: dict[int, float] = {}
     drowned: dict[int, float] = {}
     over: int | None = None
+    problem = ""
     for size in sizes:
-        found = cost(size)
+        try:
+            found = cost(size)
+        except SystemExit as error:  # one line's trouble isn't the others'
+            problem = str(error)
+            break
         if found is None:
             over = size
             break
         total, start, units = found
         told = total - start >= TOLD * start
         (points if told else drowned)[size] = (total - start) / units
-    return Line(name, what, points, drowned, slope(points), over)
+    return Line(name, what, points, drowned, slope(points), over, problem)
 
 
 def verdict(line: Line) -> str:
     """What is to be said of an exponent."""
     axis = AXES[line.axis]
+    if line.problem:
+        return f"FAILED: {line.problem.strip().splitlines()[-1]}"
     if line.exponent is None:
         said = "not known: fewer than two sizes can be told from the start"
     elif line.exponent > axis.allowed + SLACK:
@@ -378,7 +390,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 show(found[-1])
     Path(args.output).write_text(json.dumps([line._asdict() for line in found], indent=1) + "\n")
     print(f"written to {args.output}")
-    return 0
+    return 1 if any(line.problem for line in found) else 0
 
 
 if __name__ == "__main__":

@@ -86,3 +86,36 @@ def test_jobs_that_run_are_measured(scaling: Any, tmp_path: Path) -> None:
 def test_a_process_over_the_limit_is_ended(scaling: Any, tmp_path: Path) -> None:
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     assert scaling.cases.once(sleep, tmp_path, 0.2) is None
+
+
+def test_a_line_that_fails_leaves_the_others(scaling: Any) -> None:
+    """What was measured before stays, and the verdict says why there is no more."""
+
+    def cost(size: int) -> tuple[float, float, int]:
+        if size > 10:
+            raise SystemExit("batfs run: the policy needs options")
+        return 2.0, 1.0, 10
+
+    line = scaling.measure("storages", "made up", [10, 100, 1_000], cost)
+    assert line.points == {10: 0.1}
+    assert scaling.verdict(line) == "FAILED: batfs run: the policy needs options"
+
+
+def test_every_allocation_and_queue_policy_runs_on_its_axis(scaling: Any, tmp_path: Path) -> None:
+    """Each line of both axes at its smallest: none asks for options that it isn't given."""
+    meter = scaling.Meter(tmp_path, 60.0, 1)
+    meter.simulated = lambda jobs, *flags: asked.append(flags)
+    asked: list[tuple[str, ...]] = []
+    for lines in (scaling.storages_of_a_machine, scaling.waiting_jobs):
+        for _, cost in lines(meter):
+            cost(10)
+    scaling.cases.write_platform(tmp_path / "p.xml", 4, 2)
+    scaling.write_jobs(tmp_path / "w.json", 2, 4, [1], 0.0)
+    assert len(asked) > 20
+    from batfs.scheduling.queues import QUEUE_POLICIES
+    from batfs.storage.policies import POLICIES
+
+    for flag, spec in asked:
+        registry = POLICIES if flag == "--policy" else QUEUE_POLICIES
+        make = {"--policy": "choose", "--queue": "schedule"}[flag]
+        assert hasattr(registry.make(spec), make)

@@ -259,19 +259,21 @@ class Life:
         out = self._halt_all(now, [i for i in drains if i not in self._stopping], goes_on=False)
         for i in drains:
             self._stopping[i] = False
-        if self.nodes_free and lost:  # what it wrote is gone, and so are its nodes
-            return [*out, *self._stop(now, FAILED)], now - self._since
         if only_drains:
-            return out, 0.0
+            return [*out, *self._settle(now)], 0.0
         undone, self._since = now - self._since, now
         if lost:
             self._marks = [mark for mark in self._marks if not self._is_lost(mark, lost)]
         self._forget_halted()
-        self._rewinding, self.paused = True, False
+        self.paused = False
         going = [i for i, one in self.live.items() if not one.detached]
         out += self._halt_all(now, [i for i in going if i not in self._stopping], goes_on=False)
         for i in going:
             self._stopping[i] = False
+        if self.nodes_free and lost:  # what it wrote is gone, and so are its nodes
+            self._stopped, self.result = True, FAILED
+            return [*out, *self._settle(now)], undone
+        self._rewinding = True
         return [*out, *self._rewound(now)], undone
 
     def _is_lost(self, mark: tuple[int, Sequence[Activity]], lost: Collection[int]) -> bool:

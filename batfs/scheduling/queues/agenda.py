@@ -57,7 +57,8 @@ class Agenda:
     def begin(self, view: QueueView) -> None:
         """Take over what has changed since the last pass."""
         self.broken = False
-        nodes = view.all_nodes.bit_length()
+        # those of a job may be away: it runs on
+        nodes = max([view.all_nodes.bit_length(), *(j.nodes.bit_length() for j in view.running.values())])
         if nodes > self.timeline.nodes:  # the first pass, or machines came
             self.broken = bool(self._trial)
             self.timeline = Timeline(nodes)

@@ -48,5 +48,6 @@ def make_on(
         "default_filesystem": config.default_filesystem,
         "policy": config.policy,
         "filesystems": config.filesystems,
+        "chunk": config.chunk,
     }
     return make_filesystems(settings, compute, storages, platform=platform, dynamic_jobs=dynamic_jobs)

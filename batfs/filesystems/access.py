@@ -209,6 +209,7 @@ class AccessModel:
     storages: frozenset[int] = frozenset()
     efficiency: Efficiency | None = None
     devices: Mapping[int, Device] = field(default_factory=dict)
+    following: bool = False
 
     @property
     def idle(self) -> bool:
@@ -220,13 +221,40 @@ class AccessModel:
         """Whether the targets reach all of their bandwidth."""
         return self.efficiency is None and not self.devices and self.targets == (_IDEAL, _IDEAL)
 
-    def apply(self, plan: IoPlan, request: IoRequest, view: StorageView, position: Mapping[int, int]) -> None:
-        """Add to ``plan`` what the pattern of ``request`` costs; ``position``: of storages in ``view``."""
+    def apply(
+        self,
+        plan: IoPlan,
+        request: IoRequest,
+        view: StorageView,
+        position: Mapping[int, int],
+        *,
+        staged: bool = False,
+    ) -> None:
+        """Add to ``plan`` what the pattern of ``request`` costs; ``position``: of storages in ``view``. What
+        moves by itself (in phases, or ``staged``) may pay for the load of its devices piece by piece instead:
+        see :meth:`follow`."""
         volume, nodes = request.volume, request.nodes
         self._wait(plan, volume, nodes)
         health = health_of(view)
         if health is not None or not self._ideal:
-            self._slow(plan, request, view, position, health)
+            later = self.following and (staged or plan.timing != OVERLAP)
+            self._slow(plan, request, view, position, health, later)
+
+    def follow(self, traffic: Traffic, view: StorageView, position: Mapping[int, int]) -> list[Traffic]:
+        """What these bytes cost as a piece that starts now, by the load of the devices at this moment."""
+        health, extra = health_of(view), []
+        if health is None and self.efficiency is None and not self.devices:
+            return []
+        for k in (0, 1):
+            counts = transfers_at([traffic], k)
+            for storage, amount in (by_destination if k else by_source)([traffic]).items():
+                if storage in self.storages:
+                    at = position[storage]
+                    factor = self._loaded(storage, at, bool(k), counts[storage], view, health, None)
+                    over = round(amount * (1.0 / factor - 1.0))
+                    if over > 0:
+                        extra.append(self._overhead([traffic], k, storage, over, amount))
+        return extra
 
     def _wait(self, plan: IoPlan, volume: Volume, nodes: Any) -> None:
         """The least time of each direction as work on the job's nodes (none on storages that are staged)."""
@@ -260,8 +288,10 @@ class AccessModel:
         view: StorageView,
         position: Mapping[int, int],
         health: FloatArray | None,
+        later: bool,
     ) -> None:
-        """The overhead of the targets as internal traffic; checkpoints carry theirs."""
+        """The overhead of the targets as internal traffic; checkpoints carry theirs. ``later``: what the load
+        of the devices costs isn't counted yet."""
         volume = request.volume
         access = volume.access
         extra: tuple[list[Traffic], list[Traffic]] = ([], [])
@@ -269,17 +299,19 @@ class AccessModel:
             zip((plan.reads, plan.writes), (access.reads, access.writes), strict=True)
         ):
             server, client = self.targets[k], self.clients[k]
-            ideal = server == _IDEAL and self.efficiency is None and not self.devices
-            if (ideal and health is None) or not traffics:
+            ideal = later or (self.efficiency is None and not self.devices and health is None)
+            if (ideal and server == _IDEAL) or not traffics:
                 continue
-            counts = transfers_at(traffics, k) if self.efficiency is not None else {}
+            counts = {} if later else transfers_at(traffics, k)
             loads = by_destination(traffics) if k else by_source(traffics)
             own = volume.pattern != "shared"
             for storage, amount in loads.items():
                 if storage not in self.storages:  # of a file system behind, which has said its own
                     continue
                 at = position[storage]
-                factor = self._device(storage, at, bool(k), view, health, plan)
+                factor = 1.0
+                if not later:
+                    factor = self._loaded(storage, at, bool(k), counts[storage], view, health, plan)
                 if server != _IDEAL:
                     factor *= reached(
                         *(client, server, way, len(request.nodes), access.processes),
@@ -288,22 +320,38 @@ class AccessModel:
                         targets=len(loads),
                         others=float(view.transfers[at]),
                     )
-                if self.efficiency is not None:
-                    factor *= self.efficiency.at(counts[storage] + int(view.transfers[at]))
                 over = round(amount * (1.0 / factor - 1.0))
-                if over <= 0:
-                    continue
-                end = self.servers.get(storage)
-                if end is not None:
-                    ends = (storage, end) if not k else (end, storage)
-                    extra[k].append(from_transfers([Transfer(*ends, over)]))
-                else:
-                    extra[k].append(_along(traffics, k, storage, over / amount))
+                if over > 0:
+                    extra[k].append(self._overhead(traffics, k, storage, over, amount))
         if extra[0] or extra[1]:
             add_internal(plan, *extra)
-        if plan.checkpoints is not None:
+        if plan.checkpoints is not None and not self.following:
             writes = [self._slower(move, view, position, health) for move in plan.checkpoints.writes]
             plan.checkpoints = plan.checkpoints._replace(writes=writes)
+
+    def _overhead(self, traffics: Sequence[Traffic], k: int, storage: int, over: int, amount: int) -> Traffic:
+        """``over`` bytes beside the ``amount`` that leave (k = 0) or enter (1) a storage."""
+        end = self.servers.get(storage)
+        if end is None:
+            return _along(traffics, k, storage, over / amount)
+        ends = (storage, end) if not k else (end, storage)
+        return from_transfers([Transfer(*ends, over)])
+
+    def _loaded(
+        self,
+        storage: int,
+        at: int,
+        writing: bool,
+        count: int,
+        view: StorageView,
+        health: FloatArray | None,
+        plan: IoPlan | None,
+    ) -> float:
+        """What the device reaches in one direction, with ``count`` transfers beside those under way."""
+        factor = self._device(storage, at, writing, view, health, plan)
+        if self.efficiency is not None:
+            factor *= self.efficiency.at(count + int(view.transfers[at]))
+        return factor
 
     def _device(
         self,
@@ -338,9 +386,7 @@ class AccessModel:
             if storage not in self.storages:
                 continue
             at = position[storage]
-            factor = self._device(storage, at, True, view, health, None)
-            if self.efficiency is not None:
-                factor *= self.efficiency.at(counts[storage] + int(view.transfers[at]))
+            factor = self._loaded(storage, at, True, counts[storage], view, health, None)
             if round(amount * (1.0 / factor - 1.0)) > 0:
                 extra.append(_along([traffic], 1, storage, 1.0 / factor - 1.0))
         return move._replace(traffic=joined([traffic, *extra])) if extra else move
@@ -475,4 +521,5 @@ def make_access(client: str, server: str, efficiency: str, setup: Setup) -> Acce
     return AccessModel(
         *((clients[0], clients[1]), (targets[0], targets[1]), servers, speeds, mine, table),
         make_devices(setup.storages),
+        setup.chunked and setup.dynamic_jobs,
     )

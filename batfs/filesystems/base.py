@@ -179,7 +179,8 @@ class Model(ABC):
         outcome = model.plan(asked, view, rng)
         access: AccessModel | None = getattr(model, "access", None)
         if access is not None and isinstance(outcome, IoPlan):
-            access.apply(outcome, asked, view, self.setup.position_of)
+            staged = nodes is not None
+            access.apply(outcome, asked, view, self.setup.position_of, staged=staged)
         return asked, outcome
 
     def options_behind(self, volume: Volume) -> Mapping[str, Any]:

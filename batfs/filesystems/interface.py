@@ -331,7 +331,7 @@ class Setup:
     it in ``plan``, not in a constructor (``names`` knows the names at once). ``position_of``: the position
     in the view of every storage of the machine, by id.
     ``platform`` is None when nobody gave the file; models then do without topology.
-    ``dynamic_jobs``: whether moves can be sent at all.
+    ``dynamic_jobs``: whether moves can be sent at all; ``chunked``: whether they are sent in pieces.
     """
 
     name: str
@@ -345,6 +345,7 @@ class Setup:
     position_of: Mapping[int, int] = field(default_factory=dict)
     platform: Topology | None = None
     dynamic_jobs: bool = False
+    chunked: bool = False
 
 
 class FileSystemModel(Protocol):

@@ -13,6 +13,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
 from batfs.filesystems.base import Model, footprint, make_model
@@ -26,9 +28,11 @@ from batfs.filesystems.interface import (
     PhaseVolume,
     Setup,
     Topology,
+    Traffic,
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
@@ -36,7 +40,7 @@ from batfs.records import replace
 from batfs.storage.interface import StorageView
 from batfs.storage.policies import make_policy
 from batfs.workload.io import requested_io
-from batfs.workload.model import Composed, Delay, Profile, Recv, Send, UsageTrace
+from batfs.workload.model import Composed, Delay, IoProfile, Profile, Recv, Send, UsageTrace
 
 DEFAULT_POLICY = "round_robin"
 _REMEMBERED: Final = (
@@ -219,6 +223,19 @@ class FileSystems:
         if access is not None:
             access.apply(plan, asked, view, self.position)
 
+    def slowed(self, profile: IoProfile, view: StorageView) -> IoProfile:
+        """A piece of a transfer that starts now, with what the load of the devices costs it."""
+        volumes = profile.volumes.astype(np.int64)
+        traffic = Traffic(profile.ids[profile.sources], profile.ids[profile.destinations], volumes)
+        following = [access for access in self._devices.values() if access.following]
+        extra = [more for access in following for more in access.follow(traffic, view, self.position)]
+        if not extra:
+            return profile
+        flops = None if profile.flops is None else dict(zip(profile.ids.tolist(), profile.flops, strict=True))
+        merged = merge([traffic, *extra], flops)
+        assert merged is not None
+        return merged
+
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
         """Bytes of each file system that a job of so many nodes would hold, wherever they lie."""
         out: dict[str, int] = {}
@@ -342,6 +359,7 @@ def make_filesystems(
             {s.id: position for position, s in enumerate(known)},
             platform,
             dynamic_jobs,
+            bool(config.get("chunk")),
         )
         models[name] = make_model(str(spec), setup)
     defaults = _defaults(config.get("default_filesystem"), siblings)

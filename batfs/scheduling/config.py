@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from batfs import texts
 from batfs.errors import InputError, nearest, unknown
 from batfs.records import field, field_names, record
+from batfs.units import parse_size
 
 PASSES: Final = ("message", "event")
 NODE_ORDERS: Final = ("id", "name")
@@ -49,6 +50,8 @@ class Configuration:
     """Storage name -> properties (``size``, ``filesystem``, ...) that override the platform's."""
     platform: str | None = None
     """The platform file, for models and policies that want topology (``batfs run`` gives it itself)."""
+    chunk: str = ""
+    """Transfers of their own (phases, staging, drains) are sent in pieces of so many bytes (``1GB``)."""
     faults: Mapping[str, Any] = field(default_factory=dict)
     """What fails and when: the tables of a file of faults (see ``batfs.scheduling.faults``)."""
     validate: bool = False
@@ -83,6 +86,7 @@ _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "filesystems": (Mapping, "a table of tables"),
     "storages": (Mapping, "a table of tables"),
     "platform": (str, "a string"),
+    "chunk": (str, "a size, such as '1GB'"),
     "faults": (Mapping, "a table"),
     "validate": (bool, "true or false"),
     "io": (bool, "true or false"),
@@ -153,6 +157,8 @@ def _checked(layer: Layer) -> dict[str, Any]:
             continue
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise InputError(f"{value!r} is not {words}", file=layer.source, place=key)
+        if key == "chunk" and value:
+            _check_chunk(str(value), layer.source)
         if key == "faults":
             _check_faults(value, layer.source)
         elif isinstance(value, Mapping):
@@ -161,6 +167,14 @@ def _checked(layer: Layer) -> dict[str, Any]:
                     raise InputError(f"{table!r} is not a table", file=layer.source, place=f"{key}.{name}")
         checked[key] = value
     return checked
+
+
+def _check_chunk(value: str, source: str) -> None:
+    try:
+        if parse_size(value) < 1:
+            raise InputError(f"{value!r} is no chunk: it must be at least a byte")
+    except InputError as error:
+        raise error.at(file=source, place="chunk") from None
 
 
 def _check_faults(values: Any, source: str) -> None:

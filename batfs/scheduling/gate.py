@@ -97,6 +97,9 @@ class Gate:
         self._throttles = list(throttles)
         self._moves = moves
         self._at_once = policy.name == FAIR
+        #: bytes of the largest piece of a transfer, if it is cut; and what the load costs a piece
+        self.chunk: int | None = None
+        self.slowed: Callable[[IoProfile], IoProfile] | None = None
         self._waiting: dict[str, _Asked] = {}
         self._line: list[_Asked] = []  # the same in the order of asking
         self._came: list[_Asked] = []  # those that the policy hasn't seen
@@ -241,6 +244,8 @@ class Gate:
         asked.rate = None
         self._begins_to_wait(asked)
         self._moves(asked.id, False)
+        if self._at_once:
+            out += self._start(Start(asked), now)
         return out, None
 
     def decide(self, now: float) -> list[m.Decision]:
@@ -378,6 +383,8 @@ class Gate:
         else:
             rate = None
         size = asked.left if start.size is None else min(start.size, asked.left)
+        if self.chunk is not None:
+            size = min(size, self.chunk)
         parts = self._parts(asked, size, start.weight)
         asked.left -= size
         self._waits_no_more(asked)
@@ -391,6 +398,8 @@ class Gate:
             walltime = max(asked.deadline - now, 1e-5)
         out: list[m.Decision] = []
         for part in parts:
+            if self.slowed is not None:
+                part = self.slowed(part)
             activity = asked.activity if part is asked.profile else _with(asked.activity, part)
             if throttle is not None and rate is not None:
                 activity = _throttled(asked.activity, part, throttle, rate)

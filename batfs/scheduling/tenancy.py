@@ -41,6 +41,7 @@ from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.storages import throttles, with_overrides
 from batfs.scheduling.waits import LACK_OF_NODES, Waited, Waits
 from batfs.storage.topology import PlatformNetwork
+from batfs.units import parse_size
 from batfs.workload.model import Composed, IoProfile
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Tenancy:
     def _make_gate(self, event: m.SimulationBegins, system_of: Mapping[int, str]) -> Gate | None:
         """What holds transfers back; None if nobody wants that."""
         config, machine = self.config, self.machine
-        if config.io_policy == FAIR and not config.measure_io:
+        if config.io_policy == FAIR and not config.measure_io and not config.chunk:
             return None
         from batfs.scheduling.gate import Gate
         from batfs.scheduling.loads import Loads
@@ -177,6 +178,9 @@ class Tenancy:
             )
         loads = Loads(routes, machine.view, machine.position)
         gate = self.lives.gate = Gate(policy, loads, system_of, limits, self.lives.moves)
+        if config.chunk:
+            gate.chunk = parse_size(config.chunk)
+            gate.slowed = lambda piece: self.files.slowed(piece, machine.view)
         return gate
 
     def _make_outages(self, config: Configuration) -> Outages | None:

@@ -288,3 +288,52 @@ def test_checkpoints_pay_for_it_too(tmp_path: Path) -> None:
     config = {"filesystems": {"bb": {"efficiency": "1:0.25"}}}
     one = ran(tmp_path, BUFFER, [job("a", cpu=10e9, io=CHECKPOINTS)], config)
     assert end_of(one, "a") == pytest.approx(130, abs=2e-2)
+
+
+# ---- pieces that follow the load --------------------------------------------------------------------------
+
+TABLE = {"efficiency": "1:1 2:0.5", "timing": "phases"}
+
+
+def test_a_phase_follows_the_load_piece_by_piece(tmp_path: Path) -> None:
+    """In pieces of 1 GB: alone a takes 10 s a piece. b begins at 15 with 1 GB: two transfers, so its piece
+    moves 2 GB; a's second piece is half done. Both at 50 MB/s: at 25 that is over (0.5 GB), and a's third
+    piece pays double as well, since b is there: 2 GB. b has 1.5 GB left, which takes 30 s: until 55. a's
+    third piece has 0.5 GB left then, at 100 MB/s: until 60. The last is alone: until 70."""
+    config = {"filesystems": {"fs": TABLE}, "chunk": "1GB"}
+    one = ran(tmp_path, ONE, [job("a", io_reads=4 * GB), job("b", at=15, io_reads=GB)], config)
+    kinds = one.kinds()
+    pieces = [times for name, times in kinds.items() if name.startswith("w0.a.") and name.endswith(".read")]
+    assert [end for _, end in sorted(pieces)] == pytest.approx([10, 25, 60, 70], abs=2e-2)
+    assert end_of(one, "b") == pytest.approx(55, abs=2e-2)
+
+
+def test_without_pieces_it_keeps_the_factor_of_its_start(tmp_path: Path) -> None:
+    """a was alone when it began: 4 GB. From 15 on b shares with it, at half its efficiency, 2 GB in 40 s;
+    then a has 0.5 GB left."""
+    config = {"filesystems": {"fs": TABLE}}
+    one = ran(tmp_path, ONE, [job("a", io_reads=4 * GB), job("b", at=15, io_reads=GB)], config)
+    assert end_of(one, "b") == pytest.approx(55, abs=2e-2)
+    assert end_of(one, "a") == pytest.approx(60, abs=2e-2)
+
+
+def test_staging_and_drains_follow_it_too(tmp_path: Path) -> None:
+    """A degraded PFS is whole again at 25: of 4 GB staged in in pieces of 1 GB the first takes 20 s, the
+    second, begun at 20, too, the others 10 each: 60 s. Checkpoints of 1 GB pay for what the buffer is."""
+    storages = {"b0": {**BUFFER["b0"], "filesystem": "bb", "write": "1GBps", "read": "1GBps"}, **ONE}
+    config = {
+        **fault(at=0, storage="s0", state="degraded", bandwidth=0.5, lasts=25),
+        "filesystems": {"bb": {"backing": "fs"}},
+        "chunk": "1GB",
+    }
+    entry = {"filesystem": "bb", "reads": 4 * GB}
+    one = ran(tmp_path, storages, [job("a", at=1e-3, io=[entry])], config)
+    ends = sorted(end for name, (_, end) in one.kinds().items() if name.endswith(".stage_in"))
+    assert ends == pytest.approx([20, 40, 50, 60], abs=2e-2)
+
+
+def test_a_piece_under_way_is_sent_again_and_only_that(tmp_path: Path) -> None:
+    """10 GB in pieces of 1 GB; down from 35 to 85: the fourth begins anew at 85 and 6 follow: 155."""
+    config = {**fault(at=35, storage="s0", state="down", lasts=50), **PHASES, "chunk": "1GB"}
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config)
+    assert end_of(one, "a") == pytest.approx(155, abs=2e-2)

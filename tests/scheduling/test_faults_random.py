@@ -98,7 +98,12 @@ def history(folder: Path, seed: int, *, behind_a_proxy: bool = False) -> Ran:
         "queue": rng.choice(["fcfs", "easy", "easy_storage", "conservative", "filler"]),
         "policy": rng.choice(["round_robin", "worst_fit", "random", "best_fit"]),
         "io_policy": rng.choice(["fair", "fair", "exclusive"]),
-        "filesystems": {"bb": backing, "hdfs": {"replication": 2}},
+        "filesystems": {
+            "bb": backing,
+            "fs": {"efficiency": "1:1 4:0.5"},
+            "hdfs": {"replication": 2},
+        },
+        "chunk": rng.choice(["", "1500MB"]),
         "seed": seed,
         "faults": faults,
     }

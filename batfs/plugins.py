@@ -61,6 +61,8 @@ def raised_in(error: BaseException) -> tuple[str | None, str | None]:
         if module.startswith("batfs_plugin_") or (
             module.partition(".")[0] not in ("batfs", "__main__", *sys.stdlib_module_names)
             and "site-packages" not in trace.tb_frame.f_code.co_filename
+            # compiled code names a file of its own making: pyarrow/error.pxi
+            and "site-packages" not in str(trace.tb_frame.f_globals.get("__file__"))
         ):
             found = (trace.tb_frame.f_code.co_filename, f"line {trace.tb_lineno}")
         trace = trace.tb_next

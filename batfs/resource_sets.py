@@ -45,6 +45,15 @@ def parse_resources(text: str) -> tuple[int, ...]:
     return tuple(sorted(ids))
 
 
+def are_resources(text: str) -> bool:
+    """Whether the text is one of this form, or empty: quick, for the many of an output."""
+    for token in text.split():
+        found = _TOKEN.fullmatch(token)
+        if found is None or not int(found[1]) <= int(found[2] or found[1]) < 2**31:
+            return False
+    return True
+
+
 def count_below(text: str, limit: int) -> int:
     """How many ids of a text written by Batsim or by us are below ``limit``, without making a set of them."""
     count = 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from batfs import __version__, files
+from batfs import __version__, files, json_text
 from batfs.campaign.engine import Failure, Finished
 from batfs.campaign.inputs import code_digest
 from batfs.campaign.plan import NULL_SUFFIX
@@ -378,18 +378,17 @@ def collect(finished: Finished, processes: int = 1) -> Comparison:
     runs, rows = read_many(prefixes, finished.plan.threshold, processes), []
     for (cell, task), run in zip(finished.runs, runs, strict=True):
         run.label = str(task.about["label"])
-        rows.append(
-            {
-                "run": task.folder,
-                "context": cell.context,
-                "treatment": cell.label,
-                "seed": cell.seed,
-                "policy_seed": cell.policy_seed,
-                "platform": cell.platform,
-                "workload": cell.workload,
-                **{f"set_{key}": str(value) for key, value in cell.treatment.items()},
-            }
-        )
+        row = {
+            "run": task.folder,
+            "context": cell.context,
+            "treatment": cell.label,
+            "seed": cell.seed,
+            "policy_seed": cell.policy_seed,
+            "platform": cell.platform,
+            "workload": cell.workload,
+            **{f"set_{key}": str(value) for key, value in cell.treatment.items()},
+        }
+        rows.append(json_text.within(row))  # tables hold text, and a path need not be any
     plan = finished.plan
     return Comparison(
         runs,

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from batfs import files
+from batfs import files, json_text
 from batfs.campaign.task import PREFIX, Outcome, Task
 from batfs.errors import BatfsError, InputError
 
@@ -105,7 +105,7 @@ class Store:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         contents = {name: zlib.decompress(data) for name, data in outcome.files.items()}
-        contents[f"{PREFIX}_provenance.json"] = to_json(provenance).encode("utf-8", "backslashreplace")
+        contents[f"{PREFIX}_provenance.json"] = to_json(provenance).encode()
         for name, data in contents.items():
             (aside / name).write_bytes(data)
         hashes = {name: _digest(data) for name, data in contents.items()}
@@ -124,4 +124,4 @@ def _digest(data: bytes) -> str:
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    return json_text.indented(value) + "\n"

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     comment = f"made by batfs calibrate from {len(measured)} measurements: {names}"
     if operations:
         rates = ", ".join(f"{name} {rate:.6g}/s" for name, rate in operations.items())
-        work = 1e9 / statistics.harmonic_mean(operations.values())
+        work = 1e9 / statistics.harmonic_mean(list(operations.values()))
         comment += f"\nmdtest: {rates}; on metadata servers of 1 Gf in all: operation_work = {work:.6g}"
     if args.output is not None:
         write_text(args.output, write_calibration(fits, args.name, nominals, comment))

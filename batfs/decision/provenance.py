@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from batfs import __version__
+from batfs import __version__, json_text
 from batfs.errors import InputError
 from batfs.files import write_text
 
@@ -69,7 +68,7 @@ def write_provenance(
             document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str
         ).decode()
     except orjson.JSONEncodeError:  # a number beyond 64 bits, a path that is no text
-        text = json.dumps(document, indent=2, default=str)
+        text = json_text.indented(document)
     write_text(path, text + "\n")
     return path
 

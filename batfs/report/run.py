@@ -18,6 +18,7 @@ from batfs import texts
 from batfs.errors import InputError, nearest
 from batfs.report.extras import pd, require
 from batfs.report.parts import split_steps
+from batfs.resource_sets import are_resources, shown
 from batfs.scheduling.waits import CAUSES, OF_SPACE
 
 if TYPE_CHECKING:
@@ -369,12 +370,15 @@ def load_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
 
 
 def read_run(prefix: str) -> Run:
-    """The run whose files begin with ``prefix`` (``out/io_``, or ``dir/`` for bare names)."""
+    """The run whose files begin with ``prefix`` (``out/io_``, or ``dir/`` for bare names). InputError for a
+    file that isn't what its name says, with the place."""
     io = read_table(f"{prefix}io_jobs.csv", IO_DTYPES, optional=True, later=LATER_DTYPES)
+    jobs = read_table(f"{prefix}{JOBS}", JOBS_DTYPES)
+    _check_resources(jobs, f"{prefix}{JOBS}")
     return Run(
         name=_name(prefix),
         prefix=prefix,
-        jobs=read_table(f"{prefix}{JOBS}", JOBS_DTYPES),
+        jobs=jobs,
         io=io,
         storage=read_table(f"{prefix}storage_states.csv", STORAGE_DTYPES, optional=True),
         machine_states=read_table(f"{prefix}machine_states.csv", MACHINE_DTYPES, optional=True),
@@ -382,6 +386,18 @@ def read_run(prefix: str) -> Run:
         provenance=_read_json(f"{prefix}provenance.json"),
         waits=_read_waits(prefix, io),
     )
+
+
+def _check_resources(jobs: pd.DataFrame, path: str) -> None:
+    """Each job's resources are ids, as everything that draws or counts them takes for granted."""
+    texts = jobs["allocated_resources"]
+    for text in set(texts.tolist()):
+        if not are_resources(text):
+            line = int((texts == text).to_numpy().argmax()) + 2
+            raise InputError(
+                f"{shown(text)} is not a set of resource ids such as '0-3 10'",
+                file=path, place=f"line {line}: allocated_resources",
+            )  # fmt: skip
 
 
 def _read_waits(prefix: str, io: pd.DataFrame) -> pd.DataFrame | None:
@@ -464,4 +480,9 @@ def _read_json(path: str) -> Mapping[str, Any]:
         value = orjson.loads(texts.read_bytes(path))
     except ValueError as error:
         raise InputError(f"malformed JSON: {error}", file=path) from error
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    for name in ("results", "configuration", "inputs"):
+        if not isinstance(value.get(name, {}), dict):
+            raise InputError(f"expected an object, found {type(value[name]).__name__}", file=path, place=name)
+    return value

@@ -20,6 +20,9 @@ from tornado.httputil import (
 
 #: Pages that may be open at a time; each is drawn and kept up to date by itself.
 MOST_PAGES = 64
+#: Of these, pages whose browser hasn't come back for more yet. Whoever asks and goes away leaves one behind,
+#: and the page serves nobody while it draws: some tenths of a second each.
+MOST_WAITING = 8
 #: Bytes of a request's body and of its head, and of a message on a WebSocket.
 LARGEST = 1 << 20
 #: Seconds that a connection may stand without a request on it.
@@ -29,14 +32,14 @@ _OPENS = ("/", "/autoload.js")
 
 
 class Door(HTTPServerConnectionDelegate):
-    """In front of ``inside``; ``hosts``: the names it may be called by; ``pages``: how many are open;
-    ``opened``: whether a token is that of one which was opened here."""
+    """In front of ``inside``; ``hosts``: the names it may be called by; ``pages``: how many are open, and how
+    many of them wait for their browser; ``opened``: whether a token is that of one which was opened here."""
 
     def __init__(
         self,
         inside: HTTPServerConnectionDelegate,
         hosts: set[str],
-        pages: Callable[[], int],
+        pages: Callable[[], tuple[int, int]],
         opened: Callable[[str], bool],
     ) -> None:
         self._inside, self._hosts, self._pages, self._opened = inside, hosts, pages, opened
@@ -55,8 +58,10 @@ class Door(HTTPServerConnectionDelegate):
             return 405, "Method Not Allowed"
         if path.partition("?")[0] == "/ws" and not self._opened(token):
             return 403, "Forbidden"
-        if path.partition("?")[0] in _OPENS and self._pages() >= MOST_PAGES:
-            return 503, "Service Unavailable"
+        if path.partition("?")[0] in _OPENS:
+            many, waiting = self._pages()
+            if many >= MOST_PAGES or waiting >= MOST_WAITING:
+                return 503, "Service Unavailable"
         return None
 
 

@@ -85,6 +85,8 @@ class Metrics:
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # that wait to be accepted; beyond the default, 5, a burst has to come back a second later
+    request_queue_size = 128
 
     def __init__(self, *args: Any) -> None:
         self._free = threading.BoundedSemaphore(MOST)

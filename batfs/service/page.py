@@ -7,6 +7,7 @@ its own asks the orchestrator every second.
 
 from __future__ import annotations
 
+import gc
 import html
 import logging
 import secrets
@@ -190,6 +191,10 @@ def serve(client: Client, port: int) -> int:
         except (ValueError, KeyError, TypeError, UnicodeError, zlib.error):
             return False
 
+    def pages() -> tuple[int, int]:
+        sessions = bokeh.get_sessions("/")
+        return len(sessions), sum(session.connection_count == 0 for session in sessions)
+
     bokeh = BokehTornado(
         {"/": application},
         extra_websocket_origins=hosts,
@@ -199,7 +204,7 @@ def serve(client: Client, port: int) -> int:
         secret_key=secret,
     )
     http = HTTPServer(
-        Door(bokeh, set(hosts), lambda: len(bokeh.get_sessions("/")), opened),
+        Door(bokeh, set(hosts), pages, opened),
         max_body_size=LARGEST,
         max_header_size=LARGEST // 16,
         idle_connection_timeout=IDLE,
@@ -207,6 +212,9 @@ def serve(client: Client, port: int) -> int:
     )
     http.add_sockets(sockets)
     server = BaseServer(IOLoop.current(), bokeh, http)
+    # a page that is taken down is searched for cycles, and Bokeh's own thousands of objects are none of its
+    gc.collect()
+    gc.freeze()
     server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.io_loop.add_callback_from_signal(server.io_loop.stop))

@@ -10,6 +10,7 @@ named.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import select
@@ -93,7 +94,8 @@ class _Reader:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(orjson.dumps([str(path), self._prefixes]) + b"\n")
+            # json, not orjson: a path need not be text
+            process.stdin.write(json.dumps([str(path), self._prefixes]).encode() + b"\n")
             process.stdin.flush()
             ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
             line = process.stdout.readline() if ready else b""

@@ -8,6 +8,7 @@ with a line of JSON: the log's numbers, or what is wrong with it.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from batfs import json_text
 from batfs.errors import InputError
 from batfs.texts import read_unpacked
 
@@ -236,7 +238,7 @@ def _child(copy: str, out: str, said: str, prefixes: Sequence[str]) -> None:
         result = {"error": f"damaged: {error}"}
     except BaseException as error:
         result = {"error": f"damaged: {type(error).__name__}: {error}"}
-    Path(out + "~").write_bytes(orjson.dumps(result))
+    Path(out + "~").write_bytes(json_text.dumps(result))
     os.replace(out + "~", out)
     os._exit(0)
 
@@ -250,8 +252,8 @@ def main() -> None:
         return
     scratch = sys.argv[1]  # a folder of the caller's, who removes it
     for line in sys.stdin.buffer:
-        path, prefixes = orjson.loads(line)
-        sys.stdout.buffer.write(orjson.dumps(answer(path, scratch, prefixes)) + b"\n")
+        path, prefixes = json.loads(line)
+        sys.stdout.buffer.write(json_text.dumps(answer(path, scratch, prefixes)) + b"\n")
         sys.stdout.buffer.flush()
 
 

@@ -30,6 +30,7 @@ def command() -> int:
     parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", type=int, metavar="N", help="lines: case N alone, its files are kept")
     args = parser.parse_args()
     roles = {"messages": MESSAGES, "conversations": CONVERSATIONS, "lines": (None,)}[args.what]
     if args.role not in roles:
@@ -37,7 +38,7 @@ def command() -> int:
     if args.what == "lines":
         from benchmarks.hostile.lines import lines
 
-        return lines(args.count or 100_000, args.seed, args.workers)
+        return lines(args.count or 100_000, args.seed, args.workers, args.only)
     if args.what == "conversations":
         from benchmarks.hostile.conversations import conversations
 

@@ -1,4 +1,4 @@
-"""Command lines and their files, damaged: every format that batfs reads."""
+"""Command lines and their files, damaged: every format that batfs reads, in surroundings of every kind."""
 
 from __future__ import annotations
 
@@ -8,119 +8,15 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.hostile.children import Child, cases, tell
+from benchmarks.hostile.batches import batches, inside
+from benchmarks.hostile.children import tell
+from benchmarks.hostile.formats import SERVING, USUAL, corpus
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
-SWF = """; Version: 2.2
-; MaxNodes: 16
-; MaxProcs: 16
-; UnixStartTime: 1400000000
-"""
-STORALLOC = """hosts:
-- hostname: h1
-  ipv4: 10.0.0.1
-  network_bw: 12.5
-  disks:
-  - {vendor: v, model: m, serial: a, capacity: 800, read_bandwidth: 3.2, write_bandwidth: 1.1}
-  - {vendor: v, model: m, serial: b, capacity: 400, read_bandwidth: 3.2, write_bandwidth: 1.1}
-- hostname: h2
-  ipv4: 10.0.0.2
-  network_bw: 12.5
-  disks:
-  - {vendor: v, model: m, serial: c, capacity: 800, read_bandwidth: 3.2, write_bandwidth: 1.1}
-"""
-TRACE = """jobs:
-- {id: 1, nprocs: 64, MPI: true, jobStart: '2020-10-01 00:00:10', readBytes: 1000000, writtenBytes: 400000000,
-   submissionTime: '2020-10-01 00:00:01', startTime: '2020-10-01 00:00:10', endTime: '2020-10-01 01:00:10',
-   runTime: 3600, nodesUsed: 4, coresUsed: 64, coresUsedPerNode: 16, waitingTime: 9,
-   walltime: 7200, cumulReadTime: 3}
-"""
-CONFIG = """policy = "worst_fit"
-queue = "easy"
-seed = 3
-default_filesystem = "lustre"
-[filesystems.lustre]
-model = "pfs"
-stripe_count = 2
-"""
-CAMPAIGN = """platform = "platform.xml"
-workload = "workload.json"
-policy = ["random", "worst_fit"]
-seeds = 2
-"""
-SPEC = """[nodes]
-count = 4
-speed = "1Gf"
-[pfs]
-servers = 2
-targets = 2
-size = "10TB"
-"""
-RUN = ["run", "-p", "platform.xml", "-w", "workload.json", "-q", "-e", "r"]
-#: The words of a command; the name of the file among them that is damaged begins with "@".
-LINES: tuple[Sequence[str], ...] = (
-    ("run", "-p", "@platform.xml", "-w", "workload.json", "-q", "-e", "r"),
-    ("run", "-p", "platform.xml", "-w", "@workload.json", "-q", "-e", "r"),
-    ("run", "-p", "taurus.xml", "-w", "@io.json", "-q", "-e", "r", "--policy", "random", "--validate"),
-    ("run", "-p", "taurus.xml", "-w", "@composed.json", "-q", "-e", "r", "--enable-dynamic-jobs"),
-    ("run", "-p", "taurus.xml", "-w", "@io5.json", "-q", "-e", "r", "--protocol", "5"),
-    ("run", "-p", "taurus.xml", "-w", "io.json", "-q", "-e", "r", "--config", "@config.toml"),
-    ("run", "-p", "taurus.xml", "-w", "io.json", "-q", "-e", "r", "--events", "@events.txt"),
-    ("run", "-p", "taurus.xml", "-w", "io.json", "-q", "-e", "r", "--sched-cfg-file", "@config.toml"),
-    ("run", "-p", "taurus.xml", "-w", "io.json", "-q", "-e", "r", "--faults", "@faults.toml"),
-    ("sim", "-p", "@platform.xml", "-w", "workload.json", "--no-sched", "-q", "-e", "r"),
-    ("sim", "-p", "taurus.xml", "-w", "@io.json", "--no-sched", "-q", "-e", "r"),
-    ("check", "@platform.xml"),
-    ("check", "@taurus.xml", "--bandwidths", "--json"),
-    ("check", "platform.xml", "--baseline", "@baseline.json"),
-    ("explain", "-p", "@platform.xml", "-w", "workload.json"),
-    ("explain", "-p", "taurus.xml", "-w", "@io.json", "--all", "--json"),
-    ("compare", "--config", "@campaign.toml", "-o", "c", "-j", "1", "--no-report"),
-    ("report", "@out_jobs.csv", "-o", "r.html", "--formats", "none"),
-    ("report", "out", "-o", "r.html", "--formats", "none", "@out_io_jobs.csv"),
-    ("report", "out", "-o", "r.html", "--formats", "none", "@out_storage_states.csv"),
-    ("report", "out", "-o", "r.html", "--formats", "none", "@out_machine_states.csv"),
-    ("report", "out", "--json", "@out_provenance.json"),
-    ("platform", "new", "@spec.toml", "-o", "x.xml"),
-    ("platform", "from-storalloc", "@system.yml", "-o", "x.xml"),
-    ("platform", "show", "@platform.xml"),
-    ("platform", "convert", "@platform.xml", "-o", "x.xml"),
-    ("platform", "diff", "@platform.xml", "taurus.xml"),
-    ("workload", "check", "@workload.json"),
-    ("workload", "check", "@io.json", "-p", "taurus.xml"),
-    ("workload", "describe", "@io.json"),
-    ("workload", "cut", "@io.json", "--first", "5", "-o", "x.json"),
-    ("workload", "scale", "@io.json", "--arrivals", "2", "--io", "3", "-o", "x.json"),
-    ("workload", "convert", "@io.json", "--to", "batsim5", "-o", "x.json"),
-    ("workload", "convert", "@io5.json", "--to", "batsim4", "-o", "x.json"),
-    ("workload", "from-swf", "@log.swf", "-o", "x.json"),
-    ("workload", "from-swf", "@log.swf", "--io", "lognormal", "--strict", "-o", "x.json"),
-    ("workload", "from-log", "@log.swf", "--io-csv", "@volumes.csv", "-o", "x.json"),
-    ("workload", "from-storalloc", "@trace.yml", "-o", "x.json"),
-    ("workload", "from-darshan", "@a.darshan", "-o", "x.json"),
-    ("workload", "synth", "--jobs", "20", "--nodes", "8", "--seed", "3", "--io",
-     "rate:median=20MBps,sigma=1.2",
-     "--filesystem", "lustre:weight=4", "-o", "x.json"),
-    ("platform", "new", "--nodes", "8", "--racks", "2", "--pfs", "2x2", "--set", "pfs.size=40TB", "-o",
-     "x.xml"),
-    ("explain", "-p", "platform.xml", "--reads", "8GB", "--writes", "1GB", "--nodes", "2", "--on", "0-1"),
-    (*RUN, "--policy", "worst_fit", "--queue", "easy", "--seed", "1", "--mmax", "2", "--node-selection",
-     "block"),
-    (*RUN, "--filesystem", "pfs:stripe_count=2", "--what-if", "lustre=2", "--json"),
-    ("alloc", "replay", "@system.yml", "trace.yml"),
-    ("alloc", "replay", "system.yml", "@trace.yml", "--policy", "random", "-o", "a"),
-    ("alloc", "replay", "system.yml", "@requests.csv", "--when-full", "backfill"),
-    ("alloc", "replay", "system.yml", "requests.csv", "-c", "@config.yml"),
-    ("alloc", "sweep", "system.yml", "requests.csv", "--policy", "worst_fit", "--scale", "1", "-o", "s"),
-    ("service", "keys", "keys", "--name", "alice", "--role", "client", "--allow", "@allowed"),
-)  # fmt: skip
 ODD = (
     "", "-1", "0", "1e308", "-0.0", "nan", "inf", "9" * 40, "1e-9", "x" * 300, "../..", "/dev/null",
     "/dev/full",
@@ -139,57 +35,6 @@ WORDS = (
     b"]]>", b"'", b"!!python/object:x", b"&a [*a]", b"2020-13-45", b"\t", b";", b",,,", b"0",
     b"-9223372036854775809",
 )  # fmt: skip
-#: Files that may be read although no word of the line names them.
-USUAL = ("platform.xml", "workload.json", "io.json", "trace.yml", "requests.csv")
-LOGS = ROOT / "tests" / "workload" / "joblogs"
-
-
-def corpus(folder: Path) -> list[Sequence[str]]:
-    """A file of every format in ``folder``; the lines over them."""
-    folder.mkdir()
-    for name, source in (("platform.xml", "io_example.xml"), ("taurus.xml", "taurus_storage.xml")):
-        shutil.copy(ROOT / "platforms" / source, folder / name)
-    shutil.copy(ROOT / "workloads" / "io_example.json", folder / "workload.json")
-    swf = [
-        f"{k} {10 * k} 3 {100 + k} {k % 8 + 1} -1 -1 {k % 8 + 1} 400 -1 1 1 1 -1 1 -1 -1 -1"
-        for k in range(1, 40)
-    ]
-    texts = {
-        "log.swf": SWF + "\n".join(swf) + "\n",
-        "system.yml": STORALLOC,
-        "trace.yml": TRACE,
-        "config.toml": CONFIG,
-        "faults.toml": (ROOT / "platforms/faults.toml").read_text(encoding="utf-8"),
-        "campaign.toml": CAMPAIGN,
-        "spec.toml": SPEC,
-        "config.yml": "sched_strategy: worst_case\nblock_size_gb: 200\nallow_retry: true\n",
-        "requests.csv": "id,start,duration,size\na,0,100,1GB\nb,5,50,30GB\nc,6,1,2TB\n",
-        "volumes.csv": "job_id,reads,writes\n1,1GB,2GB\n2,5,7\n",
-        "events.txt": '{"type": "machine_unavailable", "timestamp": 50, "resources": "0"}\n'
-        '{"type": "machine_available", "timestamp": 90, "resources": "0"}\n',
-        "allowed": "# role name key\n",
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    (folder / "a.darshan").write_bytes(bytes(range(256)) * 8)
-    for words in (
-        ["workload", "cut", f"{ROOT}/workloads/io.json", "--first", "25", "-o", "io.json"],
-        ["workload", "cut", f"{ROOT}/workloads/io_composed.json", "--first", "15", "-o", "composed.json"],
-        ["workload", "convert", "io.json", "--to", "batsim5", "-o", "io5.json"],
-        ["check", "platform.xml", "--baseline", "baseline.json", "--update"],
-        ["run", "-p", "taurus.xml", "-w", "io.json", "-q", "-e", "out"],
-    ):
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "batfs", *words]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=env)
-    lines = list(LINES)
-    for log in sorted(LOGS.iterdir()):
-        for file in [log] if log.is_file() else sorted(log.iterdir()):
-            if file.is_file() and file.stat().st_size < 50_000:
-                name = f"log-{log.name}-{file.name}"
-                shutil.copy(file, folder / name)
-                lines.append(("workload", "from-log", f"@{name}", "-o", "x.json"))
-    return lines
 
 
 def damaged(rng: random.Random, data: bytes) -> bytes:
@@ -239,42 +84,128 @@ def odd_words(rng: random.Random, words: list[str]) -> list[str]:
     return words
 
 
-def one(rng: random.Random, scratch: Path, files: Path, lines: list[Sequence[str]]) -> tuple[str, str]:
-    from batfs.cli.main import main
+SLOW = 45.0  # seconds, on a busy machine
+#: Names of files that a script would stumble over.
+NAMES = ("a\nb.json", "\udcff\udcfe.xml", "-x", "--json", "x" * 250, "é \u202e.toml", "a b'\"$(c)`d`.csv",
+         "%s{0}", "#", "*", "\\", "~", "a=b,c:d;e", "\x1b[31m", "-", ".", "CON")  # fmt: skip
 
-    folder = scratch / "here"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+
+def surrounded(rng: random.Random, folder: Path, words: list[str], changed: list[str]) -> dict[str, Any]:
+    """Something odd around the command: how :func:`inside` is to run it. ``changed``: its damaged files."""
+    how = rng.randrange(14)
+    name = rng.choice(changed) if changed else None
+    if how == 0 and name:  # an odd name
+        other = rng.choice(NAMES)
+        with contextlib.suppress(OSError):
+            (folder / name).rename(folder / other)
+            words[:] = [word.replace(name, other) for word in words]
+    elif how == 1 and name:  # a folder for a file
+        (folder / name).unlink()
+        (folder / name).mkdir()
+    elif how == 2 and name:
+        (folder / name).chmod(rng.choice([0o000, 0o200]))
+    elif how == 3 and name:  # a link to nothing, or to itself
+        (folder / name).unlink()
+        (folder / name).symlink_to(rng.choice(["nowhere", name]))
+    elif how == 4:
+        for place in (folder, folder / "out", folder / "scripts"):
+            if place.is_dir():
+                place.chmod(0o555)
+    elif how == 5:  # where the results go, there is a folder, something unwritable or a link to itself
+        for flag in ("-o", "-e"):
+            if flag in words[:-1]:
+                out = folder / Path(words[words.index(flag) + 1]).name
+                kind = rng.randrange(4)
+                with contextlib.suppress(OSError, ValueError):
+                    if kind == 0:
+                        out.mkdir()
+                    elif kind == 1:
+                        out.write_text("held")
+                        out.chmod(0o444)
+                    elif kind == 2:
+                        out.symlink_to(out.name)
+                    else:
+                        out.mkdir()
+                        out.chmod(0o000)
+    elif how == 6:
+        return {"largest": rng.choice([0, 1, 100, 4096, 20_000])}
+    elif how == 7:
+        return {"stdout": os.open("/dev/full", os.O_WRONLY)}
+    elif how == 8:
+        read, write = os.pipe()
+        os.close(read)
+        return {"stdout": write}
+    elif how == 9:  # a disk that is full, or nearly
+        free = os.statvfs(folder).f_bavail * 4096
+        with contextlib.suppress(OSError), open(folder / "filler", "wb") as stream:
+            if free < 600 * 2**20:  # only where it is ours
+                os.posix_fallocate(stream.fileno(), 0, max(1, free - rng.choice([0, 4096, 16384, 65536])))
+    elif how == 10 and name:
+        return {"stdin": name}
+    return {}
+
+
+def prepared(
+    rng: random.Random, folder: Path, files: Path, lines: list[Sequence[str]]
+) -> tuple[list[str], dict[str, Any]]:
+    """A command line, its files in ``folder``, and what surrounds it."""
     line = list(rng.choice(lines))
+    while "@a.darshan" in line and rng.random() < 0.9:  # a process of its own reads it: a second each
+        line = list(rng.choice(lines))
+    texts = " ".join(line)
     for file in files.iterdir():  # copies: an odd word may make any of them an output
-        if file.name in USUAL or f"@{file.name}" in line or file.name in line or "out" in line:
-            shutil.copy(file, folder)
-    words, kept = [], []
+        if file.name in USUAL or file.name in texts:
+            (shutil.copytree if file.is_dir() else shutil.copy)(file, folder / file.name)
+    for file in files.glob("out_*") if "out" in line else ():
+        shutil.copy(file, folder)
+    words, changed = [], []
     for word in line:
         if word.startswith("@"):
             word = word[1:]
-            data = damaged(rng, (files / word).read_bytes())
-            (folder / word).write_bytes(data)
-            kept.append(folder / word)
-            if word.startswith("out_") and word != "out_jobs.csv":
+            name = word.partition(":")[0]
+            data = (files / name).read_bytes()
+            if rng.random() < 0.9:
+                (folder / name).write_bytes(damaged(rng, data))
+            changed.append(name)
+            if word.startswith(("out_", "scripts/")) and word != "out_jobs.csv":
                 continue  # read because of the others
         words.append(word)
-    if rng.random() < 0.35:
+    if rng.random() < 0.3:
         words = odd_words(rng, words)
-    ended = Child(lambda: main(words), folder, ["batfs", *words]).end(PATIENCE)
+    return words, surrounded(rng, folder, words, changed) if rng.random() < 0.5 else {}
+
+
+def one(rng: random.Random, folder: Path, files: Path, lines: list[Sequence[str]]) -> tuple[str, str]:
+    from batfs.cli.main import main
+
+    here = folder / "here"
+    here.mkdir()
+    words, around = prepared(rng, here, files, lines)
+    before = {path: path.read_bytes() for path in here.iterdir() if path.is_file() and "stdin" not in around
+              and os.access(path, os.R_OK) and path.name != "filler"}  # fmt: skip
+    waits = any(tuple(words[: len(start)]) == start for start in SERVING)
+    ended = inside(lambda: main(words), here, ["batfs", *words], terminate=0.4 if waits else None, **around)
+    if "stdout" in around:
+        os.close(around["stdout"])
+    here.chmod(0o700)
     wrong = ended.wrong()
+    if not wrong and ended.seconds > SLOW:
+        wrong = f"{ended.seconds:.0f} s"
     if not wrong:
-        left = [n for n in os.listdir(folder) if "partial" in n or n.endswith(".lock")]
+        left = [n for n in os.listdir(here) if "partial" in n or n.endswith(".lock")]
         if left and words[:1] not in (["run"], ["sim"]):  # whose partial results are worth having
             wrong = f"left behind: {left[:3]}"
+    if not wrong and ended.code == 2:  # refused: what was there is there
+        held = {path: path.read_bytes() for path in before if os.access(path, os.R_OK) and path.is_file()}
+        lost = [
+            path.name for path in before if not path.is_file() or held.get(path, before[path]) != before[path]
+        ]
+        if lost and words[:1] != ["service"]:
+            wrong = f"refused, and changed: {lost[:3]}"
     if wrong:
-        place = Path("/tmp") / f"hostile-{os.getpid()}-{rng.randrange(10**9)}"
-        place.mkdir()
-        for file in kept:
-            with contextlib.suppress(OSError):
-                shutil.copy(file, place)
         told = ended.said.strip().splitlines()
-        wrong = f"{json.dumps(words)} with {place}: {wrong}: {told[-1][:300] if told else ''}"
+        about = {name: value for name, value in around.items() if name != "stdout"}
+        wrong = f"{json.dumps(words)} {about or ''}: {wrong}: {told[-1][:300] if told else ''}"
     return str(ended.code), wrong
 
 
@@ -283,21 +214,24 @@ def warm(files: Path, lines: list[Sequence[str]], folder: Path) -> None:
     from batfs.cli.main import main
 
     shutil.copytree(files, folder)
-    with contextlib.chdir(folder), open(os.devnull, "w") as null, contextlib.redirect_stdout(null), \
-            contextlib.redirect_stderr(null):  # fmt: skip
-        for line in lines:
-            with contextlib.suppress(SystemExit):
-                main([word.removeprefix("@") for word in line])
+    for line in lines:
+        words = [word.removeprefix("@") for word in line if not word.startswith(("@out_", "@scripts"))]
+        waits = any(tuple(words[: len(start)]) == start for start in SERVING)
+        inside(lambda words=words: main(words), folder, words, terminate=0.5 if waits else None)  # type: ignore[misc]
 
 
-def lines(count: int, seed: int, workers: int) -> int:
+def lines(count: int, seed: int, workers: int, only: int | None = None) -> int:
+    """``only``: the case of that number, whose files stay."""
     with tempfile.TemporaryDirectory() as name:
         files = Path(name) / "files"
         found = corpus(files)
+        if only is not None:
+            folder = Path(tempfile.mkdtemp(prefix="hostile-"))
+            print(folder, *one(random.Random(f"{seed}-{only}"), folder, files, found))
+            return 0
         warm(files, found, Path(name) / "warm")
-        return tell(
-            "lines",
-            count,
-            seed,
-            cases(count, seed, workers, lambda rng, scratch: one(rng, scratch, files, found)),
-        )
+
+        def case(rng: random.Random, folder: Path) -> tuple[str, str]:
+            return one(rng, folder, files, found)
+
+        return tell("lines", count, seed, batches(range(count), seed, workers, case))

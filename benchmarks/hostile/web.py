@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import selectors
+import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -14,6 +17,8 @@ from pathlib import Path
 from batfs.service.client import Client
 from benchmarks.hostile.messages import MOST_GROWN, SYSTEM, resident, started
 
+MOMENT = 0.02  # seconds that are waited for an answer when many are open
+SLOWEST = 60.0  # seconds for a good request's answer at the end
 GOOD = (
     b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n",
@@ -57,60 +62,134 @@ def mutated(rng: random.Random, port: int) -> bytes:
     return bytes(data)
 
 
+class Caller:
+    """Many connections at a time, one request each: what comes back first is counted, and nobody is waited
+    for longer than some moments, since half of all requests are none."""
+
+    def __init__(self, port: int, most: int) -> None:
+        self.port, self.most = port, most
+        self.answers: Counter[str] = Counter()
+        self._select = selectors.DefaultSelector()
+        self._open: dict[socket.socket, float] = {}
+
+    def call(self, request: bytes, go_at_once: bool) -> None:
+        """Raises OSError when nobody listens any more."""
+        connection = socket.create_connection(("127.0.0.1", self.port), 120)
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            connection.send(request)
+        if go_at_once:
+            connection.close()
+            self.answers["not waited for"] += 1
+            return
+        self._open[connection] = time.monotonic()
+        self._select.register(connection, selectors.EVENT_READ)
+        self._hear(0)
+        while len(self._open) >= self.most:
+            self._hear(0.002)
+
+    def _hear(self, seconds: float) -> None:
+        for key, _ in self._select.select(seconds):
+            assert isinstance(key.fileobj, socket.socket)
+            try:
+                head = key.fileobj.recv(20)
+            except OSError:
+                head = b""
+            self._done(key.fileobj, head[9:12].decode("ascii", "replace") if head else "closed")
+        if len(self._open) >= self.most:
+            now = time.monotonic()
+            for connection in [c for c, since in self._open.items() if now - since > MOMENT]:
+                self._done(connection, "none")
+
+    def _done(self, connection: socket.socket, answer: str) -> None:
+        self.answers[answer] += 1
+        del self._open[connection]
+        self._select.unregister(connection)
+        connection.close()
+
+    def close(self) -> None:
+        for connection in list(self._open):
+            self._done(connection, "none")
+        self._select.close()
+
+
+def serves(port: int, path: bytes) -> str:
+    """What is wrong with a good request's answer; empty for nothing. Pages that were opened and left are
+    forgotten after half a minute."""
+    deadline, said = time.monotonic() + 90, b""
+    while time.monotonic() < deadline:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), SLOWEST) as connection,
+        ):
+            connection.sendall(b"GET %s HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n\r\n" % (path, port))
+            said = connection.recv(20)
+        if b" 200 " in said:
+            return ""
+        time.sleep(1)
+    return f"it doesn't serve any more: {said!r}"
+
+
 def web(role: str, count: int, seed: int) -> int:
     """``role``: metrics or page."""
-    rng, findings, statuses = random.Random(seed), list[str](), Counter[str]()
+    rng, findings = random.Random(seed), list[str]()
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as children:
         folder = Path(scratch)
         (folder / "s.yml").write_text(SYSTEM)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        words = ["orchestrator", "--bind", "tcp://127.0.0.1:*", "--log", str(folder / "log")]
-        orchestrator = started(*words, *(["--metrics", str(port)] if role == "metrics" else []))
-        assert orchestrator.stdout is not None
-        endpoint = orchestrator.stdout.readline().split()[-1]
-        children = [orchestrator]
+        words = ["orchestrator", "--bind", "tcp://127.0.0.1:*", "--ledger", str(folder / "l.db"),
+                 "--log", str(folder / "log")]  # fmt: skip
+        watched = started(*words, *(["--metrics", str(port)] if role == "metrics" else []))
+        children.callback(ended, watched, findings)
+        assert watched.stdout is not None
+        endpoint = watched.stdout.readline().split()[-1]
         if role == "page":
-            page = started("page", "--connect", endpoint, "--page-port", str(port))
-            assert page.stdout is not None
-            assert "http" in page.stdout.readline()
-            children.append(page)
-        watched, half = children[-1], 0
+            watched = started("page", "--connect", endpoint, "--page-port", str(port))
+            children.callback(ended, watched, findings)
+            assert watched.stdout is not None
+            assert "http" in watched.stdout.readline()
+        half, caller, stop = 0, Caller(port, 24), list[int]()
+        signal.signal(signal.SIGINT, lambda *_: stop.append(1))  # it ends there, and says how far it came
         for number in range(count):
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), 10) as connection,
-            ):
-                connection.settimeout(0.05)
-                connection.sendall(mutated(rng, port))
-                if rng.random() < 0.8:
-                    statuses[connection.recv(20)[9:12].decode("ascii", "replace")] += 1
+            if stop:
+                count = number
+            if number >= count:
+                continue
+            try:
+                caller.call(mutated(rng, port), rng.random() < 0.1)
+            except OSError as error:
+                findings.append(f"request {number}: {error}; exit code {watched.poll()}")
+                break
             if number == count // 2:
                 half = resident(watched.pid)
-            if number % 1000 == 0 and watched.poll() is not None:
-                findings.append(f"it ended with {watched.poll()} before request {number}")
-                break
+            if number % 1000 == 999:  # who asks properly has his answer in the midst of it
+                wrong = serves(port, b"/metrics" if role == "metrics" else b"/metadata")
+                if wrong:
+                    findings.append(f"after {number} requests: {wrong}")
+                    break
         else:
+            caller.close()
+            wrong = serves(port, b"/metrics" if role == "metrics" else b"/")
+            findings += [wrong] if wrong else []
             grown = (resident(watched.pid) - half) / 2**20
             if grown > MOST_GROWN:
                 findings.append(f"memory grew by {grown:.0f} MiB over the second half")
-            with socket.create_connection(("127.0.0.1", port), 20) as connection:
-                path = b"/metrics" if role == "metrics" else b"/"
-                connection.sendall(b"GET %s HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n\r\n" % (path, port))
-                if b" 200 " not in connection.recv(20):
-                    findings.append("it doesn't serve any more")
             with Client(endpoint, timeout=20) as client:
                 client.status()
             told = {"requests": count, "role": role, "seed": seed, "grown_MiB": round(grown, 1)}
-            told |= {"seconds": round(time.monotonic() - begin), "answers": dict(statuses)}
+            told |= {"resident_MiB": round(resident(watched.pid) / 2**20)}
+            told |= {"seconds": round(time.monotonic() - begin), "answers": dict(caller.answers)}
             print(json.dumps(told))
-        for child in children[::-1]:
-            child.terminate()
-            code = child.wait(60)
-            if code:
-                findings.append(f"a process ended with {code}")
     for finding in findings:
         print("FOUND", finding)
     return 1 if findings else 0
+
+
+def ended(child: subprocess.Popen[str], findings: list[str]) -> None:
+    child.terminate()
+    code = child.wait(60)
+    if code:
+        findings.append(f"a process ended with {code}")

@@ -298,9 +298,9 @@ def test_the_page_is_for_this_machine_only(page: tuple[subprocess.Popen[str], in
 
 def test_who_may_come_in() -> None:
     pytest.importorskip("tornado")
-    from batfs.service.door import MOST_PAGES, Door
+    from batfs.service.door import MOST_PAGES, MOST_WAITING, Door
 
-    pages = [0]
+    pages = [(0, 0)]
     door = Door(None, {"127.0.0.1:5"}, lambda: pages[0], lambda token: token == "good")  # type: ignore[arg-type]
     assert door.refusal("GET", "/", "127.0.0.1:5", "") is None
     assert door.refusal("GET", "/", "evil.example:5", "") == (403, "Forbidden")
@@ -308,7 +308,11 @@ def test_who_may_come_in() -> None:
     assert door.refusal("POST", "/", "127.0.0.1:5", "") == (405, "Method Not Allowed")
     assert door.refusal("GET", "/ws?x=1", "127.0.0.1:5", "bad") == (403, "Forbidden")
     assert door.refusal("GET", "/ws", "127.0.0.1:5", "good") is None
-    pages[0] = MOST_PAGES
+    pages[0] = (MOST_PAGES - 1, MOST_WAITING - 1)
+    assert door.refusal("GET", "/", "127.0.0.1:5", "") is None
+    pages[0] = (MOST_WAITING, MOST_WAITING)
+    assert door.refusal("GET", "/", "127.0.0.1:5", "") == (503, "Service Unavailable")
+    pages[0] = (MOST_PAGES, 0)
     assert door.refusal("GET", "/?again", "127.0.0.1:5", "") == (503, "Service Unavailable")
     assert door.refusal("GET", "/autoload.js?x", "127.0.0.1:5", "") == (503, "Service Unavailable")
     assert door.refusal("GET", "/ws", "127.0.0.1:5", "good") is None

@@ -91,7 +91,14 @@ def read_summary(path: Path) -> list[Submission]:
 
     InputError for a file that is none, or a number that isn't one, with its line.
     """
-    rows = csv.DictReader(io.StringIO(read_text(path).text))
+    rows = csv.DictReader(io.StringIO(read_text(path).text, newline=""))
+    try:
+        return _submissions(rows, path)
+    except csv.Error as error:
+        raise InputError(str(error), file=path, place=f"line {rows.line_num + 1}") from None
+
+
+def _submissions(rows: csv.DictReader[str], path: Path) -> list[Submission]:
     names = rows.fieldnames or ()
     absent = [name for name in ("submission", *FIGURES) if name not in names]
     if absent:

@@ -59,8 +59,8 @@ class CacheTier(Model):
     them already. Writes go through to the backing file system and are copied here (``write=through``), go
     here first and behind when the job has ended (``write=back``; needs dynamic jobs), or go past it
     (``write=around``). When there is no room the least recently used sets leave, except those in use or
-    pinned (job option ``pin``, or ``pins``: names, spaces between). What can't be cached goes past the cache;
-    nothing ever waits for it.
+    pinned (job option ``pin``, or ``pins``: names, spaces between). What can't be cached goes past the cache,
+    and so does everything while one of its storages is away; nothing ever waits for it.
 
     ``fill_by``: who copies. ``nodes``: those that read, as clients of a tier do. ``servers``: the storages
     behind send the bytes to the cache and the cache passes them on to the nodes. ``auto``: ``servers`` where
@@ -101,6 +101,7 @@ class CacheTier(Model):
                 raise InputError(f"storage {storage.name!r} of the cache {self.name!r} has no size")
             sizes[storage.id] = parse_size(size)
         self.cache = Cache(sizes)
+        self._away: set[int] = set()  # its storages that are: while there are any, it is passed by
         self._deleting: dict[str, list[str]] = {}  # job -> those it deletes behind when it succeeds
 
     def check(self, volume: Volume) -> None:
@@ -127,9 +128,11 @@ class CacheTier(Model):
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         volume = request.volume
         name = str(volume.options.get("data_set", ""))
-        entry = self.cache.find(name) if name else None
+        entry = self.cache.find(name) if name and not self._away else None
         here = entry.here if entry else {}
-        for before in earlier(request, self.name) if name else ():  # what an earlier phase of the job adds
+        for before in (
+            earlier(request, self.name) if name and not self._away else ()
+        ):  # what an earlier phase of the job adds
             if before.notes.get("data_set") == name:
                 for storage, size in before.notes["added"].items():
                     here[storage] = here.get(storage, 0) + size
@@ -140,7 +143,7 @@ class CacheTier(Model):
         # what will be added here: missing bytes, less those that another job is bringing, and written bytes
         fill = max(0, miss - self._coming(name)) if name and self.fill else 0
         kept = volume.writes if self.write != "around" else 0
-        room = self.cache.choose(fill + kept, name) if name else None
+        room = self.cache.choose(fill + kept, name) if name and not self._away else None
         ahead = back and room is not None and bool(volume.writes)
         plan = RepeatedPlan(self.name, timing=self.timing_of(request))
         through = 0 if ahead else volume.writes
@@ -352,6 +355,17 @@ class CacheTier(Model):
             entry = self.cache.find(name)
             if entry is not None and not entry.fixed:
                 self.cache.evict(name)
+
+    def lost(self, resources: Sequence[int]) -> None:
+        self._away |= {s for s in resources if s in self.position}
+
+    def back(self, resources: Sequence[int]) -> None:
+        self._away -= set(resources)
+
+    def erased(self, storages: Sequence[int]) -> None:
+        for storage in storages:
+            if storage in self.position:
+                self.cache.erase(storage)
 
     def has_read(self, job_id: str, now: float) -> None:
         """What the job read has been copied here, though it may still be computing."""

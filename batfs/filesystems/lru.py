@@ -128,6 +128,18 @@ class Cache:
             if not entry.bytes_on and not entry.fixed:
                 self.evict(name)
 
+    def erase(self, storage: int) -> None:
+        """What has arrived on a storage is gone; what jobs are still bringing there is not."""
+        for name, entry in list(self.entries.items()):
+            gone = entry.here.get(storage, 0)
+            if gone:
+                self.free[storage] += gone
+                entry.bytes_on[storage] -= gone
+                if not entry.bytes_on[storage]:
+                    del entry.bytes_on[storage]
+                if not entry.bytes_on and not entry.users:
+                    self.evict(name)
+
     def evict(self, name: str) -> None:
         entry = self.entries.pop(name)
         for storage, size in entry.bytes_on.items():

@@ -337,3 +337,57 @@ def test_a_piece_under_way_is_sent_again_and_only_that(tmp_path: Path) -> None:
     config = {**fault(at=35, storage="s0", state="down", lasts=50), **PHASES, "chunk": "1GB"}
     one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config)
     assert end_of(one, "a") == pytest.approx(155, abs=2e-2)
+
+
+# ---- what is kept -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data, last", [("recovered", 1.0), ("lost", 10.0)])
+def test_a_cache_that_is_down_is_passed_by(tmp_path: Path, data: str, last: float) -> None:
+    """1 GB from behind at 100 MB/s in 10 s, into the cache with that; found there at 1 GB/s in 1 s, until it
+    is down: 10 s again; and once it is back, if its data are."""
+    storages = {
+        "c0": {"filesystem": "c", "model": "cache:backing=fs", "size": "10GB"},
+        "s0": {**ONE["s0"]},
+    }
+    entry = {"filesystem": "c", "reads": GB, "options": {"data_set": "d"}}
+    jobs = [job(str(k), at=at, io=[entry]) for k, at in enumerate((0, 20, 45, 65))]
+    config = fault(at=40, storage="c0", state="down", lasts=20, data=data, jobs="restart")
+    one = ran(tmp_path, storages, jobs, config)
+    took = [end_of(one, str(k)) - at for k, at in enumerate((0, 20, 45, 65))]
+    assert took == pytest.approx([10, 1, 10, last], abs=1e-2)
+
+
+def test_copies_that_are_lost_are_made_again(tmp_path: Path) -> None:
+    """1 GB of a data set in two copies on three disks of 100 MB/s. One of them is lost at 100: it is copied
+    again at once, between the two others, which takes 10 s at most. At 200 another is lost, and the set is
+    read whole from what was made again."""
+    storages = {
+        f"d{k}": {**ONE["s0"], "filesystem": "hdfs", "model": "dfs:replication=2", "node": f"n{k}"}
+        for k in range(3)
+    }
+    entry = {"filesystem": "hdfs", "options": {"data_set": "x"}}
+    jobs = [job("a", io=[{**entry, "writes": GB}]), job("b", at=300, io=[{**entry, "reads": GB}])]
+    down = {"state": "down", "lasts": 90, "data": "lost", "jobs": "fail"}
+    config = faults({"at": 100, "storage": "d0", **down}, {"at": 200, "storage": "d1", **down})
+    one = ran(tmp_path, storages, jobs, config, nodes=3)
+    copies = sorted(times for name, times in one.kinds().items() if name.endswith(".replicate"))
+    first = [(start, end) for start, end in copies if start < 190]
+    assert first[0][0] == pytest.approx(100, abs=2e-2)
+    assert max(end for _, end in first) <= 110.1
+    [written] = [r for r in one.records if r.job.name == "a"]
+    [read] = [r for r in one.records if r.job.name == "b"]
+    assert read.state == written.state == "COMPLETED_SUCCESSFULLY"
+    assert not read.plans[0].placements  # nothing had to be put there for it
+
+
+def test_who_reads_what_is_away_waits_for_it(tmp_path: Path) -> None:
+    """The only copy is on a disk that is down from 100 to 150."""
+    storages = {"d0": {**ONE["s0"], "filesystem": "hdfs", "model": "dfs:replication=1", "node": "n0"}}
+    storages["d1"] = {**storages["d0"], "node": "n1"}
+    entry = {"filesystem": "hdfs", "options": {"data_set": "x"}}
+    jobs = [job("a", io=[{**entry, "writes": GB}]), job("b", at=110, io=[{**entry, "reads": GB}])]
+    config = fault(at=100, storage="d*", state="down", lasts=50)
+    one = ran(tmp_path, storages, jobs, config)
+    [record] = [r for r in one.records if r.job.name == "b"]
+    assert dict(record.waits) == {(UNAVAILABLE, "hdfs"): pytest.approx(40, abs=1e-2)}

@@ -13,7 +13,6 @@ from batfs.scheduling.config import (
     parse_filesystem_flags,
     read_config,
 )
-from batfs.scheduling.faults.plan import read_faults
 
 _DEFAULT = Configuration()
 
@@ -67,7 +66,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         "seed": args.seed,
         "node_selection": args.node_selection,
         "node_order": args.node_order,
-        "faults": read_faults(args.faults) if args.faults else None,
+        "faults": _faults(args.faults) if args.faults else None,
         "validate": args.validate,
         "io": args.io,
         "show_storages": args.show_storages,
@@ -75,6 +74,12 @@ def settings_from(args: argparse.Namespace) -> Settings:
         **parse_filesystem_flags(args.filesystem or ()),
     }
     return Settings(file=file, flags=flags_layer(flags))
+
+
+def _faults(path: str) -> dict[str, object]:
+    from batfs.scheduling.faults.plan import read_faults
+
+    return read_faults(path)
 
 
 def split_pybatsim(queue: str) -> tuple[str, dict[str, object]]:

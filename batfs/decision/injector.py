@@ -218,7 +218,7 @@ class Injector:
 
     def _completed(self, event: m.JobCompleted) -> m.Event | None:
         job = self.tenancy.completed(event.job_id, event.state)
-        if job is not None and job.life is not None:
+        if isinstance(job, Running) and job.life is not None:
             return None  # its end is reported when its nodes are free
         if job is None and is_ours(event.job_id):
             self.tenancy.move_over(event.job_id, event.state == SUCCESS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast, overload
+from typing import Any, Final, Literal, TypeAlias, cast, overload
 
 import numpy as np
 
@@ -42,6 +43,11 @@ MODELS: Registry[type[FileSystemModel]] = Registry(
 )
 
 Timing: TypeAlias = Literal["overlap", "phases"]
+#: When what a job reads is brought to it: while it has its nodes, before it has any, or as a job of its own.
+StagingMode: TypeAlias = Literal["held", "ahead", "two_step"]
+HELD: Final = "held"
+TWO_STEP: Final = "two_step"
+STAGING: Final = (HELD, "ahead", TWO_STEP)
 Reserve: TypeAlias = Literal["both", "reads", "writes", "max"]
 
 
@@ -78,6 +84,9 @@ class Model(ABC):
 
     #: Options a job may give in its ``io`` entry, beside ``timing``.
     job_options: Sequence[str] = ()
+    #: Whether ``plan`` may be asked with stand-ins for nodes that aren't known (see
+    #: ``batfs.filesystems.nodeless``) and puts the bytes where they are right for any.
+    nodeless: bool = False
     #: The file system behind this one, of a tier.
     backing: str = ""
     #: What access patterns and devices cost; it is added to what ``plan`` answers.
@@ -94,6 +103,24 @@ class Model(ABC):
                 raise unknown(f"I/O option of the file system {self.name!r}", key, known)
         if volume.options.get("timing", "overlap") not in ("overlap", "phases"):
             raise InputError(f"timing {volume.options['timing']!r} is neither 'overlap' nor 'phases'")
+
+    def stage(self, staging: str, most: int) -> None:
+        """Of a model that stages: when it does so (``staging``), and for how many jobs at once before they
+        have nodes (``max_staging``). InputError without dynamic jobs."""
+        if staging != HELD and not self.setup.dynamic_jobs:
+            raise _needs_dynamic_jobs(staging)
+        if most < 0:
+            raise InputError(f"max_staging is {most}; expected 0 (any number) or more")
+        self.staging = staging
+        self.max_staging = most
+
+    def check_staging(self, volume: Volume) -> None:
+        """InputError for a job's ``staging`` that is none, or that needs dynamic jobs."""
+        mode = volume.options.get("staging", HELD)
+        if mode not in STAGING:
+            raise unknown("staging", str(mode), STAGING)
+        if mode != HELD and not self.setup.dynamic_jobs:
+            raise _needs_dynamic_jobs(mode)
 
     def announcements(self) -> Sequence[str]:
         if self.timing == "phases" and not self.setup.dynamic_jobs:
@@ -293,6 +320,13 @@ class Model(ABC):
         return Hold(reason, tuple(sorted(s for s, _ in short)), sum(missing for _, missing in short), never)
 
 
+def _needs_dynamic_jobs(staging: str) -> InputError:
+    return InputError(
+        f"staging={staging} moves bytes before the job has nodes, as dynamic jobs, which are off",
+        hint="--dynamic-jobs; Batsim's --enable-dynamic-jobs",
+    )
+
+
 class NodeNames(Sequence[str]):
     """The names of those of ``nodes`` that have one, made when somebody looks: few policies do."""
 
@@ -350,6 +384,8 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     merged = Spec(parsed.name, {**options, **parsed.options})
     place = f"filesystems.{setup.name}"
     kind = MODELS.get(merged.name)
+    if setup.staging and "staging" not in merged.options and _stages(kind):
+        merged = Spec(merged.name, {**merged.options, "staging": setup.staging})
     client, server, efficiency = (merged.options.get(name, "") for name in _OF_ALL)
     own = {key: text for key, text in merged.options.items() if key not in _OF_ALL}
     try:
@@ -372,6 +408,10 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
 
 
 _OF_ALL = ("client", "server", "efficiency")
+
+
+def _stages(kind: Any) -> bool:
+    return inspect.isclass(kind) and "staging" in inspect.signature(kind).parameters
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,15 @@ from typing import Any, Literal
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing, in_order, placements
+from batfs.filesystems.base import (
+    MODELS,
+    Model,
+    Reserve,
+    StagingMode,
+    Timing,
+    in_order,
+    placements,
+)
 from batfs.filesystems.interface import (
     Checkpoints,
     Hold,
@@ -68,10 +76,14 @@ class BurstBuffer(Model):
     property serves that node alone. Which buffer: ``placement=policy``, or ``topology``: the nearest one
     with room.
     ``stage_in`` and ``stage_out`` can be switched off; without ``backing`` the buffer is scratch space.
+    ``staging``: ``held`` (the job's nodes wait for it), ``ahead`` (before the job has nodes) or ``two_step``
+    (as a job of its own without nodes, after which the job joins the end of the queue); ``max_staging`` jobs
+    stage ahead at once (0: any number). Before there are nodes, none can be near: ``topology`` then chooses
+    as the policy does, and buffers in the nodes are staged ``held``.
     ``checkpoint_copies`` are kept at once: with 2 one drains while the next is written.
     """
 
-    job_options: Sequence[str] = ("checkpoints", "checkpoint_bytes", "stage_in", "stage_out")
+    job_options: Sequence[str] = ("checkpoints", "checkpoint_bytes", "stage_in", "stage_out", "staging")
 
     def __init__(
         self,
@@ -84,10 +96,13 @@ class BurstBuffer(Model):
         stage_in: bool = True,
         stage_out: bool = True,
         checkpoint_copies: int = 2,
+        staging: StagingMode = "held",
+        max_staging: int = 4,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
         super().__init__(setup, timing=timing, reserve=reserve)
+        self.stage(staging, max_staging)
         if backing == self.name:
             raise InputError(f"the burst buffer {self.name!r} can't be its own backing file system")
         if backing and backing not in setup.names:
@@ -104,6 +119,7 @@ class BurstBuffer(Model):
         ids = {node.name: node.id for node in setup.nodes}
         local = {s.id: ids.get(s.property("node") or "") for s in self.storages}
         self.local = all(owner is not None for owner in local.values())
+        self.nodeless = not self.local
         self._own: dict[int, list[int]] = {}
         for buffer, owner in local.items():
             if owner is not None:
@@ -113,6 +129,7 @@ class BurstBuffer(Model):
 
     def check(self, volume: Volume) -> None:
         super().check(volume)
+        self.check_staging(volume)
         times, size = self._checkpoints(volume)
         if times < 0 or size < 0:
             raise InputError("checkpoints and checkpoint_bytes must not be negative")
@@ -255,7 +272,7 @@ class BurstBuffer(Model):
         fits = picker.fitting(size)
         if len(fits) < 2:
             return self.storage_at[int(fits[0])] if len(fits) else None
-        if self.placement == "topology":
+        if self.placement == "topology" and node >= 0:
             return next(b for b in self.nearest(node) if picker.room(self.position[b]) >= size)
         near = [self.node_names[node]] if node in self.node_names else []
         chosen = picker.pick(fits, size, near)

@@ -129,6 +129,18 @@ def earlier(request: IoRequest, filesystem: str) -> list[IoPlan]:
     return found
 
 
+class Staging(NamedTuple):
+    """How a job is staged before it has nodes. ``mode``: ``ahead`` (it keeps its place in the queue) or
+    ``two_step`` (it joins the end of the queue when its data is there). ``most``: for each file system it
+    stages into, how many jobs may do so at once (0: any number). ``fixed``: the file system that can't place
+    a byte before the job's nodes are known, so that it is staged with them after all; empty if there is
+    none."""
+
+    mode: str
+    most: Mapping[str, int]
+    fixed: str = ""
+
+
 # ---- what is answered -------------------------------------------------------------------------------------
 
 
@@ -346,6 +358,8 @@ class Setup:
     platform: Topology | None = None
     dynamic_jobs: bool = False
     chunked: bool = False
+    staging: str = ""
+    """The ``staging`` of file systems that say none, if somebody does."""
 
 
 class FileSystemModel(Protocol):

@@ -86,9 +86,10 @@ class Life:
     its walltime running.
     ``executed``: whether the job itself is sent to Batsim; if not (it is cut by checkpoints or phases),
     whoever drives the life rejects the original, as Kopanski's artifact does; one that ends before the job
-    was sent rejects it by itself. ``gate``: who says when transfers start, if they don't start at once; I/O
-    beside a computation always does. The walltime counts from the first step after staging in; ``deadline``
-    says when it is over, once that is known.
+    was sent rejects it by itself. ``staging``: these steps are all of this life, and the job has no nodes;
+    ``sent``: how many activities of the job were sent in an earlier one. ``gate``: who says when transfers
+    start, if they don't start at once; I/O beside a computation always does. The walltime counts from the
+    first step after staging in; ``deadline`` says when it is over, once that is known.
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class Life:
         away: Collection[int] = (),
         gate: Gate | None = None,
         whole: bool = True,
+        staging: Sequence[Step] | None = None,
+        sent: int = 0,
     ) -> None:
         self._gate = gate
         self.job = job
@@ -113,7 +116,9 @@ class Life:
         self.paused = False
         self.in_phases = isinstance(profile, Phased)
         self.steps: list[Step] = (
-            write_phases(job, profile, nodes, volumes, plans, storages, merging=mapped is None)
+            list(staging)
+            if staging is not None
+            else write_phases(job, profile, nodes, volumes, plans, storages, merging=mapped is None)
             if isinstance(profile, Phased)
             else write_script(job, profile, nodes, plans, storages, merging=mapped is None, whole=whole)
         )
@@ -123,10 +128,10 @@ class Life:
         self.live: dict[str, _Live] = {}
         self.log: list[Done] = []
         self.deadline: float | None = None
-        self.nodes_free = False
+        self.nodes_free = staging is not None
         self.over = False
         self._next = 0
-        self._count = 0
+        self._count = sent
         self._stopped = False
         self._sent = False
         # what stands still after a fault, and what is being stopped: to go on, or for good
@@ -138,6 +143,11 @@ class Life:
         self._marks: list[tuple[int, Sequence[Activity]]] = [(0, ())]
         self._since = 0.0
         self._extra: list[Step] = []
+
+    @property
+    def sent(self) -> int:
+        """Activities sent so far, for names."""
+        return self._count
 
     def begin(self, now: float) -> list[m.Decision]:
         """Start the first step."""

@@ -75,6 +75,7 @@ class ParallelFileSystem(Model):
         self.stripe_size = stripe_size
         ids = service_nodes(setup, "gateway", gateways)
         self.gateways = Gateways(setup, ids, gateways_per_job, gateway_choice) if ids else None
+        self.nodeless = self.gateways is None
         servers = service_nodes(setup, "metadata", metadata_servers)
         self.metadata = MetadataServers(servers, operations_per_file, operation_work) if servers else None
 

@@ -34,6 +34,9 @@ from batfs.workload.model import (
 
 WORKLOAD = "batfs"
 
+#: Kind of the activities that stage in before the job has nodes.
+AHEAD = "stage_ahead"
+
 #: Profiles into whose single parallel task Batsim merges I/O.
 MERGED = (Parallel, *HOMOGENEOUS)
 
@@ -115,10 +118,11 @@ def write_script(
     return [*staging_in(plans, storages), *body, *staging_out(plans, storages)]
 
 
-def staging_in(plans: Sequence[IoPlan], storages: Collection[int]) -> list[Step]:
-    """The steps before the job, if anything is staged in: one, but for tiers before tiers."""
+def staging_in(plans: Sequence[IoPlan], storages: Collection[int], kind: str = "") -> list[Step]:
+    """The steps before the job, if anything is staged in: one, but for tiers before tiers. ``kind``: what its
+    moves are called, if not what they call themselves."""
     return [
-        Step("staging in", [_move(move, storages) for move in moves])
+        Step("staging in", [_move(move._replace(kind=kind or move.kind), storages) for move in moves])
         for moves in in_turns([move for plan in plans for move in plan.stage_in])
     ]
 

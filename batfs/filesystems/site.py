@@ -17,7 +17,7 @@ import numpy as np
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
-from batfs.filesystems.base import Model, footprint, make_model
+from batfs.filesystems.base import HELD, TWO_STEP, Model, footprint, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -27,10 +27,12 @@ from batfs.filesystems.interface import (
     PhaseRequest,
     PhaseVolume,
     Setup,
+    Staging,
     Topology,
     Traffic,
     Volume,
 )
+from batfs.filesystems.nodeless import known, on_nodes
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
@@ -71,6 +73,8 @@ class FileSystems:
         #: Names of those whose ``started`` and ``ended`` mean something.
         self.attending = frozenset(n for n, model in self.models.items() if getattr(model, "attends", True))
         self._asked: dict[int, tuple[Profile, tuple[Volume, ...]]] = {}
+        #: Whether a job may be staged before it has nodes.
+        self.stages_ahead = dynamic_jobs and any(hasattr(model, "staging") for model in self.models.values())
         accesses = {name: getattr(model, "access", None) for name, model in self.models.items()}
         self._devices: dict[str, AccessModel] = {name: a for name, a in accesses.items() if a is not None}
         self._accesses = {name: a for name, a in self._devices.items() if not a.idle}
@@ -189,7 +193,7 @@ class FileSystems:
             outcome = self.models[volume.filesystem].plan(asked, view, rng)
             if isinstance(outcome, Hold):
                 return outcome
-            if self._accesses or health_of(view) is not None:
+            if known(nodes) and (self._accesses or health_of(view) is not None):
                 self._slow(outcome, asked, view)
             return (outcome,)
         plans: list[IoPlan] = []
@@ -208,7 +212,7 @@ class FileSystems:
             outcome = model.plan(asked, seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
-            if self._accesses or health_of(seen) is not None:
+            if known(nodes) and (self._accesses or health_of(seen) is not None):
                 self._slow(outcome, asked, seen)
             plans.append(outcome)
             if outcome.placements:
@@ -235,6 +239,42 @@ class FileSystems:
         merged = merge([traffic, *extra], flops)
         assert merged is not None
         return merged
+
+    def staging(self, volumes: Sequence[Volume]) -> Staging | None:
+        """How such a job is staged before it has nodes, if a file system wants that; see
+        ``batfs.scheduling.staging``.
+
+        With several the most careful word counts: ``two_step`` before ``ahead``. None too where one of its
+        file systems can't place a byte before the nodes are known.
+        """
+        mode, most = HELD, {}
+        for volume in volumes:
+            model = self.models[volume.filesystem]
+            own = getattr(model, "staging", HELD)
+            word = str(volume.options.get("staging", own)) if volume.options else own
+            if word != HELD:
+                mode = word if mode != TWO_STEP else mode
+                most[volume.filesystem] = getattr(model, "max_staging", 0)
+        if mode == HELD:
+            return None
+        fixed = [v.filesystem for v in volumes if not getattr(self.models[v.filesystem], "nodeless", False)]
+        return Staging(mode, most, fixed[0] if fixed else "")
+
+    def settled(
+        self,
+        job_id: str,
+        nodes: Sequence[int],
+        volumes: Sequence[Volume],
+        plans: Sequence[IoPlan],
+        window: tuple[float, float],
+        view: StorageView,
+    ) -> tuple[IoPlan, ...]:
+        """Plans that were made before the job's nodes were known, on these nodes."""
+        made = on_nodes(plans, nodes)
+        if self._accesses or health_of(view) is not None:
+            for volume, plan in zip(volumes, made, strict=True):
+                self._slow(plan, IoRequest(job_id, nodes, volume, *window), view)
+        return made
 
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
         """Bytes of each file system that a job of so many nodes would hold, wherever they lie."""
@@ -325,7 +365,7 @@ def make_filesystems(
     ``config`` may hold ``filesystems`` ({name: {model, policy, options...}}), ``filesystem`` (a model for
     those that name none), ``policy`` (an allocation policy likewise), ``default_filesystem`` (a name, or
     ``reads=NAME,writes=NAME``) and ``storages`` ({storage name: {filesystem, ...}}, over the platform's
-    properties). Raises InputError with the place in the configuration.
+    properties). ``staging``: of those that say none. Raises InputError with the place in the configuration.
     """
     overrides: Mapping[str, Mapping[str, Any]] = config.get("storages") or {}
     known = sorted(storages, key=lambda s: s.id)
@@ -360,8 +400,15 @@ def make_filesystems(
             platform,
             dynamic_jobs,
             bool(config.get("chunk")),
+            str(config.get("staging") or ""),
         )
         models[name] = make_model(str(spec), setup)
+    if config.get("staging") not in (None, HELD) and not any(hasattr(m, "staging") for m in models.values()):
+        raise InputError(
+            f"no file system of this machine stages anything: {', '.join(models) or 'there is none'}",
+            place="staging",
+            hint="burst_buffer, nvme_pool and cache do, before a file system 'backing'",
+        )
     defaults = _defaults(config.get("default_filesystem"), siblings)
     return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs, platform=platform)
 

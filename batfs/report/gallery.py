@@ -288,7 +288,7 @@ def _run(
         on_job=over,
     )
     for short, parts in steps.items():
-        held = [p for p in parts if not p.job_id.endswith((".stage_out", ".drain"))]
+        held = [p for p in parts if not p.job_id.endswith((".stage_out", ".drain", ".stage_ahead"))]
         if short in rejected and any(p.job_id.endswith(".compute") for p in held):  # it was cut into parts
             times = jobs[short] = JobTimes(rejected.pop(short).submission_time, math.inf, -math.inf)
         elif short in jobs:
@@ -298,7 +298,9 @@ def _run(
         times.start = min([times.start, *(p.start for p in held)])
         times.end = max([times.end, *(p.end for p in held)])
         times.succeeded = times.succeeded and all(p.state == SUCCESS for p in held)
-        times.stage_in = _covered([(p.start, p.end) for p in parts if p.job_id.endswith(".stage_in")])
+        times.stage_in = _covered(
+            [(p.start, p.end) for p in parts if p.job_id.endswith((".stage_in", ".stage_ahead"))]
+        )
         later = [p.end for p in parts if p.job_id.endswith(".stage_out")]
         times.after = max(0.0, max(later, default=times.end) - times.end)
     if result.deadlock:

@@ -15,8 +15,8 @@ from typing import Any, Final
 from batfs.report.extras import pd
 
 WORKLOAD: Final = "batfs"
-#: Steps that go on when the job's nodes are free again.
-LATER: Final = frozenset(("stage_out", "drain"))
+#: Steps before the job has nodes, or that go on when they are free again.
+APART: Final = frozenset(("stage_out", "drain", "stage_ahead"))
 COMPUTE: Final = "compute"
 _SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
 MOVES_DTYPES: Final = {
@@ -64,7 +64,7 @@ def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     submitted = jobs["submission_time"].tolist()
     for row, mine in of_job.items():
-        _fold(row, submitted[row], values, columns, [s for s in mine if kinds[s] not in LATER], kinds)
+        _fold(row, submitted[row], values, columns, [s for s in mine if kinds[s] not in APART], kinds)
     jobs = jobs.assign(**{name: pd.Series(column, dtype=jobs[name].dtype) for name, column in values.items()})
     moves = steps.assign(job=pd.Series(owners, dtype="str"), kind=pd.Series(kinds, dtype="str"))
     return jobs, moves[list(MOVES_DTYPES)]

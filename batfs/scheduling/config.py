@@ -18,6 +18,7 @@ from batfs.units import parse_size
 
 PASSES: Final = ("message", "event")
 NODE_ORDERS: Final = ("id", "name")
+STAGING: Final = ("held", "ahead", "two_step")
 
 
 @record
@@ -32,6 +33,12 @@ class Configuration:
     """The I/O policy, in the same form: which transfers may move now, and how fast."""
     measure_io: bool = False
     """Whether slowdowns of I/O are measured under ``fair`` too, which costs time (others measure them)."""
+    staging: str | None = None
+    """When data is brought to jobs, on file systems that stage and say nothing themselves: ``held``,
+    ``ahead`` or ``two_step``."""
+    staged_patience: float = 3600.0
+    """How long a job whose data is there may be passed by others under a queue policy that promises nothing
+    (seconds); then nodes are kept for it."""
     seed: int = 0
     """Of the one random generator."""
     node_selection: str = "lowest"
@@ -64,6 +71,10 @@ class Configuration:
     def __post_init__(self) -> None:
         if self.passes not in PASSES:
             raise unknown("value of 'passes'", self.passes, PASSES)
+        if self.staging is not None and self.staging not in STAGING:
+            raise unknown("staging", self.staging, STAGING)
+        if not self.staged_patience >= 0:
+            raise InputError(f"staged_patience is {self.staged_patience:g}; expected 0 seconds or more")
         if self.node_order not in NODE_ORDERS:
             raise unknown("node order", self.node_order, NODE_ORDERS)
 
@@ -77,6 +88,8 @@ _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "queue": (str, "a string"),
     "io_policy": (str, "a string"),
     "measure_io": (bool, "true or false"),
+    "staging": (str, "a string"),
+    "staged_patience": ((int, float), "a number of seconds"),
     "seed": (int, "a whole number"),
     "node_selection": (str, "a string"),
     "node_order": (str, "a string"),

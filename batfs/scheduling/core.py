@@ -11,6 +11,7 @@ A job's life: WAITING -> (STAGING_IN ->) RUNNING (-> STAGING_OUT) -> DONE, or WA
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.scheduling.config import Configuration, Settings
-from batfs.scheduling.interface import JobPlacement, Pass, QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import Observer
 from batfs.scheduling.possible import TRIES
 from batfs.scheduling.queue import WaitingQueue
 from batfs.scheduling.queues import make_queue_policy
+from batfs.scheduling.staging import Stager
 from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Tenancy, is_ours
 from batfs.scheduling.view import PassView
@@ -192,7 +194,7 @@ class Session:
         if tenancy.out:
             tenancy.only_alive()
         if tenancy.registering or tenancy.outages is not None:
-            tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(len(self.queue)))
+            tenancy.close(alive=bool(tenancy.running) or not tenancy.no_more_jobs or bool(self._alive))
         if tenancy.machine.has_changed:
             tenancy.tell_changes()
         if self._validate:
@@ -218,9 +220,13 @@ class Session:
                 " for ever, and nothing is planned behind it (said once for all such jobs; converters give"
                 " them one with --walltime, such as runtime:2)",
             )
-        self.queue.add(waiting)
-        self._arrived.append(waiting)
+        if self.tenancy.line_up(waiting):
+            self._join(waiting)
         self._dirty = True
+
+    def _join(self, job: WaitingJob) -> None:
+        self.queue.add(job)
+        self._arrived.append(job)
 
     def _is_hopeless(self, waiting: WaitingJob) -> bool:
         """Reject a job that asks for what the machine hasn't got."""
@@ -278,17 +284,24 @@ class Session:
 
     def _pass(self) -> None:
         """Call the queue policy, start what it decided; again while jobs were rejected for good."""
-        if not len(self.queue):  # nothing to decide; what was freed is told when somebody waits
+        if not len(self.queue) and self.tenancy.stager is None:
+            # nothing to decide; what was freed is told when somebody waits
             self._dirty = False
             self._arrived = []
             return
         view, tenancy = self._view, self.tenancy
         while True:
+            stager = tenancy.stager
+            if stager is not None:
+                self._take_arrivals(stager)
             arrived, freed = self._arrived, tenancy.freed
             self._arrived, tenancy.freed, self._dirty = [], False, False
             view.begin(self._now, arrived, freed)
             promises: Sequence[JobPlacement] = ()
+            wake_staged: float | None = None
             try:
+                if stager is not None:
+                    wake_staged = self._before(view, stager)
                 decided = self.policy.schedule(view)
                 if not isinstance(decided, Pass):
                     raise Unusable(f"answered {decided!r:.80}", hint="a Pass was expected")
@@ -306,20 +319,83 @@ class Session:
                 raise self._blamed(error) from error
             if self._foreign:
                 self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
-            self._wake(decided.wake_at)
+            self._wake(decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf))
+            if stager is not None:
+                stager.wait_on()
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
+            if stager is not None and self._give_way(stager):
+                continue
             if not self._hopeless and not self._stuck():
                 return
             for job_id, hold in self._hopeless.items():
-                waiting = self.queue.get(job_id)
+                waiting = self._waiting(job_id)
                 if waiting is not None:
-                    self.queue.remove(job_id)
+                    if job_id in self.queue:
+                        self.queue.remove(job_id)
                     self._reject(waiting, f"can never start: {tenancy.sentence(hold)}", hold)
             self._hopeless.clear()
             # those behind a rejected job have not been tried
             tenancy.freed = True
-            if not len(self.queue):
+            if not len(self.queue) and tenancy.stager is None:
                 return
+
+    # ---- staging before there are nodes -------------------------------------------------------------------
+
+    def _waiting(self, job_id: str) -> WaitingJob | None:
+        found = self.queue.get(job_id)
+        if found is None and self.tenancy.stager is not None:
+            found = next((job for job in self.tenancy.stager.apart() if job.id == job_id), None)
+        return found
+
+    def _take_arrivals(self, stager: Stager) -> None:
+        """Jobs whose staging was a job of its own join the queue."""
+        for job in stager.taken_over():
+            self.tenancy.join(job)
+            self._join(job)
+
+    def _before(self, view: PassView, stager: Stager) -> float | None:
+        """Before the queue policy is asked: begin to stage what may be staged, and keep nodes for a job whose
+        data has been there for too long; when to be called for the next one that may be."""
+        stager.begin(self.queue.head, view)
+        if getattr(self.policy, "orderly", False):
+            return None
+        patience, now = self.tenancy.config.staged_patience, self._now
+        job = stager.overdue(now, patience)
+        if job is None:
+            due_at = stager.next_overdue(patience)
+            return due_at if due_at < inf else None
+        nodes, time = self._soonest(view, job)
+        view.keep_nodes(nodes, time, job)
+        if time <= now:
+            placed = view.place(job)
+            if not isinstance(placed, Hold):
+                self._start(view.keep(placed))
+        return None
+
+    def _soonest(self, view: PassView, job: WaitingJob) -> tuple[NodeSet, float]:
+        """The nodes that a job can have first, and when, by the walltimes of those that run: nodes of jobs
+        without one are waited for."""
+        then, now = view.free_nodes, self._now
+        ends = sorted((max(r.expected_end, now), r.nodes) for r in view.running.values() if r.nodes)
+        for time, nodes in ((now, 0), *ends):
+            then |= nodes
+            chosen = view.select(job.nodes, then & view.all_nodes)
+            if chosen is not None:
+                return chosen, time
+        return view.all_nodes, inf  # nodes are away
+
+    def _give_way(self, stager: Stager) -> bool:
+        """Let jobs behind the first of the queue give it the space that it lacks and that they have filled
+        before they had nodes; whether any did at once."""
+        head, tenancy = self.queue.head, self.tenancy
+        if head is None or not tenancy.waits.lacks_space(head.id):
+            return False
+        hold = tenancy.waits.reason(head.id)
+        anyhow = not tenancy.running and not stager.busy
+        gives = hold is not None and stager.give_way(hold, lambda job: job is not head, anyhow=anyhow)
+        if gives:
+            self._dirty = True
+        return gives and tenancy.freed
 
     def _blamed(self, error: BaseException) -> BaseException:
         """``error`` in a pass: with the file, the line and the time if the queue policy is from outside."""
@@ -366,9 +442,13 @@ class Session:
     def _stuck(self) -> bool:
         """Whether nothing can ever change any more while jobs wait: after some tries the head is given up."""
         head, tenancy = self.queue.head, self.tenancy
+        stager = tenancy.stager
+        if stager is not None:
+            head = head or next(stager.apart(), None)
         if (
             head is None
             or tenancy.running
+            or (stager is not None and stager.busy)
             or not tenancy.no_more_jobs
             or self._wake_ups
             or tenancy.machine.some_unavailable
@@ -394,9 +474,16 @@ class Session:
     def _kill(self, job_ids: Sequence[str]) -> None:
         running = self.tenancy.running
         for job_id in job_ids:
+            waiting = None if job_id in running else self._waiting(job_id)
+            if waiting is not None and waiting.staged is not None:
+                if job_id in self.queue:
+                    self.queue.remove(job_id)
+                self._reject(waiting, "cancelled while its data was brought to it", None)
+                self.tenancy.freed = True
+                continue
             if job_id not in running:
                 raise InvariantError(f"the queue policy kills {job_id}, which is not running")
-        self.tenancy.kill(job_ids)
+        self.tenancy.kill([job_id for job_id in job_ids if job_id in running])
 
     def _wake(self, wish: float | None) -> None:
         """See that the policy is called when it wishes: a wish stands until its time has come or the policy
@@ -424,13 +511,20 @@ class Session:
         """Everything that must hold between two messages; InvariantError says what doesn't."""
         tenancy, queue, counts = self.tenancy, self.queue, self.counts
         validate(tenancy)
-        tenancy.account.validate(queue, tenancy.running.values())
+        apart = [] if tenancy.stager is None else [*tenancy.stager.apart()]
+        tenancy.account.validate([*queue, *apart], tenancy.running.values())
         for job_id in tenancy.running:
             if job_id in queue:
                 raise InvariantError(f"it must hold that a job waits or runs: {job_id} does both")
-        alive = len(queue) + len(tenancy.running)
+        alive = self._alive + len(tenancy.running)
         if counts["submitted"] != alive + counts["done"] + counts["rejected"]:
             raise InvariantError(f"it must hold that no job gets lost: {counts}, {alive} alive")
+
+    @property
+    def _alive(self) -> int:
+        """Jobs that wait."""
+        stager = self.tenancy.stager
+        return len(self.queue) + (0 if stager is None else sum(1 for _ in stager.apart()))
 
     def _holders(self) -> Iterator[str]:
         """A line for each job that holds or waits for something."""

@@ -21,6 +21,7 @@ from batfs.protocol.clock import on_calendar
 from batfs.records import record
 from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.storage.interface import StorageView
+from batfs.storage.reservation import Reservation
 from batfs.workload.model import Job, Profile
 
 #: A set of compute nodes as an integer: bit k is the k-th node in the machine's node order
@@ -44,10 +45,12 @@ class WaitingJob:
     """A job in the queue. ``walltime`` is infinite when the job has none; ``order`` counts submissions.
 
     ``io_ignored``: its profile can't carry I/O, so its bytes hold their space but nothing is moved.
+    ``queued``: since when it is in the queue (s): its submission, or the end of its staging if that was a job
+    of its own. ``staged``: what is known of its staging, if that comes before it has nodes.
     """
 
     __slots__ = (
-        *("job", "profile", "volumes", "order", "io_ignored"),
+        *("job", "profile", "volumes", "order", "io_ignored", "queued", "staged"),
         *("id", "nodes", "submission_time", "walltime"),
     )
 
@@ -61,7 +64,8 @@ class WaitingJob:
         self.io_ignored = io_ignored
         self.id = job.id
         self.nodes = job.requested_nodes
-        self.submission_time = job.submission_time
+        self.submission_time = self.queued = job.submission_time
+        self.staged: Staged | None = None
         self.walltime = float("inf") if job.walltime is None else job.walltime
 
     @property
@@ -74,10 +78,46 @@ class WaitingJob:
         return total
 
 
+class Reserved(Protocol):
+    """Bytes in the books."""
+
+    @property
+    def lines(self) -> Sequence[Reservation]: ...
+
+
+class Staged(Protocol):
+    """The staging of a job that has no nodes yet."""
+
+    @property
+    def after(self) -> float:
+        """Seconds expected for its stage-out."""
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has its bytes: its data is there or on its way."""
+        ...
+
+    @property
+    def held(self) -> Reserved:
+        """The bytes it has."""
+        ...
+
+    @property
+    def plans(self) -> tuple[IoPlan, ...]:
+        """Where its bytes are, if it has them; with stand-ins for its nodes."""
+        ...
+
+    def lead(self, now: float) -> float:
+        """Seconds until its data is expected to be there if it is brought from now on; 0 if it is."""
+        ...
+
+
 @record(frozen=False, eq=False)
 class JobPlacement:
     """Nodes for a job from ``start`` on, and one I/O plan for each of its volumes (in their order).
-    ``stages``: how long it is expected to stage in and out.
+    ``stages``: how long it is expected to stage in and out from its start on. ``lead``: for how long before
+    its start its data is expected to be on its way, if it is staged before it has nodes.
     """
 
     job: WaitingJob
@@ -85,6 +125,7 @@ class JobPlacement:
     start: float
     plans: tuple[IoPlan, ...] = ()
     stages: Stages = NO_STAGES
+    lead: float = 0.0
 
     @property
     def node_end(self) -> float:
@@ -240,6 +281,16 @@ class QueueView(Protocol):
         """
         ...
 
+    def lead(self, job: WaitingJob) -> float:
+        """Seconds until the data of ``job`` is expected to be there, if it is staged before it has nodes: no
+        start before that is possible (``place`` says ``BurstBufferStageIn``). 0 for all others."""
+        ...
+
+    @property
+    def staged(self) -> Sequence[WaitingJob]:
+        """Waiting jobs that hold their bytes: their data is there or on its way. They want nodes only."""
+        ...
+
     def stay(self, job: WaitingJob) -> float:
         """Seconds for which ``job`` would hold nodes: its walltime, and the staging in that was expected when
         it was last placed (0 before: compare with ``node_end`` of what ``place`` returns)."""
@@ -291,7 +342,9 @@ class QueuePolicy(Protocol):
     """Decides which waiting jobs start now.
 
     A policy that backfills or plans by walltimes says so with ``by_walltimes = True``: jobs without one are
-    announced then, since nothing can be promised behind them.
+    announced then, since nothing can be promised behind them. One under which the first of the queue starts
+    in the end, whatever comes after it, says ``orderly = True``: under all others nodes are kept for jobs
+    whose data has been there for too long (``batfs.scheduling.staging``).
     """
 
     name: str

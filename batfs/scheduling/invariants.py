@@ -63,6 +63,8 @@ def _ledger(tenancy: Tenancy) -> Iterator[str]:
 def _lines(tenancy: Tenancy) -> list[Reservation]:
     """Every reservation that somebody has."""
     of_jobs = [line for job in tenancy.running.values() for line in job.booked.held.lines]
+    if tenancy.stager is not None:
+        of_jobs += [line for booked in tenancy.stager.held() for line in booked.held.lines]
     of_moves = [line for lines in tenancy.lives.held.values() for line in lines]
     return [*of_jobs, *of_moves, *tenancy.machine.kept.values()]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterator, Sequence
 
-from batfs.filesystems.interface import Hold, Move, Transfer
+from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
-from batfs.filesystems.script import Activity, launch, move_activity
+from batfs.filesystems.script import AHEAD, Activity, launch, move_activity, staging_in
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due
@@ -30,17 +30,10 @@ class LiveJob:
     ``resources``: every resource its I/O touches.
     """
 
-    def __init__(self, lives: Lives, booked: Booked, mapped: m.ExecuteJob | None, whole: bool) -> None:
+    def __init__(self, lives: Lives, life: Life, lines: Sequence[Reservation]) -> None:
         self._lives = lives
-        self._lines = booked.held.lines
-        job = booked.job
-        machine = lives.machine
-        self.life = Life(
-            *(job.job, job.profile, booked.ids, booked.plans, machine.position, job.volumes, mapped),
-            away=machine.away,
-            gate=lives.gate,
-            whole=whole,
-        )
+        self._lines = lines
+        self.life = life
         self.in_use = False
         self.resources = sorted(
             {
@@ -59,7 +52,7 @@ class LiveJob:
 
     def begin(self, now: float) -> list[m.Decision]:
         out = self.life.begin(now)
-        if not self.life.executed:
+        if not self.life.executed and self.life.nodes:
             job_id = self.life.job.id
             out = [m.SetJobMetadata(now, job_id, _WHY_REJECTED), m.RejectJob(now, job_id), *out]
         self._sync()
@@ -149,7 +142,7 @@ class LiveJob:
             self._lives.paused[self.life.job.id] = self
         else:
             self._lives.paused.pop(self.life.job.id, None)
-        if not self.in_use and self.life.state != "staging in":
+        if not self.in_use and self.life.state not in ("staging in", "done"):
             self.in_use = True
             machine.use(self._lines, 1)
 
@@ -173,9 +166,38 @@ class Lives:
     def busy(self) -> bool:
         return bool(self.owners or self.paused or self.stopped or self._moves)
 
-    def begin(self, booked: Booked, mapped: m.ExecuteJob | None = None, *, whole: bool = True) -> LiveJob:
-        """``mapped``: how the job was to be executed, if with a mapping; ``whole``: see ``write_script``."""
-        return LiveJob(self, booked, mapped, whole)
+    def begin(
+        self,
+        booked: Booked,
+        plans: Sequence[IoPlan],
+        mapped: m.ExecuteJob | None = None,
+        *,
+        whole: bool = True,
+    ) -> LiveJob:
+        """``plans``: those of ``booked``, as far as they are still to be done; ``mapped``: how the job was to
+        be executed, if with a mapping; ``whole``: see ``write_script``."""
+        job, machine = booked.job, self.machine
+        life = Life(
+            *(job.job, job.profile, booked.ids, plans, machine.position, job.volumes, mapped),
+            away=machine.away,
+            gate=self.gate,
+            whole=whole,
+            sent=booked.sent,
+        )
+        return LiveJob(self, life, booked.held.lines)
+
+    def stage(self, booked: Booked) -> LiveJob:
+        """The staging in of a job that has no nodes yet."""
+        job, machine = booked.job, self.machine
+        steps = staging_in(booked.plans, machine.position, AHEAD)
+        life = Life(
+            *(job.job, job.profile, (), (), machine.position),
+            away=machine.away,
+            gate=self.gate,
+            staging=steps,
+            sent=booked.sent,
+        )
+        return LiveJob(self, life, booked.held.lines)
 
     @property
     def held(self) -> dict[str, list[Reservation]]:

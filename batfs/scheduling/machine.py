@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Volume
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Staging, Volume
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.resource_sets import format_resources
@@ -49,6 +49,21 @@ class FileSystems(Protocol):
     ) -> tuple[IoPlan, ...] | Hold: ...
 
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> Mapping[str, int]: ...
+
+    @property
+    def stages_ahead(self) -> bool: ...
+
+    def staging(self, volumes: Sequence[Volume]) -> Staging | None: ...
+
+    def settled(
+        self,
+        job_id: str,
+        nodes: Sequence[int],
+        volumes: Sequence[Volume],
+        plans: Sequence[IoPlan],
+        window: tuple[float, float],
+        view: StorageView,
+    ) -> tuple[IoPlan, ...]: ...
 
     def announcements(self) -> Sequence[str]: ...
 
@@ -94,12 +109,14 @@ NOTHING_HELD = Held()
 @record(frozen=False, eq=False)
 class Booked(JobPlacement):
     """A placement with what it holds: node ids and the ledger's reservations. ``sought``: it is one of many
-    stays that are tried for the job, at this time or that."""
+    stays that are tried for the job, at this time or that. ``sent``: how many of its activities were sent
+    before."""
 
     ids: tuple[int, ...] = ()
     held: Held = field(default_factory=lambda: NOTHING_HELD)
     ahead: bool = False
     sought: bool = False
+    sent: int = 0
 
 
 class Machine:

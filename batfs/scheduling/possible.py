@@ -11,7 +11,8 @@ import random
 from collections.abc import Callable, Sequence
 from math import inf
 
-from batfs.filesystems.interface import Hold
+from batfs.filesystems.interface import Hold, IoPlan
+from batfs.filesystems.nodeless import stand_ins
 from batfs.records import replace
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.machine import FileSystems, Machine
@@ -30,6 +31,7 @@ class EmptyMachine:
         self._easy = smallest // _EASY
         self._rng = random.Random(seed)
         self._known: dict[tuple[str, str, int], Hold | None] = {}
+        self._planned: dict[tuple[str, str, int], Sequence[IoPlan]] = {}
         self._made: tuple[FileSystems, Machine] | None = None
         self._gone: list[int] = []
 
@@ -57,12 +59,25 @@ class EmptyMachine:
             self._known[key] = self._ask(job)
         return self._known[key]
 
-    def _ask(self, job: WaitingJob) -> Hold | None:
+    def plans(self, job: WaitingJob) -> Sequence[IoPlan]:
+        """Plans of a job whose nodes aren't known; none if it finds no room."""
+        key = (job.job.workload, job.job.profile, job.nodes)
+        if key not in self._planned:
+            files, machine = self._machine()
+            nodes, volumes = stand_ins(job.nodes), job.volumes
+            plans = files.plan(job.id, nodes, volumes, 0.0, job.walltime, machine.view, self._rng)
+            self._planned[key] = () if isinstance(plans, Hold) else plans
+        return self._planned[key]
+
+    def _machine(self) -> tuple[FileSystems, Machine]:
         if self._made is None:
             files, machine = self._made = self._make()
             machine.set_down([i for i in self._gone if i in machine.position], inf)
             files.lost(self._gone)
-        files, machine = self._made
+        return self._made
+
+    def _ask(self, job: WaitingJob) -> Hold | None:
+        files, machine = self._machine()
         lacks: Hold | None = None
         for nodes in self._nodes(machine, job.nodes):
             for _ in range(TRIES):

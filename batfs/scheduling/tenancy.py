@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf, nextafter
 from typing import TYPE_CHECKING, TypeAlias
 
 from batfs.errors import InputError
+from batfs.filesystems.base import TWO_STEP
 from batfs.filesystems.composed import Phases
-from batfs.filesystems.interface import Hold, IoRequest
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest
 from batfs.filesystems.lifecycle import SUCCESS
+from batfs.filesystems.nodeless import staged
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
 from batfs.protocol import messages as m
@@ -38,6 +41,7 @@ from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
+from batfs.scheduling.staging import Stager
 from batfs.scheduling.storages import throttles, with_overrides
 from batfs.scheduling.waits import LACK_OF_NODES, Waited, Waits
 from batfs.storage.topology import PlatformNetwork
@@ -139,6 +143,9 @@ class Tenancy:
         platform = getattr(files, "platform", None)
         self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform)
         self._stages: dict[str, Stages] = {}  # of waiting jobs
+        #: What is staged before it has nodes; None until a job asks for that.
+        self.stager: Stager | None = None
+        self.staging_seconds = 0.0  # of nodes that wait for their job's data
         self.profiles = dict(event.profiles)
         self.gate = self._make_gate(event, system_of)
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
@@ -240,7 +247,8 @@ class Tenancy:
             stopping = [*dict.fromkeys([*stopping, *self.gate.jobs_on_hold])]
         self.out += self.lives.tick(self.now)
         for job_id in stopping:  # one whose walltime is over may end at once
-            self._follow(self.running[job_id])
+            if job_id in self.running:
+                self._follow(self.running[job_id])
 
     def strike(self) -> bool:
         """Faults up to now do what they do; False if there are none."""
@@ -248,7 +256,7 @@ class Tenancy:
         if outages is None or not outages.strike(self.now, self.running, self.out):
             return False
         self._drop_released()
-        self._gave_back()
+        self.gave_back()
         return True
 
     def killed(self, event: m.JobKilled) -> None:
@@ -274,10 +282,10 @@ class Tenancy:
             self.machine.set_available(ids, there)
             for live in [*self.lives.paused.values()] if there else ():
                 self.out += live.resume(self.now)
-                self._follow(self.running[live.life.job.id])
+                self._moved_on(live)
             (self.files.back if there else self.files.lost)(ids)
             self._drop_released()
-            self._gave_back()
+            self.gave_back()
 
     # ---- what a job asks for, and where it can go ----------------------------------------------------------
 
@@ -314,6 +322,34 @@ class Tenancy:
                 )
         return waiting
 
+    def line_up(self, job: WaitingJob) -> bool:
+        """A job that can start some day is about to wait: whether it joins the queue now. It doesn't where it
+        is staged first, by itself."""
+        if not self.files.stages_ahead or not job.volumes:
+            return True
+        rule = self.files.staging(job.volumes)
+        if rule is None:
+            return True
+        if rule.fixed:
+            self.tell_once(
+                f"fixed {rule.fixed}",
+                f"{job.id} is staged while it has its nodes: where its bytes on {rule.fixed!r} lie depends "
+                "on them (said once for all such jobs)",
+            )
+            return True
+        stages = self._stage_times.of(self._empty.plans(job))
+        if not stages.before:  # nothing is staged in
+            return True
+        if self.stager is None:
+            self.stager = Stager(self)
+        self.stager.add(job, rule, stages)
+        return rule.mode != TWO_STEP
+
+    def join(self, job: WaitingJob) -> None:
+        """A job whose staging was a job of its own joins the end of the queue."""
+        job.order, job.queued = self._read, self.now
+        self._read += 1
+
     def never(self, job: WaitingJob) -> Hold | None:
         """What the job would lack on an empty machine too; None if it can start some day."""
         return self._empty.never(job)
@@ -322,11 +358,11 @@ class Tenancy:
         """The staging expected of a job when it was last planned; none before that."""
         return self._stages.get(job.id, NO_STAGES)
 
-    def plan(self, placed: Booked) -> Hold | None:
+    def plan(self, placed: Booked, until: float | None = None) -> Hold | None:
         """Where the bytes of a placement's job go: its ``plans`` and the ``stages`` they mean; or why there
-        is no room for them."""
+        is no room for them. ``until``: when they are given back, if that isn't known from its start."""
         job = placed.job
-        end = placed.start + job.walltime
+        end = placed.start + job.walltime if until is None else until
         if self.dynamic:
             end += sum(self.stages(job))
         end = on_calendar(end)
@@ -335,23 +371,33 @@ class Tenancy:
             # how often a stay is looked for must not change what anybody else draws
             rng = self._sought
             rng.seed(job.order << 64 | self.config.seed & _SEEDS)
-        plans = self.files.plan(job.id, placed.ids, job.volumes, placed.start, end, self.machine.view, rng)
+        begin = placed.start - placed.lead
+        plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, self.machine.view, rng)
         if isinstance(plans, Hold):
             return plans
         placed.plans = plans
         if self.dynamic:
-            stages = placed.stages = self._stage_times.of(plans)
+            stages = self._stage_times.of(plans)
+            if job.staged is not None:  # its nodes don't wait for its data
+                placed.lead, stages = stages.before, Stages(0.0, stages.after)
+            placed.stages = stages
             if stages is not NO_STAGES:
                 self._stages[job.id] = stages
         return None
 
-    def reserve(self, placed: Booked) -> Hold | None:
-        """Hold what the placement's plans need: its ``held``, or what is missing."""
+    def reserve(self, placed: Booked, until: float | None = None) -> Hold | None:
+        """Hold what the placement's plans need: its ``held``, or what is missing. What is on its way before
+        the job has nodes is held from now on, ``until`` then."""
         plans = placed.plans
         placements = (
             plans[0].placements if len(plans) == 1 else [p for plan in plans for p in plan.placements]
         )
-        held = self.machine.book(placed.job.id, placements, placed.start, placed.end)
+        begin, end = placed.start, placed.end
+        if until is not None:
+            end = until
+        elif placed.lead:
+            begin = max(nextafter(self.now, inf), begin - placed.lead)  # later than now: nothing is held yet
+        held = self.machine.book(placed.job.id, placements, begin, end)
         if isinstance(held, Hold):
             return held
         placed.held = held
@@ -364,22 +410,24 @@ class Tenancy:
         machine, now, files, job = self.machine, self.now, self.files, booked.job
         self._stages.pop(job.id, None)
         machine.take_nodes(booked.nodes)
-        machine.keep(booked.held)
+        plans: Sequence[IoPlan] = booked.plans
+        if job.staged is None:
+            machine.keep(booked.held)
+        else:
+            plans = self._with_data(booked)
         waited = self.waits.over(job.id, now)
         running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited)
         attending = files.attending
-        if attending:
+        if attending and job.staged is None:
             for volume, plan in zip(job.volumes, booked.plans, strict=True):
                 if plan.file_system in attending:
                     files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
         in_steps = self.outages is not None and not mapped and self.outages.in_steps(booked)
-        if in_steps or (
-            self.dynamic and booked.plans and (mapped or needs_script(job.profile, booked.plans))
-        ):
+        if in_steps or (self.dynamic and booked.plans and (mapped or needs_script(job.profile, plans))):
             if self.gate is not None:
                 self.gate.begin(job.job, job.nodes, now)
-            running.life = self.lives.begin(booked, asked if mapped else None, whole=not in_steps)
+            running.life = self.lives.begin(booked, plans, asked if mapped else None, whole=not in_steps)
             self.out += running.life.begin(now)
             self._follow(running)
             return running
@@ -395,7 +443,7 @@ class Tenancy:
         elif job.io_ignored:
             running.dropped = "on a profile that takes no I/O without dynamic jobs"
         elif booked.plans:
-            profile = running.io = build_profile(booked.plans)
+            profile = running.io = build_profile(plans)
             if profile is not None:
                 running.io_ids = profile.resources()
                 io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
@@ -407,9 +455,18 @@ class Tenancy:
             self.out.append(asked if io_job is None else replace(asked, io_job=io_job))
         return running
 
-    def completed(self, job_id: str, state: str) -> Running | None:
+    def _with_data(self, booked: Booked) -> Sequence[IoPlan]:
+        """The job on ``booked`` has its bytes already: what is left to do. They are held until it is over, as
+        far as that is known."""
+        assert self.stager is not None
+        mine = self.stager.take(booked.job)
+        booked.held, booked.sent = mine.held, mine.sent
+        self._set_end(booked)
+        return staged(booked.plans)
+
+    def completed(self, job_id: str, state: str) -> Running | WaitingJob | None:
         """A job, or one of its steps, has ended in ``state`` (Batsim's word); the job, None if the id is none
-        of ours. It is over when its ``state`` says so."""
+        of ours. It is over when its ``state`` says so; it waits still if it has been staged."""
         job = self.running.get(job_id)
         if job is not None and job.life is None:
             self._finish(job, state)
@@ -418,14 +475,29 @@ class Tenancy:
             more, ended = self.gate.completed(job_id, state, self.now)
             self.out += more
             if ended is None:
-                return self.running[self.lives.owners[whole].life.job.id]
+                return self._whose(self.lives.owners[whole])
             job_id, state = whole, ended
         live = self.lives.owner(job_id)
         if live is None:
             return None
         self.out += live.completed(job_id, state, self.now)
-        job = self.running[live.life.job.id]
-        self._follow(job)
+        return self._moved_on(live)
+
+    def _whose(self, live: LiveJob) -> Running | WaitingJob:
+        job_id = live.life.job.id
+        job = self.running.get(job_id)
+        if job is not None:
+            return job
+        assert self.stager is not None
+        return self.stager.coming[job_id]
+
+    def _moved_on(self, live: LiveJob) -> Running | WaitingJob:
+        job = self._whose(live)
+        if isinstance(job, Running):
+            self._follow(job)
+        else:
+            assert self.stager is not None
+            self.stager.follow(job)
         return job
 
     def move_over(self, job_id: str, success: bool) -> bool:
@@ -435,7 +507,7 @@ class Tenancy:
             return False
         if rebuilt is not None and self.outages is not None:
             self.outages.rebuilt(rebuilt)
-        self._gave_back()
+        self.gave_back()
         return True
 
     def kill(self, job_ids: Sequence[str]) -> None:
@@ -510,7 +582,7 @@ class Tenancy:
 
     # ---- inside --------------------------------------------------------------------------------------------
 
-    def _gave_back(self) -> None:
+    def gave_back(self) -> None:
         self.freed = self._upkeep_due = True
 
     def _staged_out(self, hold: Hold) -> bool:
@@ -545,7 +617,7 @@ class Tenancy:
             self.machine.return_nodes(job.nodes)
             job.nodes = 0
             self._leaving[job.id] = job
-            self._gave_back()
+            self.gave_back()
             if self._left is not None:
                 self._left(job)
         if life.over:
@@ -554,6 +626,10 @@ class Tenancy:
     def _has_staged(self, booked: Booked) -> None:
         """How long a job has staged in is known now: so is when its nodes and its bytes will be free."""
         booked.stages = booked.stages._replace(before=self.now - booked.start)
+        self.staging_seconds += (self.now - booked.start) * len(booked.ids)
+        self._set_end(booked)
+
+    def _set_end(self, booked: Booked) -> None:
         ledger, end = self.machine.ledger, booked.end
         for line in booked.held.lines:
             if end > self.now:
@@ -587,7 +663,7 @@ class Tenancy:
             self._record(self._observer, job, state)
         job.state = JobState.DONE
         self.done += 1
-        self._gave_back()
+        self.gave_back()
 
     # ---- records -------------------------------------------------------------------------------------------
 
@@ -597,6 +673,8 @@ class Tenancy:
         self.out.append(m.SetJobMetadata(self.now, job.id, reason.replace('"', "'")))
         self.out.append(m.RejectJob(self.now, job.id))
         self._stages.pop(job.id, None)
+        if self.stager is not None and job.staged is not None:
+            self.stager.cancel(job)
         self.account.drop("of jobs that were rejected", job.size)
         waited = self.waits.over(job.id, self.now)
         if self._observer is not None:
@@ -631,6 +709,10 @@ class Tenancy:
             ]
             nodes = "" if job.left else f" on {format_ascending(job.booked.ids)}"
             yield f"{job.id} {job.state}{nodes}, holds {', '.join(bytes_on) or 'no bytes'}"
+        if self.stager is not None:
+            for booked in self.stager.held():
+                size = sum(share.size for line in booked.held.lines for share in line.shares)
+                yield f"{booked.job.id} has no nodes yet and holds {size} bytes"
 
     def _record(self, observer: Observer, job: Running, state: str) -> None:
         waiting, booked, waited = job.booked.job, job.booked, job.waited

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batfs.filesystems.interface import IoPlan, IoRequest
+from batfs.filesystems.nodeless import staged
 from batfs.filesystems.profile import build_profile, merge
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 
@@ -33,7 +34,7 @@ class Trials:
             self._new.remove(placed)
             return
         self._machine.expect(counted, -1)
-        if self._files.attending:
+        if self._files.attending and placed.job.staged is None:
             self._files.untried(placed.job.id)
 
     def tell(self) -> None:
@@ -41,7 +42,8 @@ class Trials:
         for placed in self._new:
             counted = self._told[id(placed)] = first_transfers(placed, self._machine)
             self._machine.expect(counted, 1)
-            if self._files.attending:
+            # what is staged ahead is known since its staging began
+            if self._files.attending and placed.job.staged is None:
                 for volume, plan in zip(placed.job.volumes, placed.plans, strict=True):
                     asked = IoRequest(placed.job.id, placed.ids, volume, placed.start, placed.end)
                     self._files.tried(asked, plan)
@@ -50,7 +52,10 @@ class Trials:
 
 def first_transfers(placed: Booked, machine: Machine) -> Sequence[tuple[int, int]]:
     """(position of a storage, transfers there) of what a job does first: staging in, else its own I/O."""
-    return () if placed.job.io_ignored else transfers_of_plans(placed.plans, machine)
+    job = placed.job
+    if job.io_ignored:
+        return ()
+    return transfers_of_plans(placed.plans if job.staged is None else staged(placed.plans), machine)
 
 
 def transfers_of_plans(plans: Sequence[IoPlan], machine: Machine) -> Sequence[tuple[int, int]]:

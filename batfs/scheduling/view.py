@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from batfs.filesystems.interface import Hold
+from batfs.filesystems.nodeless import stand_ins
 from batfs.plugins import PluginError
-from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, StartedJob, WaitingJob
+from batfs.protocol.clock import on_calendar
+from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, Staged, StartedJob, WaitingJob
 from batfs.scheduling.machine import NOTHING_HELD, Booked
-from batfs.scheduling.stages import NO_STAGES
+from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.scheduling.story import InvariantError
 from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
-from batfs.scheduling.waits import LACK_OF_NODES, PROMISED
+from batfs.scheduling.waits import LACK_OF_NODES, NO_DATA, PROMISED
 from batfs.storage.bookings import Bookings
 
 
@@ -43,6 +46,8 @@ class PassView:
         self.arrived: Sequence[WaitingJob] = ()
         self.freed = True
         self.free_nodes: NodeSet = 0
+        #: Nodes kept for one job, from when on, and for whom: see ``keep_nodes``.
+        self._kept: tuple[NodeSet, float, str] | None = None
 
     @property
     def all_nodes(self) -> NodeSet:
@@ -65,6 +70,28 @@ class PassView:
             self._machine.ledger.unshelve(self._shelf)
             self._shelf = None
         self._open, self._standing = self._standing, {}
+        self._kept = None
+
+    def keep_nodes(self, nodes: NodeSet, time: float, job: WaitingJob) -> None:
+        """For the rest of the pass only ``job``, and what is over by ``time``, is given any of these nodes
+        now."""
+        self._kept = nodes, time, job.id
+
+    def unbook(self, job: WaitingJob) -> float:
+        """See ``staging.Promises``."""
+        for placed in self._open.values():
+            if placed.job is job:
+                self._machine.release(placed.held)
+                placed.held = NOTHING_HELD
+                return placed.end
+        return inf
+
+    def rebook(self, job: WaitingJob) -> None:
+        """See ``staging.Promises``."""
+        for placed in self._open.values():
+            if placed.job is job:
+                self._tenancy.reserve(placed)
+                return
 
     def finish(self, promises: Sequence[JobPlacement] = ()) -> None:
         """Give back what was tried and not started, but ``promises``, which are put aside for the next pass.
@@ -80,8 +107,7 @@ class PassView:
             told(placed.job.id)
         while self._open:
             _, placed = self._open.popitem()
-            self._given_up(placed)
-            self._machine.release(placed.held)
+            self._give_back(placed)
         if self._standing:
             self._shelf = self._machine.ledger.shelve()
 
@@ -115,6 +141,13 @@ class PassView:
         begin = now if start is None else max(start, now)
         ahead = begin > now
         pool = self.free_nodes if among is None else among if ahead else among & self.free_nodes
+        staged = job.staged
+        if staged is not None and begin < now + staged.lead(now):
+            if not ahead:
+                self._without_data(job, staged)
+            return NO_DATA
+        if self._kept is not None and not ahead:
+            avoid |= self._kept_from(job, begin)
         try:
             nodes = machine.select(pool & ~avoid, job.nodes)
         except PluginError as error:
@@ -125,9 +158,13 @@ class PassView:
                 self._held_back(job, PROMISED if kept else LACK_OF_NODES)
             return LACK_OF_NODES
         ids = machine.order.ids(nodes)
-        placed = Booked(job, nodes, begin, (), NO_STAGES, ids, NOTHING_HELD, ahead, start is not None)
+        placed = Booked(job, nodes, begin, (), NO_STAGES, 0.0, ids, NOTHING_HELD, ahead, start is not None)
         if not job.volumes:
             return self._book(placed)
+        if staged is not None:
+            if staged.holds:
+                return self._book(self._with_data(placed, staged))
+            placed.lead, placed.ids = staged.lead(now), stand_ins(job.nodes)
         self._trials.tell()
         while True:
             known = self._tenancy.stages(job)
@@ -137,10 +174,50 @@ class PassView:
                     self._held_back(job, hold)
                 return hold
             booked = self._book(placed)
+            if placed.lead and begin < now + placed.lead:  # it takes longer to stage than was known
+                if not isinstance(booked, Hold):
+                    self.undo(placed)
+                return NO_DATA
             stages = placed.stages
             if stages is known or not isinstance(booked, Hold) or sum(stages) <= sum(known):
                 return booked
             # it was planned for a shorter window: its staging was not known
+
+    def _kept_from(self, job: WaitingJob, begin: float) -> NodeSet:
+        """The nodes that this job may not have now."""
+        assert self._kept is not None
+        nodes, time, whose = self._kept
+        late = on_calendar(begin + self.stay(job)) > time
+        return nodes if late and job.id != whose else 0
+
+    def _without_data(self, job: WaitingJob, staged: Staged) -> None:
+        """It can't start now: it waits for its data, or for the space to bring it to."""
+        waits = self._tenancy.waits
+        if not staged.holds and waits.lacks_space(job.id):
+            waits.promised(job.id)
+        else:
+            self._held_back(job, NO_DATA)
+
+    def _with_data(self, placed: Booked, staged: Staged) -> Booked:
+        """A placement of a job that has its bytes already."""
+        job = placed.job
+        placed.stages, placed.lead = Stages(0.0, staged.after), staged.lead(self.now)
+        placed.plans = staged.plans
+        if not placed.ahead:
+            window = placed.start, placed.end
+            files = self._tenancy.files
+            placed.plans = files.settled(job.id, placed.ids, job.volumes, staged.plans, window, self.storage)
+        return placed
+
+    def lead(self, job: WaitingJob) -> float:
+        """See ``QueueView.lead``."""
+        return 0.0 if job.staged is None else job.staged.lead(self.now)
+
+    @property
+    def staged(self) -> Sequence[WaitingJob]:
+        """See ``QueueView.staged``."""
+        stager = self._tenancy.stager
+        return () if stager is None else stager.holding
 
     def stay(self, job: WaitingJob) -> float:
         """See ``QueueView.stay``."""
@@ -158,15 +235,31 @@ class PassView:
             if attempt:
                 self._held_back(job, LACK_OF_NODES)
             return LACK_OF_NODES
+        staged = job.staged
+        if staged is not None and begin < self.now + staged.lead(self.now):
+            if not ahead and attempt:
+                self._without_data(job, staged)
+            return NO_DATA
+        if self._kept is not None and not ahead and placement.nodes & self._kept_from(job, begin):
+            if attempt:
+                self._held_back(job, PROMISED)
+            return PROMISED
         ids = machine.order.ids(placement.nodes)
         placed = Booked(
-            job, placement.nodes, begin, placement.plans, placement.stages, ids, NOTHING_HELD, ahead
+            job, placement.nodes, begin, placement.plans, placement.stages, 0.0, ids, NOTHING_HELD, ahead
         )
+        if staged is not None:
+            placed.lead = placement.lead
+            if staged.holds:
+                placed = self._with_data(placed, staged)
         return self._book(placed, attempt)
 
     def _book(self, placed: Booked, attempt: bool = True) -> Booked | Hold:
         """Hold what a placement's plans need, and its nodes if it begins now."""
-        if placed.plans:
+        staged = placed.job.staged
+        if staged is not None and staged.holds:
+            self._until(staged, placed.end)
+        elif placed.plans:
             hold = self._tenancy.reserve(placed)
             if hold is not None:
                 if not placed.ahead and attempt:
@@ -181,6 +274,18 @@ class PassView:
         self._open[id(placed)] = placed
         return placed
 
+    def _give_back(self, placed: Booked) -> None:
+        self._given_up(placed)
+        self._machine.release(placed.held)
+        staged = placed.job.staged
+        if staged is not None and staged.holds:
+            self._until(staged, inf)
+
+    def _until(self, staged: Staged, end: float) -> None:
+        """The bytes of a job without nodes are given back at ``end``, as far as is known."""
+        for line in staged.held.lines:
+            self._machine.ledger.set_end(line, end)
+
     def _given_up(self, placed: Booked) -> None:
         if placed.plans and not placed.ahead:
             self._trials.remove(placed)
@@ -190,8 +295,7 @@ class PassView:
         placed = self._open.pop(id(placement), None)
         if placed is None:
             raise InvariantError(f"the queue policy undid a placement of {placement.job.id} it doesn't have")
-        self._given_up(placed)
-        self._machine.release(placed.held)
+        self._give_back(placed)
         if not placed.ahead:
             self.free_nodes |= placed.nodes
 

@@ -61,6 +61,11 @@ STAGING: Final = register_cause(
 UNAVAILABLE: Final = register_cause(
     "unavailable", "what has failed", "tried, and what it lacked would be there but for a fault"
 )
+STAGE_IN: Final = register_cause(
+    "stage_in",
+    "its data (BurstBufferStageIn)",
+    "its data is brought to it before it has nodes, or waits for its turn",
+)
 #: The causes that are a lack of space; each is charged to the file system that lacked it.
 OF_SPACE: Final = (STORAGE, STAGING)
 
@@ -68,6 +73,8 @@ OF_SPACE: Final = (STORAGE, STAGING)
 Key: TypeAlias = tuple[str, str]
 #: Not enough free nodes; the word is Slurm's.
 LACK_OF_NODES: Final = Hold("Resources")
+#: Its data isn't there yet; the word is Slurm's.
+NO_DATA: Final = Hold("BurstBufferStageIn")
 #: For nodes kept for another job; a word of its own, so that it isn't taken for a lack of nodes.
 PROMISED: Final = Hold("Reservation")
 
@@ -158,6 +165,11 @@ class Waits:
         if wait is not None:
             wait.tried = self._pass
 
+    def lacks_space(self, job_id: str) -> bool:
+        """Whether space is what the job waits for now."""
+        wait = self._jobs.get(job_id)
+        return wait is not None and wait.key is not None and wait.key[0] in OF_SPACE
+
     def pass_over(
         self,
         now: float,
@@ -210,6 +222,8 @@ class Waits:
     def _key(self, hold: Hold, job: _Waiting) -> Key:
         if hold is PROMISED:
             return PROMISE, ""
+        if hold is NO_DATA:
+            return STAGE_IN, ""
         failed = self._failed(hold, job)
         if hold is LACK_OF_NODES:
             return UNAVAILABLE if failed else NODES, ""

@@ -22,6 +22,7 @@ class OnePool:
     """A stand-in for the file systems: whole requests on the first storage with room."""
 
     own_nodes: tuple[int, ...] = ()
+    stages_ahead = False
     attending: tuple[str, ...] = ("pool",)
 
     def __init__(self, storages: Sequence[m.Resource]) -> None:

@@ -147,6 +147,9 @@ class Agenda:
         """
         tried = -inf
         stay = view.stay(job)
+        lead = view.lead(job)
+        if lead:
+            after = _with_lead(after, view.now, lead)
         for base in after:
             if base <= tried:
                 continue
@@ -249,6 +252,15 @@ class Agenda:
             else:
                 yield busy
         yield free
+
+
+def _with_lead(after: Iterable[float], now: float, lead: float) -> list[float]:
+    """The times ``after``, and those so much later at which what was free then has been filled; none before
+    data that begins to come now is there."""
+    first = on_calendar(now + lead)
+    times = [*after]
+    later = {on_calendar(time + lead) for time in times}
+    return sorted({first, *(time for time in (*times, *later) if time > first)})
 
 
 def _ends(stay: Stay) -> list[float]:

@@ -28,10 +28,13 @@ class Conservative:
     When a job ends early, the promises are moved forward one by one, soonest first, each against all the
     others, so that none ever moves back while walltimes hold: what a user is told at submission is the
     latest start. Jobs without walltime are taken to run for ever; what waits for one has no promise.
-    ``depth`` bounds how many jobs, from the head of the queue, have promises (0: all); the rest wait.
+    ``depth`` bounds how many jobs, from the head of the queue, have promises (0: all); the rest wait. A job
+    that is staged before it has nodes has a promise from the beginning of its staging on, the first of the
+    queue before that too.
     """
 
     name = "conservative"
+    orderly = True
     by_walltimes = True
 
     def __init__(self, depth: int = 0) -> None:
@@ -92,9 +95,9 @@ class Conservative:
             if job_id not in view.queue:
                 agenda.remove(stays[job_id])
                 view.undo(promise)
-            elif promise.start > view.now:
+            elif promise.start > view.now and promise.start >= view.now + view.lead(promise.job):
                 kept[job_id] = (promise, stays[job_id])
-            else:  # its time has come
+            else:  # its time has come, or its data can't be there by then
                 agenda.remove(stays[job_id])
                 view.undo(promise)
                 due = agenda.same_stay(view, promise, attempt=False)
@@ -130,12 +133,17 @@ class Conservative:
             if placed.start <= view.now:
                 continue
             spans = freed.before(placed, view.now)
+            if placed.lead and not view.lead(placed.job):  # its data has come
+                spans = [(view.now, placed.start)]
             if not spans:
                 continue
             agenda.remove(stay)
             moved = self._earlier(view, placed, spans)
             if moved is None:
-                kept[job_id] = (placed, agenda.add(placed))
+                if view.holds(placed):
+                    kept[job_id] = (placed, agenda.add(placed))
+                else:
+                    del kept[job_id]
                 continue
             if moved.start < placed.start:
                 freed.add(placed.start, placed.end)
@@ -144,7 +152,8 @@ class Conservative:
     def _earlier(
         self, view: QueueView, placed: JobPlacement, spans: Sequence[tuple[float, float]]
     ) -> JobPlacement | None:
-        """The placement moved to an earlier start in one of ``spans``, or made again; None if it stays."""
+        """The placement moved to an earlier start in one of ``spans``, or made again; None if it stays, or if
+        it is not held any more."""
         agenda, job = self._agenda, placed.job
         stay, undone = placed.node_end - placed.start, False
         for since, until in spans:
@@ -160,7 +169,10 @@ class Conservative:
         if not undone:
             return None
         again = view.again(placed, placed.start)
-        assert not isinstance(again, Hold), "it was there a moment ago"
+        if isinstance(again, Hold):
+            # bytes of waiting jobs are given back when these are promised to be over, which has changed
+            assert view.staged or job.staged is not None, "it was there a moment ago"
+            return None
         return again
 
     def _admit(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> None:
@@ -169,7 +181,8 @@ class Conservative:
         for seen, job in enumerate(view.queue):
             if self.depth and seen >= self.depth:
                 break
-            if job.id not in kept:
+            # where others have staged ahead of it, it is known when it can start once it has its bytes
+            if job.id not in kept and (job.staged is None or job.staged.holds or not seen):
                 missing.append(job)
         for job in missing:
             placed = self._agenda.first_stay(view, job, self._agenda.ends(view.now))

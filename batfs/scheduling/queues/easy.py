@@ -45,6 +45,7 @@ class Easy:
     """
 
     name = "easy"
+    orderly = True
     by_walltimes = True
 
     def __init__(self, depth: int = 0) -> None:
@@ -93,9 +94,10 @@ def reserve(view: QueueView, job: WaitingJob, starts: Iterable[JobPlacement] = (
     jobs that have one may go ahead.
     """
     then = view.free_nodes
+    data = on_calendar(view.now + lead) if (lead := view.lead(job)) else view.now
     chosen = view.select(job.nodes, then)
     if chosen is not None:  # it waits for bytes: keep its nodes
-        return _shadow(view, job, view.now, then, chosen)
+        return _shadow(view, job, data, then, chosen)
     releases = [(max(s.expected_end, view.now), s.nodes) for s in view.running.values() if s.nodes]
     releases += [(placed.node_end, placed.nodes) for placed in starts]
     releases = sorted((r for r in releases if r[0] < inf), key=lambda release: release[0])
@@ -106,7 +108,7 @@ def reserve(view: QueueView, job: WaitingJob, starts: Iterable[JobPlacement] = (
             continue
         chosen = view.select(job.nodes, then)
         if chosen is not None:
-            return _shadow(view, job, time, then, chosen)
+            return _shadow(view, job, max(time, data), then, chosen)
     if view.select(job.nodes, view.all_nodes) is not None:
         return Shadow(job.id, inf, 0)
     return Shadow(job.id, inf, None)  # nodes are unavailable: there is nothing to protect

@@ -25,6 +25,7 @@ class EasyStorage:
     """
 
     name = "easy_storage"
+    orderly = True
     by_walltimes = True
 
     def __init__(self, depth: int = 0) -> None:

@@ -15,6 +15,7 @@ class Fcfs:
     """
 
     name = "fcfs"
+    orderly = True
 
     def schedule(self, view: QueueView) -> Pass:
         starts = start_in_order(view)

@@ -17,11 +17,11 @@ class Footprints:
         self._asked: dict[str, Mapping[str, int]] = {}
 
     def __contains__(self, job: WaitingJob) -> bool:
-        return not job.volumes or job.id in self._sizes
+        return not job.volumes or job.staged is not None or job.id in self._sizes
 
     def measure(self, view: QueueView, placed: JobPlacement) -> None:
         job = placed.job
-        if job.volumes:
+        if job.volumes and job.staged is None:
             self._sizes[job.id] = bytes_by_file_system(placed.plans, view)
             self._staging[job.id] = sum(placed.stages)
 
@@ -33,6 +33,8 @@ class Footprints:
     def sizes(self, view: QueueView, job: WaitingJob) -> Mapping[str, int]:
         """Bytes of each file system: as many as its last placement took, or, before one, as its model would
         hold (a capacity asked for, copies, what ``reserve`` counts)."""
+        if job.staged is not None and job.staged.holds:  # it has its bytes
+            return {}
         known = self._sizes.get(job.id)
         if known is None:
             known = self._asked.get(job.id)

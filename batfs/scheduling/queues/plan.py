@@ -19,6 +19,7 @@ from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import OVERTIME, Agenda, in_whole_seconds
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
+from batfs.scheduling.staging import releases
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline
 
@@ -61,7 +62,8 @@ class Plan:
         self._footprints = Footprints()
 
     def schedule(self, view: QueueView) -> Pass:
-        waiting = list(islice(view.queue, self.depth or None))
+        # nothing is planned for a job before its data is there
+        waiting = [job for job in islice(view.queue, self.depth or None) if not view.lead(job)]
         fits = self._fits_now(view, waiting)
         if not fits:
             return Pass()
@@ -142,6 +144,14 @@ class Plan:
                 if name in position
             )
             room.hold(Stay(view.now, min(end, last), last, 0, shares))
+        for gone, plans in releases(view.staged, view.now):
+            ends.add(min(gone, last))
+            shares = tuple(
+                (position[name], size)
+                for name, size in sorted(bytes_by_file_system(plans, view).items())
+                if name in position
+            )
+            room.hold(Stay(view.now, min(gone, last), last, 0, shares))
         needs = np.zeros((len(queue), max(1, len(names))), np.int64)
         for k, job in enumerate(queue):
             for name, size in self._footprints.sizes(view, job).items():
@@ -153,7 +163,7 @@ class Plan:
             np.uint64
         )
         stays = [min(job.walltime + self._footprints.staging(job), FOREVER) for job in queue]
-        submitted = np.array([min(job.submission_time, round(view.now)) for job in queue], np.float64)
+        submitted = np.array([min(job.queued, round(view.now)) for job in queue], np.float64)
         counts = np.array([job.nodes for job in queue], np.int64)
         nothing = np.zeros(len(queue), np.int64)
         return Problem(

@@ -18,6 +18,7 @@ from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import Agenda, in_whole_seconds, place_before
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.queues.plan import FOREVER
+from batfs.scheduling.staging import releases
 
 if TYPE_CHECKING:  # compiled code: imported when the first plan is made
     from batfs.scheduling.amounts import PlanSearch
@@ -42,6 +43,7 @@ class PlanIo:
     """
 
     name = "plan_io"
+    orderly = True
     by_walltimes = True
 
     def __init__(
@@ -83,7 +85,11 @@ class PlanIo:
             started = {placed.job.id for placed in starts}
             if promise is not None:
                 started.add(promise.job.id)
-            rest = [job for job in islice(view.queue, self.depth or None) if job.id not in started]
+            rest = [
+                job
+                for job in islice(view.queue, self.depth or None)
+                if job.id not in started and not view.lead(job)  # nothing is planned before data is there
+            ]
             starts += self._planned(view, rest, starts, promise)
             wake_at = None if promise is None else self._agenda.call_for(view, promise, starts)
         finally:
@@ -97,7 +103,7 @@ class PlanIo:
         can't start, held on the view."""
         starts: list[JobPlacement] = []
         for job in view.queue:
-            if view.now - job.submission_time <= self.patience:
+            if view.now - job.queued <= self.patience:
                 break
             placed = self._agenda.kept_stay(view, job, self._agenda.ends(view.now), self._kept)
             if placed is None:  # nothing is foreseen for it: jobs without walltime
@@ -177,28 +183,32 @@ class PlanIo:
             sizes = bytes_by_file_system(placed.plans, view, kept=False)
             return (nodes, *(sizes.get(name, 0) for name in names))
 
-        releases: list[tuple[float, tuple[int, ...]]] = []
+        coming_back: list[tuple[float, tuple[int, ...]]] = []
         for running in view.running.values():
             nodes = (running.nodes & view.all_nodes).bit_count()
             ends = running.expected_end, running.expected_release
             left, gone = (min(end if end > now else now + OVERTIME, never) for end in ends)
-            releases += _given_back(left, gone, amounts(running.placement, nodes))
+            coming_back += _given_back(left, gone, amounts(running.placement, nodes))
+        for gone, plans in releases(view.staged, now):
+            theirs = bytes_by_file_system(plans, view, kept=False)
+            bytes_back = (0, *(theirs.get(name, 0) for name in names))
+            coming_back.append((min(gone, never), bytes_back))
         for placed in started:
             left, gone = min(placed.node_end, never), min(placed.end, never)
-            releases += _given_back(left, gone, amounts(placed, placed.job.nodes))
+            coming_back += _given_back(left, gone, amounts(placed, placed.job.nodes))
         if promise is not None:
             held = amounts(promise, promise.job.nodes)
-            releases.append((promise.start, tuple(-amount for amount in held)))
-            releases += _given_back(min(promise.node_end, never), min(promise.end, never), held)
+            coming_back.append((promise.start, tuple(-amount for amount in held)))
+            coming_back += _given_back(min(promise.node_end, never), min(promise.end, never), held)
         wants = []
         for job in waiting:
             sizes = self._footprints.sizes(view, job)
             stay = min(job.walltime + self._footprints.staging(job), FOREVER)
             own = tuple(min(sizes.get(name, 0), capacity[name]) for name in names)
-            wants.append(Want(job.id, job.submission_time, stay, (job.nodes, *own)))
+            wants.append(Want(job.id, job.queued, stay, (job.nodes, *own)))
         idle = (view.free_nodes.bit_count(), *(free[name] for name in names))
-        times = in_whole_seconds([time for time, _ in releases], now).tolist()
-        planned = [(time, given) for time, (_, given) in zip(times, releases, strict=True)]
+        times = in_whole_seconds([time for time, _ in coming_back], now).tolist()
+        planned = [(time, given) for time, (_, given) in zip(times, coming_back, strict=True)]
         return [waiting[k] for k in self._search.starting(round(now), wants, idle, planned)]
 
 

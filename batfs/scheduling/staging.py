@@ -1,0 +1,346 @@
+"""Staging in before a job has nodes: which waiting jobs are staged, when, and whose bytes give way.
+
+A job with ``staging = "ahead"`` keeps its place in the queue: its space is reserved and filled, from storage
+to storage, while it waits, and it starts when both its data and its nodes are there. With ``"two_step"`` the
+staging is a job of its own without nodes, in a queue of its own in order of submission; the computing job
+joins the *end* of the queue when it is done, with its bytes.
+
+The rules:
+
+1. *Order.* Jobs are staged in the order in which they were submitted, each as soon as there is room for all
+of
+   its bytes and fewer than ``max_staging`` jobs stage into its file system. A job that lacks either keeps all
+   behind it from the file systems it uses.
+2. *All at once.* Its bytes on all file systems are reserved when its staging begins, until its stage-out is
+   over: from then on it wants nothing but nodes. So nobody ever holds nodes and waits for bytes, and a job
+   that holds bytes waits for nothing but transfers and nodes, which all end: no circle of waiting.
+3. *Space follows the queue.* While the first of the queue waits for space, nothing begins to stage on the
+file
+   systems it uses; if what waiting jobs behind it have staged there would be enough, or nothing runs any
+   more, they give it back, the last first, and are staged again later.
+4. *Nobody is passed for ever.* A job whose data is there keeps its age. Under queue policies that start the
+   first of the queue in the end whatever comes later, it is that one some day. Under all others (``filler``,
+   ``plan``, policies from outside) nodes are kept for the one that has been ready longest once that is more
+   than ``staged_patience``: see ``overdue``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from math import inf
+from typing import TYPE_CHECKING, Protocol
+
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Staging
+from batfs.filesystems.lifecycle import SUCCESS
+from batfs.filesystems.nodeless import stand_ins
+from batfs.protocol.clock import on_calendar
+from batfs.records import record
+from batfs.scheduling.interface import WaitingJob
+from batfs.scheduling.lives import LiveJob
+from batfs.scheduling.machine import NOTHING_HELD, Booked, Held
+from batfs.scheduling.stages import Stages
+from batfs.scheduling.waits import NO_DATA
+
+if TYPE_CHECKING:
+    from batfs.scheduling.tenancy import Tenancy
+
+#: Staging that takes longer than expected is expected to end in so many seconds, again and again.
+OVERTIME = 60.0
+
+
+@record(frozen=False, eq=False)
+class StagedAhead:
+    """The staging of one job. ``before``, ``after``: seconds expected for staging in and out. ``booked``: its
+    bytes, from the beginning of its staging on; ``live``: what moves; ``began``, ``ready``: when it began and
+    was over (s). ``sent``: dynamic jobs sent so far. ``given_up``: nobody wants it any more, its transfers
+    are being ended; ``cancelled``: with its job. ``joined``: whether the job is in the queue."""
+
+    rule: Staging
+    before: float
+    after: float
+    booked: Booked | None = None
+    live: LiveJob | None = None
+    began: float = inf
+    ready: float = inf
+    sent: int = 0
+    given_up: bool = False
+    cancelled: bool = False
+    joined: bool = True
+
+    @property
+    def holds(self) -> bool:
+        return self.booked is not None and not self.given_up
+
+    @property
+    def plans(self) -> tuple[IoPlan, ...]:
+        return () if self.booked is None else self.booked.plans
+
+    @property
+    def held(self) -> Held:
+        return NOTHING_HELD if self.booked is None else self.booked.held
+
+    def lead(self, now: float) -> float:
+        if self.ready <= now:
+            return 0.0
+        if not self.holds:
+            return self.before
+        left = self.began + self.before - now
+        return left if left > 0 else OVERTIME
+
+
+class Promises(Protocol):
+    """What the queue policy has promised in the last pass."""
+
+    def unbook(self, job: WaitingJob) -> float:
+        """Take back the bytes that a promise has booked for a job, which are about to be its own: when they
+        were to be given back, infinite without a promise."""
+        ...
+
+    def rebook(self, job: WaitingJob) -> None:
+        """They are not: book them again."""
+        ...
+
+
+class Stager:
+    """See the module. ``line``: jobs whose staging has not begun, by id, in order; ``coming``: those that are
+    staged; ``there``: those whose data is there, in the order in which it came."""
+
+    def __init__(self, tenancy: Tenancy) -> None:
+        self._tenancy = tenancy
+        self.line: dict[str, WaitingJob] = {}
+        self.coming: dict[str, WaitingJob] = {}
+        self.there: dict[str, WaitingJob] = {}
+        self._systems: dict[str, frozenset[str]] = {}  # what the jobs use
+        self.count = 0
+        self.given_back = 0
+        self.seconds = 0.0
+
+    # ---- what is known ------------------------------------------------------------------------------------
+
+    @property
+    def holding(self) -> list[WaitingJob]:
+        """Waiting jobs that hold their bytes."""
+        return [*(job for job in self.coming.values() if _of(job).holds), *self.there.values()]
+
+    @property
+    def busy(self) -> bool:
+        """Whether transfers are under way."""
+        return bool(self.coming)
+
+    def apart(self) -> Iterator[WaitingJob]:
+        """Jobs that aren't in the queue yet, in the order in which they are to be staged."""
+        for job in (*self.there.values(), *self.coming.values(), *self.line.values()):
+            if not _of(job).joined:
+                yield job
+
+    def held(self) -> Iterator[Booked]:
+        """All that is held for jobs without nodes."""
+        for job in (*self.coming.values(), *self.there.values()):
+            booked = _of(job).booked
+            if booked is not None:
+                yield booked
+
+    # ---- jobs come ----------------------------------------------------------------------------------------
+
+    def add(self, job: WaitingJob, rule: Staging, stages: Stages) -> None:
+        """``stages``: how long its staging is expected to take."""
+        job.staged = StagedAhead(rule, stages.before, stages.after, joined=rule.mode != "two_step")
+        self.line[job.id] = job
+        self._systems[job.id] = frozenset(self._tenancy.files.footprint(job.volumes, job.nodes)) | {
+            volume.filesystem for volume in job.volumes
+        }
+
+    def begin(self, head: WaitingJob | None, promises: Promises) -> bool:
+        """Stage what may be staged now; whether anything was. ``head`` is first in the queue."""
+        tenancy, blocked = self._tenancy, set[str]()
+        if head is not None and head.staged is None and tenancy.waits.lacks_space(head.id):
+            blocked |= set(tenancy.files.footprint(head.volumes, head.nodes))
+        using: dict[str, int] = {}
+        for job in self.coming.values():
+            for name in _of(job).rule.most:
+                using[name] = using.get(name, 0) + 1
+        every = frozenset().union(*self._systems.values()) if self._systems else frozenset()
+        began = False
+        for job in list(self.line.values()):
+            if blocked >= every:
+                break
+            systems = self._systems[job.id]
+            if not blocked.isdisjoint(systems):
+                blocked |= systems
+                continue
+            most = _of(job).rule.most
+            if any(limit and using.get(name, 0) >= limit for name, limit in most.items()):
+                blocked |= systems
+                continue
+            hold = self._stage(job, promises)
+            if hold is not None:
+                tenancy.waits.held_back(job, hold, tenancy.now)
+                blocked |= systems
+                continue
+            began = True
+            for name in most:
+                using[name] = using.get(name, 0) + 1
+        return began
+
+    def _stage(self, job: WaitingJob, promises: Promises) -> Hold | None:
+        tenancy, staged, now = self._tenancy, _of(job), self._tenancy.now
+        until = promises.unbook(job)
+        booked = Booked(job, 0, now, ids=stand_ins(job.nodes), sent=staged.sent)
+        hold = tenancy.plan(booked, until) or tenancy.reserve(booked, until)
+        if hold is not None:
+            promises.rebook(job)
+            return hold
+        del self.line[job.id]
+        self.coming[job.id] = job
+        staged.booked, staged.began, staged.ready = booked, now, inf
+        staged.given_up = False
+        staged.before, staged.after = booked.lead, booked.stages.after
+        machine, files = tenancy.machine, tenancy.files
+        machine.keep(booked.held)
+        if files.attending:
+            for volume, plan in zip(job.volumes, booked.plans, strict=True):
+                if plan.file_system in files.attending:
+                    files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+        tenancy.waits.held_back(job, NO_DATA, now)
+        self.count += 1
+        if tenancy.gate is not None:
+            tenancy.gate.begin(job.job, job.nodes, now)
+        staged.live = tenancy.lives.stage(booked)
+        tenancy.out += staged.live.begin(now)
+        self.follow(job)
+        return None
+
+    def wait_on(self) -> None:
+        """At the end of a pass: who is staged still waits for that."""
+        for job_id in self.coming:
+            self._tenancy.waits.promised(job_id)
+
+    def taken_over(self) -> list[WaitingJob]:
+        """Jobs whose data has come and that are to join the queue now."""
+        new = [job for job in self.there.values() if not _of(job).joined]
+        for job in new:
+            _of(job).joined = True
+        return new
+
+    # ---- transfers end ------------------------------------------------------------------------------------
+
+    def follow(self, job: WaitingJob) -> None:
+        """Its transfers have moved on."""
+        staged = _of(job)
+        live = staged.live
+        if live is None or not live.life.over:
+            return
+        tenancy = self._tenancy
+        if tenancy.gate is not None:
+            tenancy.gate.end(job.id)
+        staged.sent, staged.live = live.life.sent, None
+        del self.coming[job.id]
+        if staged.given_up or live.life.result != SUCCESS:
+            self._free(job)
+            return
+        staged.ready = tenancy.now
+        self.seconds += staged.ready - staged.began
+        self.there[job.id] = job
+        if tenancy.files.attending:
+            tenancy.files.has_read(job.id, tenancy.now)
+        tenancy.freed = True
+
+    def _free(self, job: WaitingJob) -> None:
+        """Give back its bytes: it is as if it had never been staged."""
+        tenancy, staged = self._tenancy, _of(job)
+        booked, staged.booked = staged.booked, None
+        assert booked is not None
+        staged.began = staged.ready = inf
+        tenancy.machine.end(booked.held.lines)
+        if tenancy.files.attending:
+            tenancy.files.ended(job.id, False, tenancy.now)
+        tenancy.gave_back()
+        if staged.cancelled:
+            self._systems.pop(job.id, None)
+            return
+        staged.given_up = False
+        self.line = {**self.line, job.id: job}
+        # those in the queue come first: its head's place is before all who aren't in it yet
+        self.line = dict(sorted(self.line.items(), key=lambda item: (not _of(item[1]).joined, item[1].order)))
+
+    # ---- bytes give way -----------------------------------------------------------------------------------
+
+    def give_way(self, hold: Hold, behind: Callable[[WaitingJob], bool], *, anyhow: bool) -> bool:
+        """Free what the first of the queue lacks, if those ``behind`` it hold enough of it without having
+        nodes, the last to be staged first; whether anything is being given back. ``anyhow``: even if not."""
+        position = self._tenancy.machine.position
+        lacking = {position[storage] for storage in hold.storages}
+        held: list[tuple[WaitingJob, int]] = []
+        for job in (*self.there.values(), *self.coming.values()):
+            staged = _of(job)
+            if staged.given_up or not behind(job):
+                continue
+            size = sum(s.size for line in staged.held.lines for s in line.shares if s.index in lacking)
+            if size or anyhow:
+                held.append((job, size))
+        held.sort(key=lambda pair: (_of(pair[0]).began, pair[0].order))
+        if not held or (sum(size for _, size in held) < hold.missing and not anyhow):
+            return False
+        missing = max(1, hold.missing)
+        while held and missing > 0:
+            job, size = held.pop()
+            self.give_up(job)
+            missing -= size
+        return True
+
+    def give_up(self, job: WaitingJob) -> None:
+        """End its staging: its bytes are free when its transfers have ended. It will be staged again."""
+        staged, tenancy = _of(job), self._tenancy
+        self.given_back += 1
+        if job.id in self.there:
+            del self.there[job.id]
+            self._free(job)
+            return
+        staged.given_up = True
+        assert staged.live is not None
+        tenancy.out += staged.live.kill(tenancy.now)
+        self.follow(job)
+
+    def cancel(self, job: WaitingJob) -> None:
+        """Its job will never run."""
+        staged = _of(job)
+        staged.cancelled = True
+        if staged.booked is None:
+            self.line.pop(job.id, None)
+            self._systems.pop(job.id, None)
+        elif not staged.given_up:
+            self.give_up(job)
+
+    # ---- it starts ----------------------------------------------------------------------------------------
+
+    def take(self, job: WaitingJob) -> StagedAhead:
+        """The job has nodes: what it holds is its own from now on."""
+        del self.there[job.id]
+        self._systems.pop(job.id, None)
+        return _of(job)
+
+    def overdue(self, now: float, patience: float) -> WaitingJob | None:
+        """The job whose data has been there longest, if that is longer than ``patience`` (seconds)."""
+        for job in self.there.values():
+            return job if now - _of(job).ready > patience else None
+        return None
+
+    def next_overdue(self, patience: float) -> float:
+        """When :meth:`overdue` will have an answer if nothing else happens; infinite if never."""
+        for job in self.there.values():
+            return _of(job).ready + patience
+        return inf
+
+
+def _of(job: WaitingJob) -> StagedAhead:
+    assert isinstance(job.staged, StagedAhead)
+    return job.staged
+
+
+def releases(jobs: Iterable[WaitingJob], now: float) -> Iterator[tuple[float, tuple[IoPlan, ...]]]:
+    """(when, what) waiting jobs would give back that hold their bytes, if each started as soon as its data is
+    there: for plans."""
+    for job in jobs:
+        staged = job.staged
+        if staged is not None:
+            yield on_calendar(now + staged.lead(now) + job.walltime + staged.after), staged.plans

@@ -1,0 +1,226 @@
+"""Data that is brought to jobs before they have nodes: each state and rule by hand.
+
+The machine: four nodes; one buffer of 1000 B before one target. The target is read at 10 B/s and written at
+100 B/s, the buffer read and written at 100 B/s: R bytes are staged in in R/10 s, read by the job in R/100 s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fs_tiny import Ran, job, simulate_tiny, watched
+
+from batfs.errors import InputError
+from batfs.protocol import messages as m
+
+MODES = ("held", "ahead", "two_step")
+STORAGES = {
+    "bb0": {"filesystem": "bb", "size": "1000B", "read": "100Bps", "write": "100Bps"},
+    "ost0": {"filesystem": "lustre", "size": "100kB", "read": "10Bps", "write": "100Bps"},
+}
+
+
+def run(folder: Path, jobs: list[Any], mode: str = "ahead", queue: str = "fcfs", **more: Any) -> Ran:
+    options = more.pop("options", "")
+    storages = more.pop("storages", STORAGES)
+    config = {
+        "filesystems": {"bb": {"model": f"burst_buffer:backing=lustre,staging={mode}{options}"}},
+        "queue": queue,
+        "default_filesystem": "lustre",
+        **more.pop("config", {}),
+    }
+    return simulate_tiny(
+        folder, 4, storages, jobs, config, dynamic=more.pop("dynamic", True), process=watched(), **more
+    )
+
+
+def reads(size: int, **options: Any) -> list[dict[str, Any]]:
+    return [{"filesystem": "bb", "reads": size, "writes": 0, "options": options}]
+
+
+def waits(ran: Ran, name: str) -> dict[str, float]:
+    [record] = [r for r in ran.records if r.job.id == f"w0!{name}"]
+    return {cause: pytest.approx(seconds, abs=1e-3) for (cause, _), seconds in record.waits.items()}
+
+
+@pytest.mark.parametrize(
+    ("mode", "start", "end"),
+    [
+        # nodes from 50 s on; 400 B come in 40 s, are read in 4 s while the job computes for 20 s
+        ("held", 50.0, 110.0),
+        # staged from 0 to 40 s while the other job runs
+        ("ahead", 50.0, 70.0),
+        ("two_step", 50.0, 70.0),
+    ],
+)
+def test_data_comes_while_others_run(tmp_path: Path, mode: str, start: float, end: float) -> None:
+    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))], mode)
+    kinds = ran.kinds()
+    began = min([ran.times("2")[0], *(t[0] for k, t in kinds.items() if k.endswith("stage_in"))])
+    assert (began, ran.times("2")[1]) == (pytest.approx(start), pytest.approx(end))
+    ahead = [times for kind, times in kinds.items() if kind.endswith("stage_ahead")]
+    assert ahead == ([] if mode == "held" else [(pytest.approx(0.0, abs=1e-6), pytest.approx(40.0))])
+
+
+def test_from_storage_to_storage_without_nodes(tmp_path: Path) -> None:
+    """The move is a dynamic job on exactly its two storages (ids 4 and 5 behind four nodes)."""
+    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))])
+    [sent] = [d for d in ran.sent if isinstance(d, m.ExecuteJob) and d.job_id.endswith("stage_ahead")]
+    storages = set(sent.alloc)
+    assert len(storages) == 2 and min(storages) >= 4
+
+
+def test_no_nodes_are_held_for_data(tmp_path: Path) -> None:
+    """Held: the second job has the idle nodes 2 and 3 from 0 s, for 40 s of staging and 20 s of work; the
+    third, which comes at 1 s, waits for them until 60 s. Ahead: it runs there from 1 to 31 s; the second
+    starts when its data is there, at 40 s."""
+    jobs = [job("1", 2, 100e9), job("2", 2, 20e9, io=reads(400)), job("3", 2, 30e9, at=1.0)]
+    held = run(tmp_path, jobs, "held", "filler")
+    assert held.times("3") == (pytest.approx(60.0), pytest.approx(90.0))
+    ahead = run(tmp_path, jobs, "ahead", "filler")
+    assert ahead.times("3") == (pytest.approx(1.0), pytest.approx(31.0))
+    assert ahead.times("2") == (pytest.approx(40.0), pytest.approx(60.0))
+
+
+def test_a_job_staged_ahead_keeps_its_place_and_one_in_two_steps_joins_the_end(tmp_path: Path) -> None:
+    """The second job's data is there at 40 s; nodes are free at 50 s. Ahead it comes before the third (of
+    1 s), in two steps behind it (which has 10 s of work)."""
+    jobs = [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400)), job("3", 4, 10e9, at=1.0)]
+    ahead = run(tmp_path, jobs, "ahead")
+    assert ahead.times("2") == (pytest.approx(50.0), pytest.approx(70.0))
+    assert ahead.times("3") == (pytest.approx(70.0), pytest.approx(80.0))
+    two = run(tmp_path, jobs, "two_step")
+    assert two.times("3") == (pytest.approx(50.0), pytest.approx(60.0))
+    assert two.times("2") == (pytest.approx(60.0), pytest.approx(80.0))
+
+
+def test_its_seconds_of_waiting_have_their_causes(tmp_path: Path) -> None:
+    """40 s for its data, 10 s more for nodes: fcfs is asked again when the data is there."""
+    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))])
+    assert waits(ran, "2") == {"stage_in": 40.0, "nodes": 10.0}
+    two = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))], "two_step")
+    assert waits(two, "2") == {"stage_in": 40.0, "nodes": 10.0}
+
+
+def test_jobs_are_staged_in_order_and_only_so_many_at_once(tmp_path: Path) -> None:
+    """Two of 400 B: together both take 80 s, one after the other 40 and 80 s."""
+    jobs = [job("1", 4, 100e9), *(job(n, 2, 20e9, io=reads(400)) for n in "23")]
+    together = run(tmp_path, jobs)
+    assert list(together.kinds().values()) == [(pytest.approx(0.0, abs=1e-6), pytest.approx(80.0))] * 2
+    single = run(tmp_path, jobs, options=",max_staging=1")
+    assert list(single.kinds().values()) == [
+        (pytest.approx(0.0, abs=1e-6), pytest.approx(40.0)),
+        (pytest.approx(40.0), pytest.approx(80.0)),
+    ]
+
+
+def test_who_lacks_space_is_staged_when_it_is_given_back(tmp_path: Path) -> None:
+    """700 and 600 B don't fit into 1000 together: the third waits until the second job is over at 120 s (100
+    for nodes, 20 of work), and has its data at 180 s. It waits for space until then: fcfs tries it as the
+    head of the queue."""
+    jobs = [job("1", 4, 100e9), *(job(n, 4, 20e9, io=reads(s)) for n, s in (("2", 700), ("3", 600)))]
+    ran = run(tmp_path, jobs)
+    assert ran.times("2") == (pytest.approx(100.0), pytest.approx(120.0))
+    assert ran.times("3") == (pytest.approx(180.0), pytest.approx(200.0))
+    third = waits(ran, "3")
+    assert third == {"storage": 120.0, "stage_in": 60.0}
+
+
+def test_staging_out_holds_no_nodes_under_any_of_them(tmp_path: Path) -> None:
+    """1000 B written go out at 100 B/s: 10 s after the job, whose nodes the next job has meanwhile."""
+    writing = [{"filesystem": "bb", "reads": 0, "writes": 1000}]
+    for mode in MODES:
+        ran = run(tmp_path, [job("1", 4, 20e9, io=writing), job("2", 4, 5e9)], mode)
+        [out] = [t for kind, t in ran.kinds().items() if kind.endswith("stage_out")]
+        assert out == (pytest.approx(20.0), pytest.approx(30.0))
+        assert ran.times("2") == (pytest.approx(20.0), pytest.approx(25.0))
+
+
+def test_bytes_are_held_from_the_beginning_of_staging_to_the_end_of_stage_out(tmp_path: Path) -> None:
+    """400 B in and 200 B out are 600 B on the buffer from 0 s, though the job has nodes from 50 s on; the
+    next one, of 500 B, begins to stage at 72 s: 20 s of work and 2 s of stage-out later."""
+    both = [{"filesystem": "bb", "reads": 400, "writes": 200}]
+    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=both), job("3", 4, 1e9, io=reads(500))])
+    began = {kind.split(".")[1]: t for kind, t in ran.kinds().items() if kind.endswith("stage_ahead")}
+    assert began["2"] == (pytest.approx(0.0, abs=1e-6), pytest.approx(40.0))
+    assert began["3"] == (pytest.approx(72.0), pytest.approx(122.0))
+
+
+PFS_800 = [{"filesystem": "lustre", "reads": 0, "writes": 800}]
+TIGHT = {**STORAGES, "ost0": {**STORAGES["ost0"], "size": "1000B"}}
+
+
+def test_space_follows_the_order_of_the_queue(tmp_path: Path) -> None:
+    """The target holds 1000 B. The first job holds 300 of them until 50 s. The second, for 800, is the head
+    of the queue; the third has staged 400 B ahead (which count on the target too) before it came... it came
+    first: it is staged from 0 to 40 s, and gives its bytes back at 50 s, when nothing else keeps the head."""
+    jobs = [
+        job("1", 4, 50e9, io=[{"filesystem": "lustre", "reads": 0, "writes": 300}]),
+        job("2", 4, 10e9, at=1.0, io=PFS_800),
+        job("3", 4, 20e9, io=reads(400)),
+    ]
+    ran = run(tmp_path, jobs, storages=TIGHT, queue="fcfs")
+    # the third was submitted first, so it is the head: nobody has to give way
+    assert ran.times("3")[0] == pytest.approx(50.0)
+    two = run(tmp_path, jobs, "two_step", storages=TIGHT)
+    # in two steps it is behind the second: its bytes give way at 50 s and it is staged again at 60 s
+    assert two.times("2") == (pytest.approx(50.0), pytest.approx(60.0))
+    again = [t for kind, t in two.kinds().items() if kind.startswith("w0.3.") and "ahead" in kind]
+    assert again == [
+        (pytest.approx(0.0, abs=1e-6), pytest.approx(40.0)),
+        (pytest.approx(60.0), pytest.approx(100.0)),
+    ]
+    assert two.times("3") == (pytest.approx(100.0), pytest.approx(120.0))
+
+
+def test_nothing_begins_to_stage_while_the_head_waits_for_space(tmp_path: Path) -> None:
+    """The first job holds 600 B of the target until 20 s and one node until then; the second, of 800, is the
+    head; the third would fit, but is staged from 30 s on only, when the second is over."""
+    jobs = [
+        job("1", 1, 20e9, io=[{"filesystem": "lustre", "reads": 0, "writes": 600}]),
+        job("2", 1, 10e9, at=1.0, io=PFS_800),
+        job("3", 1, 5e9, at=2.0, io=reads(300)),
+    ]
+    ran = run(tmp_path, jobs, storages=TIGHT)
+    [staged] = [t for kind, t in ran.kinds().items() if kind.endswith("stage_ahead")]
+    assert staged[0] == pytest.approx(30.0)
+
+
+def test_nobody_with_data_is_passed_for_ever(tmp_path: Path) -> None:
+    """Filler, one node each for 10 s, two coming every 5 s: all four nodes are never free together. The job
+    of four nodes has its data at 10 s; with a patience of 30 s nodes are kept for it from 40 s on, so it
+    starts at 50 s at the latest."""
+    small = [job(f"s{k}", 1, 10e9, at=2.5 * k, walltime=11.0) for k in range(60)]
+    wide = job("wide", 4, 1e9, io=reads(100), walltime=30.0)
+    late = run(tmp_path, [wide, *small], queue="filler", config={"staged_patience": 1e6})
+    assert late.times("wide")[0] > 100.0
+    soon = run(tmp_path, [wide, *small], queue="filler", config={"staged_patience": 30.0})
+    assert 40.0 <= soon.times("wide")[0] <= 51.0
+
+
+def test_a_machine_without_dynamic_jobs_says_which_flag(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="staging=ahead") as caught:
+        run(tmp_path, [job("1", 1, 1e9)], dynamic=False)
+    assert "--dynamic-jobs" in str(caught.value)
+
+
+def test_a_jobs_own_word_counts(tmp_path: Path) -> None:
+    own = job("2", 4, 20e9, io=reads(400, staging="held"))
+    ran = run(tmp_path, [job("1", 4, 50e9), own])
+    assert ran.times("2")[1] == pytest.approx(110.0)
+    own = job("2", 4, 20e9, io=reads(400, staging="ahead"))
+    assert run(tmp_path, [job("1", 4, 50e9), own], "held").times("2")[1] == pytest.approx(70.0)
+    with pytest.raises(InputError, match="two_step"):
+        run(tmp_path, [job("2", 4, 20e9, io=reads(400, staging="two_steps"))])
+
+
+def test_buffers_in_the_nodes_are_staged_with_them(tmp_path: Path) -> None:
+    local = {
+        f"bb{k}": {"filesystem": "bb", "size": "1000B", "write": "100Bps", "node": f"n{k}"} for k in range(4)
+    }
+    storages = {**local, "ost0": STORAGES["ost0"]}
+    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))], storages=storages)
+    assert ran.times("2")[1] == pytest.approx(110.0)
+    assert any("staged while it has its nodes" in sentence for sentence in ran.said)

@@ -97,6 +97,7 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "--show-storages": ("", "", "show the storages to a scheduler that isn't batfs's own"),
     "--socket-endpoint": ("-s", "ENDPOINT", "where to listen for Batsim"),
     "--speed": ("", "SPEED", "speed of a node"),
+    "--staging": ("", "WHEN", "when data is brought to jobs: held, ahead or two_step"),
     "--storalloc-config": ("-c", "FILE", "StorAlloc's configuration, YAML"),
     "--strict": ("", "", "refuse a log with a record that can't be read"),
     "--resample": ("", "HOW", "a workload per seed: none, shake[:amount=0.1], blocks[:length=50]"),

@@ -337,6 +337,8 @@ def make_plan(values: Mapping[str, Any]) -> Plan:
         # or fair had nothing to be compared with, and the others nothing to decide
         base.setdefault("measure_io", True)
         dynamic = True if dynamic is None else dynamic
+    if any(axis.key == "staging" for axis in axes):
+        dynamic = True if dynamic is None else dynamic
     return Plan(
         platforms=tuple(values.get("platform") or ()),
         workloads=tuple(values.get("workload") or ()),

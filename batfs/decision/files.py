@@ -46,6 +46,7 @@ def make_on(
     settings: dict[str, Any] = {
         "filesystem": config.filesystem,
         "default_filesystem": config.default_filesystem,
+        "staging": config.staging,
         "policy": config.policy,
         "filesystems": config.filesystems,
         "chunk": config.chunk,

@@ -180,6 +180,7 @@ class Injector:
                 place="faults",
                 hint="batfs's own scheduler can; storages fail here too",
             )
+        self._refuse_staging_ahead(tenancy)
         self._began = True
         self._acknowledged = bool(event.config.get("dynamic-jobs-acknowledged", False))
         own = tenancy.files.own_nodes
@@ -195,6 +196,16 @@ class Injector:
         )
         config = {**event.config, "dynamic-jobs-enabled": False}
         return replace(event, compute_resources=compute, storage_resources=shown, config=config)
+
+    def _refuse_staging_ahead(self, tenancy: Tenancy) -> None:
+        for name, model in getattr(tenancy.files, "models", {}).items():
+            if getattr(model, "staging", "held") != "held":
+                raise InputError(
+                    f"the file system {name!r} stages before jobs have nodes, and a scheduler that isn't "
+                    "batfs's own can't be told: it gives them nodes before their data is there",
+                    place="staging",
+                    hint="staging=held",
+                )
 
     def _submitted(self, event: m.JobSubmitted) -> m.Event | None:
         if is_ours(event.job.id):

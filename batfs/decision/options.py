@@ -38,6 +38,11 @@ def add_scheduler_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_word(
         group,
+        "--staging",
+        ", on file systems that stage and don't say it themselves; the last two need dynamic jobs [held]",
+    )
+    add_word(
+        group,
         "--filesystem",
         ", such as pfs, dfs or file.py:Name, of the file system FS, or of all those that name none in the "
         "platform; repeatable",
@@ -62,6 +67,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         "queue": args.queue,
         "io_policy": args.io_policy,
         "measure_io": args.measure_io,
+        "staging": args.staging,
         "default_filesystem": args.default_filesystem,
         "seed": args.seed,
         "node_selection": args.node_selection,

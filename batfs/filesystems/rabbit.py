@@ -58,6 +58,7 @@ class Rabbit(BurstBuffer):
             timing=timing,
             reserve=reserve,
         )
+        self.nodeless = False  # which Rabbits are its own depends on its nodes
         if not 0 <= servers <= len(self.storages):
             raise InputError(
                 f"servers is {servers}, expected 0 to {len(self.storages)} (the storages there are)"

@@ -69,7 +69,8 @@ def test_from_storage_to_storage_without_nodes(tmp_path: Path) -> None:
     ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))])
     [sent] = [d for d in ran.sent if isinstance(d, m.ExecuteJob) and d.job_id.endswith("stage_ahead")]
     storages = set(sent.alloc)
-    assert len(storages) == 2 and min(storages) >= 4
+    assert len(storages) == 2
+    assert min(storages) >= 4
 
 
 def test_no_nodes_are_held_for_data(tmp_path: Path) -> None:

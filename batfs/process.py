@@ -12,13 +12,17 @@ import errno
 import gc
 import io
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 from batfs.errors import BatfsError
 
 LONGEST = 3000  # characters of a sentence on stderr
+LONGEST_IMPORT = 2.0
 
 
 def begin() -> None:
@@ -31,6 +35,38 @@ def begin() -> None:
     settle_streams()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(200_000, 20, 100)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored it is in the background
+        signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
+
+
+def between_imports(
+    handler: Callable[[int, FrameType | None], object],
+) -> Callable[[int, FrameType | None], None]:
+    """``handler`` of a signal, called a moment later where a module is being imported: an exception in the
+    middle of that leaves half a module, and of a compiled one may end the process outright. A module that
+    takes more than :data:`LONGEST_IMPORT` seconds is interrupted none the less."""
+    since = 0.0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal since
+        since = since or time.monotonic()
+        if _importing(frame) and time.monotonic() - since < LONGEST_IMPORT:
+            # to whoever handles it then
+            signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            return
+        since = 0.0
+        handler(number, frame)
+
+    return handle
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def settle_streams() -> None:
@@ -55,6 +91,19 @@ class _Closed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         raise OSError(errno.EBADF, "standard output is closed")
+
+
+def program(name: str, main: Callable[[], int]) -> int:
+    """``main()`` as a process of its own; the exit code. Whatever comes after it is no longer interrupted
+    with a story: a second Ctrl-C ends the process."""
+    begin()
+    try:
+        code = main()
+    except KeyboardInterrupt:  # before or after what guards itself
+        code = _say(name, "interrupted", 130)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return code
 
 
 def guarded(program: str, work: Callable[[], int]) -> int:

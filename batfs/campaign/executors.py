@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from typing import Any
 
 from batfs.errors import BatfsError, InputError, MissingExtraError
@@ -59,7 +59,13 @@ def open_workers(spec: str | Executor | None = None, jobs: int | None = None) ->
 
 
 def _pool(count: int) -> Executor:
-    # fork server: workers start from a clean process, and don't inherit threads or open files
+    # fork server: workers start from a clean process, and don't inherit threads or open files. Ctrl-C goes to
+    # the whole group: it is kept from the server and, by inheritance, from workers that are still coming up
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
     return ProcessPoolExecutor(
         count, mp_context=get_context("forkserver"), initializer=_begin, initargs=(os.getpid(),)
     )

@@ -78,20 +78,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0] if words else ""
     if name not in COMMANDS or words == ["help"]:
         return process.guarded("batfs", lambda: _no_command(name))
-    parser = make_parser()
-    return process.guarded(f"batfs {name}", lambda: _run(parser, words))
+    return process.guarded(f"batfs {name}", lambda: _run(words))
 
 
-def _run(parser: Parser, words: Sequence[str]) -> int:
-    args = parser.parse_args(words)
+def _run(words: Sequence[str]) -> int:
+    args = make_parser().parse_args(words)
     code: int = args.run(args)
     return code
 
 
 def script() -> NoReturn:
     """The program ``batfs``: :func:`main` as a process of its own."""
-    process.begin()
-    code = main()
+    code = process.program("batfs", main)
     if sys.argv[1:2] and sys.argv[1] in _QUICK:
         process.end(code)
     sys.exit(code)

@@ -153,8 +153,7 @@ def which_batsim(first: bytes, wanted: str | None) -> int:
 
 def script() -> NoReturn:
     """The program ``batfs-sched``: :func:`main` as a process of its own."""
-    process.begin()
-    process.end(main())
+    process.end(process.program("batfs-sched", main))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ ended), and TCP keep-alives when its machine did. Both are looked at when no mes
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -60,6 +61,7 @@ class ZmqLink:
         self._strangers = Strangers(say)
         self._gone = False
         self._context: zmq.Context[Any] | None = None
+        self._bound = False
         self._begun = False
         self._owes = False
         self._peer = -1  # the descriptor of the connection that the first message came from
@@ -89,6 +91,7 @@ class ZmqLink:
                     hint=f"such as {DEFAULT_ENDPOINT}",
                 ) from None
             raise BatfsError(f"cannot listen on {self.endpoint}: {zmq.strerror(error.errno or 0)}") from None
+        self._bound = True
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
@@ -180,8 +183,11 @@ class ZmqLink:
         """Stop listening once the last message is delivered (two seconds at most)."""
         if self._context is None:
             return
-        self._socket.disable_monitor()
-        self._connections.close()
-        self._socket.close()
-        self._context.term()
+        # what is there: a signal may have come in the midst of bind
+        if hasattr(self, "_connections"):
+            self._socket.disable_monitor()
+            self._connections.close()
+        self._context.destroy()
         self._context = None
+        if self._bound and self.endpoint.startswith("ipc://"):
+            Path(self.endpoint[6:]).unlink(missing_ok=True)

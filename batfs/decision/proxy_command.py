@@ -216,8 +216,7 @@ def _converse5(
 
 def script() -> NoReturn:
     """The program ``batfs-proxy``: :func:`main` as a process of its own."""
-    process.begin()
-    process.end(main())
+    process.end(process.program("batfs-proxy", main))
 
 
 if __name__ == "__main__":

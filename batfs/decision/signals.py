@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from batfs.errors import BatfsError
+from batfs.process import between_imports
 
 
 class TerminatedError(BatfsError):
@@ -27,7 +28,7 @@ def termination_raises() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise TerminatedError
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    previous = signal.signal(signal.SIGTERM, between_imports(stop))
     try:
         yield
     finally:

@@ -213,6 +213,18 @@ def connect_with(socket: zmq.Socket[bytes], own: KeyPair, orchestrator: KeyPair)
     socket.curve_serverkey = orchestrator.public
 
 
+def reach(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Connect, to whom it may be. InputError for an endpoint that is none."""
+    try:
+        socket.connect(endpoint)
+    except (zmq.ZMQError, ValueError, TypeError) as error:
+        socket.close(0)
+        raise InputError(
+            f"{endpoint!r} is not an endpoint to connect to ({getattr(error, 'strerror', error)})",
+            hint="such as tcp://127.0.0.1:28100",
+        ) from None
+
+
 def is_loopback(endpoint: str) -> bool:
     """Whether a ``tcp://`` endpoint binds to loopback; ``ipc`` and ``inproc`` count as such."""
     if endpoint.startswith(("ipc://", "inproc://")):

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from batfs.errors import BatfsError
 from batfs.service import messages as m
-from batfs.service.auth import KeyPair, connect_with
+from batfs.service.auth import KeyPair, connect_with, reach
 from batfs.service.handshake import Handshakes
 
 # seconds between looks at whether we were let in
@@ -61,7 +61,7 @@ class Client:
         if self._keys is not None:
             connect_with(socket, *self._keys)
         self._handshakes = Handshakes(socket, self.endpoint, keys=self._keys is not None)
-        socket.connect(self.endpoint)
+        reach(socket, self.endpoint)
         return socket
 
     def _heard_by_nobody(self) -> None:

@@ -17,7 +17,7 @@ import zmq
 
 from batfs.errors import BatfsError
 from batfs.service import messages as m
-from batfs.service.auth import KeyPair, connect_with
+from batfs.service.auth import KeyPair, connect_with, reach
 from batfs.service.backends.interface import Backend
 from batfs.service.handshake import Handshakes
 from batfs.service.logs import Log
@@ -69,7 +69,7 @@ class Server:
         if self._keys is not None:
             connect_with(socket, *self._keys)
         self._handshakes = Handshakes(socket, self._endpoint, keys=self._keys is not None)
-        socket.connect(self._endpoint)
+        reach(socket, self._endpoint)
         return socket
 
     def stop(self, *_: Any) -> None:

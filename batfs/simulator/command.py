@@ -145,7 +145,8 @@ def run_simulation(
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    calm = process.between_imports(stop)
+    previous = {number: signal.signal(number, calm) for number in (signal.SIGINT, signal.SIGTERM)}
     line = ProgressLine(terminal)
     options.on_progress = line.show if terminal else None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -13,11 +14,14 @@ import orjson
 import pytest
 
 from batfs import json_text
+from batfs.campaign.calibration.fit import fit
+from batfs.campaign.calibration.ior import Measurement
 from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.plugins import raised_in
 from batfs.report.run import read_run
 from batfs.resource_sets import are_resources
+from batfs.workload.access import Way
 
 ROOT = Path(__file__).parents[2]
 ODD = os.fsdecode(b"\xff\xfe")
@@ -130,3 +134,13 @@ def test_a_library_that_is_compiled_is_no_plugin() -> None:
     assert frames is not None
     assert frames.tb_next is not None
     assert raised_in(caught.value.with_traceback(frames.tb_next)) == (None, None)
+
+
+def test_measurements_beyond_any_machine() -> None:
+    way = Way("sequential", 1 << 20)
+    measured = [Measurement("write", n, 1, way, True, 1e9 * n, f"{n}.txt") for n in (1, 2, 4, 8)]
+    for wrong in (1e308, math.inf, 0.0, math.nan):
+        odd = [*measured, Measurement("write", 1, 1, way, True, wrong, "odd.txt, line 3")]
+        with pytest.raises(InputError, match="more than any machine has") as caught:
+            fit(odd, "write")
+        assert "odd.txt, line 3" in str(caught.value)

@@ -91,6 +91,9 @@ def _log_rate(logs: Mapping[str, float], m: Measurement, targets: int) -> float:
     return math.log(rate)
 
 
+BEYOND: Final = 1e18  # bytes, bytes a second, processes
+
+
 def fit(
     measurements: Sequence[Measurement],
     direction: str,
@@ -108,6 +111,13 @@ def fit(
     least = 3 + len(parameters or ())
     if len(own) < least:
         raise InputError(f"{len(own)} measurements of {direction}s; at least {least} are needed")
+    for m in own:
+        if not (0 < m.bandwidth < BEYOND and 0 < m.nodes * m.processes < BEYOND and 0 < m.way.size < BEYOND):
+            raise InputError(
+                f"{m.bandwidth:g} bytes/s by {m.nodes} nodes of {m.processes} processes in requests of "
+                f"{m.way.size:g} bytes: more than any machine has, or nothing",
+                place=m.source or None,
+            )  # fmt: skip
     for name in parameters or ():
         if name not in BEGIN:
             raise unknown("parameter", name, BEGIN)

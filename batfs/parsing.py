@@ -73,7 +73,11 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "",
         "what lowest and contiguous go by: Batsim's id, or name (node_2 before node_10)",
     ),
-    "--node-selection": ("", "RULE", "which free nodes a job gets: lowest, contiguous, block"),
+    "--node-selection": (
+        "",
+        "RULE",
+        "which free nodes a job gets: lowest, contiguous, block, data_locality, near_storage",
+    ),
     "--nodes": ("", "N", "compute nodes"),
     "--orchestrator-key": ("", "FILE", "the orchestrator's public key"),
     "--output": ("-o", "FILE or FOLDER", "where the result goes"),

@@ -14,7 +14,7 @@ from batfs.protocol.messages import Resource
 from batfs.records import field, record, replace
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.io_policies import FAIR, make_io_policy
-from batfs.scheduling.nodes import SELECTIONS
+from batfs.scheduling.nodes import make_selection
 from batfs.scheduling.queues import make_queue_policy
 from batfs.scheduling.storages import need_sizes, storage_table, with_overrides
 from batfs.storage.policies import make_policy
@@ -141,7 +141,7 @@ def check_settings(loaded: Loaded, config: Configuration) -> FileSystems | None:
             hint="--enable-dynamic-jobs lets it",
         )
     make_policy(config.policy)
-    SELECTIONS.get(config.node_selection)
+    make_selection(config.node_selection)
     if config.faults:
         _check_faults(config, loaded.machine, foreign=foreign)
     if foreign and _no_sizes(loaded.machine, config):

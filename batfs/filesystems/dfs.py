@@ -283,6 +283,14 @@ class DistributedFileSystem(Model):
             moves += self.keeper.balance(room, capacity, self.balance, busy.__contains__)
         return moves
 
+    def where(self, data_set: str) -> dict[int, int]:
+        """Bytes of all copies of the data set, by disk; of disks that are there."""
+        found: dict[int, int] = {}
+        for bundle in self.keeper.parts(data_set):
+            for disk in self.keeper.alive(bundle):
+                found[disk] = found.get(disk, 0) + bundle.size
+        return found
+
     def moved(self, move: Move, success: bool | None) -> None:
         self.keeper.moved(move, success)
 

@@ -325,6 +325,19 @@ class FileSystems:
                 moves.append(move)
         return moves
 
+    def where(self, volume: Volume) -> dict[int, int]:
+        """Bytes that each storage (by id) holds of the data set that the volume names; {} without one, or
+        where it isn't there. A tier answers for the file system behind it."""
+        name = str(volume.options.get("data_set", ""))
+        model: FileSystemModel | None = self.models[volume.filesystem] if name else None
+        while model is not None:
+            found = getattr(model, "where", None)
+            if found is not None:
+                there: dict[int, int] = found(name)
+                return there
+            model = self.models.get(getattr(model, "backing", ""))
+        return {}
+
     def moved(self, move: Move, success: bool | None) -> None:
         """A move of ``upkeep`` has ended, or was never sent for lack of room (``success`` None)."""
         _, name = self._owner.pop(id(move))

@@ -42,7 +42,8 @@ class Configuration:
     seed: int = 0
     """Of the one random generator."""
     node_selection: str = "lowest"
-    """Which free nodes a job gets: ``lowest``, ``contiguous``, ``block``."""
+    """Which free nodes a job gets: ``lowest``, ``contiguous``, ``block``; ``data_locality``,
+    ``near_storage`` in the same form as policies."""
     node_order: str = "id"
     """What "lowest" and "contiguous" mean: by Batsim's ``id``, or by ``name`` (node_2 before node_10)."""
     passes: str = "message"

@@ -258,6 +258,9 @@ class Session:
     def _called(self, event: m.RequestedCall) -> None:
         now = self._now
         self._wake_ups = [at for at in self._wake_ups if not due(at, now)]
+        choice = self.tenancy.node_choice
+        if choice is not None and choice.patience.seconds:
+            self.tenancy.freed = True  # whose patience is over may take what was free before
         self.tenancy.called()
         self._dirty = True
 
@@ -320,6 +323,7 @@ class Session:
             if self._foreign:
                 self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
             self._wake(decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf))
+            self._wake_impatient()
             if stager is not None:
                 stager.wait_on()
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
@@ -467,6 +471,8 @@ class Session:
         if job.id not in self.queue:
             raise InvariantError(f"the queue policy starts {job.id}, which is not waiting")
         self.queue.remove(job.id)
+        if self.tenancy.node_choice is not None:
+            self.tenancy.node_choice.patience.over(job.id)
         self._starts += 1
         self._in_vain = 0
         self.tenancy.start(booked)
@@ -501,8 +507,18 @@ class Session:
             self._wake_ups.append(at)
             self.tenancy.out.append(m.CallMeLater(now, at))
 
+    def _wake_impatient(self) -> None:
+        """See that jobs are tried again when their patience for near nodes is over."""
+        choice = self.tenancy.node_choice
+        at = inf if choice is None else choice.patience.next_end(self._now)
+        if at < inf and not any(pending == at for pending in self._wake_ups):
+            self._wake_ups.append(at)
+            self.tenancy.out.append(m.CallMeLater(self._now, at))
+
     def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
         self._rejections += 1
+        if self.tenancy.node_choice is not None:
+            self.tenancy.node_choice.patience.over(job.id)
         self.tenancy.reject(job, reason, hold)
 
     # ---- invariants ---------------------------------------------------------------------------------------

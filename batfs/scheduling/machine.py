@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Staging, Volume
+from batfs.plugins import parse_spec
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.resource_sets import format_resources
@@ -119,6 +120,17 @@ class Booked(JobPlacement):
     sent: int = 0
 
 
+def _spread(compute: Sequence[Resource]) -> Mapping[int, int]:
+    """Of each node that says its chassis: which of the nodes there it is, by id. Nodes in ascending order of
+    this are spread over the chassis."""
+    found: dict[int, int] = {}
+    counts: dict[str, int] = {}
+    for host in compute:
+        if chassis := host.property("chassis"):
+            found[host.id] = counts[chassis] = counts.get(chassis, -1) + 1
+    return found
+
+
 class Machine:
     """Nodes and storages. ``free`` and ``all`` are sets of nodes (see ``nodes``)."""
 
@@ -132,8 +144,10 @@ class Machine:
         node_selection: str = "lowest",
     ) -> None:
         self.order = NodeOrder(compute, node_order)
-        self.select: Selection = make_selection(node_selection)
-        self.picky = node_selection not in UNDEMANDING
+        self.select: Selection
+        self.select, self.near = make_selection(node_selection)
+        self.picky = parse_spec(node_selection).name not in UNDEMANDING
+        self.spread_order = _spread(compute)
         self._services = self.order.set_of(own_nodes)
         self._unavailable: NodeSet = 0
         self._failed: NodeSet = 0

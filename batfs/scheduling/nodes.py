@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.plugins import PluginError, Registry, place_in
+from batfs.plugins import PluginError, Registry, parse_spec, place_in
 from batfs.protocol.messages import Resource
 from batfs.resource_sets import format_ascending
 from batfs.scheduling.config import NODE_ORDERS
@@ -23,7 +23,11 @@ from batfs.scheduling.interface import NodeSet
 #: ``count`` bits out of ``free``, or None if the rule finds none.
 Selection: TypeAlias = Callable[[NodeSet, int], NodeSet | None]
 
-SELECTIONS: Registry[Selection] = Registry("node selection", "batfs.node_selections")
+SELECTIONS: Registry[Any] = Registry(
+    "node selection",
+    "batfs.node_selections",
+    {"batfs.scheduling.nearness": ("data_locality", "near_storage")},
+)
 
 # Above this many runs or bits, going through numpy is cheaper than taking runs one by one.
 _FEW = 512
@@ -111,41 +115,53 @@ def contiguous(free: NodeSet, count: int) -> NodeSet | None:
 
 
 #: Selections that find ``count`` nodes whenever there are as many; any other may be picky.
-UNDEMANDING = frozenset(("lowest", "contiguous"))
+UNDEMANDING = frozenset(("lowest", "contiguous", "data_locality", "near_storage"))
 
 SELECTIONS.register("lowest")(lowest)
 SELECTIONS.register("contiguous")(contiguous)
 SELECTIONS.register("block")(block)
 
 
-def make_selection(name: str) -> Selection:
-    """The selection called ``name`` (or ``file.py:name``); the answers of one from outside are checked."""
-    select = SELECTIONS.get(name)
+def make_selection(name: str) -> tuple[Selection, Any]:
+    """The selection that ``name`` (or ``file.py:name``) and its options name; the answers of one from outside
+    are checked. One that looks at a job's data is a class (see ``nearness``): the second of the two, and
+    the first is what serves where no job is known; of others the second is None."""
+    spec = parse_spec(name, SELECTIONS.kind)
+    select = SELECTIONS.get(spec.name)
     if not callable(select):
         raise InputError(f"the {SELECTIONS.kind} {name!r} can't be called")
+    if isinstance(select, type):
+        made = SELECTIONS.make_with(name, "choose", "choose(view)")
+        return lowest, made
+    if spec.options:
+        raise InputError(f"the {SELECTIONS.kind} {spec.name!r} has no options; found {name!r}")
     if str(getattr(select, "__module__", "")).startswith("batfs."):
-        return select
+        known: Selection = select
+        return known, None
+    return lambda free, count: checked(select, name, (free, count), free, count), None
 
-    def checked(free: NodeSet, count: int) -> NodeSet | None:
-        story = f"the {SELECTIONS.kind} {name!r}"
-        try:
-            found: Any = select(free, count)
-        except (Exception, SystemExit) as error:
-            raise PluginError.of(error, story) from error
-        if found is None:
-            return None
-        if not isinstance(found, int) or isinstance(found, bool):
-            problem = f"answered {found!r:.80}; a set of nodes is an integer, one bit a node"
-        elif found & ~free:
-            problem = f"chose the nodes {list(positions(found & ~free))[:20]}, which aren't free"
-        elif found.bit_count() != count:
-            problem = f"chose {found.bit_count()} nodes for a job of {count}"
-        else:
-            return found
-        file, line = place_in(select)
-        raise PluginError(f"{story} {problem}", file=file, place=line)
 
-    return checked
+def checked(
+    select: Callable[..., Any], name: str, arguments: Sequence[Any], free: NodeSet, count: int
+) -> NodeSet | None:
+    """What a selection from outside answers, if it is one: PluginError otherwise."""
+    story = f"the {SELECTIONS.kind} {name!r}"
+    try:
+        found: Any = select(*arguments)
+    except (Exception, SystemExit) as error:
+        raise PluginError.of(error, story) from error
+    if found is None:
+        return None
+    if not isinstance(found, int) or isinstance(found, bool):
+        problem = f"answered {found!r:.80}; a set of nodes is an integer, one bit a node"
+    elif found & ~free:
+        problem = f"chose the nodes {list(positions(found & ~free))[:20]}, which aren't free"
+    elif found.bit_count() != count:
+        problem = f"chose {found.bit_count()} nodes for a job of {count}"
+    else:
+        return found
+    file, line = place_in(select)
+    raise PluginError(f"{story} {problem}", file=file, place=line)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -96,7 +96,8 @@ class EmptyMachine:
         return None if lacks is None else replace(lacks, never=True)
 
     def _nodes(self, machine: Machine, count: int) -> list[tuple[int, ...]]:
-        """Nodes to try: those with most space of their own, and the first ones if those are others."""
+        """Nodes to try: those with most space of their own, the first ones, and as many chassis as there
+        are, if those are others."""
         ids = machine.order.ids(machine.all)
         own = dict.fromkeys(ids, 0)
         by_name = {machine.names[i]: i for i in ids}
@@ -105,4 +106,8 @@ class EmptyMachine:
             if node is not None:
                 own[node] += storage.capacity
         roomy = tuple(sorted(sorted(ids, key=lambda i: -own[i])[:count]))
-        return list(dict.fromkeys((roomy, ids[:count])))
+        found = [roomy, ids[:count]]
+        if machine.spread_order:
+            order = machine.spread_order
+            found.append(tuple(sorted(sorted(ids, key=lambda i: (order.get(i, 0), i))[:count])))
+        return list(dict.fromkeys(found))

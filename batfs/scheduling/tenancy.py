@@ -51,6 +51,7 @@ from batfs.workload.model import Composed, IoProfile
 if TYPE_CHECKING:
     from batfs.scheduling.faults import Outages
     from batfs.scheduling.gate import Gate
+    from batfs.scheduling.node_choice import NodeChoice
 
 _SEEDS = (1 << 64) - 1
 
@@ -133,6 +134,11 @@ class Tenancy:
         )
         self._system_of = lambda storage: system_of.get(storage) or "storage"
         self.waits = Waits(self._system_of, self._staged_out, self._lacks_by_fault)
+        self.node_choice: NodeChoice | None = None
+        if machine.near is not None:
+            from batfs.scheduling.node_choice import NodeChoice
+
+            self.node_choice = NodeChoice(machine, files, event.compute_resources, storages)
         self._leaving: dict[str, Running] = {}  # their nodes are free, their bytes aren't yet
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)

@@ -16,7 +16,7 @@ from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.scheduling.story import InvariantError
 from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
-from batfs.scheduling.waits import LACK_OF_NODES, NO_DATA, PROMISED
+from batfs.scheduling.waits import FAR, LACK_OF_NODES, NO_DATA, PROMISED
 from batfs.storage.bookings import Bookings
 
 
@@ -149,7 +149,7 @@ class PassView:
         if self._kept is not None and not ahead:
             avoid |= self._kept_from(job, begin)
         try:
-            nodes = machine.select(pool & ~avoid, job.nodes)
+            nodes = self._chosen(job, pool & ~avoid, begin)
         except PluginError as error:
             raise error.after(f"at {now:g} s, for {job.id!r},") from error
         if nodes is None:
@@ -157,6 +157,10 @@ class PassView:
                 kept = avoid & pool and machine.select(pool, job.nodes) is not None
                 self._held_back(job, PROMISED if kept else LACK_OF_NODES)
             return LACK_OF_NODES
+        choice = self._tenancy.node_choice
+        if choice is not None and start is None and choice.lets_wait(job, nodes, pool & ~avoid, now):
+            self._held_back(job, FAR)
+            return FAR
         ids = machine.order.ids(nodes)
         placed = Booked(job, nodes, begin, (), NO_STAGES, 0.0, ids, NOTHING_HELD, ahead, start is not None)
         if not job.volumes:
@@ -218,6 +222,13 @@ class PassView:
         """See ``QueueView.staged``."""
         stager = self._tenancy.stager
         return () if stager is None else stager.holding
+
+    def _chosen(self, job: WaitingJob, among: NodeSet, begin: float) -> NodeSet | None:
+        """Nodes for the job by the configured selection."""
+        choice = self._tenancy.node_choice
+        if choice is None:
+            return self._machine.select(among, job.nodes)
+        return choice.choose(job, among, begin)
 
     def stay(self, job: WaitingJob) -> float:
         """See ``QueueView.stay``."""

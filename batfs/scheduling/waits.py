@@ -66,6 +66,9 @@ STAGE_IN: Final = register_cause(
     "its data (BurstBufferStageIn)",
     "its data is brought to it before it has nodes, or waits for its turn",
 )
+LOCALITY: Final = register_cause(
+    "locality", "nodes near its data", "nodes were free, but others are nearer to its data (patience)"
+)
 #: The causes that are a lack of space; each is charged to the file system that lacked it.
 OF_SPACE: Final = (STORAGE, STAGING)
 
@@ -75,6 +78,8 @@ Key: TypeAlias = tuple[str, str]
 LACK_OF_NODES: Final = Hold("Resources")
 #: Its data isn't there yet; the word is Slurm's.
 NO_DATA: Final = Hold("BurstBufferStageIn")
+#: For a job that waits for nearer nodes than those that are free.
+FAR: Final = Hold("Locality")
 #: For nodes kept for another job; a word of its own, so that it isn't taken for a lack of nodes.
 PROMISED: Final = Hold("Reservation")
 
@@ -224,6 +229,8 @@ class Waits:
             return PROMISE, ""
         if hold is NO_DATA:
             return STAGE_IN, ""
+        if hold is FAR:
+            return LOCALITY, ""
         failed = self._failed(hold, job)
         if hold is LACK_OF_NODES:
             return UNAVAILABLE if failed else NODES, ""

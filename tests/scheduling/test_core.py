@@ -157,7 +157,9 @@ def scenarios(draw: st.DrawFn):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("queue", ["fcfs", "easy", "easy:depth=2"])
-@pytest.mark.parametrize("selection", ["lowest", "block"])
+@pytest.mark.parametrize(
+    "selection", ["lowest", "block", "data_locality:patience=3", "near_storage:patience=2"]
+)
 @pytest.mark.parametrize("passes", ["message", "event"])
 @settings(max_examples=40, deadline=None)
 @given(scenarios())

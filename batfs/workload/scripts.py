@@ -1,39 +1,76 @@
-"""Burst buffers that batch scripts ask for: DataWarp's ``#DW`` and Slurm's ``#BB`` lines.
+"""Burst buffers that batch scripts ask for: ``#DW`` lines of DataWarp and of Rabbits, Slurm's ``#BB`` lines.
 
 ``#DW jobdw capacity=2TiB ...`` reserves space for the job, ``#DW stage_in`` and ``#DW stage_out`` move files
-between it and the parallel file system (Slurm's burst-buffer guide, Cray's DataWarp user guide). How many
-bytes are moved isn't in a script: the capacity stands for them.
+between it and the parallel file system (Slurm's burst-buffer guide, Cray's DataWarp user guide). Rabbits'
+dialect has ``#DW jobdw type=xfs capacity=1TiB name=NAME``, a file system for each node unless ``type`` is
+``lustre``, and ``#DW copy_in`` and ``copy_out`` whose destination and source are in ``$DW_JOB_NAME`` (Near
+Node Flash's documentation, "Rabbit User Interactions"); Flux has them in lines that begin with ``#FLUX:``.
+How many bytes are moved isn't in a script: the capacity stands for them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from batfs.errors import InputError
+from batfs.errors import InputError, unknown
 from batfs.texts import read_text
 from batfs.units import parse_size
 from batfs.workload.account import Report
 from batfs.workload.io import RequestedIo
 from batfs.workload.recorded import RecordedJob
 
-_LINE: Final = re.compile(r"#(DW|BB)\s+(\S+)\s*(.*)")
-_NAME: Final = re.compile(r"#(?:SBATCH\s+(?:--job-name[= ]|-J\s*)|PBS\s+-N\s+|BSUB\s+-J\s+)\s*(\S+)")
+_LINE: Final = re.compile(
+    r"(?:#\s?(?:FLUX|flux):\s*)?(?:(?:--setattr[= ]|-S\s+)dw=[\"']*)?#(DW|BB)\s+(\S+)\s*([^\"]*)"
+)
+#: Types of Rabbits' file systems; DataWarp's are others.
+_RABBIT: Final = ("xfs", "raw", "gfs2", "lustre")
+_IN_JOB: Final = re.compile(r"\$\{?DW_JOB_(\w+)")
+_NAME: Final = re.compile(
+    r"#\s?(?:(?:FLUX|flux):\s*--job-name[= ]|SBATCH\s+(?:--job-name[= ]|-J\s*)|PBS\s+-N\s+|BSUB\s+-J\s+)"
+    r"\s*(\S+)"
+)
 _LARGEST: Final = 1 << 22  # a batch script is short: what is longer is something else
+
+
+@dataclass(slots=True)
+class RabbitSpace:
+    """One file system on Rabbits that a script asks for: bytes of ``capacity``, for each node unless the
+    ``type`` is ``lustre``, and whether files are copied in and out."""
+
+    type: str
+    capacity: int
+    copy_in: bool = False
+    copy_out: bool = False
+
+    def asked(self, filesystem: str, nodes: int) -> RequestedIo:
+        """What a job of so many nodes asks of the file system for it: its capacity, of which it reads what is
+        copied in and writes the rest; half of it each where both are copied."""
+        size = self.capacity if self.type == "lustre" else self.capacity * nodes
+        reads = 0 if not self.copy_in else size // 2 if self.copy_out else size
+        options = {
+            "type": self.type,
+            "capacity": size,
+            "stage_in": self.copy_in,
+            "stage_out": self.copy_out,
+        }
+        return RequestedIo(filesystem, reads, size - reads, options=options)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What one script asks for: bytes of capacity, and whether files are staged in and out."""
+    """What one script asks for: bytes of capacity, and whether files are staged in and out; ``rabbits``: file
+    systems on Rabbits."""
 
     path: Path
     name: str
     capacity: int
     stage_in: bool
     stage_out: bool
+    rabbits: tuple[RabbitSpace, ...] = ()
 
 
 def read_scripts(folder: Path, report: Report) -> list[Script]:
@@ -56,6 +93,7 @@ def read_scripts(folder: Path, report: Report) -> list[Script]:
 
 def _script(path: Path, text: str, report: Report) -> Script | None:
     capacity, stage_in, stage_out, name = 0, False, False, path.stem
+    rabbits: dict[str, RabbitSpace] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         named = _NAME.match(line)
         if named:
@@ -65,7 +103,12 @@ def _script(path: Path, text: str, report: Report) -> Script | None:
             continue
         _, verb, rest = match.groups()
         options = dict(word.split("=", 1) for word in rest.split() if "=" in word)
-        if verb in ("jobdw", "swap") or (
+        if verb in ("copy_in", "copy_out") or (verb == "jobdw" and options.get("type") in _RABBIT):
+            try:
+                _read_rabbit(verb, options, rabbits)
+            except InputError as error:
+                raise error.at(file=path, place=f"line {number}") from None
+        elif verb in ("jobdw", "swap") or (
             verb not in ("create_persistent", "persistentdw") and "capacity" in options
         ):
             try:
@@ -78,13 +121,35 @@ def _script(path: Path, text: str, report: Report) -> Script | None:
             stage_out = True
         else:
             report.notes.append(f"{path.name}: line {number}: {verb} isn't read")
-    return Script(path, name, capacity, stage_in, stage_out) if capacity else None
+    if not capacity and not rabbits:
+        return None
+    return Script(path, name, capacity, stage_in, stage_out, tuple(rabbits.values()))
+
+
+def _read_rabbit(verb: str, options: Mapping[str, str], rabbits: dict[str, RabbitSpace]) -> None:
+    """One ``jobdw``, ``copy_in`` or ``copy_out`` of Rabbits' dialect. InputError for what makes no sense."""
+    for key in ("capacity", "name") if verb == "jobdw" else ("source", "destination"):
+        if key not in options:
+            raise InputError(f"{verb} without {key}=")
+    if verb == "jobdw":
+        name = options["name"].replace("-", "_")  # as in the names of environment variables
+        if name in rabbits:
+            raise InputError(f"a second jobdw with the name {options['name']!r}")
+        rabbits[name] = RabbitSpace(options["type"], parse_size(options["capacity"]))
+        return
+    inner = _IN_JOB.search(options["destination" if verb == "copy_in" else "source"])
+    if inner is None:
+        return  # to or from persistent storage
+    if inner[1] not in rabbits:
+        raise unknown("jobdw before this line", inner[1], rabbits)
+    setattr(rabbits[inner[1]], verb, True)
 
 
 def join_scripts(
-    jobs: Iterable[RecordedJob], scripts: Sequence[Script], filesystem: str, report: Report
+    jobs: Iterable[RecordedJob], scripts: Sequence[Script], filesystem: str | None, report: Report
 ) -> list[RecordedJob]:
-    """``jobs`` with the burst buffers of their scripts on ``filesystem``.
+    """``jobs`` with the burst buffers of their scripts on ``filesystem`` (None: ``bb``, and ``rabbit`` for
+    Rabbits).
 
     A script is a job's if its file's name holds the job's number, or if it has the job's name. What is staged
     in is read, what is staged out written, half of the capacity each where both are; without staging it is
@@ -107,11 +172,15 @@ def join_scripts(
             continue
         used.add(mine.path)
         report.assume("bytes of its burst buffer: the capacity its script asks for")
+        parts = [
+            space.asked("rabbit" if filesystem is None else filesystem, job.nodes) for space in mine.rabbits
+        ]
         half = mine.capacity // 2 if mine.stage_in and mine.stage_out else mine.capacity
         reads = half if mine.stage_in else 0
         options = {"stage_in": mine.stage_in, "stage_out": mine.stage_out}
-        part = RequestedIo(filesystem, reads, mine.capacity - reads, options=options)
-        found.append(replace(job, io=(*(job.io or ()), part)))
+        if mine.capacity:
+            parts.append(RequestedIo(filesystem or "bb", reads, mine.capacity - reads, options=options))
+        found.append(replace(job, io=(*(job.io or ()), *parts)))
     unused = len({script.path for script in scripts} - used)
     if unused:
         report.notes.append(f"{unused} scripts with burst buffers belong to no job of the log")

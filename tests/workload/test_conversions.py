@@ -242,6 +242,74 @@ def test_scripts_tell_of_burst_buffers(tmp_path: Path) -> None:
     ]
 
 
+def scripted(folder: Path, text: str) -> int:
+    """A log of one job of 4 nodes, and its script."""
+    (folder / "s").mkdir()
+    (folder / "s" / "job.101.sh").write_text(text)
+    (folder / "jobs.csv").write_text("job_id,submit,start,end,nodes\n101,1,2,3,4\n")
+    words = ["from-log", str(folder / "jobs.csv"), "--scripts", str(folder / "s")]
+    return main(["workload", *words, "-o", str(folder / "w.json")])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "#DW jobdw type=xfs capacity=1TB name=local-1\n"
+        "#DW jobdw type=lustre capacity=10TB name=all\n"
+        "#DW copy_in source=/lus/in destination=$DW_JOB_local_1/in\n"
+        "#DW copy_out source=$DW_JOB_local_1/out destination=/lus/out\n"
+        "#DW copy_in source=/lus/in destination=$DW_JOB_all\n",
+        '#FLUX: -N 4\n#FLUX: -S dw="""\n'
+        "#FLUX: #DW jobdw type=xfs capacity=1TB name=local1\n"
+        "#FLUX: #DW jobdw type=lustre capacity=10TB name=all\n"
+        "#FLUX: #DW copy_in source=/lus/in destination=$DW_JOB_local1/in\n"
+        "#FLUX: #DW copy_out source=$DW_JOB_local1/out destination=/lus/out\n"
+        '#FLUX: #DW copy_in source=/lus/in destination=$DW_JOB_all\n#FLUX: """\n',
+    ],
+)
+def test_scripts_tell_of_rabbits(tmp_path: Path, lines: str) -> None:
+    """XFS: 1 TB for each of 4 nodes, half of it read and half written; Lustre: 10 TB in all, copied in."""
+    assert scripted(tmp_path, "#!/bin/bash\n" + lines + "flux run ./a\n") == 0
+    workload = read_workload(tmp_path / "w.json")
+    [job] = workload.jobs
+    found = requested_io(workload.profiles[job.profile])
+    tb = 10**12
+    assert [(io.filesystem, io.reads, io.writes, io.options) for io in found] == [
+        (
+            "rabbit",
+            2 * tb,
+            2 * tb,
+            {"type": "xfs", "capacity": 4 * tb, "stage_in": True, "stage_out": True},
+        ),
+        (
+            "rabbit",
+            10 * tb,
+            0,
+            {"type": "lustre", "capacity": 10 * tb, "stage_in": True, "stage_out": False},
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("#DW jobdw type=xfs name=a", "jobdw without capacity="),
+        ("#DW jobdw type=xfs capacity=1TB", "jobdw without name="),
+        ("#DW jobdw type=xfs capacity=1XB name=a", "unknown unit 'XB'"),
+        ("#DW copy_in destination=$DW_JOB_a", "copy_in without source="),
+        ("#DW copy_out source=$DW_JOB_fats destination=/l", "did you mean 'fast'"),
+        ("#DW jobdw type=gfs2 capacity=1TB name=fast", "a second jobdw with the name 'fast'"),
+    ],
+)
+def test_mistakes_in_directives(
+    line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scripted(tmp_path, f"#!/bin/bash\n#DW jobdw type=xfs capacity=1TB name=fast\n{line}\n") == 2
+    told = capsys.readouterr().err
+    assert "job.101.sh: line 3" in told
+    assert message in told
+
+
 @pytest.mark.parametrize(("column", "keys"), [("job_name", ("x", "y")), ("user", ("ada", "bob"))])
 def test_volumes_by_name_or_user(column: str, keys: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text(

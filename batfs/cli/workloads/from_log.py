@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scripts",
         type=Path,
         metavar="FOLDER",
-        help="a folder of batch scripts: capacity and staging of burst buffers from their #DW and #BB lines",
+        help="a folder of batch scripts: burst buffers and Rabbits from their #DW and #BB lines",
     )
     convert.add_arguments(parser)
 
@@ -123,5 +123,5 @@ def run(args: argparse.Namespace) -> int:
     found: list[RecordedJob] = [job.recorded() for job in jobs]
     report.origin = None  # submissions are since 1970, or from the log's own start
     if scripts is not None:
-        found = join_scripts(found, scripts, args.filesystem or "bb", report)
+        found = join_scripts(found, scripts, args.filesystem, report)
     return convert.finish(args, found, nodes, report)

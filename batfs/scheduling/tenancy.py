@@ -261,6 +261,12 @@ class Tenancy:
         outages = self.outages
         if outages is None or not outages.strike(self.now, self.running, self.out):
             return False
+        if self.stager is not None and self.machine.down:
+            down = {self.machine.position[storage] for storage in self.machine.down}
+            for job in self.stager.holding:  # staged without nodes, there or behind: it is staged again
+                lines = job.staged.held.lines if job.staged is not None else ()
+                if any(share.index in down for line in lines for share in line.shares):
+                    self.stager.give_up(job)
         self._drop_released()
         self.gave_back()
         return True

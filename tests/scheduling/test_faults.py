@@ -391,3 +391,20 @@ def test_who_reads_what_is_away_waits_for_it(tmp_path: Path) -> None:
     one = ran(tmp_path, storages, jobs, config)
     [record] = [r for r in one.records if r.job.name == "b"]
     assert dict(record.waits) == {(UNAVAILABLE, "hdfs"): pytest.approx(40, abs=1e-2)}
+
+
+def test_what_is_staged_ahead_is_staged_again(tmp_path: Path) -> None:
+    """One node, busy until 100. b's 1 GB is staged ahead in 10 s, from 10 on; the buffer is away from 30 to
+    50 and what lay there is lost: it is staged again from 50 to 60, and b starts at 100 all the same."""
+    storages = {"b0": {**BUFFER["b0"], "filesystem": "bb"}, **ONE}
+    config = {
+        **fault(at=30, storage="b0", state="down", lasts=20, data="lost"),
+        "filesystems": {"bb": {"backing": "fs"}},
+        "staging": "ahead",
+    }
+    jobs = [job("a", cpu=100e9), job("b", at=10, cpu=1e9, io=[{"filesystem": "bb", "reads": GB}])]
+    one = ran(tmp_path, storages, jobs, config, nodes=1)
+    stages = sorted(times for name, times in one.kinds().items() if name.endswith(".stage_ahead"))
+    assert [t for both in stages for t in both] == pytest.approx([10, 20, 50, 60], abs=2e-2)
+    [compute] = [times for name, times in one.kinds().items() if name.endswith("compute") and "b" in name]
+    assert compute[0] == pytest.approx(100, abs=2e-2)

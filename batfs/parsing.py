@@ -353,8 +353,11 @@ def seconds(text: str) -> float:
         ) from None
 
 
+MOST = 10**12
+
+
 def at_least(least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number, ``least`` or more."""
+    """An argparse type: a whole number, ``least`` or more, and no more than anybody counts to."""
 
     def whole(text: str) -> int:
         try:
@@ -365,6 +368,8 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(
                 f"invalid count value: {text!r} (expected a whole number of at least {least})"
             )
+        if value > MOST:
+            raise argparse.ArgumentTypeError(f"invalid count value: {text!r} (expected at most {MOST})")
         return value
 
     return whole

@@ -121,8 +121,12 @@ def guarded(program: str, work: Callable[[], int]) -> int:
         return code
     except BatfsError as error:
         return _say(program, str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _say(program, "interrupted", 130)
+    except KeyboardInterrupt as error:
+        from batfs.plugins import raised_in
+
+        file, line = raised_in(error)
+        where = "" if file is None else f" in a plugin: {file}: {line}"
+        return _say(program, f"interrupted{where}", 130)
     except BrokenPipeError:
         _drop_output()
         return 141

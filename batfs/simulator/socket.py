@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -21,6 +22,16 @@ LATE = 100  # ms in which an answer may still be on its way inside libzmq when i
 
 class DecisionProcessGoneError(BatfsError):
     """The decision process never answered, or went away."""
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where nobody tells. While an answer is waited for, what grows is the
+    answer."""
+    try:
+        with open("/proc/self/statm", "rb") as stream:
+            return int(stream.read().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 class RequestSocket:
@@ -68,12 +79,20 @@ class RequestSocket:
     def _answer(self) -> list[bytes]:
         """The frames of the next answer."""
         deadline = time.monotonic() + self.patience if self.patience and not self.answers else float("inf")
+        before = _resident()
         # in short spells: a signal that comes just before a wait doesn't interrupt it
         while not self._socket.poll(SPELL):
             if self._gone() and not self._socket.poll(LATE):
                 raise DecisionProcessGoneError(
                     f"the decision process at {self.endpoint} went away: its connection closed before it "
                     f"answered request {self.answers + 1}"
+                )
+            if _resident() - before > LARGEST_REPLY * 5 // 4:
+                # libzmq shows the parts of a message once all are there; until then they are memory of ours
+                raise InputError(
+                    f"the decision process at {self.endpoint} is sending a message without an end: more than "
+                    f"{LARGEST_REPLY >> 30} GiB so far",
+                    place=f"reply {self.answers + 1}",
                 )
             if time.monotonic() > deadline:
                 who = "somebody is there, but" if self._met else "nobody is there, or"

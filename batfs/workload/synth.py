@@ -31,6 +31,9 @@ POPULAR: Final = tuple(
 KB: Final = 1000
 
 
+MOST: Final = 10_000_000  # jobs, or nodes: what is made is made in memory
+
+
 @dataclass(frozen=True, slots=True)
 class FileSystemShare:
     """How often jobs use a file system, and how much they put there.
@@ -85,6 +88,9 @@ class SynthOptions:
         for name in ("jobs", "nodes", "load", "speed", "bandwidth", "shortest"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        for name in ("jobs", "nodes"):
+            if getattr(self, name) > MOST:
+                raise InputError(f"{name} is {getattr(self, name)}: a workload has {MOST} at most")
         if self.com < 0:
             raise InputError(f"com is {self.com}, expected a number of bytes")
         if self.estimate < 1:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,35 @@ def test_endpoints_that_are_none(endpoint: str, capsys: pytest.CaptureFixture[st
     words = ["service", "status", "--connect", endpoint, "--timeout", "0.1s"]
     assert main(words) in (1, 2)
     assert "defect" not in capsys.readouterr().err
+
+
+ENDLESS = {
+    "queue": "class Q:\n    name = 'q'\n    def schedule(self, view):\n        while True:\n"
+    "            pass\n",
+    "policy": "class Q:\n    name = 'q'\n    def choose(self, view, request, rng):\n        while True:\n"
+    "            pass\n",
+    "module": "while True:\n    pass\nclass Q: pass\n",
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_plugin_that_does_not_come_back(tmp_path: Path, kind: str) -> None:
+    """Ctrl-C says where it is; also within its import, which is waited for no longer than others."""
+    (tmp_path / "mine.py").write_text(ENDLESS[kind])
+    flag = "--policy" if kind == "policy" else "--queue"
+    words = ["-p", f"{ROOT}/platforms/taurus_storage.xml", "-w", f"{ROOT}/workloads/io.json", "-e", "r"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "batfs", "run", *words, "-q", flag, "mine.py:Q"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as child:  # fmt: skip
+        used = 0.0
+        while used < 2.5 and child.poll() is None:  # seconds of the processor, however busy the machine is
+            time.sleep(0.1)
+            stat = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+            used = int(stat[11]) / os.sysconf("SC_CLK_TCK")
+        child.send_signal(signal.SIGINT)
+        said = child.communicate(timeout=60)[1]
+    assert child.returncode == 130, said
+    assert "interrupted in a plugin: " in said
+    assert "mine.py: line " in said
+    assert len(said.splitlines()) == 1

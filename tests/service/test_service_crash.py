@@ -161,8 +161,10 @@ def on_disk(folder: Path, disk: str) -> int:
 
 
 @pytest.mark.slow
-def test_kill_nine_of_servers(tmp_path: Path) -> None:
-    """Two servers with real space, killed in turn under load: what exists and what is promised stay one."""
+@pytest.mark.parametrize("mixed", [False, True], ids=["servers", "mixed"])
+def test_kill_nine_of_servers(tmp_path: Path, mixed: bool) -> None:
+    """Two servers with real space, killed in turn under load: what exists and what is promised stay one.
+    ``mixed``: the orchestrator is killed, too, with wrong dates, a full disk and damaged ledgers."""
     rng = random.Random(5)
     capacity = 10_000_000
     system = tmp_path / "system.yml"
@@ -170,7 +172,7 @@ def test_kill_nine_of_servers(tmp_path: Path) -> None:
               "write_bandwidth": 1.0, "block_device": f"/dev/d{i}"} for i in range(2)]  # fmt: skip
     hosts = [{"hostname": n, "ipv4": "10.0.0.1", "network_bw": 1.0, "disks": disks} for n in ("s1", "s2")]
     system.write_text(json.dumps({"hosts": hosts}))
-    orchestrator = Process(tmp_path)
+    orchestrator = Process(tmp_path, wrong_date=mixed)
     orchestrator.start()
     servers = {n: start_server_process(tmp_path, n, orchestrator.endpoint, system) for n in ("s1", "s2")}
     clients = Clients(orchestrator.endpoint, 20, seed=2, sizes=(1000, 4_000_000), unreliable=0.05)
@@ -178,6 +180,15 @@ def test_kill_nine_of_servers(tmp_path: Path) -> None:
     with Client(orchestrator.endpoint, timeout=20, resend=0.3) as client:
         for _ in range(KILLS):
             time.sleep(rng.uniform(0.1, 1.0))
+            if mixed and rng.random() < 0.4:
+                (tmp_path / "date").write_text(str(rng.choice([0, -1500, 1500, 7, -30])))
+            if mixed and rng.random() < 0.2:
+                full_for_a_while(orchestrator, rng)
+            if mixed and rng.random() < 0.3:
+                orchestrator.kill()
+                if rng.random() < 0.5:
+                    refuse_damage(orchestrator, rng)
+                orchestrator.start()
             name = rng.choice(["s1", "s2"])
             servers[name].kill()
             servers[name].wait()
@@ -185,6 +196,7 @@ def test_kill_nine_of_servers(tmp_path: Path) -> None:
                 assert on_disk(tmp_path / name, disk) <= capacity, "a byte was given twice"
             servers[name] = start_server_process(tmp_path, name, orchestrator.endpoint, system)
             compare(client, clients)
+        (tmp_path / "date").write_text("0")
         settle(client, clients)
         compare(client, clients)
         # every allocation that was acknowledged and not given back exists, at its full size

@@ -26,6 +26,7 @@ class Group:
     _tables: list[pd.DataFrame] = field(default_factory=list)
     _summaries: list[dict[str, float]] = field(default_factory=list)
     _intervals: dict[str, Interval] = field(default_factory=dict)
+    _values: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
     def context(self) -> str:
@@ -51,12 +52,14 @@ class Group:
 
     def values(self, metric: str) -> FloatArray:
         """``metric`` of every job that ran, of all runs together; float64[k] without NaN."""
-        if not self._tables:
-            self._tables = [job_table(run, self.threshold) for run in self.runs]
-        parts = [
-            t.loc[t["starting_time"].notna(), metric].dropna().to_numpy(np.float64) for t in self._tables
-        ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        if metric not in self._values:
+            if not self._tables:
+                self._tables = [job_table(run, self.threshold) for run in self.runs]
+            parts = [
+                t.loc[t["starting_time"].notna(), metric].dropna().to_numpy(np.float64) for t in self._tables
+            ]
+            self._values[metric] = np.concatenate(parts) if parts else np.empty(0)
+        return self._values[metric]
 
     def figures(self, metric: str) -> FloatArray:
         """``metric`` of each run (see ``statistics.all_metrics``); float64[runs], NaN where a run has

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,9 @@ def report_json(folder: Path, capsys: Any) -> dict[str, Any]:
     return dict(found["statistics"])
 
 
-def users_jobs(folder: Path) -> Any:
+def users_jobs(folder: Path, name: str = "x_") -> Any:
     """jobs.csv by plain pandas: users' jobs, each from its first step to the last that held its nodes."""
-    table = pd.read_csv(folder / "x_jobs.csv", dtype={"job_id": str, "allocated_resources": str})
+    table = pd.read_csv(folder / f"{name}jobs.csv", dtype={"job_id": str, "allocated_resources": str})
     steps = table[table["workload_name"] == "batfs"].copy()
     jobs = table[table["workload_name"] != "batfs"].copy().set_index("job_id")
     if len(steps):
@@ -106,10 +107,10 @@ def users_jobs(folder: Path) -> Any:
     return jobs, table["finish_time"].max()
 
 
-def recomputed(folder: Path, nodes: int = 16) -> dict[str, float]:
+def recomputed(folder: Path, nodes: int = 16, name: str = "x_") -> dict[str, float]:
     """The figures of docs/reference/statistics.md that the CSV files give, by plain pandas."""
-    jobs, makespan = users_jobs(folder)
-    io = pd.read_csv(folder / "x_io_jobs.csv", dtype={"job_id": str})
+    jobs, makespan = users_jobs(folder, name)
+    io = pd.read_csv(folder / f"{name}io_jobs.csv", dtype={"job_id": str})
     ran = jobs[jobs["final_state"] != "REJECTED"].copy()
     cut = ran[~ran["final_state"].isin([SUCCESS, "COMPLETED_FAILED"])].index
     ran["bounded_slowdown"] = np.maximum(1, ran["turnaround_time"] / np.maximum(ran["execution_time"], 10))
@@ -127,19 +128,19 @@ def recomputed(folder: Path, nodes: int = 16) -> dict[str, float]:
         "last_end": ran["finish_time"].max() if len(ran) else 0.0,
         "cut_bytes": io[io["job_id"].isin(cut)][["read_bytes", "written_bytes"]].sum().sum(),
     }
-    for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
-        found[name] = io[name].sum()
+    for column in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
+        found[column] = io[column].sum()
     sizes = [count_below(text, nodes) for text in ran["allocated_resources"]]
     span = ran["finish_time"].max() - jobs["submission_time"].min()
     found["node_utilisation"] = 100 * (ran["execution_time"] * sizes).sum() / (nodes * span)
-    columns = {name: ran[name] for name in ("waiting_time", "turnaround_time", "stretch", "bounded_slowdown")}
-    columns |= {name: good[name].dropna() for name in ("io_time", "io_slowdown")}
-    for name, values in columns.items():
+    columns = {key: ran[key] for key in ("waiting_time", "turnaround_time", "stretch", "bounded_slowdown")}
+    columns |= {key: good[key].dropna() for key in ("io_time", "io_slowdown")}
+    for key, values in columns.items():
         found |= {
-            f"mean_{name}": values.mean(),
-            f"median_{name}": values.median(),
-            **{f"p{q}_{name}": values.quantile(q / 100) for q in (90, 95, 99)},
-            f"max_{name}": values.max(),
+            f"mean_{key}": values.mean(),
+            f"median_{key}": values.median(),
+            **{f"p{q}_{key}": values.quantile(q / 100) for q in (90, 95, 99)},
+            f"max_{key}": values.max(),
         }
     return {key: float(value) for key, value in found.items()}
 
@@ -170,8 +171,12 @@ def test_every_figure_is_what_pandas_makes_of_the_files(
             )
     assert printed["makespan"] == pytest.approx(expected["makespan"], abs=2e-5)
     used = printed["utilisation"]
+    jobs, _ = users_jobs(folder)
+    span = jobs["finish_time"].max() - jobs["submission_time"].min()
+    # the files have six decimals, which is much where all is over in milliseconds
+    digits = 100 * 2e-6 * len(jobs) / span if span > 0 else 0.0
     assert (math.nan if used is None else 100 * used) == pytest.approx(
-        expected["node_utilisation"], rel=1e-5, nan_ok=True
+        expected["node_utilisation"], rel=1e-5, abs=digits, nan_ok=True
     )
     io = pd.read_csv(folder / "x_io_jobs.csv", dtype={"job_id": str})
     assert not io.duplicated(["job_id", "file_system"]).any()
@@ -182,6 +187,107 @@ def test_every_figure_is_what_pandas_makes_of_the_files(
             io[io["file_system"] == name][["read_bytes", "written_bytes"]].sum()
         )
     assert printed["cut_bytes"] == expected["cut_bytes"]
+
+
+def students(values: Any) -> tuple[float, float, float]:
+    """Mean and 95 % interval of Student's t, of an independent implementation."""
+    stats = pytest.importorskip("scipy.stats")
+    mean, n = values.mean(), len(values)
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def test_every_figure_of_a_comparison_is_what_pandas_makes_of_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three policies on four workloads, with refused, killed and late jobs: each run's figures, the means
+    with their intervals, the paired differences, the table in the terminal and the one in the report."""
+    workload = draw_workload(0, steps=False)
+    assert workload["jobs"][0]["subtime"] >= 1_000_000
+    (tmp_path / "w.json").write_text(json.dumps(workload))
+    out, policies = tmp_path / "out", ("first_fit", "worst_fit", "random")
+    words = ["compare", "-p", PLATFORM, "-w", str(tmp_path / "w.json"), "-o", str(out), "--queue", "easy"]
+    words += [word for policy in policies for word in ("--policy", policy)]
+    words += ["--seeds", "4", "--resample", "shake", "-j", "1", "--formats", "none"]
+    assert main(words) == 0
+    terminal = capsys.readouterr().out
+
+    table: dict[str, dict[int, dict[str, float]]] = {policy: {} for policy in policies}
+    runs = pd.read_parquet(out / "runs.parquet")
+    assert len(runs) == 12
+    jobs = 0
+    for folder in sorted((out / "runs").iterdir()):
+        policy, seed = folder.name.split("-seed")
+        expected = recomputed(folder, name="run_")
+        states = set(users_jobs(folder, "run_")[0]["final_state"])
+        assert {"REJECTED", "COMPLETED_WALLTIME_REACHED", SUCCESS} <= states
+        table[policy][int(seed.partition("-")[0])] = expected
+        [row] = runs[
+            (runs["treatment"] == f"{policy}") & (runs["seed"] == int(seed.partition("-")[0]))
+        ].to_dict("records")
+        for name, value in expected.items():
+            assert row[name] == pytest.approx(value, rel=1e-4, abs=2e-5, nan_ok=True), (folder.name, name)
+        jobs += int(expected["jobs"])
+    assert len(pd.read_parquet(out / "jobs.parquet")) == jobs
+
+    means = pd.DataFrame({policy: pd.DataFrame(found).T.mean() for policy, found in table.items()})
+    values = {policy: pd.DataFrame(found).T.sort_index() for policy, found in table.items()}
+    summary = pd.read_csv(out / "summary.csv")
+    checked = 0
+    for row in summary.to_dict("records"):
+        if row["figure"] not in means.index:
+            continue
+        mine = values[row["treatment"]][row["figure"]]
+        mean, low, high = students(mine)
+        assert row["mean"] == pytest.approx(mean, rel=1e-4, abs=2e-5, nan_ok=True), row
+        if mine.std() > 1e-4 * abs(mean):
+            assert (row["low"], row["high"]) == pytest.approx((low, high), rel=1e-3, abs=1e-3), row
+            checked += 1
+    assert checked > 20
+
+    found = pd.read_csv(out / "differences.csv")
+    assert set(found["setting"]) == {"worst_fit", "random"}
+    checked = 0
+    for row in found.to_dict("records"):
+        if row["figure"] not in means.index:
+            continue
+        pairs = values[row["setting"]][row["figure"]] - values[row["baseline"]][row["figure"]]
+        mean, low, high = students(pairs)
+        base = means[row["baseline"]][row["figure"]]
+        assert row["difference"] == pytest.approx(mean, rel=1e-3, abs=1e-4), row
+        if pairs.std() > 1e-3:  # else six decimals decide
+            assert row["pairs"] == 4
+            assert (row["low"], row["high"]) == pytest.approx((low, high), rel=1e-3, abs=1e-3), row
+            assert row["relative"] == pytest.approx(mean / base, rel=1e-3, abs=1e-7), row
+            # Hedges' correction for four pairs: 1 - 3 / (4 * 3 - 1)
+            assert row["effect_size"] == pytest.approx((8 / 11) * mean / pairs.std(ddof=1), rel=1e-2), row
+            checked += 1
+    assert checked > 10
+
+    shown = (out / "report.html").read_text()
+    shown = shown[shown.index('aria-label="Results by setting"') :].partition("</table>")[0]
+    scale = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "%": 1.0, "": 1.0}
+    for title, name in (
+        ("mean waiting time", "mean_waiting_time"),
+        ("95th percentile waiting time", "p95_waiting_time"),
+        ("mean bounded slowdown", "mean_bounded_slowdown"),
+        ("mean turnaround time", "mean_turnaround_time"),
+        ("makespan", "makespan"),
+        ("node utilisation", "node_utilisation"),
+        ("mean I/O time", "mean_io_time"),
+        ("mean I/O slowdown", "mean_io_slowdown"),
+        ("refused jobs", "refused_jobs"),
+    ):
+        line = shown[re.search(rf">{re.escape(title)}<", shown).start() :].partition("</tr>")[0]  # type: ignore[union-attr]
+        unit = re.match(rf">{re.escape(title)}(?:<small>(.*?)</small>)?", line)[1] or ""  # type: ignore[index]
+        cells = [float(text) for text in re.findall(r"<td[^>]*>([\d.]+)", line)]
+        printed = next(text for text in terminal.splitlines() if text.startswith(f"{title} "))
+        told = re.findall(r"([\d.]+)(?: (s|min|h|d|%))?(?=  |$)", printed.removeprefix(title))
+        for policy, cell, (number, word) in zip(policies, cells, told, strict=True):
+            expected = means[policy][name]
+            # four digits are shown, or as many as tell them apart
+            assert cell * scale[unit] == pytest.approx(expected, rel=6e-4), (title, policy)
+            assert float(number) * scale[word] == pytest.approx(expected, rel=6e-4), (title, policy)
 
 
 def test_the_median_of_two_jobs_is_between_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,11 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "--anonymise": ("", "", "replace ids, users, accounts and names by numbers, so that it can be shared"),
     "--baseline": ("", "LABEL or FILE", "what is compared with"),
     "--block-size": ("", "SIZE", "split larger requests into blocks"),
+    "--calibration": (
+        "",
+        "FILE",
+        "draw the file systems' parameters from what batfs calibrate wrote, once a seed",
+    ),
     "--capacity-from": ("", "RULE", "what stands for the space a job needs: sum, written, read, max"),
     "--column": ("", "ROLE=NAME[:UNIT]", "which column is what"),
     "--com": ("", "SIZE", "bytes from each node to each other"),

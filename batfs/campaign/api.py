@@ -170,6 +170,7 @@ def size(
     filesystem: str | Sequence[str] | None = None,
     seeds: int | str | Sequence[int] = 10,
     resample: str = "none",
+    calibration: PathText | None = None,
     precision: float = PRECISION,
     figure: str | None = None,
     threshold: float = 10.0,
@@ -209,6 +210,7 @@ def size(
             "seeds": parse_seeds(seeds),
             "configuration": base,
             "resample": resample,
+            "calibration": None if calibration is None else str(calibration),
             "threshold": threshold,
             "dynamic_jobs": dynamic_jobs,
             "master_host": master_host,
@@ -221,7 +223,6 @@ def size(
     targets = [parse_target(text) for text in _words(target)]
     costs = [parse_cost(f"{name}={price}") for name, price in (cost or {}).items()]
     asked: dict[str, Any] = {"costs": costs, "figure": figure, "executor": executor, "jobs": jobs}
-    asked["say"] = _warn
     if output is not None:
         found = find_size(plan, knobs, targets, Path(output), progress=progress, **asked)
         found.write(Path(output))

@@ -11,14 +11,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver, get_context
 from typing import Any
 
 from batfs.errors import BatfsError, InputError, MissingExtraError
 from batfs.report.extras import cores
+from batfs.workers import pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,13 @@ def open_workers(spec: str | Executor | None = None, jobs: int | None = None) ->
 
 
 def _pool(count: int) -> Executor:
-    # fork server: workers start from a clean process, and don't inherit threads or open files. Ctrl-C goes to
-    # the whole group: it is kept from the server and, by inheritance, from workers that are still coming up
+    # Ctrl-C goes to the whole group: it is kept from the server that workers are forked from and, by
+    # inheritance, from workers that are still coming up
     kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        return pool(count, _begin, (os.getpid(),))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, kept)
-    return ProcessPoolExecutor(
-        count, mp_context=get_context("forkserver"), initializer=_begin, initargs=(os.getpid(),)
-    )
 
 
 def _begin(campaign: int) -> None:

@@ -70,11 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="run the baseline twice with other seeds, as a check",
     )
-    how.add_argument(
-        "--calibration",
-        metavar="FILE",
-        help="draw the parameters of the file systems from what batfs calibrate wrote, a draw a seed",
-    )
+    add_word(how, "--calibration")
     add_word(how, "--primary", "; the others are described (that takes fewer pairs)")
     add_word(how, "--threshold", "[10s]", type=seconds)
     run_ = parser.add_argument_group("running")

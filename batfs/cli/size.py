@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(what, "--config")
     add_word(what, "--seeds", "at most [10: the seeds 1 to 10]")
     add_word(what, "--resample", "[none]")
+    add_word(what, "--calibration")
     add_machine_flags(what, events=True)
     how = parser.add_argument_group("what is looked for")
     how.add_argument(
@@ -161,7 +162,7 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
     for key in ("policy", "queue", "io_policy"):
         if getattr(args, key):
             values[key] = [getattr(args, key)]
-    for key in ("resample", "threshold", "dynamic_jobs"):
+    for key in ("resample", "threshold", "dynamic_jobs", "calibration"):
         if getattr(args, key) is not None:
             values[key] = getattr(args, key)
     return values

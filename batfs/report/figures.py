@@ -5,10 +5,9 @@ save.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,6 +21,7 @@ from batfs.report.groups import Group, group_runs
 from batfs.report.picture import FORMATS, make_figure, save_figure, slug, styled
 from batfs.report.run import Run, read_run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
+from batfs.workers import pool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -305,13 +305,13 @@ class Figures:
         with ExitStack() as stack:
             elsewhere: dict[str, Future[list[Path]]] = {}
             if processes > 1:
-                pool = stack.enter_context(ProcessPoolExecutor(processes - 1, get_context("spawn")))
+                workers = stack.enter_context(pool(processes - 1))
                 for name, draw in self.drawings().items():
                     run = self.runs[draw.args[0]] if isinstance(draw, partial) and _is_index(draw) else None
                     if run is not None and Path(f"{run.prefix}jobs.csv").is_file():
                         method = draw.func.__name__  # type: ignore[attr-defined]
                         task = (run.prefix, run.label, self.threshold, method, stems[name], kinds)
-                        elsewhere[name] = pool.submit(draw_file, *task)
+                        elsewhere[name] = workers.submit(draw_file, *task)
             mine = {
                 name: save_figure(draw(), stems[name], kinds)
                 for name, draw in self.drawings().items()

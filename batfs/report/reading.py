@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Final
 
 from batfs.report.run import Run, read_run
 from batfs.report.statistics import THRESHOLD, summarize
+from batfs.workers import pool
 
 # so many runs are worth the start of other processes
 MANY: Final = 24
@@ -31,8 +30,8 @@ def read_many(
             found.append(read(prefix))
             done(len(found))
         return found
-    with ProcessPoolExecutor(processes, get_context("forkserver")) as pool:
-        for run in pool.map(read, prefixes, chunksize=4):
+    with pool(processes) as workers:
+        for run in workers.map(read, prefixes, chunksize=4):
             found.append(run)
             done(len(found))
     return found

@@ -195,6 +195,17 @@ def test_from_outputs_to_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[s
     times = study.jobs.groupby(["treatment", "seed"])["execution_time"].first().unstack()
     assert (times.nunique(axis=1) == 3).all()
     assert (times.nunique(axis=0) == 1).all()
+    # a size is measured on the same machines
+    pd = pytest.importorskip("pandas")
+    batfs.size(
+        xml, workload, {"scratch": "100TB,200TB"}, target="wait.mean<1h", policy="random", seeds=3,
+        calibration=toml, jobs=1, progress=False, output=tmp_path / "size",
+    )  # fmt: skip
+    files = (tmp_path / "size").glob("runs/*/run_jobs.csv")
+    sized = [pd.read_csv(file)["execution_time"].iloc[0] for file in files]
+    assert len(sized) >= 3
+    assert set(sized) <= set(times.loc["random"])
+    assert len(set(sized)) == 3
 
 
 def test_draws_are_the_seeds_own(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from batfs.campaign.engine import Failure, loop, make_task, reproduce
+from batfs.campaign.engine import Failure, loop, make_task, reproduce, seed_bases
 from batfs.campaign.executors import Workers, open_workers
 from batfs.campaign.inputs import InputStore
 from batfs.campaign.plan import Cell, Plan
@@ -141,6 +141,8 @@ class Bench:
         self._stack = ExitStack()
         self._workers: Workers | None = None
         self._turn = [_turner(plan, knob) for knob in knobs]
+        # as in a comparison, a seed draws its machine from the calibration
+        self._bases = seed_bases(plan)
         self._most_refused: float | None = None
         self.top: Place = tuple(len(knob.values) - 1 for knob in knobs)
 
@@ -251,7 +253,7 @@ class Bench:
             treatment |= keys
             larger |= fields
         sized = replace_cell(cell, treatment, self.label(known.values))
-        return sized, make_task(self.plan, sized, self.inputs, larger)
+        return sized, make_task(self.plan, sized, self.inputs, larger, self._bases.get(cell.seed))
 
 
 def replace_cell(cell: Cell, treatment: Mapping[str, Any], label: str) -> Cell:

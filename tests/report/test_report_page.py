@@ -243,3 +243,13 @@ def test_in_print(pages: dict[str, Path], tmp_path: Path) -> None:
     subprocess.run(words, capture_output=True, timeout=240, check=True)
     assert out.read_bytes().startswith(b"%PDF")
     assert out.stat().st_size > 20_000
+    # some pages, and no run of empty ones
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", out.read_bytes())) <= 20
+
+
+def test_small_print_is_smaller_than_its_figure() -> None:
+    """On paper tables are set in points: what is small in them must not keep the screen's size."""
+    style = (ASSETS / "report.css").read_text().partition("@media print")[2]
+    small = re.search(r"td small[^{]*\{ font-size: ([\d.]+)em", style)
+    assert small is not None
+    assert float(small[1]) < 1

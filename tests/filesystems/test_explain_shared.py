@@ -16,7 +16,8 @@ from fs_tiny import Ran, composed, job, simulate_tiny, write_inputs
 from batfs.cli.explain import show
 from batfs.cli.main import main
 from batfs.decision.experiment import announced
-from batfs.decision.explain import Explanation, explain
+from batfs.decision.explain import explain
+from batfs.decision.explained import Explanation
 from batfs.decision.files import make_on
 from batfs.platform import load_platform, number_resources
 from batfs.scheduling.config import Layer, Settings

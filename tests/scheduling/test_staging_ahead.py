@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fs_tiny import Ran, job, simulate_tiny, watched
+from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
 
 from batfs.errors import InputError
 from batfs.protocol import messages as m
@@ -225,3 +225,22 @@ def test_buffers_in_the_nodes_are_staged_with_them(tmp_path: Path) -> None:
     ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))], storages=storages)
     assert ran.times("2")[1] == pytest.approx(110.0)
     assert any("staged while it has its nodes" in sentence for sentence in ran.said)
+
+
+@pytest.mark.parametrize("mode", ["ahead", "two_step"])
+def test_the_same_times_over_a_socket(tmp_path: Path, mode: str) -> None:
+    """``batfs-sched`` and ``batfs sim`` as processes of their own, and embedded."""
+    jobs = [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400)), job("3", 2, 10e9, at=1.0, io=reads(500))]
+    here = run(tmp_path, jobs, mode, control="1ms")
+    files = write_inputs(tmp_path, 4, STORAGES, jobs, control="1ms")
+    (tmp_path / "batfs.toml").write_text(
+        f'default_filesystem = "lustre"\nstaging = "{mode}"\nvalidate = true\n'
+        "[filesystems.bb]\nmodel = 'burst_buffer'\nbacking = 'lustre'\n"
+    )
+    where = f"tcp://127.0.0.1:{free_port()}"
+    command = ["batfs.decision.command", "-s", where, "--config", str(tmp_path / "batfs.toml")]
+    got = over_sockets(tmp_path, files, where, [*command, "-e", "sched"], "--enable-dynamic-jobs")
+    assert got.keys() == here.jobs.keys()
+    for name, result in here.jobs.items():
+        assert float(got[name]["starting_time"]) == pytest.approx(result.start, abs=1e-5)
+        assert float(got[name]["finish_time"]) == pytest.approx(result.end, abs=1e-5)

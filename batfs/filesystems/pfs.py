@@ -189,17 +189,12 @@ class ParallelFileSystem(Model):
         reads, writes = layout
         held = tuple(Placement(s, size) for s, size in sorted(share for c in chosen for share in c) if size)
         if any(len(shares) > 1 for shares in chosen):
-            # a policy that splits by itself: each column follows its shares
-            reads, writes = (
-                np.concatenate(
-                    [
-                        np.array([split_by(int(v), [s for _, s in shares]) for v in matrix[:, k]])
-                        for k, shares in enumerate(chosen)
-                    ],
-                    axis=1,
-                )
-                for matrix in (reads, writes)
-            )
+            # a policy that splits by itself: what moves on each storage is what is held there
+            parts = [
+                _follow(read, written, [size for _, size in shares])
+                for read, written, shares in zip(reads.T, writes.T, chosen, strict=True)
+            ]
+            reads, writes = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
         targets = [storage for shares in chosen for storage, _ in shares]
         order = sorted(range(len(targets)), key=targets.__getitem__)
         ids = tuple(targets[i] for i in order)
@@ -262,3 +257,22 @@ class ParallelFileSystem(Model):
         plan.reads, plan.writes = [outer for outer, _ in read], [outer for outer, _ in written]
         add_internal(plan, [inner for _, inner in read], [inner for _, inner in written])
         plan.notes = {**plan.notes, "gateways": list(picked)}
+
+
+def _follow(read: IntArray, written: IntArray, shares: Sequence[int]) -> tuple[IntArray, IntArray]:
+    """One column of a layout (bytes by node) shared out: int64[n, shares] each. Where it holds what it reads
+    and writes, both together are ``shares`` exactly."""
+    by_share = split_by(int(read.sum()), shares)
+    rest = np.array(shares, dtype=np.int64) - by_share
+    if rest.sum() != written.sum():
+        rest = split_by(int(written.sum()), shares)
+    return _rows(read, by_share), _rows(written, rest)
+
+
+def _rows(column: IntArray, totals: IntArray) -> IntArray:
+    """Each row of ``column`` split by what is left of ``totals``: rows and columns both add up."""
+    left, rows = totals, []
+    for size in column.tolist():
+        rows.append(split_by(size, left.tolist()))
+        left = left - rows[-1]
+    return np.array(rows, dtype=np.int64)

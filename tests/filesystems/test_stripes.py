@@ -70,6 +70,22 @@ def test_files_spread_over_as_many_targets_as_they_have_stripes(
             assert sorted(by_node.get(k, 0) for k in range(3)) == [(size + k) // 3 for k in range(3)]
 
 
+@pytest.mark.parametrize("pattern", ["shared", "per_node"])
+@pytest.mark.parametrize("reads", range(5))
+@pytest.mark.parametrize("writes", range(5))
+def test_a_policy_that_splits_by_itself_moves_what_it_holds(reads: int, writes: int, pattern: str) -> None:
+    """One file in one stripe, which ``striped`` shares out over the targets. Two bytes written by three nodes
+    onto 1 + 1: one each, and not both on the first, as each node by itself would round it."""
+    plan = machine("striped", "pfs:stripe_count=1,stripe_size=1B").one(
+        (0, 1, 2), Volume("lustre", reads, writes, 1, pattern)
+    )
+    moved = Counter(t.by_source(plan.reads))
+    moved.update(t.by_destination(plan.writes))
+    assert +moved == Counter({p.storage: p.size for p in plan.placements})
+    for by_node, size in ((t.by_destination(plan.reads), reads), (t.by_source(plan.writes), writes)):
+        assert [by_node.get(k, 0) for k in range(3)] == [(size + 2 - k) // 3 for k in range(3)]
+
+
 def test_the_larger_stripe_is_on_the_target_that_was_chosen_for_it() -> None:
     """3 bytes in stripes of one on two targets: 2 and 1. The roomier target is the second by number; the
     first stripe, of two bytes, goes there, read and written."""

@@ -68,6 +68,7 @@ _LISTED: Final = {
     "--model": "models",
     "--node-selection": "selections",
     "--io": "io-models",
+    "--iterations": "rhythms",
     "--when-full": "when-full",
 }
 

@@ -18,6 +18,7 @@ HELP = """list what there is to choose from, installed plugins included
   batfs list io-policies         which transfers may move now: --io-policy
   batfs list models              how a file system moves bytes: --filesystem
   batfs list selections          which free nodes a job gets: --node-selection
+  batfs list rhythms             jobs that do I/O over and over: batfs workload synth --iterations
   batfs list presets             platforms and workloads that come with batfs
 """
 
@@ -29,6 +30,7 @@ REGISTRIES: Final[Mapping[str, tuple[str, str]]] = {
     "io-policies": ("batfs.scheduling.io_policies", "IO_POLICIES"),
     "selections": ("batfs.scheduling.nodes", "SELECTIONS"),
     "io-models": ("batfs.workload.iomodels", "IO_MODELS"),
+    "rhythms": ("batfs.workload.rhythms", "RHYTHMS"),
     "when-full": ("batfs.storage.replay.waiting", "WHEN_FULL"),
 }
 _LINE: Final = 100

@@ -78,7 +78,8 @@ class ConvertOptions:
     ``filesystem`` where those bytes are (None: the configuration's choice). ``keep_times``: don't move the
     first submission to 0. ``compute``: ``recorded``, the whole run time is computation beside which the I/O
     goes on; ``without-io``, the measured seconds of I/O are taken off it; ``phases``, a composed job that
-    computes between the phases in which it read or wrote.
+    computes between the phases in which it read or wrote; ``iterations``, one that computes and writes as
+    often as it wrote, equally long and as much each time.
     """
 
     nodes: int | None = None
@@ -90,7 +91,7 @@ class ConvertOptions:
     seed: int = 1
     filesystem: str | None = None
     keep_times: bool = False
-    compute: Literal["recorded", "without-io", "phases"] = "recorded"
+    compute: Literal["recorded", "without-io", "phases", "iterations"] = "recorded"
 
 
 def convert(
@@ -120,10 +121,13 @@ def convert(
     for job in jobs:
         shape = JobShape(job.nodes, job.runtime)
         drawn = model(shape, draws) if job.io is None and options.io != "none" else None
-        if options.compute == "phases" and job.phases and (job.io or ()):
-            profiles.update(_phased(job, options))
+        if options.compute in ("phases", "iterations") and job.phases and (job.io or ()):
+            again = options.compute == "iterations"
+            profiles.update(_iterated(job, options) if again else _phased(job, options))
             used = job.id
-            report.change("computes between its phases of I/O")
+            report.change(
+                "computes and writes in even iterations" if again else "computes between its phases of I/O"
+            )
         else:
             extra = _io_members(job, drawn, options.filesystem)
             profile = _profile(job, options, extra, report)
@@ -234,11 +238,63 @@ def _phased(job: RecordedJob, options: ConvertOptions) -> dict[str, Profile]:
     now = 0.0
     for phase in phases:
         compute(round(phase.begin - now, 6))
-        extra = _io_members(replace(job, io=phase.io, io_extra=NO_EXTRA), None, options.filesystem)
-        children[f"{job.id}:{len(children)}:io"] = ParallelHomogeneous(0, 0, extra)
+        children[f"{job.id}:{len(children)}:io"] = ParallelHomogeneous(0, 0, _moves(job, phase.io, options))
         now = phase.end
     compute(round(job.runtime - now, 6))
     return {job.id: Composed(tuple(children), extra=kept), **children}
+
+
+def _iterated(job: RecordedJob, options: ConvertOptions) -> dict[str, Profile]:
+    """The profiles of a job whose phases of writing (of reading, if it never wrote) are made alike: what is
+    read before it first computes is read first, the rest by turns with what it computes. Bytes that can't be
+    divided move with the last."""
+    phases = _phases_in_order(job)
+    seconds = job.runtime - sum(phase.end - phase.begin for phase in phases)
+    first: dict[str | None, int] = {}
+    left: dict[str | None, RequestedIo] = {part.filesystem: part for part in job.io or ()}
+    writes = any(part.writes for part in left.values())
+    if writes and not any(part.writes for part in phases[0].io):
+        first = {part.filesystem: part.reads for part in phases[0].io}
+    count = sum(any(p.writes if writes else p.reads for p in phase.io) for phase in phases) or 1
+    start = tuple(replace(left[name], reads=size, writes=0) for name, size in first.items() if size)
+    rest = [replace(part, reads=part.reads - first.get(name, 0)) for name, part in left.items()]
+    each = [replace(part, reads=part.reads // count, writes=part.writes // count) for part in rest]
+    last = [
+        replace(
+            part,
+            reads=part.reads - part.reads // count * (count - 1),
+            writes=part.writes - part.writes // count * (count - 1),
+        )
+        for part in rest
+    ]
+    members = _io_members(job, None, options.filesystem)
+    kept = {key: value for key, value in members.items() if key not in ("io", "io_reads", "io_writes")}
+    cpu = plain(_finite(round(max(seconds, 0.0) / count, 6) * options.speed))
+    names = {kind: f"{job.id}:{kind}" for kind in ("start", "iteration", "iterations", "last")}
+    uneven = last != each
+    found: dict[str, Profile] = {
+        names["iteration"]: ParallelHomogeneous(cpu, 0, _moves(job, each, options)),
+        names["iterations"]: Composed((names["iteration"],), count - uneven),
+    }
+    order = [names["iterations"]]
+    if start:
+        found[names["start"]] = ParallelHomogeneous(0, 0, _moves(job, start, options))
+        order.insert(0, names["start"])
+    if uneven:
+        found[names["last"]] = ParallelHomogeneous(cpu, 0, _moves(job, last, options))
+        order.append(names["last"])
+    return {job.id: Composed(tuple(order), extra=kept), **found}
+
+
+def _moves(job: RecordedJob, parts: Iterable[RequestedIo], options: ConvertOptions) -> Mapping[str, Json]:
+    """The members of a phase's profile: its I/O before and after what it computes, so that a policy can hold
+    it back."""
+    moved = tuple(
+        replace(part, options={**part.options, "timing": "phases"})
+        for part in parts
+        if part.reads or part.writes
+    )
+    return _io_members(replace(job, io=moved, io_extra=NO_EXTRA), None, options.filesystem)
 
 
 def _phases_in_order(job: RecordedJob) -> list[Phase]:
@@ -302,7 +358,7 @@ def _io_members(job: RecordedJob, drawn: Volumes | None, filesystem: str | None)
         "io_reads": plain(sum(part.reads for part in parts)),
         "io_writes": plain(sum(part.writes for part in parts)),
     }
-    if any(part.filesystem is not None for part in parts):
+    if any(part.filesystem is not None or part.options for part in parts):
         members["io"] = [io_entry(part) for part in parts]
     return {**members, **job.io_extra}
 

@@ -2,7 +2,8 @@
 
 Sizes, run times and arrivals follow Lublin and Feitelson (:mod:`batfs.workload.lublin`), requested times
 the habit of asking for a round number above a multiple of the run time, volumes one of the named I/O models
-(:mod:`batfs.workload.iomodels`). All draws come from one seeded generator; numbers are rounded (whole
+(:mod:`batfs.workload.iomodels`) or, of jobs that do their I/O again and again, one of the rhythms
+(:mod:`batfs.workload.rhythms`). All draws come from one seeded generator; numbers are rounded (whole
 seconds, whole kB) so that a workload is the same to the byte on every machine.
 """
 
@@ -20,7 +21,8 @@ from batfs.plugins import Size, convert_options, parse_spec
 from batfs.workload import lublin
 from batfs.workload.draws import Draws
 from batfs.workload.iomodels import JobShape, make_io_model
-from batfs.workload.model import Job, Json, ParallelHomogeneous, Workload
+from batfs.workload.model import Composed, Job, Json, ParallelHomogeneous, Profile, Workload
+from batfs.workload.rhythms import Rhythm, make_rhythm
 
 # What users type: minutes up to one hour, then hours, then days (Tsafrir, Etsion, Feitelson, "Modeling user
 # runtime estimates", JSSPP 2005: a score of round values covers nearly all jobs).
@@ -64,6 +66,8 @@ class SynthOptions:
     node sends to each other node, log-normal with sigma 1. ``estimate`` is the largest factor between the
     expected time and the requested one, drawn evenly from 1; ``bandwidth`` (bytes/s of a job) is what users
     expect of the storage when they estimate. Without ``filesystems`` volumes are given as totals alone.
+    ``iterations`` is a rhythm in the place of ``io``: jobs become composed profiles that read, compute and
+    write so many times, with their I/O in phases of its own.
     """
 
     jobs: int = 300
@@ -82,6 +86,7 @@ class SynthOptions:
     io: str = "rate"
     filesystems: Sequence[FileSystemShare] = field(default=())
     load_over: Literal["submissions", "gaps"] = "submissions"
+    iterations: str | None = None
 
     def check(self) -> None:
         """InputError for values that make no sense."""
@@ -111,17 +116,22 @@ def synthesize(options: SynthOptions, name: str = "w0") -> Workload:
     options.check()
     draws = Draws(Random(options.seed))
     model = make_io_model(options.io)
+    rhythm = None if options.iterations is None else make_rhythm(options.iterations)
     shapes = [_shape(draws, options) for _ in range(options.jobs)]
     times = _arrivals(draws, options, math.fsum(shape.nodes * shape.runtime for shape in shapes))
     jobs: list[Job] = []
-    profiles = {}
+    profiles: dict[str, Profile] = {}
     for number, (shape, time) in enumerate(zip(shapes, times, strict=True), start=1):
-        reads, writes = model(shape, draws)
-        extra = _io(draws, options, reads, writes)
-        com = 0 if shape.nodes == 1 else round(draws.lognormal(options.com, 1.0) / KB) * KB
         profile = f"p{number}"
-        profiles[profile] = ParallelHomogeneous(_plain(shape.runtime * options.speed), com, extra)
-        expected = shape.runtime + (extra.get("io_reads", 0) + extra.get("io_writes", 0)) / options.bandwidth
+        if rhythm is not None:
+            of_job, expected = _iterated(draws, options, shape, rhythm(shape, draws), profile)
+            profiles.update(of_job)
+        else:
+            reads, writes = model(shape, draws)
+            extra = _io(draws, options, reads, writes)
+            com = _com(draws, options, shape)
+            profiles[profile] = ParallelHomogeneous(_plain(shape.runtime * options.speed), com, extra)
+            expected = shape.runtime + _total(extra) / options.bandwidth
         walltime = requested_time(expected * draws.uniform(1.0, options.estimate))
         jobs.append(Job(f"{name}!{number}", time, shape.nodes, profile, walltime))
     jobs.sort(key=lambda job: (job.submission_time, job.id))
@@ -133,9 +143,52 @@ def described(options: SynthOptions) -> dict[str, Json]:
     found: dict[str, Any] = {"name": "batfs workload synth", **asdict(options)}
     if options.load_over == "gaps":
         del found["load_over"]  # as in the files that are older than this option
+    if options.iterations is None:
+        del found["iterations"]
+    else:
+        del found["io"]
     found["longest"] = float(f"{options.longest:.10g}")
     found["filesystems"] = [asdict(share) for share in options.filesystems]
     return found
+
+
+def _com(draws: Draws, options: SynthOptions, shape: JobShape) -> int:
+    return 0 if shape.nodes == 1 else round(draws.lognormal(options.com, 1.0) / KB) * KB
+
+
+def _total(extra: Mapping[str, Json]) -> int:
+    return int(extra.get("io_reads", 0)) + int(extra.get("io_writes", 0))
+
+
+def _iterated(
+    draws: Draws, options: SynthOptions, shape: JobShape, rhythm: Rhythm, name: str
+) -> tuple[dict[str, Profile], float]:
+    """The profiles of a job that goes by a rhythm, its own (``name``) last, and the seconds it expects."""
+    each = _io(draws, options, rhythm.reads, rhythm.writes)
+    first = _io(draws, options, rhythm.first, 0) if rhythm.first else {}
+    com = round(_com(draws, options, shape) / rhythm.count / KB) * KB
+    work = round(rhythm.work, 3)
+    iteration = f"{name}.iteration"
+    profiles: dict[str, Profile] = {
+        iteration: ParallelHomogeneous(_plain(round(work * options.speed)), com, _in_phases(each))
+    }
+    seconds = _total(each) / options.bandwidth if rhythm.io_seconds is None else rhythm.io_seconds
+    expected = rhythm.count * (work + seconds) + _total(first) / options.bandwidth
+    if first:
+        profiles[f"{name}.restart"] = ParallelHomogeneous(0, 0, _in_phases(first))
+        profiles[f"{name}.iterations"] = Composed((iteration,), rhythm.count)
+        profiles[name] = Composed((f"{name}.restart", f"{name}.iterations"))
+    else:
+        profiles[name] = Composed((iteration,), rhythm.count)
+    return profiles, expected
+
+
+def _in_phases(extra: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The same I/O before and after the computation, in the place of beside it."""
+    if not extra:
+        return extra
+    entries = extra.get("io") or [{key: extra[f"io_{key}"] for key in ("reads", "writes")}]
+    return {**extra, "io": [{**entry, "options": {"timing": "phases"}} for entry in entries]}
 
 
 def _plain(value: float) -> float:

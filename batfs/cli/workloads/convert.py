@@ -74,9 +74,14 @@ def add_compute(parser: argparse.ArgumentParser, *, phases: bool) -> None:
         parser,
         "--compute",
         ": all of it, I/O beside it; what is left without the measured I/O time"
-        + ("; or what lies between the phases of I/O, as a composed job" if phases else "")
+        + (
+            "; what lies between the phases of I/O, as a composed job; or as much of that in each of as many "
+            "iterations as it wrote"
+            if phases
+            else ""
+        )
         + " [%(default)s]",
-        choices=("recorded", "without-io", "phases") if phases else ("recorded", "without-io"),
+        choices=("recorded", "without-io", "phases", "iterations") if phases else ("recorded", "without-io"),
         default="recorded",
     )
 

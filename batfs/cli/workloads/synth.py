@@ -27,6 +27,12 @@ I/O models (--io NAME:option=value,...):
   time_share  a share of the run time spent in I/O at a bandwidth (bandwidth, mean, reads)
   constant    the same bytes per node for all (reads, writes)
   none        no I/O
+
+Jobs that compute, read and write over and over (--iterations NAME:option=value,..., in the place of --io):
+  io_sets     characteristic times a decade apart (fast, medium, slow, their weights n_fast, ..., share, ...)
+  hacc        checkpoints of so many particles a process (every, particles, sigma, processes, restart)
+  recorded    the rhythms of a workload from Darshan logs (file, speed)
+  constant    the same for all (every, reads, writes)
 """
 
 
@@ -87,6 +93,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what users expect of the storage when they estimate [100MBps a job]",
     )
     add_word(parser, "--io", f"and its options [{DEFAULTS['io']}]")
+    add(
+        "--iterations",
+        metavar="RHYTHM",
+        help="how often jobs do their I/O, and how much each time, and its options [once, by --io]",
+    )
     add_word(
         parser,
         "--io-on",
@@ -113,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
             raise unknown("preset", args.preset, presets.PRESETS)
         workload = presets.PRESETS[args.preset]("w0")
     else:
+        if "iterations" in given and "io" in given:
+            raise InputError("--iterations and --io each say what jobs read and write", hint="give one")
         if "filesystems" in given:
             given["filesystems"] = tuple(parse_share(text) for text in given["filesystems"])
         workload = synthesize(SynthOptions(**given))

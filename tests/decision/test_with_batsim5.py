@@ -238,6 +238,7 @@ def test_batfs_run_protocol_5(workloads: tuple[Path, Path], tmp_path: Path) -> N
             str(workload),
             "--policy",
             "random",
+            "--dynamic-jobs",
             "-q",
         ]
         subprocess.run(

@@ -43,7 +43,7 @@ Any number can be given for reads and writes apart: ``read_latency``, ``write_ha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -235,26 +235,20 @@ class AccessModel:
         see :meth:`follow`."""
         volume, nodes = request.volume, request.nodes
         self._wait(plan, volume, nodes)
-        health = health_of(view)
-        if health is not None or not self._ideal:
+        if not self._ideal or health_of(view) is not None:
             later = self.following and (staged or plan.timing != OVERLAP)
-            self._slow(plan, request, view, position, health, later)
+            self._slow(plan, request, view, position, later)
 
     def follow(self, traffic: Traffic, view: StorageView, position: Mapping[int, int]) -> list[Traffic]:
         """What these bytes cost as a piece that starts now, by the load of the devices at this moment."""
-        health, extra = health_of(view), []
-        if health is None and self.efficiency is None and not self.devices:
+        if self._unloaded(view):
             return []
-        for k in (0, 1):
-            counts = transfers_at([traffic], k)
-            for storage, amount in (by_destination if k else by_source)([traffic]).items():
-                if storage in self.storages:
-                    at = position[storage]
-                    factor = self._loaded(storage, at, bool(k), counts[storage], view, health, None)
-                    over = round(amount * (1.0 / factor - 1.0))
-                    if over > 0:
-                        extra.append(self._overhead([traffic], k, storage, over, amount))
-        return extra
+        return [
+            self._overhead([traffic], k, storage, over, amount)
+            for k in (0, 1)
+            for storage, amount, factor in self._factors(traffic, k, view, position)
+            if (over := round(amount * (1.0 / factor - 1.0))) > 0
+        ]
 
     def _wait(self, plan: IoPlan, volume: Volume, nodes: Any) -> None:
         """The least time of each direction as work on the job's nodes (none on storages that are staged)."""
@@ -287,7 +281,6 @@ class AccessModel:
         request: IoRequest,
         view: StorageView,
         position: Mapping[int, int],
-        health: FloatArray | None,
         later: bool,
     ) -> None:
         """The overhead of the targets as internal traffic; checkpoints carry theirs. ``later``: what the load
@@ -299,8 +292,7 @@ class AccessModel:
             zip((plan.reads, plan.writes), (access.reads, access.writes), strict=True)
         ):
             server, client = self.targets[k], self.clients[k]
-            ideal = later or (self.efficiency is None and not self.devices and health is None)
-            if (ideal and server == _IDEAL) or not traffics:
+            if ((later or self._unloaded(view)) and server == _IDEAL) or not traffics:
                 continue
             counts = {} if later else transfers_at(traffics, k)
             loads = by_destination(traffics) if k else by_source(traffics)
@@ -309,9 +301,7 @@ class AccessModel:
                 if storage not in self.storages:  # of a file system behind, which has said its own
                     continue
                 at = position[storage]
-                factor = 1.0
-                if not later:
-                    factor = self._loaded(storage, at, bool(k), counts[storage], view, health, plan)
+                factor = 1.0 if later else self._loaded(storage, at, bool(k), counts[storage], view, plan)
                 if server != _IDEAL:
                     factor *= reached(
                         *(client, server, way, len(request.nodes), access.processes),
@@ -326,7 +316,7 @@ class AccessModel:
         if extra[0] or extra[1]:
             add_internal(plan, *extra)
         if plan.checkpoints is not None and not self.following:
-            writes = [self._slower(move, view, position, health) for move in plan.checkpoints.writes]
+            writes = [self._slower(move, view, position) for move in plan.checkpoints.writes]
             plan.checkpoints = plan.checkpoints._replace(writes=writes)
 
     def _overhead(self, traffics: Sequence[Traffic], k: int, storage: int, over: int, amount: int) -> Traffic:
@@ -337,6 +327,24 @@ class AccessModel:
         ends = (storage, end) if not k else (end, storage)
         return from_transfers([Transfer(*ends, over)])
 
+    def _unloaded(self, view: StorageView) -> bool:
+        """Whether its devices cost nothing, whatever moves."""
+        return self.efficiency is None and not self.devices and health_of(view) is None
+
+    def _factors(
+        self, traffic: Traffic, k: int, view: StorageView, position: Mapping[int, int]
+    ) -> Iterator[tuple[int, int, float]]:
+        """Of each own storage that the traffic leaves (k = 0) or enters (1): its bytes there, and what the
+        device reaches."""
+        counts = transfers_at([traffic], k)
+        for storage, amount in (by_destination if k else by_source)([traffic]).items():
+            if storage in self.storages:
+                yield (
+                    storage,
+                    amount,
+                    self._loaded(storage, position[storage], bool(k), counts[storage], view),
+                )
+
     def _loaded(
         self,
         storage: int,
@@ -344,51 +352,33 @@ class AccessModel:
         writing: bool,
         count: int,
         view: StorageView,
-        health: FloatArray | None,
-        plan: IoPlan | None,
+        plan: IoPlan | None = None,
     ) -> float:
-        """What the device reaches in one direction, with ``count`` transfers beside those under way."""
-        factor = self._device(storage, at, writing, view, health, plan)
+        """What the device reaches in one direction, with ``count`` transfers beside those under way: reads
+        and writes of ``plan`` that go on at the same time mix, and so do those under way in the other
+        direction."""
+        health = health_of(view)
+        factor = 1.0 if health is None else float(health[at])
+        device = self.devices.get(storage)
+        if device is not None:
+            written = getattr(view, "writing", None)
+            theirs = 0 if written is None else int(written[at])
+            mixing = (int(view.transfers[at]) - theirs if writing else theirs) > 0
+            if plan is not None and plan.timing == OVERLAP and not mixing:
+                mixing = storage in (by_source(plan.reads) if writing else by_destination(plan.writes))
+            factor *= device.factor(writing, mixing)
         if self.efficiency is not None:
             factor *= self.efficiency.at(count + int(view.transfers[at]))
         return factor
 
-    def _device(
-        self,
-        storage: int,
-        at: int,
-        writing: bool,
-        view: StorageView,
-        health: FloatArray | None,
-        plan: IoPlan | None,
-    ) -> float:
-        """What the device itself reaches in one direction: reads and writes of ``plan`` that go on at the
-        same time mix, and so do those under way in the other direction."""
-        factor = 1.0 if health is None else float(health[at])
-        device = self.devices.get(storage)
-        if device is None:
-            return factor
-        written = getattr(view, "writing", None)
-        theirs = 0 if written is None else int(written[at])
-        others = int(view.transfers[at]) - theirs if writing else theirs
-        mixing = others > 0
-        if plan is not None and plan.timing == OVERLAP and not mixing:
-            mixing = storage in (by_source(plan.reads) if writing else by_destination(plan.writes))
-        return factor * device.factor(writing, mixing)
-
-    def _slower(
-        self, move: Move, view: StorageView, position: Mapping[int, int], health: FloatArray | None
-    ) -> Move:
+    def _slower(self, move: Move, view: StorageView, position: Mapping[int, int]) -> Move:
         """A checkpoint with what its targets lose to the number of transfers and to faults."""
-        traffic, extra = move.traffic, []
-        counts = transfers_at([traffic], 1)
-        for storage, amount in by_destination([traffic]).items():
-            if storage not in self.storages:
-                continue
-            at = position[storage]
-            factor = self._loaded(storage, at, True, counts[storage], view, health, None)
-            if round(amount * (1.0 / factor - 1.0)) > 0:
-                extra.append(_along([traffic], 1, storage, 1.0 / factor - 1.0))
+        traffic = move.traffic
+        extra = [
+            _along([traffic], 1, storage, 1.0 / factor - 1.0)
+            for storage, amount, factor in self._factors(traffic, 1, view, position)
+            if round(amount * (1.0 / factor - 1.0)) > 0
+        ]
         return move._replace(traffic=joined([traffic, *extra])) if extra else move
 
 

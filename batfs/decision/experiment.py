@@ -159,7 +159,7 @@ def _check_faults(config: Configuration, machine: Machine, *, foreign: bool) -> 
         Timeline(plan, nodes, storages, config.seed)
     except InputError as error:
         raise error.at(place="faults") from None
-    if foreign and any(fault.node for fault in plan.every):
+    if foreign and plan.of_nodes:
         raise InputError(
             f"the queue {config.queue!r} isn't batfs's own: its jobs without I/O aren't known to batfs, so "
             "nodes can't fail",

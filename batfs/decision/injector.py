@@ -27,6 +27,7 @@ from batfs.decision.files import make_files as default_make_files
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
+from batfs.filesystems.staging_modes import HELD
 from batfs.protocol import messages as m
 from batfs.protocol.clock import on_wire
 from batfs.protocol.decision_side import LazyProfiles
@@ -174,7 +175,7 @@ class Injector:
             say=self._say,
             left=self._report_end,
         )
-        if tenancy.outages is not None and any(fault.node for fault in tenancy.outages.plan.every):
+        if tenancy.outages is not None and tenancy.outages.plan.of_nodes:
             raise InputError(
                 "the proxy knows no jobs without I/O, so it can't let nodes fail",
                 place="faults",
@@ -199,7 +200,7 @@ class Injector:
 
     def _refuse_staging_ahead(self, tenancy: Tenancy) -> None:
         for name, model in getattr(tenancy.files, "models", {}).items():
-            if getattr(model, "staging", "held") != "held":
+            if getattr(model, "staging", HELD) != HELD:
                 raise InputError(
                     f"the file system {name!r} stages before jobs have nodes, and a scheduler that isn't "
                     "batfs's own can't be told: it gives them nodes before their data is there",
@@ -450,10 +451,7 @@ class Injector:
                 tenancy.freed = False
                 for job_id, decision in list(self._held.items()):
                     self._try(replace(decision, timestamp=now), self._jobs[job_id])
-            hopeful = tenancy.machine.some_unavailable or (
-                tenancy.outages is not None and tenancy.outages.hopeful
-            )
-            if tenancy.running or tenancy.lives.busy or hopeful or not self._held:
+            if tenancy.running or tenancy.lives.busy or tenancy.hopeful or not self._held:
                 return
             job_id = next(iter(self._held))
             # a policy that draws may find room where it has found none

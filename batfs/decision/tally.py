@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
-from batfs.filesystems.script import AHEAD, WORKLOAD
+from batfs.filesystems.script import APART, WORKLOAD
 from batfs.records import field, record
 from batfs.resource_sets import count_below
 from batfs.scheduling.config import Configuration
@@ -119,7 +119,7 @@ class JobTally:
             return
         # <workload>.<job>.<number>.<kind>
         step, _, kind = name.rpartition(".")
-        if job.rejected or kind in ("stage_out", "drain", AHEAD):
+        if job.rejected or kind in APART:
             return
         mine = self._known(step.rpartition(".")[0])
         end = job.start + job.runtime

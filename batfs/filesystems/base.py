@@ -6,7 +6,7 @@ import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast, overload
+from typing import Any, Literal, TypeAlias, cast, overload
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from batfs.filesystems.interface import (
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.staging_modes import HELD, STAGING
 from batfs.filesystems.traffic import joined, turns
 from batfs.plugins import Registry, parse_spec
 from batfs.records import replace
@@ -43,11 +44,6 @@ MODELS: Registry[type[FileSystemModel]] = Registry(
 )
 
 Timing: TypeAlias = Literal["overlap", "phases"]
-#: When what a job reads is brought to it: while it has its nodes, before it has any, or as a job of its own.
-StagingMode: TypeAlias = Literal["held", "ahead", "two_step"]
-HELD: Final = "held"
-TWO_STEP: Final = "two_step"
-STAGING: Final = (HELD, "ahead", TWO_STEP)
 Reserve: TypeAlias = Literal["both", "reads", "writes", "max"]
 
 

@@ -13,7 +13,6 @@ from batfs.filesystems.base import (
     MODELS,
     Model,
     Reserve,
-    StagingMode,
     Timing,
     in_order,
     placements,
@@ -32,6 +31,7 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.picking import Picker
+from batfs.filesystems.staging_modes import StagingMode
 from batfs.filesystems.traffic import joined, split_by, split_evenly, split_operations, spread
 from batfs.records import record
 from batfs.storage.interface import StorageView

@@ -128,11 +128,10 @@ class CacheTier(Model):
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         volume = request.volume
         name = str(volume.options.get("data_set", ""))
-        entry = self.cache.find(name) if name and not self._away else None
+        there = bool(name) and not self._away
+        entry = self.cache.find(name) if there else None
         here = entry.here if entry else {}
-        for before in (
-            earlier(request, self.name) if name and not self._away else ()
-        ):  # what an earlier phase of the job adds
+        for before in earlier(request, self.name) if there else ():  # what an earlier phase of the job adds
             if before.notes.get("data_set") == name:
                 for storage, size in before.notes["added"].items():
                     here[storage] = here.get(storage, 0) + size
@@ -143,7 +142,7 @@ class CacheTier(Model):
         # what will be added here: missing bytes, less those that another job is bringing, and written bytes
         fill = max(0, miss - self._coming(name)) if name and self.fill else 0
         kept = volume.writes if self.write != "around" else 0
-        room = self.cache.choose(fill + kept, name) if name and not self._away else None
+        room = self.cache.choose(fill + kept, name) if there else None
         ahead = back and room is not None and bool(volume.writes)
         plan = RepeatedPlan(self.name, timing=self.timing_of(request))
         through = 0 if ahead else volume.writes

@@ -37,6 +37,9 @@ WORKLOAD = "batfs"
 #: Kind of the activities that stage in before the job has nodes.
 AHEAD = "stage_ahead"
 
+#: Kinds of steps before the job has nodes, or that go on when they are free again.
+APART = frozenset(("stage_out", "drain", AHEAD))
+
 #: Profiles into whose single parallel task Batsim merges I/O.
 MERGED = (Parallel, *HOMOGENEOUS)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
-from batfs.filesystems.base import HELD, TWO_STEP, Model, footprint, make_model
+from batfs.filesystems.base import Model, footprint, make_model
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -36,6 +36,7 @@ from batfs.filesystems.nodeless import known, on_nodes
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
+from batfs.filesystems.staging_modes import HELD, TWO_STEP
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
 from batfs.records import replace
@@ -244,8 +245,7 @@ class FileSystems:
         """How such a job is staged before it has nodes, if a file system wants that; see
         ``batfs.scheduling.staging``.
 
-        With several the most careful word counts: ``two_step`` before ``ahead``. None too where one of its
-        file systems can't place a byte before the nodes are known.
+        With several the most careful word counts: ``two_step`` before ``ahead``.
         """
         mode, most = HELD, {}
         for volume in volumes:
@@ -420,7 +420,7 @@ def make_filesystems(
         raise InputError(
             f"no file system of this machine stages anything: {', '.join(models) or 'there is none'}",
             place="staging",
-            hint="burst_buffer, nvme_pool and cache do, before a file system 'backing'",
+            hint="burst_buffer does, before a file system 'backing'",
         )
     defaults = _defaults(config.get("default_filesystem"), siblings)
     return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs, platform=platform)

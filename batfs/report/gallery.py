@@ -21,7 +21,7 @@ from batfs.errors import InputError, unknown
 from batfs.files import check_writable, write_text
 from batfs.filesystems.base import MODELS
 from batfs.filesystems.lifecycle import SUCCESS
-from batfs.filesystems.script import WORKLOAD
+from batfs.filesystems.script import AHEAD, APART, WORKLOAD
 from batfs.platform import load_platform, number_resources
 from batfs.report import palette
 from batfs.report.picture import make_figure, save_figure, styled
@@ -288,7 +288,7 @@ def _run(
         on_job=over,
     )
     for short, parts in steps.items():
-        held = [p for p in parts if not p.job_id.endswith((".stage_out", ".drain", ".stage_ahead"))]
+        held = [p for p in parts if p.job_id.rpartition(".")[2] not in APART]
         if short in rejected and any(p.job_id.endswith(".compute") for p in held):  # it was cut into parts
             times = jobs[short] = JobTimes(rejected.pop(short).submission_time, math.inf, -math.inf)
         elif short in jobs:
@@ -298,9 +298,8 @@ def _run(
         times.start = min([times.start, *(p.start for p in held)])
         times.end = max([times.end, *(p.end for p in held)])
         times.succeeded = times.succeeded and all(p.state == SUCCESS for p in held)
-        times.stage_in = _covered(
-            [(p.start, p.end) for p in parts if p.job_id.endswith((".stage_in", ".stage_ahead"))]
-        )
+        into = [p for p in parts if p.job_id.endswith((".stage_in", f".{AHEAD}"))]
+        times.stage_in = _covered([(p.start, p.end) for p in into])
         later = [p.end for p in parts if p.job_id.endswith(".stage_out")]
         times.after = max(0.0, max(later, default=times.end) - times.end)
     if result.deadlock:

@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from batfs.filesystems.script import APART, WORKLOAD
 from batfs.report.extras import pd
 
-WORKLOAD: Final = "batfs"
-#: Steps before the job has nodes, or that go on when they are free again.
-APART: Final = frozenset(("stage_out", "drain", "stage_ahead"))
 COMPUTE: Final = "compute"
 _SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
 MOVES_DTYPES: Final = {

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 
 from batfs import texts
 from batfs.errors import InputError, nearest, unknown
+from batfs.filesystems.staging_modes import STAGING
 from batfs.records import field, field_names, record
 from batfs.units import parse_size
 
 PASSES: Final = ("message", "event")
 NODE_ORDERS: Final = ("id", "name")
-STAGING: Final = ("held", "ahead", "two_step")
 
 
 @record

@@ -455,8 +455,7 @@ class Session:
             or (stager is not None and stager.busy)
             or not tenancy.no_more_jobs
             or self._wake_ups
-            or tenancy.machine.some_unavailable
-            or (tenancy.outages is not None and tenancy.outages.hopeful)
+            or tenancy.hopeful
         ):
             return False
         # a policy that draws may find room where it has found none
@@ -504,16 +503,18 @@ class Session:
             return
         at = on_wire(max(wish, now + SOON))
         if not any(pending <= at for pending in self._wake_ups):
-            self._wake_ups.append(at)
-            self.tenancy.out.append(m.CallMeLater(now, at))
+            self._call_at(at)
 
     def _wake_impatient(self) -> None:
         """See that jobs are tried again when their patience for near nodes is over."""
         choice = self.tenancy.node_choice
         at = inf if choice is None else choice.patience.next_end(self._now)
-        if at < inf and not any(pending == at for pending in self._wake_ups):
-            self._wake_ups.append(at)
-            self.tenancy.out.append(m.CallMeLater(self._now, at))
+        if at < inf and at not in self._wake_ups:
+            self._call_at(at)
+
+    def _call_at(self, at: float) -> None:
+        self._wake_ups.append(at)
+        self.tenancy.out.append(m.CallMeLater(self._now, at))
 
     def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
         self._rejections += 1

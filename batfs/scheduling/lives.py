@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
@@ -176,26 +177,27 @@ class Lives:
     ) -> LiveJob:
         """``plans``: those of ``booked``, as far as they are still to be done; ``mapped``: how the job was to
         be executed, if with a mapping; ``whole``: see ``write_script``."""
-        job, machine = booked.job, self.machine
-        life = Life(
-            *(job.job, job.profile, booked.ids, plans, machine.position, job.volumes, mapped),
-            away=machine.away,
-            gate=self.gate,
-            whole=whole,
-            sent=booked.sent,
-        )
-        return LiveJob(self, life, booked.held.lines)
+        return self._life(booked, booked.ids, plans, mapped, whole=whole)
 
     def stage(self, booked: Booked) -> LiveJob:
         """The staging in of a job that has no nodes yet."""
+        return self._life(booked, (), (), staging=staging_in(booked.plans, self.machine.position, AHEAD))
+
+    def _life(
+        self,
+        booked: Booked,
+        nodes: Sequence[int],
+        plans: Sequence[IoPlan],
+        mapped: m.ExecuteJob | None = None,
+        **more: Any,
+    ) -> LiveJob:
         job, machine = booked.job, self.machine
-        steps = staging_in(booked.plans, machine.position, AHEAD)
         life = Life(
-            *(job.job, job.profile, (), (), machine.position),
+            *(job.job, job.profile, nodes, plans, machine.position, job.volumes, mapped),
             away=machine.away,
             gate=self.gate,
-            staging=steps,
             sent=booked.sent,
+            **more,
         )
         return LiveJob(self, life, booked.held.lines)
 

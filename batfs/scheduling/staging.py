@@ -8,15 +8,13 @@ joins the *end* of the queue when it is done, with its bytes.
 The rules:
 
 1. *Order.* Jobs are staged in the order in which they were submitted, each as soon as there is room for all
-of
-   its bytes and fewer than ``max_staging`` jobs stage into its file system. A job that lacks either keeps all
-   behind it from the file systems it uses.
+   of its bytes and fewer than ``max_staging`` jobs stage into its file system. A job that lacks either keeps
+   all behind it from the file systems it uses.
 2. *All at once.* Its bytes on all file systems are reserved when its staging begins, until its stage-out is
    over: from then on it wants nothing but nodes. So nobody ever holds nodes and waits for bytes, and a job
    that holds bytes waits for nothing but transfers and nodes, which all end: no circle of waiting.
 3. *Space follows the queue.* While the first of the queue waits for space, nothing begins to stage on the
-file
-   systems it uses; if what waiting jobs behind it have staged there would be enough, or nothing runs any
+   file systems it uses; if what waiting jobs behind it have staged there would be enough, or nothing runs any
    more, they give it back, the last first, and are staged again later.
 4. *Nobody is passed for ever.* A job whose data is there keeps its age. Under queue policies that start the
    first of the queue in the end whatever comes later, it is that one some day. Under all others (``filler``,
@@ -28,21 +26,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Staging
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import stand_ins
+from batfs.filesystems.staging_modes import TWO_STEP
+from batfs.protocol import messages as m
 from batfs.protocol.clock import on_calendar
 from batfs.records import record
 from batfs.scheduling.interface import WaitingJob
-from batfs.scheduling.lives import LiveJob
-from batfs.scheduling.machine import NOTHING_HELD, Booked, Held
+from batfs.scheduling.lives import LiveJob, Lives
+from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
 from batfs.scheduling.stages import Stages
-from batfs.scheduling.waits import NO_DATA
-
-if TYPE_CHECKING:
-    from batfs.scheduling.tenancy import Tenancy
+from batfs.scheduling.waits import NO_DATA, Waits
+from batfs.workload.model import Job
 
 #: Staging that takes longer than expected is expected to end in so many seconds, again and again.
 OVERTIME = 60.0
@@ -101,19 +99,45 @@ class Promises(Protocol):
         ...
 
 
+class Books(Protocol):
+    """What is used of a machine's tenancy (``tenancy.Tenancy``)."""
+
+    files: FileSystems
+    machine: Machine
+    waits: Waits
+    lives: Lives
+    out: list[m.Decision]
+    now: float
+    freed: bool
+
+    @property
+    def gate(self) -> Gate | None: ...
+
+    def plan(self, placed: Booked, until: float | None = None) -> Hold | None: ...
+
+    def reserve(self, placed: Booked, until: float | None = None) -> Hold | None: ...
+
+    def gave_back(self) -> None: ...
+
+
+class Gate(Protocol):
+    """What is used of ``gate.Gate``."""
+
+    def begin(self, job: Job, nodes: int, now: float) -> None: ...
+
+    def end(self, job_id: str) -> None: ...
+
+
 class Stager:
     """See the module. ``line``: jobs whose staging has not begun, by id, in order; ``coming``: those that are
     staged; ``there``: those whose data is there, in the order in which it came."""
 
-    def __init__(self, tenancy: Tenancy) -> None:
+    def __init__(self, tenancy: Books) -> None:
         self._tenancy = tenancy
         self.line: dict[str, WaitingJob] = {}
         self.coming: dict[str, WaitingJob] = {}
         self.there: dict[str, WaitingJob] = {}
         self._systems: dict[str, frozenset[str]] = {}  # what the jobs use
-        self.count = 0
-        self.given_back = 0
-        self.seconds = 0.0
 
     # ---- what is known ------------------------------------------------------------------------------------
 
@@ -144,7 +168,7 @@ class Stager:
 
     def add(self, job: WaitingJob, rule: Staging, stages: Stages) -> None:
         """``stages``: how long its staging is expected to take."""
-        job.staged = StagedAhead(rule, stages.before, stages.after, joined=rule.mode != "two_step")
+        job.staged = StagedAhead(rule, stages.before, stages.after, joined=rule.mode != TWO_STEP)
         self.line[job.id] = job
         self._systems[job.id] = frozenset(self._tenancy.files.footprint(job.volumes, job.nodes)) | {
             volume.filesystem for volume in job.volumes
@@ -202,7 +226,6 @@ class Stager:
                 if plan.file_system in files.attending:
                     files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
         tenancy.waits.held_back(job, NO_DATA, now)
-        self.count += 1
         if tenancy.gate is not None:
             tenancy.gate.begin(job.job, job.nodes, now)
         staged.live = tenancy.lives.stage(booked)
@@ -239,7 +262,6 @@ class Stager:
             self._free(job)
             return
         staged.ready = tenancy.now
-        self.seconds += staged.ready - staged.began
         self.there[job.id] = job
         if tenancy.files.attending:
             tenancy.files.has_read(job.id, tenancy.now)
@@ -291,7 +313,6 @@ class Stager:
     def give_up(self, job: WaitingJob) -> None:
         """End its staging: its bytes are free when its transfers have ended. It will be staged again."""
         staged, tenancy = _of(job), self._tenancy
-        self.given_back += 1
         if job.id in self.there:
             del self.there[job.id]
             self._free(job)

@@ -20,13 +20,13 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING, TypeAlias
 
 from batfs.errors import InputError
-from batfs.filesystems.base import TWO_STEP
 from batfs.filesystems.composed import Phases
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import staged
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
+from batfs.filesystems.staging_modes import TWO_STEP
 from batfs.protocol import messages as m
 from batfs.protocol.clock import on_calendar
 from batfs.records import record, replace
@@ -151,7 +151,6 @@ class Tenancy:
         self._stages: dict[str, Stages] = {}  # of waiting jobs
         #: What is staged before it has nodes; None until a job asks for that.
         self.stager: Stager | None = None
-        self.staging_seconds = 0.0  # of nodes that wait for their job's data
         self.profiles = dict(event.profiles)
         self.gate = self._make_gate(event, system_of)
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
@@ -215,6 +214,12 @@ class Tenancy:
             )
         except InputError as error:
             raise error.at(place="faults") from None
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether nodes or storages are away that may come back."""
+        outages = self.outages
+        return self.machine.some_unavailable or (outages is not None and outages.hopeful)
 
     def _are_gone(self, ids: Sequence[int]) -> None:
         self._empty.without(ids)
@@ -638,7 +643,6 @@ class Tenancy:
     def _has_staged(self, booked: Booked) -> None:
         """How long a job has staged in is known now: so is when its nodes and its bytes will be free."""
         booked.stages = booked.stages._replace(before=self.now - booked.start)
-        self.staging_seconds += (self.now - booked.start) * len(booked.ids)
         self._set_end(booked)
 
     def _set_end(self, booked: Booked) -> None:

@@ -149,7 +149,7 @@ class Outages:
 
     # ---- what happens -------------------------------------------------------------------------------------
 
-    def strike(self, now: float, running: Mapping[str, Any], out: list[m.Decision]) -> bool:
+    def strike(self, now: float, running: Mapping[str, Concerned], out: list[m.Decision]) -> bool:
         """What has happened up to ``now``; False if that is nothing. Decisions are added to ``out``."""
         if self._timeline.next_at > now + _SLACK:
             return False
@@ -158,7 +158,7 @@ class Outages:
             (self._ends if one.back else self._begins)(one, now, running, out)
         return bool(happened)
 
-    def resume(self, now: float, running: Mapping[str, Any], out: list[m.Decision]) -> None:
+    def resume(self, now: float, running: Mapping[str, Concerned], out: list[m.Decision]) -> None:
         """Jobs go on with what is there again."""
         for live in list(self._lives.paused.values()):
             out += live.resume(now)
@@ -170,7 +170,9 @@ class Outages:
             return [one.resource]
         return self._disks.get(self._names[one.resource], [])
 
-    def _begins(self, one: Happening, now: float, running: Mapping[str, Any], out: list[m.Decision]) -> None:
+    def _begins(
+        self, one: Happening, now: float, running: Mapping[str, Concerned], out: list[m.Decision]
+    ) -> None:
         machine, fault = self._machine, one.fault
         self.counts.faults += 1
         if fault.state != DOWN:
@@ -194,7 +196,9 @@ class Outages:
             if self._concerns(job, touched, one.resource if fault.node else None):
                 self._strike_job(job, FAIL if for_ever else fault.jobs, touched, lost, now, out)
 
-    def _ends(self, one: Happening, now: float, running: Mapping[str, Any], out: list[m.Decision]) -> None:
+    def _ends(
+        self, one: Happening, now: float, running: Mapping[str, Concerned], out: list[m.Decision]
+    ) -> None:
         machine, fault = self._machine, one.fault
         if fault.state != DOWN:
             machine.view.set_health(machine.position[one.resource], 1.0)
@@ -222,15 +226,14 @@ class Outages:
 
     def _strike_job(
         self,
-        job: Any,
+        job: Concerned,
         how: str,
         touched: Collection[int],
         lost: Collection[int],
         now: float,
         out: list[m.Decision],
     ) -> None:
-        live: LiveJob | None = job.life
-        counts = self.counts
+        live, counts = job.life, self.counts
         if live is not None and not live.life.executed and how != FAIL:
             if how == WAIT or (job.left and not lost):
                 counts.paused += 1

@@ -90,6 +90,11 @@ class FaultPlan:
         return any(fault.state == DOWN and fault.jobs != FAIL for fault in self.every)
 
     @property
+    def of_nodes(self) -> bool:
+        """Whether nodes fail."""
+        return any(fault.node for fault in self.every)
+
+    @property
     def every(self) -> list[Fault]:
         return [*self.faults, *(one.fault for one in self.random)]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import Hold
+from batfs.filesystems.interface import Hold, IoPlan
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import OVERTIME, Agenda, in_whole_seconds
@@ -134,24 +134,20 @@ class Plan:
         room = Timeline(0, capacities or [0])
         last = view.now + FOREVER
         ends = {view.now, last}
+
+        def hold(plans: Sequence[IoPlan], gone: float) -> None:
+            sizes = sorted(bytes_by_file_system(plans, view).items())
+            shares = tuple((position[name], size) for name, size in sizes if name in position)
+            room.hold(Stay(view.now, min(gone, last), last, 0, shares))
+
         for running in view.running.values():
             end = max(running.expected_end, running.expected_release)
             end = end if end > view.now else view.now + OVERTIME
             ends |= {min(end, last), max(view.now, min(running.expected_end, last))}
-            shares = tuple(
-                (position[name], size)
-                for name, size in sorted(bytes_by_file_system(running.placement.plans, view).items())
-                if name in position
-            )
-            room.hold(Stay(view.now, min(end, last), last, 0, shares))
+            hold(running.placement.plans, end)
         for gone, plans in releases(view.staged, view.now):
             ends.add(min(gone, last))
-            shares = tuple(
-                (position[name], size)
-                for name, size in sorted(bytes_by_file_system(plans, view).items())
-                if name in position
-            )
-            room.hold(Stay(view.now, min(gone, last), last, 0, shares))
+            hold(plans, gone)
         needs = np.zeros((len(queue), max(1, len(names))), np.int64)
         for k, job in enumerate(queue):
             for name, size in self._footprints.sizes(view, job).items():

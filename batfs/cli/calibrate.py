@@ -8,7 +8,8 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs.errors import InputError, MissingExtraError
+from batfs.cli.figure_file import figure_file
+from batfs.errors import InputError
 from batfs.parsing import Parser, add_word, at_least
 
 if TYPE_CHECKING:
@@ -109,31 +110,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _draw(fits: list[Fit], measured: list[Measurement], targets: int, path: Path) -> None:
     """Measured bandwidths over fitted ones, a panel for each direction."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a figure", "report") from error
-    from batfs.files import replacing
-
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"found {path.suffix or 'no suffix'}, expected .png, .svg or .pdf", file=path)
-    figure = Figure(figsize=(5.0 * len(fits), 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, f in zip(figure.subplots(1, len(fits), squeeze=False)[0], fits, strict=True):
-        own = [m for m in measured if m.direction == f.direction]
-        for order, marker in (("sequential", "o"), ("strided", "s"), ("random", "^")):
-            points = [(f.predict(m, targets) / 1e9, m.bandwidth / 1e9) for m in own if m.way.order == order]
-            if points:
-                axes.plot(*zip(*points, strict=True), marker, label=order, alpha=0.6)
-        ends = [min(m.bandwidth for m in own) / 1e9, max(m.bandwidth for m in own) / 1e9]
-        axes.plot(ends, ends, color="grey", linewidth=0.8)
-        axes.set(
-            xscale="log", yscale="log", title=f.direction, xlabel="fitted, GB/s", ylabel="measured, GB/s"
-        )
-        axes.legend()
-    with replacing(path) as aside:
-        figure.savefig(aside, format=path.suffix[1:], dpi=110)
+    with figure_file(path, 5.0 * len(fits), 4.4) as figure:
+        for axes, f in zip(figure.subplots(1, len(fits), squeeze=False)[0], fits, strict=True):
+            own = [m for m in measured if m.direction == f.direction]
+            for order, marker in (("sequential", "o"), ("strided", "s"), ("random", "^")):
+                points = [
+                    (f.predict(m, targets) / 1e9, m.bandwidth / 1e9) for m in own if m.way.order == order
+                ]
+                if points:
+                    axes.plot(*zip(*points, strict=True), marker, label=order, alpha=0.6)
+            ends = [min(m.bandwidth for m in own) / 1e9, max(m.bandwidth for m in own) / 1e9]
+            axes.plot(ends, ends, color="grey", linewidth=0.8)
+            axes.set(
+                xscale="log", yscale="log", title=f.direction, xlabel="fitted, GB/s", ylabel="measured, GB/s"
+            )
+            axes.legend()
 
 
 def _platform(args: argparse.Namespace, nodes: int, nominals: dict[str, float]) -> str:

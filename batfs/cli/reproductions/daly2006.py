@@ -10,8 +10,8 @@ import orjson
 
 from batfs import json_text
 from batfs.campaign.reproduce.daly import Point, Setting, best_interval, curve, expected
-from batfs.errors import InputError, MissingExtraError
-from batfs.files import replacing
+from batfs.cli.figure_file import check_suffix, figure_file
+from batfs.errors import InputError
 from batfs.parsing import add_option, add_word, at_least, duration
 from batfs.scratch import scratch_folder
 
@@ -60,9 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.figure is not None and args.figure.suffix not in (".png", ".svg", ".pdf"):
-        found = args.figure.suffix or "no suffix"
-        raise InputError(f"found {found}, expected .png, .svg or .pdf", file=args.figure)
+    check_suffix(args.figure)
     setting = Setting(args.mtbf, round(args.checkpoint))
     if not 1 <= setting.checkpoint <= setting.mtbf / 2:
         raise InputError(
@@ -89,22 +87,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _draw(points: Sequence[Point], setting: Setting, path: Path) -> None:
     """The closed form as a line, what was simulated on it, and the best interval."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a figure", "report") from error
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    first, last = points[0].interval / 1.3, points[-1].interval * 1.2
-    line = [first * (last / first) ** (k / 200) for k in range(201)]
-    axes.plot(line, [expected(x, setting) for x in line], color="C0", label="Daly's closed form")
-    axes.plot([p.interval for p in points], [p.simulated for p in points], "o", color="C3", label="simulated")
-    best = best_interval(setting)
-    axes.axvline(best, color="grey", linestyle=":", label=f"best interval, {best:.0f} s")
-    axes.set(xscale="log", xlabel="interval between checkpoints (s)", ylabel="time per second of work")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
-    with replacing(path) as aside:
-        figure.savefig(aside, format=path.suffix[1:], dpi=110)
+    with figure_file(path, 6.5, 4) as figure:
+        axes = figure.subplots()
+        first, last = points[0].interval / 1.3, points[-1].interval * 1.2
+        line = [first * (last / first) ** (k / 200) for k in range(201)]
+        axes.plot(line, [expected(x, setting) for x in line], color="C0", label="Daly's closed form")
+        axes.plot(
+            [p.interval for p in points], [p.simulated for p in points], "o", color="C3", label="simulated"
+        )
+        best = best_interval(setting)
+        axes.axvline(best, color="grey", linestyle=":", label=f"best interval, {best:.0f} s")
+        axes.set(xscale="log", xlabel="interval between checkpoints (s)", ylabel="time per second of work")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()

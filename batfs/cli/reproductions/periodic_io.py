@@ -11,8 +11,8 @@ import orjson
 
 from batfs import json_text
 from batfs.campaign.reproduce.periodic_io import SETS, Outcome, reproduce
-from batfs.errors import InputError, MissingExtraError
-from batfs.files import replacing
+from batfs.cli.figure_file import check_suffix, figure_file
+from batfs.errors import InputError
 from batfs.parsing import add_option, add_word
 from batfs.scratch import scratch_folder
 
@@ -48,9 +48,7 @@ def run(args: argparse.Namespace) -> int:
     for number in args.set or ():
         if number not in known:
             raise InputError(f"there is no set {number}; they are 1 to {len(SETS)}")
-    if args.figure is not None and args.figure.suffix not in (".png", ".svg", ".pdf"):
-        found = args.figure.suffix or "no suffix"
-        raise InputError(f"found {found}, expected .png, .svg or .pdf", file=args.figure)
+    check_suffix(args.figure)
     chosen = [known[number] for number in dict.fromkeys(args.set or known)]
     with scratch_folder("periodic") as scratch:
         outcomes = [reproduce(one, Path(scratch)) for one in chosen]
@@ -96,37 +94,29 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _draw(outcomes: Sequence[Outcome], path: Path) -> None:
     """Efficiency as part of the limit, and dilation, set by set; published ones hollow."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a figure", "report") from error
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    sets = [o.set.number for o in outcomes]
-    rows: list[tuple[str, str, Any, Any]] = [
-        ("congested", "C3", lambda o: o.congested, lambda p: (p.congested, None)),
-        ("online", "C0", lambda o: o.online, lambda p: (p.online, p.online_dilation)),
-        ("periodic", "C2", lambda o: o.periodic, lambda p: (p.periodic, p.periodic_dilation)),
-    ]
-    for shift, (name, colour, ours, theirs) in zip((-0.2, 0.0, 0.2), rows, strict=True):
-        at = [k + shift for k in range(len(sets))]
-        published = [theirs(o.set.published) for o in outcomes]
-        left.plot(at, [ours(o).efficiency / o.limit for o in outcomes], "o", color=colour, label=name)
-        hollow = {"mfc": "none", "color": colour, "markersize": 9}
-        left.plot(
-            at,
-            [e / o.set.published.limit for (e, _), o in zip(published, outcomes, strict=True)],
-            "s",
-            **hollow,
-        )
-        right.plot(at, [ours(o).dilation for o in outcomes], "o", color=colour)
-        right.plot(at, [d if d is not None else float("nan") for _, d in published], "s", **hollow)
-    left.plot([], [], "s", mfc="none", color="grey", markersize=9, label="published")
-    for axes, label in ((left, "system efficiency / upper limit"), (right, "largest dilation")):
-        axes.set(xlabel="set", ylabel=label, xticks=range(len(sets)), xticklabels=sets)
-        axes.grid(alpha=0.3)
-    left.legend()
-    with replacing(path) as aside:
-        figure.savefig(aside, format=path.suffix[1:], dpi=110)
+    with figure_file(path, 11, 4.2) as figure:
+        left, right = figure.subplots(1, 2)
+        sets = [o.set.number for o in outcomes]
+        rows: list[tuple[str, str, Any, Any]] = [
+            ("congested", "C3", lambda o: o.congested, lambda p: (p.congested, None)),
+            ("online", "C0", lambda o: o.online, lambda p: (p.online, p.online_dilation)),
+            ("periodic", "C2", lambda o: o.periodic, lambda p: (p.periodic, p.periodic_dilation)),
+        ]
+        for shift, (name, colour, ours, theirs) in zip((-0.2, 0.0, 0.2), rows, strict=True):
+            at = [k + shift for k in range(len(sets))]
+            published = [theirs(o.set.published) for o in outcomes]
+            left.plot(at, [ours(o).efficiency / o.limit for o in outcomes], "o", color=colour, label=name)
+            hollow = {"mfc": "none", "color": colour, "markersize": 9}
+            left.plot(
+                at,
+                [e / o.set.published.limit for (e, _), o in zip(published, outcomes, strict=True)],
+                "s",
+                **hollow,
+            )
+            right.plot(at, [ours(o).dilation for o in outcomes], "o", color=colour)
+            right.plot(at, [d if d is not None else float("nan") for _, d in published], "s", **hollow)
+        left.plot([], [], "s", mfc="none", color="grey", markersize=9, label="published")
+        for axes, label in ((left, "system efficiency / upper limit"), (right, "largest dilation")):
+            axes.set(xlabel="set", ylabel=label, xticks=range(len(sets)), xticklabels=sets)
+            axes.grid(alpha=0.3)
+        left.legend()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs.errors import InputError, MissingExtraError
-from batfs.files import replacing, write_text
+from batfs.cli.figure_file import figure_file
+from batfs.files import write_text
 from batfs.parsing import add_word
 from batfs.scratch import scratch_folder
 
@@ -108,30 +108,20 @@ def _draw(replays: Sequence[Replay], path: Path) -> None:
 
     from batfs.campaign.reproduce.theta import DIRECTIONS
 
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a figure", "report") from error
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"found {path.suffix or 'no suffix'}, expected .png, .svg or .pdf", file=path)
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels: Any = figure.subplots(1, len(replays), sharex=True, sharey=True)
-    for axes, r in zip(panels, replays, strict=True):
-        for direction, marker in zip(DIRECTIONS, "o^", strict=True):
-            points = [c for c in r.comparisons if c.direction == direction]
-            axes.plot(
-                [c.measured for c in points],
-                [c.simulated for c in points],
-                marker,
-                label=direction,
-                alpha=0.6,
-            )
-        axes.set(xscale="log", yscale="log", title=r.layout.name, xlabel="measured seconds of a process")
-        low, high = 1e-3, 1e3
-        axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
-    panels[0].set_ylabel("simulated seconds")
-    panels[0].legend()
-    with replacing(path) as aside:
-        figure.savefig(aside, format=path.suffix[1:], dpi=110)
+    with figure_file(path, 12, 4.2) as figure:
+        panels: Any = figure.subplots(1, len(replays), sharex=True, sharey=True)
+        for axes, r in zip(panels, replays, strict=True):
+            for direction, marker in zip(DIRECTIONS, "o^", strict=True):
+                points = [c for c in r.comparisons if c.direction == direction]
+                axes.plot(
+                    [c.measured for c in points],
+                    [c.simulated for c in points],
+                    marker,
+                    label=direction,
+                    alpha=0.6,
+                )
+            axes.set(xscale="log", yscale="log", title=r.layout.name, xlabel="measured seconds of a process")
+            low, high = 1e-3, 1e3
+            axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+        panels[0].set_ylabel("simulated seconds")
+        panels[0].legend()

@@ -69,6 +69,11 @@ class Line(NamedTuple):
     problem: str = ""
 
 
+def less(total: float | None, start: float | None, units: int) -> Cost:
+    """What so many units of work cost beside the start."""
+    return None if start is None or total is None else (total, start, units)
+
+
 class Meter:
     """Processes measured in a folder of their own."""
 
@@ -97,7 +102,7 @@ class Meter:
         (self.folder / "one.json").write_text(json.dumps(one))
         start = self._run("one.json", 1, flags)
         total = self._run("w.json", jobs, flags)
-        return None if start is None or total is None else (total, start, jobs - 1)
+        return less(total, start, jobs - 1)
 
     def _run(self, workload: str, jobs: int, flags: Sequence[str]) -> float | None:
         out = ("-e", "out/x", "-q", "--disable-schedule-tracing")
@@ -240,7 +245,7 @@ def hosts_of_a_platform(meter: Meter) -> Lines:
                 write_jobs(meter.folder / "w.json", 1, size, [1], 0.0)
                 seconds.append(meter._run("w.json", 1, ()))
             start, total = seconds
-            return None if start is None or total is None else (total, start, hosts - 10)
+            return less(total, start, hosts - 10)
 
         yield shape, cost
 
@@ -256,7 +261,7 @@ def runs_of_a_campaign(meter: Meter) -> Lines:
             command = cases.batfs("compare", *words, "--seeds", str(seeds), "-o", "out/c")
             seconds.append(meter.processor(command))
         start, total = seconds
-        return None if start is None or total is None else (total, start, runs - 2)
+        return less(total, start, runs - 2)
 
     yield "50 jobs, in one process", cost
 
@@ -274,7 +279,7 @@ def rows_of_a_report(meter: Meter) -> Lines:
             words = ("report", "rows", "-o", "out/r.html", "--figures", "out/f")
             seconds.append(meter.processor(cases.batfs(*words)))
         start, total = seconds
-        return None if start is None or total is None else (total, start, rows - 10)
+        return less(total, start, rows - 10)
 
     yield "page and figures of one run", cost
 

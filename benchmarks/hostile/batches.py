@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import io
 import json
 import os
@@ -27,8 +26,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from batfs import process
-from benchmarks.hostile.children import LARGEST_FILE, Ended
+from benchmarks.hostile.children import LARGEST_FILE, Ended, Found, forked
 
 BATCH = 100
 PATIENCE = 60.0
@@ -219,35 +217,14 @@ def wipe(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def batches(numbers: range, seed: int, workers: int, one: Case) -> Iterator[tuple[int, str, str]]:
-    """(number, how it ended, what was wrong) of ``one`` for each number, by so many processes."""
-    process.settle_streams()
-    gc.collect()
-    gc.freeze()
+def batches(numbers: range, seed: int, workers: int, one: Case) -> Iterator[Found]:
+    """What became of ``one`` for each number, by so many processes."""
     with tempfile.TemporaryDirectory() as name:
-        pipes = []
-        for worker in range(workers):
-            read, write = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                os.close(read)
-                place = Path(name) / str(worker)
-                place.mkdir()
-                os._exit(_work(list(numbers)[worker::workers], seed, one, place, write))
-            os.close(write)
-            pipes.append((pid, open(read)))  # noqa: SIM115
-        for pid, pipe in pipes:
-            with pipe:
-                for line in pipe:
-                    number, ended, wrong = json.loads(line)
-                    yield number, ended, wrong
-            if os.waitpid(pid, 0)[1]:
-                yield -1, "failed", "the harness itself failed; see above"
 
-
-def _work(rest: list[int], seed: int, one: Case, place: Path, write: int) -> int:
-    try:
-        with open(write, "w") as out:
+        def work(worker: int) -> Iterator[Found]:
+            place = Path(name) / str(worker)
+            place.mkdir()
+            rest = list(numbers)[worker::workers]
             while rest:
                 batch = _Batch(rest[:BATCH], seed, one, place)
                 for number, ended, wrong in batch.results():
@@ -256,11 +233,8 @@ def _work(rest: list[int], seed: int, one: Case, place: Path, write: int) -> int
                         [(_, alone, still)] = again.results()
                         again.close()
                         ended, wrong = (alone, still) if still else (ended, f"only after others: {wrong}")
-                    out.write(json.dumps([number, ended, wrong]) + "\n")
-                    out.flush()
+                    yield number, ended, wrong
                     rest.remove(number)
                 batch.close()
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
+
+        yield from forked(workers, work)

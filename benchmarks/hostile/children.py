@@ -118,11 +118,26 @@ class Child:
         return self.ended
 
 
+#: (number, how it ended, what was wrong) of a case
+Found = tuple[int, str, str]
+
+
 def cases(
     count: int, seed: int, workers: int, one: Callable[[random.Random, Path], tuple[str, str]]
-) -> Iterator[tuple[int, str, str]]:
-    """(number, how it ended, what was wrong) of ``one(rng, scratch folder)`` for each number below
-    ``count``, by so many processes. Each case depends on the seed and its number alone."""
+) -> Iterator[Found]:
+    """What became of ``one(rng, scratch folder)`` for each number below ``count``, by so many processes. Each
+    case depends on the seed and its number alone."""
+
+    def work(worker: int) -> Iterator[Found]:
+        with tempfile.TemporaryDirectory() as scratch:
+            for number in range(worker, count, workers):
+                yield number, *one(random.Random(f"{seed}-{number}"), Path(scratch))
+
+    return forked(workers, work)
+
+
+def forked(workers: int, work: Callable[[int], Iterator[Found]]) -> Iterator[Found]:
+    """What ``work`` yields in each of so many processes, forked from this one as it is."""
     process.settle_streams()
     gc.collect()
     gc.freeze()
@@ -133,10 +148,9 @@ def cases(
         if pid == 0:
             os.close(read)
             try:
-                with open(write, "w") as out, tempfile.TemporaryDirectory() as scratch:
-                    for number in range(worker, count, workers):
-                        ended, wrong = one(random.Random(f"{seed}-{number}"), Path(scratch))
-                        out.write(json.dumps([number, ended, wrong]) + "\n")
+                with open(write, "w") as out:
+                    for found in work(worker):
+                        out.write(json.dumps(found) + "\n")
                         out.flush()
             except BaseException:
                 traceback.print_exc()

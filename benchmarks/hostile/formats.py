@@ -55,45 +55,6 @@ servers = 2
 targets = 2
 size = "10TB"
 """
-IOR = """IOR-4.0.0: MPI Coordinated Test of Parallel I/O
-Command line        : ior -w -r -t 1m -b 1g
-Options:
-api                 : POSIX
-access              : {access}
-type                : independent
-segments            : 1
-ordering in a file  : {order}
-nodes               : {nodes}
-tasks               : {tasks}
-clients per node    : 4
-xfersize            : {size}
-blocksize           : 1 GiB
-
-Results:
-
-access bw(MiB/s)  IOPS    Latency(s)  block(KiB) xfer(KiB)  open(s)  wr/rd(s)   close(s) total(s)   iter
------- ---------  ----    ----------  ---------- ---------  -------- --------   -------- --------   ----
-write  {write}    1 0.1 1048576 1 0.1 1 0.1 1 0
-read   {read}     1 0.1 1048576 1 0.1 1 0.1 1 0
-Max Write: 1.0 MiB/sec (1.05 MB/sec)
-"""
-IOR_3 = """IOR-3.0.1: MPI Coordinated Test of Parallel I/O
-
-Summary:
-\tapi                = POSIX
-\ttest filename      = /scratch/file
-\taccess             = single-shared-file, collective
-\tordering in a file = sequential offsets
-\tclients            = 16 (8 per node)
-\trepetitions        = 1
-\txfersize           = 47008 bytes
-\tblocksize          = 47008 bytes
-\taggregate filesize = 1 GiB
-
-access    bw(MiB/s)  block(KiB) xfer(KiB)  open(s)    wr/rd(s)   close(s)   total(s)   iter
-------    ---------  ---------- ---------  --------   --------   --------   --------   ----
-write     1024.00    45.91      45.91      0.000413   0.121      0.000220   0.122      0
-"""
 MDTEST = """-- started at 11/01/2026 12:00:00 --
 
 mdtest-3.4.0+dev was launched with 8 total task(s) on 2 node(s)
@@ -245,6 +206,7 @@ SERVING = (("service", "orchestrator"), ("service", "server"), ("service", "page
 #: Files that may be read although no word of the line names them.
 USUAL = ("platform.xml", "workload.json", "io.json", "trace.yml", "requests.csv")
 LOGS = ROOT / "tests" / "workload" / "joblogs"
+OUTPUTS = ROOT / "tests" / "campaign" / "outputs"
 
 
 def corpus(folder: Path) -> list[Sequence[str]]:
@@ -271,7 +233,7 @@ def corpus(folder: Path) -> list[Sequence[str]]:
         "events.txt": '{"type": "machine_unavailable", "timestamp": 50, "resources": "0"}\n'
         '{"type": "machine_available", "timestamp": 90, "resources": "0"}\n',
         "allowed": "# role name key\n",
-        "ior-old.txt": IOR_3,
+        "ior-old.txt": (OUTPUTS / "ior-3.txt").read_text(),
         "mdtest.txt": MDTEST,
         "result_summary.txt": IO500,
         "submissions.csv": SUBMISSIONS,
@@ -279,6 +241,7 @@ def corpus(folder: Path) -> list[Sequence[str]]:
         "mine.py": PLUGIN,
         "journal": "",
     }
+    modern = (OUTPUTS / "ior-4.txt").read_text()
     for number, (nodes, order, size, one, two) in enumerate(
         [
             (1, "sequential", "1 MiB", 512, 700),
@@ -287,8 +250,17 @@ def corpus(folder: Path) -> list[Sequence[str]]:
         ]
     ):
         own = "file-per-process" if number % 2 else "single-shared-file"
-        texts[f"ior-{number + 1}.txt"] = IOR.format(
-            access=own, order=order, nodes=nodes, tasks=4 * nodes, size=size, write=one, read=two
+        rates = (("write", one), ("read", two))
+        texts[f"ior-{number + 1}.txt"] = modern.format(
+            size=size,
+            block="1 GiB",
+            access=own,
+            segments=1,
+            order=order,
+            nodes=nodes,
+            tasks=4 * nodes,
+            each=4,
+            rows="\n".join(f"{way} {rate} 1 0.1 1048576 1 0.1 1 0.1 1 0" for way, rate in rates),
         )
     (folder / "scripts").mkdir()
     (folder / "scripts" / "job.101.sh").write_text(SCRIPT)

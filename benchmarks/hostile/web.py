@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 import selectors
@@ -153,11 +154,9 @@ def web(role: str, count: int, seed: int) -> int:
             assert "http" in watched.stdout.readline()
         half, caller, stop = 0, Caller(port, 24), list[int]()
         signal.signal(signal.SIGINT, lambda *_: stop.append(1))  # it ends there, and says how far it came
-        for number in range(count):
-            if stop:
-                count = number
-            if number >= count:
-                continue
+        asked = 0
+        for number in itertools.takewhile(lambda _: not stop, range(count)):
+            asked = number + 1
             try:
                 caller.call(mutated(rng, port), rng.random() < 0.1)
             except OSError as error:
@@ -179,7 +178,7 @@ def web(role: str, count: int, seed: int) -> int:
                 findings.append(f"memory grew by {grown:.0f} MiB over the second half")
             with Client(endpoint, timeout=20) as client:
                 client.status()
-            told = {"requests": count, "role": role, "seed": seed, "grown_MiB": round(grown, 1)}
+            told = {"requests": asked, "role": role, "seed": seed, "grown_MiB": round(grown, 1)}
             told |= {"resident_MiB": round(resident(watched.pid) / 2**20)}
             told |= {"seconds": round(time.monotonic() - begin), "answers": dict(caller.answers)}
             print(json.dumps(told))

@@ -17,6 +17,8 @@ from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.workload.access import Way
 
+OUTPUTS = Path(__file__).parent / "outputs"
+MODERN = (OUTPUTS / "ior-4.txt").read_text()
 DESIGN = [
     (nodes, processes, Way(order, size), own)
     for nodes in (1, 2, 4, 8)
@@ -61,47 +63,6 @@ def test_intervals_cover_the_planted_parameters() -> None:
     assert all(abs(count / 200 - 0.95) < 0.047 for count in covered.values()), covered
 
 
-MODERN = """IOR-4.0.0: MPI Coordinated Test of Parallel I/O
-Command line        : ior -w -r -t {size} -b {block}
-Options:
-api                 : POSIX
-access              : {access}
-type                : independent
-segments            : {segments}
-ordering in a file  : {order}
-nodes               : {nodes}
-tasks               : {tasks}
-clients per node    : {each}
-xfersize            : {size}
-blocksize           : {block}
-
-Results:
-
-access bw(MiB/s)  IOPS    Latency(s)  block(KiB) xfer(KiB)  open(s)  wr/rd(s)   close(s) total(s)   iter
------- ---------  ----    ----------  ---------- ---------  -------- --------   -------- --------   ----
-{rows}
-Max Write: 1.0 MiB/sec (1.05 MB/sec)
-"""
-OLD = """IOR-3.0.1: MPI Coordinated Test of Parallel I/O
-
-Summary:
-\tapi                = POSIX
-\ttest filename      = /scratch/file
-\taccess             = single-shared-file, collective
-\tordering in a file = sequential offsets
-\tclients            = 16 (8 per node)
-\trepetitions        = 1
-\txfersize           = 47008 bytes
-\tblocksize          = 47008 bytes
-\taggregate filesize = 1 GiB
-
-access    bw(MiB/s)  block(KiB) xfer(KiB)  open(s)    wr/rd(s)   close(s)   total(s)   iter
-------    ---------  ---------- ---------  --------   --------   --------   --------   ----
-write     1024.00    45.91      45.91      0.000413   0.121      0.000220   0.122      0
-remove    -          -          -          -          -          -          0.001      0
-"""
-
-
 def write_outputs(folder: Path, rng: np.random.Generator) -> None:
     folder.mkdir()
     both = [measure(rng, "read", READS), measure(rng, "write", WRITES)]
@@ -124,8 +85,7 @@ def write_outputs(folder: Path, rng: np.random.Generator) -> None:
 
 
 def test_outputs_of_versions(tmp_path: Path) -> None:
-    (tmp_path / "old.txt").write_text(OLD)
-    [old] = read_measurements([tmp_path / "old.txt"])
+    [old] = read_measurements([OUTPUTS / "ior-3.txt"])
     assert (old.direction, old.nodes, old.processes, old.own) == ("write", 2, 8, False)
     assert old.way == Way("sequential", 47008, True)
     assert old.bandwidth == 2**30

@@ -409,16 +409,13 @@ def talk(
 
 
 def conversations(role: str, count: int, seed: int, workers: int) -> int:
-    import tarfile
-
-    from batfs.cli.verification.recordings import unpack
+    from batfs.cli.verification import recordings, recordings5
 
     one: Callable[[random.Random, Path], tuple[str, str]]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        unpack(place / "4")
-        with tarfile.open(ROOT / "tests" / "simulator" / "batsim5.tar.xz") as archive:
-            archive.extractall(place / "5", filter="data")
+        recordings.unpack(place / "4")
+        recordings5.unpack(place / "5")
         if role == "sim":
             import rogue
 
@@ -436,11 +433,11 @@ def conversations(role: str, count: int, seed: int, workers: int) -> int:
                 return str(ended.code), wrong and f"{case.name}: {wrong}: {ended.said[-300:]}"
 
         else:
-            recordings = {g: sorted((place / str(g)).glob("cases/*/transcript.jsonl")) for g in (4, 5)}
-            warm(role, place, recordings)
+            recorded = {g: sorted((place / str(g)).glob("cases/*/transcript.jsonl")) for g in (4, 5)}
+            warm(role, place, recorded)
 
             def one(rng: random.Random, scratch: Path) -> tuple[str, str]:
-                return converse(role, rng, scratch, recordings)
+                return converse(role, rng, scratch, recorded)
 
         return tell(f"conversations {role}", count, seed, cases(count, seed, workers, one))
 

@@ -106,6 +106,9 @@ def _received(descriptor: int) -> int | None:
 def _shut(descriptor: int) -> int:
     try:
         with socket.socket(fileno=os.dup(descriptor)) as connection:
+            # reset, not merely closed: whoever goes on sending into a full window would hear of it, and the
+            # kernel be rid of what has come, only after a minute
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         return 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
+from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, set_request
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -19,15 +20,20 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
+    Part,
     PhaseRequest,
     Placement,
+    SetPart,
     Setup,
     Traffic,
+    Transfer,
     Volume,
 )
 from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.purge import make_purge
+from batfs.filesystems.set_plans import keeps, plan_set, set_footprint
 from batfs.filesystems.staging_modes import HELD, STAGING
-from batfs.filesystems.traffic import joined, turns
+from batfs.filesystems.traffic import from_transfers, joined, split_by, split_evenly, turns
 from batfs.plugins import Registry, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
@@ -70,6 +76,8 @@ class Model(ABC):
         self.storage_at = {p: s.id for s, p in zip(setup.storages, setup.positions, strict=True)}
         self.everywhere: IntArray = np.array(setup.positions, dtype=np.int64)
         self.node_names = {node.id: node.name for node in setup.nodes}
+        #: The data sets that lie here.
+        self.data_sets = DataSets(setup.name)
         #: What was answered in this pass to jobs that may start with it, by job: see ``tried``.
         self.trials: dict[str, list[tuple[IoRequest, IoPlan]]] = {}
 
@@ -89,9 +97,9 @@ class Model(ABC):
     access: AccessModel | None = None
 
     def check(self, volume: Volume) -> None:
-        """InputError for an option that neither this model nor the one behind it has, or a ``timing`` that is
-        none."""
-        known = ("timing", *self.job_options)
+        """InputError for an option that neither this model nor the one behind it has, a ``timing`` that is
+        none, or a data set that makes no sense."""
+        known = tuple(dict.fromkeys(("timing", *OPTIONS, *self.job_options)))
         if self.backing:
             known += tuple(n for n in self._options_behind() if n not in known)
         for key in volume.options:
@@ -99,6 +107,7 @@ class Model(ABC):
                 raise unknown(f"I/O option of the file system {self.name!r}", key, known)
         if volume.options.get("timing", "overlap") not in ("overlap", "phases"):
             raise InputError(f"timing {volume.options['timing']!r} is neither 'overlap' nor 'phases'")
+        set_request(volume.options)
 
     def stage(self, staging: str, most: int) -> None:
         """Of a model that stages: when it does so (``staging``), and for how many jobs at once before they
@@ -174,11 +183,92 @@ class Model(ABC):
     def released(self) -> Sequence[str]:
         return ()
 
+    # ---- data sets ----------------------------------------------------------------------------------------
+
+    def keeps(self, volume: Volume) -> bool:
+        """Whether a data set that this volume names lies here; if not, behind this tier."""
+        return not self.backing
+
+    def new_parts(
+        self, request: IoRequest, view: StorageView, rng: random.Random, *, written: bool
+    ) -> tuple[Sequence[SetPart], IoPlan] | Hold:
+        """Where the bytes that the request writes are to stay, and the plan of writing them there: as
+        ``plan`` would place a job's own output, all of it held. ``written``: by the job itself; else they
+        were there before. For a model with copies or blocks of its own to override."""
+        reserve, self.reserve = self.reserve, "both"
+        try:
+            outcome = self.plan(request, view, rng)
+        finally:
+            self.reserve = reserve
+        if isinstance(outcome, Hold):
+            return outcome
+        held: dict[int, int] = {}
+        for storage, size, _ in outcome.placements:
+            held[storage] = held.get(storage, 0) + size
+        outcome.placements = ()
+        return [Part(request.volume.writes, held)] if held else [], outcome
+
+    def over(
+        self, parts: Sequence[SetPart], request: IoRequest, view: StorageView, rng: random.Random
+    ) -> IoPlan:
+        """The traffic of the request's bytes, which lie in ``parts`` already: from and to each storage in
+        proportion to what it holds of them; a node's own storages serve it first."""
+        held: dict[int, int] = {}
+        for part in parts:
+            for storage, size in part.held.items():
+                held[storage] = held.get(storage, 0) + size
+        ids = sorted(storage for storage, size in held.items() if size)
+        weights = [held[storage] for storage in ids]
+        plan, volume, nodes = IoPlan(self.name), request.volume, request.nodes
+        if volume.reads:
+            plan.reads = [self._between(ids, split_by(volume.reads, weights).tolist(), nodes, reading=True)]
+        if volume.writes:
+            plan.writes = [
+                self._between(ids, split_by(volume.writes, weights).tolist(), nodes, reading=False)
+            ]
+        self.around(plan, request, view, rng)
+        return plan
+
+    def hidden(self, name: str, reads: int) -> Hold | None:
+        """Why a data set that is there can't be read for a while; None if it can."""
+        return None
+
+    def around(self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random) -> None:
+        """What comes on top of a plan's bytes, wherever they lie. For a model with overheads, gateways or
+        metadata servers to override."""
+        plan.timing = self.timing_of(request)
+
+    def _between(
+        self, storages: Sequence[int], sizes: Sequence[int], nodes: Sequence[int], *, reading: bool
+    ) -> Traffic:
+        owners = {name: node for node, name in self.node_names.items()}
+        homes = {s.id: owners.get(s.property("node") or "") for s in self.storages}
+        mine = [homes.get(storage) for storage in storages]
+        if not any(home in nodes for home in mine if home is not None):
+            if reading:
+                return read_grid(storages, nodes, sizes)
+            return write_grid(nodes, storages, sizes)
+        left = dict(zip(nodes, split_evenly(sum(sizes), len(nodes)).tolist(), strict=True))
+        rest = dict(zip(storages, sizes, strict=True))
+        pairs: list[tuple[int, int, int]] = []
+        own = [(storage, home) for storage, home in zip(storages, mine, strict=True) if home in left]
+        others = ((storage, node) for storage in storages for node in nodes)
+        for storage, node in (*own, *others):
+            assert node is not None
+            amount = min(left[node], rest[storage])
+            if amount:
+                left[node] -= amount
+                rest[storage] -= amount
+                pairs.append((storage, node, amount))
+        return from_transfers(
+            [Transfer(s, n, size) if reading else Transfer(n, s, size) for s, n, size in pairs]
+        )
+
     # ---- help for it --------------------------------------------------------------------------------------
 
     def _options_behind(self) -> Sequence[str]:
         model = self.setup.models.get(self.backing)
-        return tuple(getattr(model, "job_options", ()))
+        return (*OPTIONS, *getattr(model, "job_options", ()))
 
     def ask_behind(
         self,
@@ -189,17 +279,23 @@ class Model(ABC):
         *,
         nodes: Sequence[int] | None = None,
         part: str = "",
+        before: Sequence[tuple[IoRequest, IoPlan]] = (),
     ) -> tuple[IoRequest, Outcome]:
         """(what is asked, the answer) of the file system behind this tier for a part of the job's bytes;
-        ``nodes``: storages in the place of the job's nodes, ``part``: a name for this part of the job."""
+        ``nodes``: storages in the place of the job's nodes, ``part``: a name for this part of the job;
+        ``before``: what it has been asked for other parts, which a data set counts."""
         name = f"{request.part}/{part}" if request.part and part else request.part or part
+        others = [plan for _, plan in before] if before and volume.options else []
         if nodes is None and isinstance(request, PhaseRequest):
-            asked: IoRequest = replace(request, volume=volume, part=name)
+            theirs = [*request.before, *others]
+            asked: IoRequest = replace(request, volume=volume, part=name, before=theirs)
         else:  # what is staged isn't moved in the phase's turn
             mine = request.nodes if nodes is None else nodes
             asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
+            if others:
+                asked = PhaseRequest(request.job_id, mine, volume, request.start, request.end, name, others)
         model = self.setup.models[self.backing]
-        outcome = model.plan(asked, view, rng)
+        outcome = planned(model, asked, view, rng)
         access: AccessModel | None = getattr(model, "access", None)
         if access is not None and isinstance(outcome, IoPlan):
             staged = nodes is not None
@@ -370,7 +466,9 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     word itself and from ``setup.options``. InputError for what is unknown or wrong, naming the file system.
 
     ``client`` and ``server``, what access patterns cost, and ``efficiency`` by the number of transfers are
-    options of every model: see :mod:`batfs.filesystems.access`.
+    options of every model: see :mod:`batfs.filesystems.access`. So are ``missing`` (what becomes of a job
+    that reads a data set which isn't there) and ``purge`` (which of them go by themselves): see
+    :mod:`batfs.filesystems.data_sets`.
     """
     from batfs.filesystems.checked import guard
     from batfs.plugins import PluginError, Spec, convert_options, raised_in
@@ -382,7 +480,7 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     kind = MODELS.get(merged.name)
     if setup.staging and "staging" not in merged.options and _stages(kind):
         merged = Spec(merged.name, {**merged.options, "staging": setup.staging})
-    client, server, efficiency = (merged.options.get(name, "") for name in _OF_ALL)
+    client, server, efficiency = (merged.options.get(name, "") for name in _OF_ALL[:3])
     own = {key: text for key, text in merged.options.items() if key not in _OF_ALL}
     try:
         if not callable(kind):
@@ -396,6 +494,7 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
             story = f"while it was made, the {MODELS.kind} {parsed.name!r}"
             raise PluginError.of(error, story) from error
         model.access = make_access(client, server, efficiency, setup)
+        _set_rules(model, merged.options)
         return guard(cast(FileSystemModel, model), setup)
     except PluginError:
         raise  # its place is one in its file
@@ -403,7 +502,25 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
         raise error.at(place=place) from None
 
 
-_OF_ALL = ("client", "server", "efficiency")
+_OF_ALL = ("client", "server", "efficiency", "missing", "purge")
+
+
+def _set_rules(model: Any, options: Mapping[str, str]) -> None:
+    """The rules of a model's data sets from its options."""
+    missing, purge = options.get("missing"), options.get("purge")
+    sets = getattr(model, "data_sets", None)
+    if sets is None:
+        if missing is None and purge is None:
+            return
+        raise InputError(
+            f"{type(model).__name__!r} keeps no data sets", hint="derive it from batfs.ext.Model"
+        )
+    if missing is not None:
+        if missing not in RULES:
+            raise unknown("value of 'missing'", missing, RULES)
+        sets.missing = missing
+    if purge:
+        sets.purge = make_purge(purge)
 
 
 def _stages(kind: Any) -> bool:
@@ -420,8 +537,24 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def planned(model: FileSystemModel, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+    """What ``model`` plans for the request; for bytes of a data set that lies there, with the shared
+    mechanism of data sets."""
+    if request.volume.options and keeps(model, request.volume):
+        return plan_set(cast(Model, model), request, view, rng)
+    return model.plan(request, view, rng)
+
+
 def footprint(model: FileSystemModel, volume: Volume, nodes: int) -> Mapping[str, int]:
     """What the model says, or what is read and written if it doesn't."""
+    if volume.options and keeps(model, volume):
+        mine = cast(Model, model)
+        volume, reserve = set_footprint(mine.data_sets, volume), mine.reserve
+        mine.reserve = "both"
+        try:
+            return mine.footprint(volume, nodes)
+        finally:
+            mine.reserve = reserve
     asked = getattr(model, "footprint", None)
     if asked is None:
         return {volume.filesystem: volume.reads + volume.writes}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from batfs.filesystems.interface import Placement
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.workload.flows import IntArray
@@ -24,14 +25,37 @@ class Disk:
 
 @record(frozen=False, eq=False)
 class Bundle:
-    """Some blocks that share their fate: ``size`` bytes with a copy on each of ``copies`` (storage ids);
-    ``name`` is its own within a data set;
-    ``written``: by a job (not there before the simulation)."""
+    """Some blocks that share their fate: a :class:`~batfs.filesystems.interface.Part` with a copy on each of
+    ``copies`` (storage ids), each with a key of its own in the books."""
 
     size: int
     copies: list[int] = field(default_factory=list)
     name: str = ""
     written: bool = False
+    kept: bool = True
+
+    @property
+    def held(self) -> dict[int, int]:
+        """Bytes on each storage."""
+        return dict.fromkeys(self.copies, self.size)
+
+    def placements(self, of: str) -> list[Placement]:
+        """See ``Part.placements``."""
+        return [Placement(disk, self.size, self.key(of, disk)) for disk in self.copies if self.size]
+
+    def keys(self, of: str) -> list[str]:
+        """See ``Part.keys``."""
+        return [self.key(of, disk) for disk in self.copies] if self.kept and self.size else []
+
+    def erase(self, of: str, gone: Collection[int]) -> list[str]:
+        """See ``Part.erase``: the copies there."""
+        lost = [disk for disk in self.copies if disk in gone]
+        self.copies = [disk for disk in self.copies if disk not in gone]
+        return [self.key(of, disk) for disk in lost] if self.kept and self.size else []
+
+    def key(self, of: str, disk: int) -> str:
+        """The key of one copy."""
+        return f"{of}#{self.name}@{disk}" if self.kept else ""
 
 
 class Layout:

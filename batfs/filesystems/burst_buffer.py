@@ -134,6 +134,12 @@ class BurstBuffer(Model):
         if times < 0 or size < 0:
             raise InputError("checkpoints and checkpoint_bytes must not be negative")
 
+    def keeps(self, volume: Volume) -> bool:
+        """A data set lies in the buffer where nothing is staged; else behind it."""
+        options = volume.options
+        staged = options.get("stage_in", self.stage_in) or options.get("stage_out", self.stage_out)
+        return not (self.backing and self.setup.dynamic_jobs and staged)
+
     def announcements(self) -> Sequence[str]:
         said = list(super().announcements())
         if not self.backing and (self.stage_in or self.stage_out):
@@ -332,7 +338,9 @@ class BurstBuffer(Model):
             if not wanted[kind]:
                 continue
             name = f"{kind}.{buffer}"
-            asked, outcome = self.ask_behind(request, volume, seen, rng, nodes=(buffer,), part=name)
+            asked, outcome = self.ask_behind(
+                request, volume, seen, rng, nodes=(buffer,), part=name, before=plan.behind
+            )
             if isinstance(outcome, Hold):
                 return outcome
             plan.behind = (*plan.behind, (asked, outcome))

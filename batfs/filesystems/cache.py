@@ -106,8 +106,6 @@ class CacheTier(Model):
 
     def check(self, volume: Volume) -> None:
         super().check(volume)
-        if volume.options.get("pin") and not volume.options.get("data_set"):
-            raise InputError("'pin' without a 'data_set'")
 
     def announcements(self) -> Sequence[str]:
         said = list(super().announcements())
@@ -277,7 +275,7 @@ class CacheTier(Model):
                 )
                 plan.behind = (*plan.behind, (asked, nothing))
             return nothing
-        asked, outcome = self.ask_behind(request, volume, view, rng, part=part)
+        asked, outcome = self.ask_behind(request, volume, view, rng, part=part, before=plan.behind)
         if not isinstance(outcome, Hold):
             plan.behind = (*plan.behind, (asked, outcome))
         return outcome
@@ -306,7 +304,7 @@ class CacheTier(Model):
                 *(self.backing, 0, part, files[k], mine.pattern, self.options_behind(mine), operations[k])
             )
             asked, outcome = self.ask_behind(
-                request, volume, view, rng, nodes=(storage,), part=f"back.{storage}"
+                request, volume, view, rng, nodes=(storage,), part=f"back.{storage}", before=plan.behind
             )
             if isinstance(outcome, Hold):
                 return outcome
@@ -365,6 +363,12 @@ class CacheTier(Model):
         for storage in storages:
             if storage in self.position:
                 self.cache.erase(storage)
+
+    def forget(self, name: str) -> None:
+        """The set has gone from the file system behind: its bytes here are nobody's."""
+        entry = self.cache.find(name)
+        if entry is not None and not entry.users:
+            self.cache.evict(name)
 
     def has_read(self, job_id: str, now: float) -> None:
         """What the job read has been copied here, though it may still be computing."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,16 +19,17 @@ from batfs.filesystems.interface import (
     Move,
     Outcome,
     Placement,
+    SetPart,
     Setup,
     Traffic,
+    Transfer,
     Volume,
-    earlier,
 )
 from batfs.filesystems.keeping import Keeper
 from batfs.filesystems.placer import Items, NoRoom, Placer
-from batfs.filesystems.traffic import split_evenly
+from batfs.filesystems.traffic import from_transfers, split_by, split_evenly
 from batfs.plugins import Size
-from batfs.records import field, record
+from batfs.records import record
 from batfs.storage.interface import StorageView
 from batfs.workload.flows import IntArray
 
@@ -35,17 +37,15 @@ from batfs.workload.flows import IntArray
 @record(frozen=False)
 class _Draft:
     """A plan in the making: the room left on each disk, and what has been decided so far. ``held``: bytes by
-    place that go with the job; ``kept``: those of data sets, by disk and key."""
+    place."""
 
     request: IoRequest
     view: StorageView
     placer: Placer
     held: IntArray
-    kept: dict[tuple[int, str], int] = field(default_factory=dict)
     reads: Sequence[Traffic] = ()
     writes: Sequence[Traffic] = ()
     internal: Sequence[Traffic] = ()
-    sets: dict[str, list[Bundle]] = field(default_factory=dict)
 
 
 @MODELS.register("dfs")
@@ -54,9 +54,8 @@ class DistributedFileSystem(Model):
 
     ``block_size``, ``replication``; ``locality``: the part of its own input a job reads from its nodes' own
     disks (0 to 1), drawn uniformly within ``locality_spread`` around it; ``pipelines``: into how many bundles
-    of blocks a node's bytes are cut at most, each placed on its own. Job options: ``data_set`` (a
-    name): reads come from that data set and writes are added to it; it outlives the job; ``delete``: it goes
-    when the job has succeeded. With dynamic jobs, copies lost with a machine that is away are made again
+    of blocks a node's bytes are cut at most, each placed on its own. A data set is read from its nearest
+    copies. With dynamic jobs, copies lost with a machine that is away are made again
     from the others (``rereplicate``), and the balancer runs when a disk is fuller than the mean by more than
     ``balance`` of its capacity (0: never; HDFS's default is 0.1); at most ``upkeep`` such moves at a time.
     """
@@ -91,14 +90,11 @@ class DistributedFileSystem(Model):
         self.layout = Layout(setup.storages, setup.positions, setup.nodes)
         self.rereplicate = rereplicate
         self.balance = balance
-        self.keeper = Keeper(self.name, self.layout, replication, upkeep)
-        self._users: dict[str, list[str]] = {}  # job -> the data sets it uses
+        self.keeper = Keeper(self.data_sets, self.layout, replication, upkeep)
 
     # ---- planning -----------------------------------------------------------------------------------------
 
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
-        if volume.options.get("data_set"):  # its input is there, or placed once for all
-            return {self.name: self.keeper.replication * volume.writes}
         read, written = self._counted(volume)
         return {self.name: read + written}
 
@@ -116,42 +112,33 @@ class DistributedFileSystem(Model):
             request, view, self._placer(request, view, rng), np.zeros(len(self.position), np.int64)
         )
         volume, nodes = request.volume, request.nodes
-        data_set = str(volume.options.get("data_set", "")) if volume.options else ""
-        if data_set and volume.reads and self.keeper.dead:
-            hidden = self.keeper.hidden(data_set)
-            if (
-                hidden and self.keeper.readable(data_set) < volume.reads
-            ):  # it is there, on disks that are away
-                return Hold(
-                    "Unavailable",
-                    tuple(sorted({d for b in hidden for d in b.copies})),
-                    sum(b.size for b in hidden),
-                )
         read_parts = split_evenly(volume.reads, len(nodes)).tolist()
         write_parts = split_evenly(volume.writes, len(nodes)).tolist()
         try:
-            if data_set and volume.reads:
-                self._read_data_set(draft, data_set, read_parts)
-            elif volume.reads:
+            if volume.reads:
                 self._read_own(draft, read_parts, rng)
             if volume.writes:
-                self._write(draft, write_parts, data_set)
+                self._write(draft, self._items(nodes, write_parts))
         except NoRoom as short:
             return self._hold(draft, short.size)
         plan = IoPlan(self.name, timing=self.timing_of(request))
         ids, held = self.layout.ids, draft.held
         there = np.flatnonzero(held)
         own = zip(ids[there].tolist(), held[there].tolist(), strict=True)
-        kept = {**{(disk, ""): size for disk, size in own}, **draft.kept}
-        plan.placements = [Placement(disk, size, name) for (disk, name), size in sorted(kept.items()) if size]
+        plan.placements = [Placement(disk, size) for disk, size in own if size]
         plan.reads, plan.writes, plan.internal = draft.reads, draft.writes, draft.internal
         if volume.reads:
             read = draft.reads[0]
             local = read.sizes[self.layout.senders[ids.searchsorted(read.sources)] == read.destinations]
             plan.notes = {"locality": int(local.sum()) / volume.reads}
-        if draft.sets:
-            plan.notes = {**plan.notes, "data_sets": draft.sets}
         return plan
+
+    def _items(self, nodes: Sequence[int], sizes: Sequence[int]) -> Items:
+        """What so many bytes of each node are cut into."""
+        items = Items()
+        for node, size in zip(nodes, sizes, strict=True):
+            items.add(bundles(size, self.block_size, self.pipelines), node, WRITE)
+        return items
 
     def _placer(self, request: IoRequest, view: StorageView, rng: random.Random) -> Placer:
         room = view.free(request.start, request.end)[self.everywhere]
@@ -161,12 +148,10 @@ class DistributedFileSystem(Model):
         near = self.near(request)
         return Placer(self.layout, self.policy, view, rng, room, window=window, key=request.job_id, near=near)
 
-    def _write(self, draft: _Draft, sizes: Sequence[int], data_set: str) -> None:
-        """The write pipeline: node -> first disk, that disk's node -> second disk, and so on."""
-        held = bool(data_set) or self._counted(draft.request.volume)[1] > 0
-        items = Items()
-        for node, size in zip(draft.request.nodes, sizes, strict=True):
-            items.add(bundles(size, self.block_size, self.pipelines), node, WRITE)
+    def _write(self, draft: _Draft, items: Items) -> IntArray:
+        """The write pipeline: node -> first disk, that disk's node -> second disk, and so on. The places of
+        the copies."""
+        held = self._counted(draft.request.volume)[1] > 0
         places = draft.placer.place(items, self.replication, written=held)
         parts, nodes, _ = items.columns()
         ids, more = self.layout.ids, places.shape[1] - 1
@@ -174,22 +159,9 @@ class DistributedFileSystem(Model):
         if more:
             senders = self.layout.senders[places[:, :-1]].ravel()
             draft.internal = [Traffic(senders, ids[places[:, 1:]].ravel(), np.repeat(parts, more))]
-        if data_set:
-            self._keep(draft, data_set, items, places, True)
-        elif held:
+        if held:
             np.add.at(draft.held, places.ravel(), np.repeat(parts, more + 1))
-
-    def _keep(
-        self, draft: _Draft, data_set: str, items: Items, places: IntArray, written: bool
-    ) -> list[Bundle]:
-        """New parts of a data set, with the bytes of their copies."""
-        made: list[Bundle] = []
-        for size, disks in zip(items.sizes, self.layout.ids[places].tolist(), strict=True):
-            made.append(self._bundle(draft, data_set, size, disks, written))
-            for disk in disks:
-                key = self.keeper.key(data_set, made[-1], disk)
-                draft.kept[disk, key] = draft.kept.get((disk, key), 0) + size
-        return made
+        return places
 
     def _read_own(self, draft: _Draft, sizes: Sequence[int], rng: random.Random) -> None:
         """Input of the job's own: ``locality`` of its blocks lie on its nodes, the rest near them."""
@@ -212,37 +184,6 @@ class DistributedFileSystem(Model):
         if held:
             np.add.at(draft.held, places, parts)
 
-    def _read_data_set(self, draft: _Draft, name: str, quotas: Sequence[int]) -> None:
-        wanted = sum(quotas)
-        parts = [
-            Bundle(bundle.size, self.keeper.alive(bundle), bundle.name) for bundle in self.keeper.parts(name)
-        ]
-        for plan in earlier(draft.request, self.name):  # what an earlier phase of the job adds
-            added: Sequence[Bundle] = plan.notes.get("data_sets", {}).get(name, ())
-            parts += [Bundle(bundle.size, list(bundle.copies), bundle.name) for bundle in added]
-        for tries in self.trials.values():  # and what jobs add that start before it, in the same pass
-            for _, tried in tries:
-                more: Sequence[Bundle] = tried.notes.get("data_sets", {}).get(name, ())
-                parts += [Bundle(bundle.size, list(bundle.copies), bundle.name) for bundle in more]
-        have = sum(part.size for part in parts)
-        if have < wanted:
-            # what nobody has written yet was there before the simulation began
-            items = Items()
-            items.add(bundles(wanted - have, self.block_size, 4 * self.pipelines), -1, WRITE)
-            places = draft.placer.place(items, self.replication, written=True)
-            parts += self._keep(draft, name, items, places, False)
-        rows = assign(self.layout, parts, draft.request.nodes, quotas)
-        readers, disks, sizes = np.array(rows, dtype=np.int64).reshape(len(rows), 3).T
-        draft.reads = [Traffic(disks, readers, sizes)]
-
-    def _bundle(self, draft: _Draft, name: str, size: int, copies: list[int], written: bool) -> Bundle:
-        """A new part of the data set; the job that makes it gives it a name of its own."""
-        added = draft.sets.setdefault(name, [])
-        asked = draft.request
-        owner = f"{asked.job_id}/{asked.part}" if asked.part else asked.job_id
-        added.append(Bundle(size, copies, f"{owner}.{len(added)}", written))
-        return added[-1]
-
     def _hold(self, draft: _Draft, size: int) -> Hold:
         """No single disk has ``size`` bytes left after what this job has taken already."""
         room = draft.placer.room
@@ -256,20 +197,78 @@ class DistributedFileSystem(Model):
 
     # ---- data sets ----------------------------------------------------------------------------------------
 
-    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
-        options = request.volume.options
-        name = str(options.get("data_set", ""))
-        if name:
-            self._users.setdefault(request.job_id, []).append(name)
-            delete = name if options.get("delete") else ""
-            self.keeper.started(request.job_id, plan.notes.get("data_sets", {}), delete)
+    def new_parts(
+        self, request: IoRequest, view: StorageView, rng: random.Random, *, written: bool
+    ) -> tuple[Sequence[SetPart], IoPlan] | Hold:
+        """See ``Model.new_parts``: bundles of blocks. Those that nobody is writing lie anywhere."""
+        volume, nodes = request.volume, request.nodes
+        draft = _Draft(
+            request, view, self._placer(request, view, rng), np.zeros(len(self.position), np.int64)
+        )
+        if written:
+            items = self._items(nodes, split_evenly(volume.writes, len(nodes)).tolist())
+        else:
+            items = Items()
+            items.add(bundles(volume.writes, self.block_size, 4 * self.pipelines), -1, WRITE)
+        reserve, self.reserve = self.reserve, "both"
+        try:
+            places = self._write(draft, items)
+        except NoRoom as short:
+            return self._hold(draft, short.size)
+        finally:
+            self.reserve = reserve
+        plan = IoPlan(self.name, (), (), draft.writes, draft.internal, timing=self.timing_of(request))
+        copies = self.layout.ids[places].tolist()
+        return [Bundle(size, disks) for size, disks in zip(items.sizes, copies, strict=True)], plan
 
-    def ended(self, job_id: str, success: bool, now: float) -> None:
-        if self._users.pop(job_id, None) is not None:
-            self.keeper.ended(job_id, success)
+    def over(
+        self, parts: Sequence[SetPart], request: IoRequest, view: StorageView, rng: random.Random
+    ) -> IoPlan:
+        """See ``Model.over``: read from the nearest copies that are there; written along each pipeline."""
+        volume, nodes = request.volume, request.nodes
+        plan = IoPlan(self.name, timing=self.timing_of(request))
+        all_of_it = [Bundle(p.size, list(p.held), p.name) for p in parts if p.size]
+        there = [Bundle(p.size, alive, p.name) for p in all_of_it if (alive := self.keeper.alive(p))]
+        there = there or all_of_it  # nothing is there: as if all were
+        if volume.reads:
+            scaled = self._scaled(there, volume.reads)
+            rows = assign(self.layout, scaled, nodes, split_evenly(volume.reads, len(nodes)).tolist())
+            readers, disks, sizes = np.array(rows, dtype=np.int64).reshape(len(rows), 3).T
+            plan.reads = [Traffic(disks, readers, sizes)]
+            local = self.layout.senders[self.layout.ids.searchsorted(disks)] == readers
+            plan.notes = {"locality": int(sizes[local].sum()) / volume.reads}
+        if volume.writes:
+            out: list[Transfer] = []
+            copies: list[Transfer] = []
+            each = split_evenly(volume.writes, len(nodes)).tolist()
+            for bundle, node, size in _shared(self._scaled(there, volume.writes), nodes, each):
+                out.append(Transfer(node, bundle.copies[0], size))
+                for before, disk in pairwise(bundle.copies):
+                    sender = int(self.layout.senders[self.layout.places[before]])
+                    copies.append(Transfer(sender, disk, size))
+            plan.writes = [from_transfers(out)]
+            plan.internal = [from_transfers(copies)] if copies else ()
+        return plan
+
+    @staticmethod
+    def _scaled(parts: Sequence[Bundle], size: int) -> list[Bundle]:
+        """The bundles as if they were ``size`` bytes in all, if they are fewer: what is moved of each."""
+        have = [part.size for part in parts]
+        if sum(have) >= size:
+            return list(parts)
+        moved = split_by(size, have).tolist()
+        return [Bundle(s, list(p.copies), p.name) for p, s in zip(parts, moved, strict=True)]
+
+    def hidden(self, name: str, reads: int) -> Hold | None:
+        """See ``Model.hidden``: on disks that are away."""
+        hidden = self.keeper.hidden(name) if self.keeper.dead else ()
+        if not hidden or self.keeper.readable(name) >= reads:
+            return None
+        disks = tuple(sorted({disk for bundle in hidden for disk in bundle.copies}))
+        return Hold("Unavailable", disks, sum(bundle.size for bundle in hidden))
 
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
-        if not self.keeper.sets:
+        if not self.data_sets.sets:
             return ()
         asked = IoRequest("upkeep", (), Volume(self.name, 0, 0), now)
         placer = self._placer(asked, view, rng)
@@ -279,8 +278,8 @@ class DistributedFileSystem(Model):
             moves += self.keeper.replicate(room, placer)
         if self.balance:
             capacity = {s: int(view.capacities[p]) for s, p in self.position.items()}
-            busy = {name for names in self._users.values() for name in names}
-            moves += self.keeper.balance(room, capacity, self.balance, busy.__contains__)
+            sets = self.data_sets.sets
+            moves += self.keeper.balance(room, capacity, self.balance, lambda name: bool(sets[name].users))
         return moves
 
     def where(self, data_set: str) -> dict[int, int]:
@@ -308,5 +307,19 @@ class DistributedFileSystem(Model):
         gone = set(resources)
         return [d.id for d in self.layout.disks.values() if d.id in gone or d.node in gone]
 
-    def released(self) -> Sequence[str]:
-        return self.keeper.released()
+
+def _shared(
+    parts: Sequence[Bundle], nodes: Sequence[int], quotas: Sequence[int]
+) -> Iterator[tuple[Bundle, int, int]]:
+    """Who writes how much of which bundle, one node after the other."""
+    left = list(quotas)
+    k = 0
+    for part in parts:
+        rest = part.size
+        while rest and k < len(nodes):
+            amount = min(rest, left[k])
+            if amount:
+                yield part, nodes[k], amount
+            rest -= amount
+            left[k] -= amount
+            k += not left[k]

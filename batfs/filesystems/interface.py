@@ -21,7 +21,7 @@ Who calls what, in the order of a job's life (see ``batfs.filesystems.site`` for
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -188,6 +188,75 @@ class Placement(NamedTuple):
     key: str = ""
 
 
+class SetPart(Protocol):
+    """Bytes of a data set that came together, wherever they lie: see :class:`Part`."""
+
+    size: int
+    name: str
+    written: bool
+    kept: bool
+
+    @property
+    def held(self) -> Mapping[int, int]: ...
+
+    def placements(self, of: str) -> list[Placement]:
+        """What the books hold for it; the keys begin with ``of``, the name of its set."""
+        ...
+
+    def keys(self, of: str) -> list[str]:
+        """Under which names the books keep it."""
+        ...
+
+    def erase(self, of: str, gone: Collection[int]) -> list[str]:
+        """The keys of what is lost with these storages."""
+        ...
+
+
+@record(frozen=False, eq=False)
+class Part:
+    """Bytes of a data set that came together: ``size`` of the set, ``held`` bytes on each storage (copies
+    count). ``name``: its own within the set. ``written``: by a job (not there before the simulation).
+    ``kept``: on the books under a key of its own; if not, its bytes go with the job that brings it."""
+
+    size: int
+    held: Mapping[int, int] = field(default_factory=dict)
+    name: str = ""
+    written: bool = False
+    kept: bool = True
+
+    def placements(self, of: str) -> list[Placement]:
+        key = f"{of}#{self.name}" if self.kept else ""
+        return [Placement(storage, size, key) for storage, size in sorted(self.held.items()) if size]
+
+    def keys(self, of: str) -> list[str]:
+        return [f"{of}#{self.name}"] if self.kept and any(self.held.values()) else []
+
+    def erase(self, of: str, gone: Collection[int]) -> list[str]:
+        """All of it, if some lay there: a file without some of its stripes is no file."""
+        if self.held.keys().isdisjoint(gone):
+            return []
+        keys = self.keys(of)
+        self.held = {}
+        return keys
+
+
+@record
+class SetChange:
+    """What a plan does to the data set ``name`` of its file system. ``filled``: parts that it finds there,
+    since they were there before the simulation; ``written``: parts that are new, and ``replaces`` whether
+    they take the place of all others; ``over``: bytes that are there are written over. ``reads``, ``writes``:
+    traffic, in bytes. ``seen``: the set's version that it was made for (-1: never again the same)."""
+
+    name: str
+    filled: Sequence[SetPart] = ()
+    written: Sequence[SetPart] = ()
+    reads: int = 0
+    writes: int = 0
+    over: bool = False
+    replaces: bool = False
+    seen: int = -1
+
+
 class Move(NamedTuple):
     """One activity that moves bytes outside the job's own profile, sent as one dynamic job.
 
@@ -250,6 +319,8 @@ class IoPlan:
     the job's start as this one's model is."""
     read_internal: int | None = None
     read_flops: Mapping[int, float] | None = None
+    changes: Sequence[SetChange] = ()
+    """What becomes of data sets by it."""
 
     @property
     def caused_flops(self) -> tuple[Mapping[int, float], Mapping[int, float]]:
@@ -317,9 +388,13 @@ class Hold:
     storages: Sequence[int] = ()
     missing: int = 0
     never: bool = False
+    about: str = ""
+    """What is missing, if not bytes."""
 
     def sentence(self, names: Mapping[int, str] | None = None) -> str:
         """``StorageCapacity: 12 bytes missing on 10 11``."""
+        if self.about:
+            return f"{self.reason}: {self.about}"
         which = " ".join((names or {}).get(s, str(s)) for s in self.storages)
         ever = ", for ever" if self.never else ""
         missing = f"{self.missing} bytes missing" if self.missing else "no room"

@@ -85,7 +85,7 @@ class ParallelFileSystem(Model):
         return tuple(sorted({*gateways, *metadata}))
 
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
-        volume, nodes = request.volume, request.nodes
+        volume = request.volume
         if not volume.reads and not volume.writes:  # metadata alone
             plan = IoPlan(self.name)
         else:
@@ -93,6 +93,12 @@ class ParallelFileSystem(Model):
             if isinstance(split, Hold):
                 return split
             plan = IoPlan(self.name, *split)
+        self.around(plan, request, view, rng)
+        return plan
+
+    def around(self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random) -> None:
+        """See ``Model.around``: timing, overheads, gateways and metadata."""
+        volume, nodes = request.volume, request.nodes
         if self.timing != "overlap" or volume.options:
             plan.timing = self.timing_of(request)
         if self.gateways is not None:
@@ -102,7 +108,6 @@ class ParallelFileSystem(Model):
             if volume.writes:
                 share = volume.reads / (volume.reads + volume.writes)
                 plan.read_flops = {server: amount * share for server, amount in plan.flops.items()}
-        return plan
 
     @property
     def attends(self) -> bool:

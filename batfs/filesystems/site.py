@@ -10,14 +10,15 @@ system's table in the configuration.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
-from batfs.filesystems.base import Model, footprint, make_model
+from batfs.filesystems.base import Model, footprint, make_model, planned
+from batfs.filesystems.data_sets import DataSet, DataSets, Timer, names_a_set
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -36,6 +37,7 @@ from batfs.filesystems.nodeless import known, on_nodes
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
+from batfs.filesystems.set_plans import keeps
 from batfs.filesystems.staging_modes import HELD, TWO_STEP
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
@@ -87,6 +89,19 @@ class FileSystems:
             for model in self.models.values()
             if getattr(type(model), "released", None) is not Model.released
         ]
+        #: The data sets of each file system that can keep some.
+        self.data_sets: dict[str, DataSets] = {
+            name: sets for name, model in self.models.items() if (sets := _sets_of(model)) is not None
+        }
+        #: When some go by themselves.
+        self.timer = Timer()
+        for sets in self.data_sets.values():
+            sets.timer = self.timer
+        for model in self.models.values():
+            forget = getattr(model, "forget", None)
+            behind = self.data_sets.get(getattr(model, "backing", ""))
+            if forget is not None and behind is not None:
+                behind.forgetters.append(forget)
         self.own_nodes: tuple[int, ...] = tuple(
             sorted({node for model in self.models.values() for node in model.own_nodes()})
         )
@@ -191,7 +206,8 @@ class FileSystems:
         if len(volumes) == 1:
             volume = volumes[0]
             asked = IoRequest(job_id, nodes, volume, start, end)
-            outcome = self.models[volume.filesystem].plan(asked, view, rng)
+            model = self.models[volume.filesystem]
+            outcome = planned(model, asked, view, rng) if volume.options else model.plan(asked, view, rng)
             if isinstance(outcome, Hold):
                 return outcome
             if known(nodes) and (self._accesses or health_of(view) is not None):
@@ -208,9 +224,11 @@ class FileSystems:
                     phase, before = volume.phase, k
                 part = f"{phase}.{k}"  # the bytes of each phase are its own
                 asked = PhaseRequest(job_id, nodes, volume, start, end, part, plans[whole:before])
+            elif k and names_a_set(volume):  # what an entry before it adds is there
+                asked = PhaseRequest(job_id, nodes, volume, start, end, str(k), plans[:k])
             else:
                 asked = IoRequest(job_id, nodes, volume, start, end)
-            outcome = model.plan(asked, seen, rng)
+            outcome = planned(model, asked, seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
             if known(nodes) and (self._accesses or health_of(seen) is not None):
@@ -284,23 +302,30 @@ class FileSystems:
                 out[name] = out.get(name, 0) + size
         return out
 
-    def started(self, request: IoRequest, plan: IoPlan, now: float) -> None:
+    def started(self, request: IoRequest, plan: IoPlan, now: float, campaign: str = "") -> None:
         """The plan's bytes are reserved and the job (or its stage-in) is on its way. Models behind a tier are
         told first, of the parts of the plan that are theirs."""
         for asked, answered in plan.behind:
-            self.started(asked, answered, now)
-        self.models[plan.file_system].started(request, plan, now)
+            self.started(asked, answered, now, campaign)
+        model = self.models[plan.file_system]
+        if request.volume.options and keeps(model, request.volume):
+            self.data_sets[plan.file_system].started(request, plan, now, campaign)
+        model.started(request, plan, now)
 
     def tried(self, request: IoRequest, plan: IoPlan) -> None:
         """The job may start with this plan when the pass is over; other jobs are planned before it does."""
         for asked, answered in plan.behind:
             self.tried(asked, answered)
+        if plan.changes:
+            self.data_sets[plan.file_system].tried(request, plan)
         model = self.models[plan.file_system]
         if model in self._trying:
             model.tried(request, plan)
 
     def untried(self, job_id: str) -> None:
         """It has started, or won't."""
+        for sets in self.data_sets.values():
+            sets.untried(job_id)
         for model in self._trying:
             model.untried(job_id)
 
@@ -311,6 +336,8 @@ class FileSystems:
 
     def ended(self, job_id: str, success: bool, now: float) -> None:
         """The job's last activity is over, or it was killed."""
+        for sets in self.data_sets.values():
+            sets.ended(job_id, success, now)
         for model in self._attending:
             model.ended(job_id, success, now)
 
@@ -355,6 +382,8 @@ class FileSystems:
 
     def erased(self, storages: Sequence[int]) -> None:
         """What was kept on these storages is gone."""
+        for sets in self.data_sets.values():
+            sets.erased(storages)
         for model in self.models.values():
             erase = getattr(model, "erased", None)  # one that isn't made of Model may not have it
             if erase is not None:
@@ -362,7 +391,93 @@ class FileSystems:
 
     def released(self) -> list[str]:
         """Keys of kept placements whose bytes go now; each is named once."""
-        return [key for model in self._keeping for key in model.released()]
+        keys = [key for sets in self.data_sets.values() for key in sets.released()]
+        return keys + [key for model in self._keeping for key in model.released()]
+
+    # ---- data sets ----------------------------------------------------------------------------------------
+
+    def where(self, volume: Volume) -> dict[int, int]:
+        """Bytes that each storage (by id) holds of the data set that the volume names; {} without one, or
+        where it isn't there. A tier answers for the file system behind it."""
+        model = self.models[volume.filesystem]
+        while names_a_set(volume) and not keeps(model, volume):
+            behind = self.models.get(getattr(model, "backing", ""))
+            if behind is None:
+                return {}
+            model = behind
+        sets = self.data_sets.get(model.name)
+        found = sets.sets.get(str(volume.options.get("data_set", ""))) if sets is not None else None
+        return {} if found is None else found.bytes_on()
+
+    def sets_on(self, storages: Collection[int]) -> list[DataSet]:
+        """The data sets with bytes on any of these storages, in order of file system and of their making."""
+        return [
+            found
+            for sets in self.data_sets.values()
+            for found in sets.sets.values()
+            if not found.bytes_on().keys().isdisjoint(storages)
+        ]
+
+    def drop_set(self, filesystem: str, name: str, now: float, why: str) -> None:
+        """The data set is gone: its name now, its bytes when nobody uses them (see ``released``)."""
+        self.data_sets[filesystem].drop(name, now, why)
+
+    def is_current(self, plans: Sequence[IoPlan]) -> bool:
+        """Whether the data sets of plans made earlier are still as these found them."""
+        return all(
+            self.data_sets[plan.file_system].version(change.name) == change.seen
+            for plan in plans
+            for change in plan.changes
+        ) and all(self.is_current([plan for _, plan in plan.behind]) for plan in plans if plan.behind)
+
+    def time_has_come(self, now: float) -> bool:
+        """Data sets go whose time has come; whether one did."""
+        gone = [self.data_sets[name].time_has_come(each, now) for name, each in self.timer.due(now)]
+        return any(gone)
+
+    def purge(self, held: Callable[[int], int], capacity: Sequence[int], now: float) -> None:
+        """What the purge policies find too much goes; ``held(k)``, ``capacity[k]``: bytes on the k-th
+        storage."""
+        for name, sets in self.data_sets.items():
+            if sets.purge is None:
+                continue
+            mine = [self.position[s.id] for s in self.models[name].storages]
+            excess = sets.purge.excess(sum(map(held, mine)), sum(int(capacity[k]) for k in mine))
+            for found in sets.oldest() if excess > 0 else ():
+                if excess <= 0:
+                    break
+                excess -= sets.drop(found.name, now, f"purged ({sets.purge.name})")
+
+    def make_room(self, hold: Hold, now: float) -> bool:
+        """Whether purge policies that make room for jobs have freed what is missing."""
+        short = set(hold.storages)
+        for name, sets in self.data_sets.items():
+            if sets.purge is None or not sets.purge.makes_room():
+                continue
+            if not any(s.id in short for s in self.models[name].storages):
+                continue
+            there = [
+                (one, sum(size for s, size in one.bytes_on().items() if s in short)) for one in sets.oldest()
+            ]
+            missing = hold.missing
+            if sum(size for _, size in there) < missing:
+                continue
+            for found, size in there:
+                if missing > 0 and size:
+                    missing -= size
+                    sets.drop(found.name, now, f"purged ({sets.purge.name})")
+            return True
+        return False
+
+    @property
+    def purges(self) -> bool:
+        """Whether any file system has a purge policy."""
+        return any(sets.purge is not None for sets in self.data_sets.values())
+
+
+def _sets_of(model: FileSystemModel) -> DataSets | None:
+    sets = getattr(model, "data_sets", None)
+    return sets if isinstance(sets, DataSets) else None
 
 
 def make_filesystems(

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from batfs.filesystems.data_sets import names_a_set
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
 from batfs.protocol.clock import on_calendar
 from batfs.records import record
@@ -46,12 +47,13 @@ class WaitingJob:
 
     ``io_ignored``: its profile can't carry I/O, so its bytes hold their space but nothing is moved.
     ``queued``: since when it is in the queue (s): its submission, or the end of its staging if that was a job
-    of its own. ``staged``: what is known of its staging, if that comes before it has nodes.
+    of its own. ``staged``: what is known of its staging, if that comes before it has nodes. ``data_sets``:
+    whether any of its bytes belong to a data set.
     """
 
     __slots__ = (
         *("job", "profile", "volumes", "order", "io_ignored", "queued", "staged"),
-        *("id", "nodes", "submission_time", "walltime"),
+        *("id", "nodes", "submission_time", "walltime", "data_sets"),
     )
 
     def __init__(
@@ -67,6 +69,10 @@ class WaitingJob:
         self.submission_time = self.queued = job.submission_time
         self.staged: Staged | None = None
         self.walltime = float("inf") if job.walltime is None else job.walltime
+        self.data_sets = False
+        for volume in volumes:
+            if volume.options and names_a_set(volume):
+                self.data_sets = True
 
     @property
     def size(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import Hold, IoPlan, Volume
 from batfs.records import field, record
 from batfs.scheduling.io_times import Idle, IoTimes
@@ -71,6 +72,9 @@ class Observer:
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         """What changed at ``now``, one state per storage, ascending; at most one call per message."""
+
+    def data_set_over(self, row: SetRow) -> None:
+        """A data set has gone, or is left when the simulation is over."""
 
     def idled(self, idle: Idle) -> None:
         """Told before the end, where there is an I/O policy or transfers are measured."""

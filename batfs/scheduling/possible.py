@@ -74,6 +74,8 @@ class EmptyMachine:
             files, machine = self._made = self._make()
             machine.set_down([i for i in self._gone if i in machine.position], inf)
             files.lost(self._gone)
+            for sets in getattr(files, "data_sets", {}).values():
+                sets.assumed = True
         return self._made
 
     def _ask(self, job: WaitingJob) -> Hold | None:

@@ -38,6 +38,7 @@ from batfs.records import record
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
+from batfs.scheduling.sets import campaign_of
 from batfs.scheduling.stages import Stages
 from batfs.scheduling.waits import NO_DATA, Waits
 from batfs.workload.model import Job
@@ -221,10 +222,12 @@ class Stager:
         staged.before, staged.after = booked.lead, booked.stages.after
         machine, files = tenancy.machine, tenancy.files
         machine.keep(booked.held)
-        if files.attending:
+        if files.attending or job.data_sets:
+            campaign = campaign_of(job.job) if job.data_sets else ""
             for volume, plan in zip(job.volumes, booked.plans, strict=True):
-                if plan.file_system in files.attending:
-                    files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+                if plan.file_system in files.attending or job.data_sets:
+                    what = IoRequest(job.id, booked.ids, volume, now, booked.end)
+                    files.started(what, plan, now, campaign)
         tenancy.waits.held_back(job, NO_DATA, now)
         if tenancy.gate is not None:
             tenancy.gate.begin(job.job, job.nodes, now)
@@ -274,8 +277,9 @@ class Stager:
         assert booked is not None
         staged.began = staged.ready = inf
         tenancy.machine.end(booked.held.lines)
-        if tenancy.files.attending:
+        if tenancy.files.attending or job.data_sets:
             tenancy.files.ended(job.id, False, tenancy.now)
+            tenancy.drop_released()
         tenancy.gave_back()
         if staged.cancelled:
             self._systems.pop(job.id, None)

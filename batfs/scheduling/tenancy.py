@@ -40,6 +40,7 @@ from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
+from batfs.scheduling.sets import Sets, campaign_of
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.staging import Stager
 from batfs.scheduling.storages import throttles, with_overrides
@@ -142,6 +143,8 @@ class Tenancy:
         self._leaving: dict[str, Running] = {}  # their nodes are free, their bytes aren't yet
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
+        self.sets = Sets(self, observer)
+        self.purges = self.sets.purges
         self.lives = Lives(machine, files, self.rng)
         #: resources that will never be there again were added since somebody set it to False
         self.lost_for_ever = False
@@ -249,6 +252,8 @@ class Tenancy:
         self.machine.ledger.advance(self.now)
         if self.gate is not None:
             self.gate.advance(self.now)
+        if self.sets.next <= self.now:
+            self.sets.time_has_come()
 
     def called(self) -> None:
         """Time has passed: what is past its walltime ends."""
@@ -272,7 +277,7 @@ class Tenancy:
                 lines = job.staged.held.lines if job.staged is not None else ()
                 if any(share.index in down for line in lines for share in line.shares):
                     self.stager.give_up(job)
-        self._drop_released()
+        self.drop_released()
         self.gave_back()
         return True
 
@@ -293,6 +298,7 @@ class Tenancy:
         """What a notification means for machines and bytes."""
         if event.kind == "no_more_static_job_to_submit":
             self.no_more_jobs = True
+            self.sets.no_more_jobs()
         elif event.kind in ("event_machine_available", "event_machine_unavailable"):
             ids = parse_resources(str(event.data["resources"]))
             there = event.kind == "event_machine_available"
@@ -301,7 +307,7 @@ class Tenancy:
                 self.out += live.resume(self.now)
                 self._moved_on(live)
             (self.files.back if there else self.files.lost)(ids)
-            self._drop_released()
+            self.drop_released()
             self.gave_back()
 
     # ---- what a job asks for, and where it can go ----------------------------------------------------------
@@ -323,6 +329,8 @@ class Tenancy:
             volumes = self.files.volumes(job.id, profile)
         waiting = WaitingJob(job, profile, volumes, self._read)
         self._read += 1
+        if waiting.data_sets:
+            self.sets.read(waiting)
         if volumes and not self.config.io:
             self.account.asked += waiting.size
             self.account.drop("left out by --no-io", waiting.size)
@@ -388,10 +396,12 @@ class Tenancy:
             # how often a stay is looked for must not change what anybody else draws
             rng = self._sought
             rng.seed(job.order << 64 | self.config.seed & _SEEDS)
-        begin = placed.start - placed.lead
-        plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, self.machine.view, rng)
-        if isinstance(plans, Hold):
-            return plans
+        begin, view = placed.start - placed.lead, self.machine.view
+        plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, view, rng)
+        while isinstance(plans, Hold):
+            if not self.purges or placed.ahead or plans.never or not self.sets.make_room(plans):
+                return plans
+            plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, view, rng)
         placed.plans = plans
         if self.dynamic:
             stages = self._stage_times.of(plans)
@@ -435,10 +445,13 @@ class Tenancy:
         waited = self.waits.over(job.id, now)
         running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited)
         attending = files.attending
-        if attending and job.staged is None:
+        if (attending or job.data_sets) and job.staged is None:
             for volume, plan in zip(job.volumes, booked.plans, strict=True):
-                if plan.file_system in attending:
-                    files.started(IoRequest(job.id, booked.ids, volume, now, booked.end), plan, now)
+                if plan.file_system in attending or job.data_sets:
+                    what = IoRequest(job.id, booked.ids, volume, now, booked.end)
+                    files.started(what, plan, now, campaign_of(job.job) if job.data_sets else "")
+            if job.data_sets:
+                self.sets.changed()
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
         in_steps = self.outages is not None and not mapped and self.outages.in_steps(booked)
         if in_steps or (self.dynamic and booked.plans and (mapped or needs_script(job.profile, plans))):
@@ -591,6 +604,7 @@ class Tenancy:
     def ends(self) -> None:
         """The simulation is over."""
         if self._observer is not None:
+            self.sets.ends()
             if self.gate is not None:
                 self._observer.idled(self.gate.idle)
             if self.outages is not None:
@@ -600,6 +614,7 @@ class Tenancy:
     # ---- inside --------------------------------------------------------------------------------------------
 
     def gave_back(self) -> None:
+        """Something is free: who waits is tried again, and file systems look after themselves."""
         self.freed = self._upkeep_due = True
 
     def _staged_out(self, hold: Hold) -> bool:
@@ -616,7 +631,8 @@ class Tenancy:
         )
         return held > 0 and held >= hold.missing
 
-    def _drop_released(self) -> None:
+    def drop_released(self) -> None:
+        """Kept bytes that the file systems no longer want are free."""
         for key in self.files.released():
             self.machine.drop(key)
 
@@ -665,9 +681,11 @@ class Tenancy:
             machine.use(lines, -1)
         machine.end(lines)
         if job.booked.job.volumes:
-            if self.files.attending:
+            if self.files.attending or job.booked.job.data_sets:
                 self.files.ended(job.id, state == SUCCESS, self.now)
-                self._drop_released()
+                self.drop_released()
+            if job.booked.job.data_sets:
+                self.sets.over(job.booked.job)
             size, account = job.booked.job.size, self.account
             if job.dropped:
                 account.drop(job.dropped, size)
@@ -691,6 +709,8 @@ class Tenancy:
         self._stages.pop(job.id, None)
         if self.stager is not None and job.staged is not None:
             self.stager.cancel(job)
+        if job.data_sets:
+            self.sets.over(job)
         self.account.drop("of jobs that were rejected", job.size)
         waited = self.waits.over(job.id, self.now)
         if self._observer is not None:

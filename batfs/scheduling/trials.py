@@ -34,7 +34,7 @@ class Trials:
             self._new.remove(placed)
             return
         self._machine.expect(counted, -1)
-        if self._files.attending and placed.job.staged is None:
+        if (self._files.attending or placed.job.data_sets) and placed.job.staged is None:
             self._files.untried(placed.job.id)
 
     def tell(self) -> None:
@@ -43,7 +43,7 @@ class Trials:
             counted = self._told[id(placed)] = first_transfers(placed, self._machine)
             self._machine.expect(counted, 1)
             # what is staged ahead is known since its staging began
-            if self._files.attending and placed.job.staged is None:
+            if (self._files.attending or placed.job.data_sets) and placed.job.staged is None:
                 for volume, plan in zip(placed.job.volumes, placed.plans, strict=True):
                     asked = IoRequest(placed.job.id, placed.ids, volume, placed.start, placed.end)
                     self._files.tried(asked, plan)

@@ -255,6 +255,9 @@ class PassView:
             if attempt:
                 self._held_back(job, PROMISED)
             return PROMISED
+        if job.data_sets and staged is None and not self._tenancy.files.is_current(placement.plans):
+            # what it reads or adds to is no longer what it was
+            return self.place(job, start=start if ahead else None, among=placement.nodes)
         ids = machine.order.ids(placement.nodes)
         placed = Booked(
             job, placement.nodes, begin, placement.plans, placement.stages, 0.0, ids, NOTHING_HELD, ahead

@@ -1,0 +1,128 @@
+"""The data sets of a machine from the scheduler's side: when they go, and what is told of them.
+
+Where they lie is the file systems' affair (``batfs.filesystems.data_sets``); here are the moments: a job that
+names one has come, has started, is over; time has passed; no more jobs come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from batfs.filesystems.data_sets import DataSets, Timer
+from batfs.filesystems.interface import Hold
+from batfs.scheduling.interface import WaitingJob
+from batfs.scheduling.machine import FileSystems, Machine
+from batfs.scheduling.observer import Observer
+from batfs.workload.model import Job
+
+
+class _Tenancy(Protocol):
+    """What is used of ``batfs.scheduling.tenancy``."""
+
+    now: float
+    no_more_jobs: bool
+    files: FileSystems
+    machine: Machine
+
+    def drop_released(self) -> None: ...
+
+    def gave_back(self) -> None: ...
+
+
+def campaign_of(job: Job) -> str:
+    """Whose data sets live as long as this job's: those of its member ``campaign``, else of its workload."""
+    return str(job.extra.get("campaign", job.workload))
+
+
+class Sets:
+    """``next``: when one goes by itself (s). All that is done here is done for jobs that name data sets, or
+    where something purges them."""
+
+    def __init__(self, tenancy: _Tenancy, observer: Observer | None) -> None:
+        self._tenancy = tenancy
+        self._files: Any = tenancy.files
+        self._observer = observer
+        self._campaigns: dict[str, int] = {}  # jobs of each that are not over
+        self.books: Mapping[str, DataSets] = getattr(tenancy.files, "data_sets", {})
+        self._timer: Timer = getattr(tenancy.files, "timer", Timer())
+        self.purges = any(sets.purge is not None for sets in self.books.values())
+
+    @property
+    def next(self) -> float:
+        return self._timer.next
+
+    @property
+    def changes(self) -> int:
+        """Counts the changes of what is there."""
+        return sum(sets.ways_in for sets in self.books.values())
+
+    def exists(self, filesystem: str, name: str) -> bool:
+        sets = self.books.get(filesystem)
+        return sets is not None and sets.exists(name)
+
+    def read(self, job: WaitingJob) -> None:
+        """A job that names data sets was submitted."""
+        campaign = campaign_of(job.job)
+        self._campaigns[campaign] = self._campaigns.get(campaign, 0) + 1
+
+    def over(self, job: WaitingJob) -> None:
+        """It is over, or was rejected."""
+        campaign = campaign_of(job.job)
+        self._campaigns[campaign] -= 1
+        self._end_campaigns()
+        self.changed()
+
+    def no_more_jobs(self) -> None:
+        """None will be submitted any more."""
+        if self._campaigns:
+            self._end_campaigns()
+            self.changed()
+
+    def _end_campaigns(self) -> None:
+        if not self._tenancy.no_more_jobs:
+            return
+        for campaign in [name for name, left in self._campaigns.items() if not left]:
+            del self._campaigns[campaign]
+            for sets in self.books.values():
+                sets.end_campaign(campaign, self._tenancy.now)
+
+    def changed(self) -> None:
+        """Something may be there, or gone: the purge policies look at it, and it is told."""
+        tenancy = self._tenancy
+        if self.purges:
+            ledger = tenancy.machine.ledger
+            self._files.purge(ledger.held, ledger.storages.capacities.tolist(), tenancy.now)
+        self._tell()
+
+    def time_has_come(self) -> None:
+        """Time has passed: sets go by their life or their age."""
+        if self._files.time_has_come(self._tenancy.now):
+            self._tell()
+
+    def make_room(self, hold: Hold) -> bool:
+        """Whether something could be purged for a job that lacks this."""
+        if not hold.storages or not self._files.make_room(hold, self._tenancy.now):
+            return False
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        tenancy = self._tenancy
+        before = len(tenancy.machine.kept)
+        tenancy.drop_released()
+        if len(tenancy.machine.kept) != before:
+            tenancy.gave_back()
+        for sets in self.books.values():
+            rows = sets.rows()
+            if self._observer is not None:
+                for row in rows:
+                    self._observer.data_set_over(row)
+
+    def ends(self) -> None:
+        """The simulation is over: what is still there is told."""
+        self._tell()
+        for sets in self.books.values():
+            for row in sets.rows_left():
+                if self._observer is not None:
+                    self._observer.data_set_over(row)

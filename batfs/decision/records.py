@@ -2,7 +2,8 @@
 
 ``<prefix>_io_jobs.csv`` has a row per (job, file system), written when the job is over;
 ``<prefix>_storage_states.csv`` a row per change of a storage, ``<prefix>_waits.csv`` one per job and cause
-of its waiting, ``<prefix>_io_times.csv`` one per job whose transfers an I/O policy decided on.
+of its waiting, ``<prefix>_io_times.csv`` one per job whose transfers an I/O policy decided on,
+``<prefix>_data_sets.csv`` one per data set.
 docs/reference/outputs.md explains the columns.
 Rows are written as they come, into files that take their names only when the run has succeeded.
 """
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Final, TextIO
 
 from batfs.files import writing
+from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.scheduling.io_times import Idle, IoTimes
@@ -55,6 +57,10 @@ STORAGE_STATES_COLUMNS = (
 IO_TIMES_COLUMNS = (
     *("job_id", "workload_name", "nodes", "start", "end", "transfers", "moved_bytes"),
     *("work", "alone", "blocked", "held", "io_slowdown", "stretch"),
+)
+DATA_SETS_COLUMNS = (
+    *("data_set", "file_system", "bytes", "held_bytes", "owner", "created", "last_read"),
+    *("read_bytes", "written_bytes", "ended", "why", "by"),
 )
 WAITS_COLUMNS = ("job_id", "workload_name", "cause", "file_system", "seconds")
 
@@ -98,6 +104,8 @@ class Recorder(Observer):
         self._waits_file: TextIO | None = None
         self._times: list[str] = []
         self._times_file: TextIO | None = None
+        self.data_sets = Path(f"{prefix}_data_sets.csv")
+        self._sets_file: TextIO | None = None
 
     def __enter__(self) -> Recorder:
         with ExitStack() as stack:
@@ -118,7 +126,11 @@ class Recorder(Observer):
             self.flush()
         finally:
             self._stack.__exit__(kind, error, trace)
-        for path, file in ((self.waits, self._waits_file), (self.io_times, self._times_file)):
+        for path, file in (
+            (self.waits, self._waits_file),
+            (self.io_times, self._times_file),
+            (self.data_sets, self._sets_file),
+        ):
             if (
                 kind is None and file is None
             ):  # one of an earlier run under this prefix would be taken for ours
@@ -136,10 +148,11 @@ class Recorder(Observer):
     @property
     def paths(self) -> list[Path]:
         """The files that are written; that of waits only where a job without I/O had to wait, that of times
-        only where transfers are measured."""
+        only where transfers are measured, that of data sets where there were some."""
         waits = [] if self._waits_file is None else [self.waits]
         times = [] if self._times_file is None else [self.io_times]
-        return [self.io_jobs, self.storage_states, *waits, *times]
+        sets = [] if self._sets_file is None else [self.data_sets]
+        return [self.io_jobs, self.storage_states, *waits, *times, *sets]
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
@@ -184,6 +197,14 @@ class Recorder(Observer):
             _write(self._waits_file, self._waits)
         if self._then is not None:
             self._then.waiter_over(record)
+
+    def data_set_over(self, row: SetRow) -> None:
+        if self._sets_file is None:
+            self._sets_file = self._stack.enter_context(writing(self.data_sets, keep_partial=True))
+            self._sets_file.write(",".join(DATA_SETS_COLUMNS) + "\n")
+        self._sets_file.write(set_row(row))
+        if self._then is not None:
+            self._then.data_set_over(row)
 
     def idled(self, idle: Idle) -> None:
         if self._then is not None:
@@ -269,6 +290,16 @@ def times_row(record: JobRecord, times: IoTimes) -> str:
     ratios = ",".join("" if ratio is None else f"{ratio:.6f}" for ratio in (t.slowdown, t.stretch))
     head = f"{csv_field(name)},{csv_field(workload)},{t.nodes},{t.began:.6f},{t.end:.6f}"
     return f"{head},{t.transfers},{t.moved},{seconds},{ratios}\n"
+
+
+def set_row(row: SetRow) -> str:
+    """A data set in one line; a time that never was is empty."""
+    created, read, ended = (
+        "" if at is None else f"{at:.6f}" for at in (row.created, row.last_read, row.ended)
+    )
+    head = f"{csv_field(row.name)},{csv_field(row.filesystem)},{row.size},{row.held},{csv_field(row.owner)}"
+    traffic = f"{row.read_bytes},{row.written_bytes}"
+    return f"{head},{created},{read},{traffic},{ended},{csv_field(row.why)},{csv_field(row.by)}\n"
 
 
 def wait_rows(record: JobRecord) -> list[str]:

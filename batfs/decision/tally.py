@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
+from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import APART, WORKLOAD
@@ -295,6 +296,10 @@ class StorageTally(Observer):
     def ends(self, now: float) -> None:
         if self.then is not None:
             self.then.ends(now)
+
+    def data_set_over(self, row: SetRow) -> None:
+        if self.then is not None:
+            self.then.data_set_over(row)
 
     def idled(self, idle: Idle) -> None:
         self._idle = idle

@@ -14,7 +14,6 @@ from typing import Protocol
 from batfs.filesystems.data_sets import (
     ERROR,
     FILL,
-    JOB,
     MISSING,
     OPTIONS,
     OVERWRITE,
@@ -236,7 +235,6 @@ class _Planning:
         for part in parts:
             part.name = f"{owner}.{self._count}"
             part.written = written
-            part.kept = self.asked.life != JOB
             self._count += 1
             held += part.placements(of)
         self.placements += held

@@ -323,6 +323,8 @@ class Session:
             if self._foreign:
                 self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
             self._wake(decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf))
+            if tenancy.sets.next < LATEST:  # bytes that somebody may wait for go by themselves then
+                self._call_at(tenancy.sets.next)
             self._wake_impatient()
             if stager is not None:
                 stager.wait_on()
@@ -501,6 +503,10 @@ class Session:
         wish = self._wish
         if wish is None:
             return
+        self._call_at(wish)
+
+    def _call_at(self, wish: float) -> None:
+        now = self._now
         at = on_wire(max(wish, now + SOON))
         if not any(pending <= at for pending in self._wake_ups):
             self._call_at(at)

@@ -223,11 +223,11 @@ class Stager:
         machine, files = tenancy.machine, tenancy.files
         machine.keep(booked.held)
         if files.attending or job.data_sets:
-            campaign = campaign_of(job.job) if job.data_sets else ""
+            campaign = (campaign_of(job.job),) if job.data_sets else ()
             for volume, plan in zip(job.volumes, booked.plans, strict=True):
                 if plan.file_system in files.attending or job.data_sets:
                     what = IoRequest(job.id, booked.ids, volume, now, booked.end)
-                    files.started(what, plan, now, campaign)
+                    files.started(what, plan, now, *campaign)
         tenancy.waits.held_back(job, NO_DATA, now)
         if tenancy.gate is not None:
             tenancy.gate.begin(job.job, job.nodes, now)

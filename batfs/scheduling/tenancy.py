@@ -449,7 +449,8 @@ class Tenancy:
             for volume, plan in zip(job.volumes, booked.plans, strict=True):
                 if plan.file_system in attending or job.data_sets:
                     what = IoRequest(job.id, booked.ids, volume, now, booked.end)
-                    files.started(what, plan, now, campaign_of(job.job) if job.data_sets else "")
+                    campaign = (campaign_of(job.job),) if job.data_sets else ()
+                    files.started(what, plan, now, *campaign)
             if job.data_sets:
                 self.sets.changed()
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)

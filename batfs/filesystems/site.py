@@ -352,19 +352,6 @@ class FileSystems:
                 moves.append(move)
         return moves
 
-    def where(self, volume: Volume) -> dict[int, int]:
-        """Bytes that each storage (by id) holds of the data set that the volume names; {} without one, or
-        where it isn't there. A tier answers for the file system behind it."""
-        name = str(volume.options.get("data_set", ""))
-        model: FileSystemModel | None = self.models[volume.filesystem] if name else None
-        while model is not None:
-            found = getattr(model, "where", None)
-            if found is not None:
-                there: dict[int, int] = found(name)
-                return there
-            model = self.models.get(getattr(model, "backing", ""))
-        return {}
-
     def moved(self, move: Move, success: bool | None) -> None:
         """A move of ``upkeep`` has ended, or was never sent for lack of room (``success`` None)."""
         _, name = self._owner.pop(id(move))
@@ -396,17 +383,27 @@ class FileSystems:
 
     # ---- data sets ----------------------------------------------------------------------------------------
 
+    def book_of(self, volume: Volume) -> DataSets | None:
+        """The book that the volume's data set is in; None without one. A tier answers for the file system
+        behind it."""
+        if not names_a_set(volume):
+            return None
+        model: FileSystemModel | None = self.models[volume.filesystem]
+        while model is not None and not keeps(model, volume):
+            model = self.models.get(getattr(model, "backing", ""))
+        return None if model is None else self.data_sets.get(model.name)
+
     def where(self, volume: Volume) -> dict[int, int]:
         """Bytes that each storage (by id) holds of the data set that the volume names; {} without one, or
-        where it isn't there. A tier answers for the file system behind it."""
-        model = self.models[volume.filesystem]
-        while names_a_set(volume) and not keeps(model, volume):
-            behind = self.models.get(getattr(model, "backing", ""))
-            if behind is None:
-                return {}
-            model = behind
-        sets = self.data_sets.get(model.name)
-        found = sets.sets.get(str(volume.options.get("data_set", ""))) if sets is not None else None
+        where it isn't there. A model may know better than the book: of copies that are away, say."""
+        sets, name = self.book_of(volume), str(volume.options.get("data_set", ""))
+        if sets is None:
+            return {}
+        own = getattr(self.models[sets.filesystem], "where", None)
+        if own is not None:
+            there: dict[int, int] = own(name)
+            return there
+        found = sets.sets.get(name)
         return {} if found is None else found.bytes_on()
 
     def sets_on(self, storages: Collection[int]) -> list[DataSet]:

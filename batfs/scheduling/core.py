@@ -324,7 +324,7 @@ class Session:
                 self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
             self._wake(decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf))
             if tenancy.sets.next < LATEST:  # bytes that somebody may wait for go by themselves then
-                self._call_at(tenancy.sets.next)
+                self._call_by(tenancy.sets.next)
             self._wake_impatient()
             if stager is not None:
                 stager.wait_on()
@@ -503,11 +503,10 @@ class Session:
         wish = self._wish
         if wish is None:
             return
-        self._call_at(wish)
+        self._call_by(wish)
 
-    def _call_at(self, wish: float) -> None:
-        now = self._now
-        at = on_wire(max(wish, now + SOON))
+    def _call_by(self, wish: float) -> None:
+        at = on_wire(max(wish, self._now + SOON))
         if not any(pending <= at for pending in self._wake_ups):
             self._call_at(at)
 

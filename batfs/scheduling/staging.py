@@ -120,6 +120,8 @@ class Books(Protocol):
 
     def gave_back(self) -> None: ...
 
+    def drop_released(self) -> None: ...
+
 
 class Gate(Protocol):
     """What is used of ``gate.Gate``."""

@@ -22,7 +22,9 @@ from batfs.protocol.decision_side import (
     ProtocolError,
     decision_to_json,
     event_from_json,
+    ids_of,
     io_job_to_json,
+    text_of,
 )
 from batfs.protocol.simulator_side import decode_reply
 from batfs.resource_sets import parse_resources
@@ -196,22 +198,23 @@ class RawProxy:
         """A record of the decisions that concern an injector; None for the others."""
         kind, timestamp, data = raw["type"], float(raw["timestamp"]), raw.get("data") or {}
         if kind == "EXECUTE_JOB":
-            if not self.injector.concerns(data["job_id"]):
+            job_id = text_of(data["job_id"], "job_id")
+            if not self.injector.concerns(job_id):
                 return None
             io = data.get("additional_io_job")
             mapping = data.get("mapping")
             return m.ExecuteJob(
                 timestamp,
-                data["job_id"],
+                job_id,
                 parse_resources(data["alloc"]),
                 None if mapping is None else {int(k): int(v) for k, v in mapping.items()},
                 data.get("storage_mapping"),
                 None if io is None else m.IoJob((), str(io.get("profile_name"))),
             )
         if kind == "KILL_JOB":
-            return m.KillJob(timestamp, list(data["job_ids"]))
+            return m.KillJob(timestamp, ids_of(data["job_ids"]))
         if kind == "REJECT_JOB":
-            return m.RejectJob(timestamp, data["job_id"])
+            return m.RejectJob(timestamp, text_of(data["job_id"], "job_id"))
         if kind == "CALL_ME_LATER":
             return m.CallMeLater(timestamp, float(data["timestamp"]))
         if kind == "NOTIFY":

@@ -116,20 +116,27 @@ class Callers:
         self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
+        self._end, self._ended = socket.socketpair()
+        self._selector.register(self._ended, selectors.EVENT_READ)
         self._waiting: dict[socket.socket, Connection] = {}
 
     def message(self, most: int) -> tuple[Connection, bytes]:
         """The next whole message of any of them, whose connection then isn't theirs any more. They may hold
-        ``most`` bytes together. OSError when the listener was closed."""
+        ``most`` bytes together. EOFError once it was told to :meth:`stop`."""
         while True:
             for key, _ in self._selector.select():
                 stream = key.fileobj
                 assert isinstance(stream, socket.socket)
+                if stream is self._ended:
+                    raise EOFError
                 if stream is self._listener:
                     self._accept()
                     continue
+                connection = self._waiting.get(stream)
+                if connection is None:  # it made room for who came in the same moment
+                    continue
                 try:
-                    text = self._waiting[stream].step()
+                    text = connection.step()
                 except BlockingIOError:
                     continue
                 except EOFError:
@@ -173,11 +180,18 @@ class Callers:
         caller.close()
         self._strangers.refused(why)
 
+    def stop(self) -> None:
+        """From another thread: nobody is to wait any more. (A listener that is shut down is no such signal:
+        of a Unix socket it can be read for ever then, and has nobody to accept.)"""
+        self._end.close()
+
     def close(self) -> None:
         for caller in self._waiting.values():
             caller.close()
         self._waiting.clear()
         self._selector.close()
+        self._end.close()
+        self._ended.close()
 
 
 class SimulatorWire:
@@ -195,6 +209,7 @@ class SimulatorWire:
         self._family, self._address = address
         self._say = say
         self._no_first = no_first
+        self._callers: Callers | None = None
         self._others: threading.Thread | None = None
         self._listener: socket.socket | None = None
         self._connection: Connection | None = None
@@ -238,7 +253,7 @@ class SimulatorWire:
     def _first(self) -> bytes:
         """The first message of the first connection that sends one: the others are nobody's (a port scan)."""
         assert self._listener is not None
-        callers = Callers(self._listener, Strangers(self._say))
+        callers = self._callers = Callers(self._listener, Strangers(self._say))
         while True:
             caller, text = callers.message(LARGEST)
             why = "" if self._no_first is None else self._no_first(text)
@@ -270,8 +285,8 @@ class SimulatorWire:
 
     def _stop_listening(self) -> None:
         if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for callers
+            if self._callers is not None:
+                self._callers.stop()
             if self._others is not None:
                 self._others.join(5)
                 self._others = None
@@ -283,7 +298,7 @@ class SimulatorWire:
 
 def _turn_away(callers: Callers) -> None:
     """While a simulation is under way: tell others so (a second simulator would wait for ever)."""
-    with contextlib.suppress(OSError, ValueError):  # the listener was closed
+    with contextlib.suppress(EOFError, OSError):
         while True:
             caller, _ = callers.message(_THEIRS)
             callers.refuse(caller, TAKEN)

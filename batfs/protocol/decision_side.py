@@ -97,15 +97,46 @@ def profile_from_wire(raw: Any, place: str) -> Profile:
     return parse_profile(raw, place)
 
 
+def text_of(value: object, what: str) -> str:
+    """``value``; TypeError, which names ``what``, for anything but text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is {value!r:.60}, not text")
+    return value
+
+
+def ids_of(values: object) -> list[str]:
+    """Ids of jobs; TypeError for what can't be a list of them."""
+    if not isinstance(values, list):
+        raise TypeError(f"job_ids is {values!r:.60}, not a list")
+    return [text_of(value, "a member of job_ids") for value in values]
+
+
+def _properties(raw: object, what: str) -> dict[str, str]:
+    """Properties of a host: words, whichever way a number among them is written."""
+    found = raw or {}
+    if not isinstance(found, dict):
+        raise TypeError(f"{what} is {raw!r:.60}, not an object")
+    for key, value in found.items():
+        if not isinstance(value, str | int | float):
+            raise TypeError(f"{what}.{key} is {value!r:.60}, not text")
+    return {key: str(value) for key, value in found.items()}
+
+
 def _resource(raw: Mapping[str, Any], role: str) -> m.Resource:
     return m.Resource(
         id=int(raw["id"]),
         name=str(raw["name"]),
         role=role,
         state=str(raw.get("state", "idle")),
-        properties=dict(raw.get("properties") or {}),
-        zone_properties=dict(raw.get("zone_properties") or {}),
+        properties=_properties(raw.get("properties"), "properties"),
+        zone_properties=_properties(raw.get("zone_properties"), "zone_properties"),
     )
+
+
+def _profiles(workload: str, raw: object) -> LazyProfiles:
+    if not isinstance(raw, dict):
+        raise TypeError(f"profiles.{workload} is {raw!r:.60}, not an object")
+    return LazyProfiles(raw, workload)
 
 
 def _simulation_begins(timestamp: float, data: Mapping[str, Any]) -> m.SimulationBegins:
@@ -116,8 +147,10 @@ def _simulation_begins(timestamp: float, data: Mapping[str, Any]) -> m.Simulatio
         allow_compute_sharing=bool(data["allow_compute_sharing"]),
         allow_storage_sharing=bool(data["allow_storage_sharing"]),
         config=dict(data["config"]),
-        workloads=dict(data.get("workloads") or {}),
-        profiles={name: LazyProfiles(raw, name) for name, raw in (data.get("profiles") or {}).items()},
+        workloads={
+            name: text_of(file, f"workloads.{name}") for name, file in (data.get("workloads") or {}).items()
+        },
+        profiles={name: _profiles(name, raw) for name, raw in (data.get("profiles") or {}).items()},
     )
 
 
@@ -150,7 +183,11 @@ def _job_submitted(timestamp: float, data: Mapping[str, Any]) -> m.JobSubmitted:
 
 def _job_completed(timestamp: float, data: Mapping[str, Any]) -> m.JobCompleted:
     return m.JobCompleted(
-        timestamp, data["job_id"], data["job_state"], int(data["return_code"]), str(data.get("alloc", ""))
+        timestamp,
+        text_of(data["job_id"], "job_id"),
+        text_of(data["job_state"], "job_state"),
+        int(data["return_code"]),
+        str(data.get("alloc", "")),
     )
 
 
@@ -158,12 +195,14 @@ _READERS: dict[str, Callable[[float, Mapping[str, Any]], m.Event]] = {
     "SIMULATION_BEGINS": _simulation_begins,
     "JOB_SUBMITTED": _job_submitted,
     "JOB_COMPLETED": _job_completed,
-    "JOB_KILLED": lambda t, d: m.JobKilled(t, list(d["job_ids"]), dict(d.get("job_progress") or {})),
-    "RESOURCE_STATE_CHANGED": lambda t, d: m.ResourceStateChanged(t, d["resources"], str(d["state"])),
+    "JOB_KILLED": lambda t, d: m.JobKilled(t, ids_of(d["job_ids"]), dict(d.get("job_progress") or {})),
+    "RESOURCE_STATE_CHANGED": lambda t, d: m.ResourceStateChanged(
+        t, text_of(d["resources"], "resources"), str(d["state"])
+    ),
     "REQUESTED_CALL": lambda t, d: m.RequestedCall(t),
     "SIMULATION_ENDS": lambda t, d: m.SimulationEnds(t),
     "ANSWER": lambda t, d: m.Answer(t, dict(d)),
-    "FROM_JOB_MSG": lambda t, d: m.FromJobMessage(t, d["job_id"], d["msg"]),
+    "FROM_JOB_MSG": lambda t, d: m.FromJobMessage(t, text_of(d["job_id"], "job_id"), d["msg"]),
     "NOTIFY": lambda t, d: m.Notification(t, str(d["type"]), dict(d)),
 }
 

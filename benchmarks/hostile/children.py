@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from batfs import process
 
@@ -137,16 +138,18 @@ def cases(
 
 
 def forked(workers: int, work: Callable[[int], Iterator[Found]]) -> Iterator[Found]:
-    """What ``work`` yields in each of so many processes, forked from this one as it is."""
+    """What ``work`` yields in each of so many processes, forked from this one as it is; they end with the
+    generator."""
     process.settle_streams()
     gc.collect()
     gc.freeze()
-    pipes = []
+    pipes: dict[BinaryIO, int] = {}
     for worker in range(workers):
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(read)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             try:
                 with open(write, "w") as out:
                     for found in work(worker):
@@ -157,26 +160,40 @@ def forked(workers: int, work: Callable[[int], Iterator[Found]]) -> Iterator[Fou
                 os._exit(1)
             os._exit(0)
         os.close(write)
-        pipes.append((pid, open(read)))  # noqa: SIM115
-    for pid, pipe in pipes:
-        with pipe:
-            for line in pipe:
-                number, ended, wrong = json.loads(line)
-                yield number, ended, wrong
-        if os.waitpid(pid, 0)[1]:
-            yield -1, "failed", "the harness itself failed; see above"
+        pipes[open(read, "rb", buffering=0)] = pid  # noqa: SIM115
+    held = dict.fromkeys(pipes, b"")
+    try:
+        while pipes:
+            for pipe in select.select(list(pipes), [], [])[0]:
+                data = pipe.read(1 << 16)
+                *lines, held[pipe] = (held[pipe] + data).split(b"\n")
+                for line in lines:
+                    number, ended, wrong = json.loads(line)
+                    yield number, ended, wrong
+                if not data:
+                    pipe.close()
+                    if os.waitpid(pipes.pop(pipe), 0)[1]:
+                        yield -1, "failed", "the harness itself failed; see above"
+    finally:
+        for pid in pipes.values():
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
 
 
 def tell(what: str, count: int, seed: int, found: Iterator[tuple[int, str, str]]) -> int:
-    """Print how they ended, a line of JSON, and what was found; the exit code."""
+    """Print how they ended, a line of JSON, and what was found; the exit code. Told to end (SIGTERM, Ctrl-C),
+    it says how far it came."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin = time.monotonic()
     ends: Counter[str] = Counter()
     findings: list[str] = []
-    for number, ended, wrong in found:
-        ends[ended] += 1
-        if wrong:
-            findings.append(f"case {number}: {wrong}")
-            print("FOUND", findings[-1], flush=True)
-    print(json.dumps({what: count, "seed": seed, "seconds": round(time.monotonic() - begin),
-                      "ends": dict(sorted(ends.items())), "findings": len(findings)}))  # fmt: skip
+    with contextlib.suppress(KeyboardInterrupt):
+        for number, ended, wrong in found:
+            ends[ended] += 1
+            if wrong:
+                findings.append(f"case {number}: {wrong}")
+                print("FOUND", findings[-1], flush=True)
+    print(json.dumps({what: sum(ends.values()), "of": count, "seed": seed,
+                      "seconds": round(time.monotonic() - begin), "ends": dict(sorted(ends.items())),
+                      "findings": len(findings)}))  # fmt: skip
     return 1 if findings else 0

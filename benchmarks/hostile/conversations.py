@@ -2,12 +2,15 @@
 
 ``sim``: recorded ones of Batsim's, something wrong in the decision process's replies. ``sched`` and
 ``proxy``: a simulator that plays a workload, or repeats what a recorded one said, with something wrong in its
-requests; behind the proxy there is a scheduler that answers wrongly, too.
+requests; behind the proxy there is a scheduler (first come, first served, or what a recorded one said) that
+answers wrongly, too. Who wasn't taken for a simulator calls again and is polite, so that nearly all of them
+end by themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import random
 import select
@@ -141,6 +144,7 @@ class Repeated:
     def __init__(self, transcript: Path) -> None:
         lines = [json.loads(line) for line in transcript.read_text().splitlines()]
         self.said = [line["request"] for line in lines if "request" in line]
+        self.heard = [line["reply"] for line in lines if isinstance(line.get("reply"), dict)]
         self.ids = [
             str(e["data"]["job_id"]) for r in self.said for e in r["events"] if "job_id" in e.get("data", {})
         ]
@@ -259,13 +263,67 @@ def connected(path: Path, child: Child) -> End | None:
     return None
 
 
+class Served:
+    """First come, first served, on as many nodes as there are said to be; for Batsim 4 and 5."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.free: list[int] = []
+        self.waiting: list[tuple[str, int]] = []
+        self.running: dict[str, list[int]] = {}
+
+    def reply(self, request: Any) -> dict[str, Any]:
+        """What it decides; something of ValueError, KeyError, ... for a request that it can't read."""
+        five = False
+        for event in request["events"]:
+            five = "event_type" in event
+            kind, data = (event["event_type"], event["event"]) if five else (event["type"], event["data"])
+            if kind == "SIMULATION_BEGINS":
+                self.free = [host["id"] for host in data["compute_resources"]]
+            elif kind == "SimulationBeginsEvent":
+                self.free = [host["id"] for host in data["computation_hosts"]]
+            elif kind in ("JOB_SUBMITTED", "JobSubmittedEvent"):
+                size = data["job"]["resource_request" if five else "res"]
+                self.waiting.append((data["job_id"], size))
+            elif kind in ("JOB_COMPLETED", "JobCompletedEvent"):
+                self.free = sorted([*self.free, *self.running.pop(data["job_id"])])
+            elif kind in ("JOB_KILLED", "JobsKilledEvent"):
+                for name in data["job_ids"]:
+                    self.free = sorted([*self.free, *self.running.pop(name, [])])
+        now, out = request["now"], []
+        while self.waiting and self.waiting[0][1] <= len(self.free):
+            name, size = self.waiting.pop(0)
+            self.running[name], self.free = self.free[:size], self.free[size:]
+            out.append(self._execute(name, " ".join(map(str, self.running[name])), five))
+        if self.running and self.rng.random() < 0.03:
+            names = [self.rng.choice(list(self.running))]
+            out.append(("KillJobsEvent" if five else "KILL_JOB", {"job_ids": names}))
+        if not five and self.rng.random() < 0.05:
+            out.append(("CALL_ME_LATER", {"timestamp": now + self.rng.uniform(0.1, 20)}))
+        if five:
+            return {"now": now, "events": [{"timestamp": now, "event_type": k, "event": d} for k, d in out]}
+        return {"now": now, "events": [{"timestamp": now, "type": k, "data": d} for k, d in out]}
+
+    def _execute(self, name: str, hosts: str, five: bool) -> tuple[str, dict[str, Any]]:
+        if not five and self.rng.random() < 0.05:
+            return "REJECT_JOB", {"job_id": name}
+        if not five:
+            return "EXECUTE_JOB", {"job_id": name, "alloc": hosts}
+        return "ExecuteJobEvent", {"job_id": name, "allocation": {
+            "host_allocation": hosts, "executor_placement": {},
+            "executor_placement_type": "PredefinedExecutorPlacementStrategyWrapper"}}  # fmt: skip
+
+
 class Behind:
-    """The scheduler behind the proxy: takes jobs as they come, and says something wrong now and then."""
+    """The scheduler behind the proxy, that says something wrong now and then. ``script``: what it says, in
+    that order, whatever it hears."""
 
     def __init__(self, rng: random.Random, listener: socket.socket) -> None:
         self.rng, self.listener, self.end = rng, listener, None
-        self.rude = rng.choice([0.0, 0.1, 0.5])
+        self.rude = rng.choice([0.0, 0.0, 0.1, 0.5])
         self.ids: list[str] = []
+        self.script: list[Any] = []
+        self._served = Served(rng)
 
     def fileno(self) -> int:
         return (self.listener if self.end is None else self.end.stream).fileno()
@@ -282,21 +340,17 @@ class Behind:
         if hello.is_init(text):
             self.end.send(hello.hello("1") if self.rng.random() > self.rude / 3 else self.rng.randbytes(20))
             return
+        framed = text.endswith(b"\0")
+        reply: Any
         try:
-            request = json.loads(text)
-            now = request["now"]
-            events: list[Any] = []
-            for event in request["events"]:
-                if event["type"] == "JOB_SUBMITTED":
-                    self.ids.append(event["data"]["job_id"])
-                    alloc = self.rng.choice(["0", "1", "0-1", "2"])
-                    events.append({"timestamp": now, "type": "EXECUTE_JOB",
-                                   "data": {"job_id": event["data"]["job_id"], "alloc": alloc}})  # fmt: skip
-            reply = {"now": now, "events": events}
-        except (ValueError, KeyError, TypeError, RecursionError):
+            request = json.loads(text.rstrip(b"\0"))
+            reply = self.script.pop(0) if self.script else self._served.reply(request)
+            self.ids = [name for name, _ in self._served.waiting] + list(self._served.running)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             reply = {"now": 0, "events": []}
         rude = self.rng.random() < self.rude
-        self.end.send(spoiled_reply(self.rng, reply, self.ids) if rude else json.dumps(reply).encode())
+        said = spoiled_reply(self.rng, reply, self.ids) if rude else json.dumps(reply).encode()
+        self.end.send(said + b"\0" if framed else said)
 
 
 # ---- one conversation -------------------------------------------------------------------------------------
@@ -324,8 +378,13 @@ def ask(front: End, data: bytes, child: Child, behind: Behind | None, raw: bool 
 
 
 def converse(
-    role: str, rng: random.Random, scratch: Path, recordings: dict[int, list[Path]]
+    role: str,
+    rng: random.Random,
+    scratch: Path,
+    recordings: dict[int, list[Path]],
+    noted: Path | None = None,
 ) -> tuple[str, str]:
+    """One; how it ended, and what was wrong with it. ``noted``: a file for the modules it needed."""
     from batfs.decision import command, proxy_command
 
     folder = scratch / "here"
@@ -346,7 +405,15 @@ def converse(
     else:
         words += rng.choice([[], ["--queue", "easy"], ["--policy", "random"], ["--queue", "conservative"]])
     main = command.main if role == "sched" else proxy_command.main
-    child = Child(lambda: main(words), folder, [f"batfs-{role}", *words])
+
+    def work() -> int:
+        try:
+            return main(words)
+        finally:
+            if noted is not None:
+                noted.write_text("\n".join(sys.modules))
+
+    child = Child(work, folder, [f"batfs-{role}", *words])
     try:
         talk(rng, child, front_path, behind, recordings)
     finally:
@@ -367,45 +434,69 @@ def converse(
 def talk(
     rng: random.Random, child: Child, path: Path, behind: Behind | None, recordings: dict[int, list[Path]]
 ) -> None:
-    front = connected(path, child)
-    if front is None:
-        return
     generation = 5 if rng.random() < 0.25 else 4
     simulator: Played | Repeated = Played(rng)
     if generation == 5 or rng.random() < 0.3:
-        simulator = Repeated(rng.choice(recordings[generation]))
-    answer: bytes | None
-    with contextlib.closing(front.stream):
+        repeated = simulator = Repeated(rng.choice(recordings[generation]))
+        if behind is not None and rng.random() < 0.5:
+            behind.script = repeated.heard
+    rude = rng.choice([rng.randrange(12), rng.randrange(12), rng.randrange(40)])
+    first = rude == 0
+    while (front := connected(path, child)) is not None:
+        with contextlib.closing(front.stream):
+            if first:  # it is nobody: the one after it is a simulator
+                first, rude = False, 1 + rng.randrange(12)
+                text = json.dumps(next(simulator.requests())).encode()
+                request = json.loads(text)
+                odd = spoiled(rng, request, simulator.ids or ["w0!0"], KINDS)
+                answer = ask(front, odd, child, behind)
+                if answer is not None and not refused(answer):
+                    return
+                simulator = Played(rng) if isinstance(simulator, Played) else simulator
+                continue
+            hold(rng, child, front, behind, simulator, rude, generation)
+        return
+
+
+def refused(answer: bytes) -> bool:
+    try:
+        return "error" in json.loads(answer.rstrip(b"\0"))
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def hold(
+    rng: random.Random,
+    child: Child,
+    front: End,
+    behind: Behind | None,
+    simulator: Played | Repeated,
+    rude: int,
+    generation: int,
+) -> None:
+    """A conversation that is polite up to exchange ``rude``."""
+    if generation == 5:
+        first = hello.init_message(rng.choice(SETTINGS))
+        if ask(front, first, child, behind) is None:
+            return
+    for number, request in enumerate(simulator.requests()):
+        if number > ENOUGH or child.over(0):
+            return
+        text = json.dumps(request).encode()
+        if number >= rude and rng.random() < 0.6:
+            text = spoiled(rng, request, simulator.ids or ["w0!0"], KINDS if generation == 4 else KINDS_5)
         if generation == 5:
-            first = hello.init_message(rng.choice(SETTINGS))
-            if ask(front, first, child, behind) is None:
-                return
-        rude = rng.randrange(12)
-        for number, request in enumerate(simulator.requests()):
-            if number > ENOUGH or child.over(0):
-                return
-            text = json.dumps(request).encode()
-            if number >= rude and rng.random() < 0.6:
-                text = spoiled(rng, request, simulator.ids or ["w0!0"], KINDS if generation == 4 else KINDS_5)
-            if generation == 5:
-                text += b"\0"
-            dice = rng.random() if number >= rude else 1.0
-            if dice < 0.02:  # something else than a message
-                front.raw(rng.choice([rng.randbytes(40), b"\x01\x00\x01\x00\x00\x00", b"\x02" + b"\xff" * 8]))
-                answer = ask(front, text, child, behind)
-            elif dice < 0.03:
-                return  # it goes away
-            else:
-                answer = ask(front, text, child, behind)
-            if answer is None:
-                return
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                reply = json.loads(answer)
-                if "error" in reply:
-                    if number:
-                        return
-                    continue  # taken for a stranger: once more, properly
-                simulator.hear(reply)
+            text += b"\0"
+        dice = rng.random() if number >= rude else 1.0
+        if dice < 0.02:  # something else than a message
+            front.raw(rng.choice([rng.randbytes(40), b"\x01\x00\x01\x00\x00\x00", b"\x02" + b"\xff" * 8]))
+        elif dice < 0.03:
+            return  # it goes away
+        answer = ask(front, text, child, behind)
+        if answer is None or refused(answer):
+            return
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            simulator.hear(json.loads(answer.rstrip(b"\0")))
 
 
 def conversations(role: str, count: int, seed: int, workers: int) -> int:
@@ -447,5 +538,11 @@ def warm(role: str, place: Path, recordings: dict[int, list[Path]]) -> None:
     import rogue  # noqa: F401
 
     (place / "warm").mkdir()
-    for seed in range(3):  # the modules that are only imported in mid-conversation
-        converse(role, random.Random(seed), place / "warm", recordings)
+    noted = place / "modules"
+    for seed in range(12):  # some are only imported in mid-conversation, and none of it in this process
+        noted.write_text("")
+        converse(role, random.Random(seed), place / "warm", recordings, noted)
+        for module in noted.read_text().split():
+            if module.partition(".")[0] not in ("__main__", "__mp_main__"):
+                with contextlib.suppress(ImportError, KeyError):
+                    importlib.import_module(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import random
 import selectors
 import signal
@@ -19,6 +20,8 @@ from batfs.service.client import Client
 from benchmarks.hostile.messages import MOST_GROWN, SYSTEM, resident, started
 
 MOMENT = 0.02  # seconds that are waited for an answer when many are open
+#: Seconds of processor time, or without any use of it, within which a connection is accepted.
+BUSY, IDLE = 30.0, 120
 SLOWEST = 60.0  # seconds for a good request's answer at the end
 GOOD = (
     b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
@@ -67,15 +70,16 @@ class Caller:
     """Many connections at a time, one request each: what comes back first is counted, and nobody is waited
     for longer than some moments, since half of all requests are none."""
 
-    def __init__(self, port: int, most: int) -> None:
-        self.port, self.most = port, most
+    def __init__(self, port: int, most: int, pid: int) -> None:
+        self.port, self.most, self.pid = port, most, pid
+        self.longest = 0.0  # seconds of its processor time that somebody waited for a connection
         self.answers: Counter[str] = Counter()
         self._select = selectors.DefaultSelector()
         self._open: dict[socket.socket, float] = {}
 
     def call(self, request: bytes, go_at_once: bool) -> None:
         """Raises OSError when nobody listens any more."""
-        connection = socket.create_connection(("127.0.0.1", self.port), 120)
+        connection = self._connected()
         connection.setblocking(False)
         with contextlib.suppress(OSError):
             connection.send(request)
@@ -88,6 +92,24 @@ class Caller:
         self._hear(0)
         while len(self._open) >= self.most:
             self._hear(0.002)
+
+    def _connected(self) -> socket.socket:
+        """A connection. On a busy machine the listening process may have no turn for minutes: it is to blame
+        only for what it does meanwhile (:data:`BUSY`), or for doing nothing (:data:`IDLE`)."""
+        begin, idle = spent(self.pid), 0
+        while True:
+            try:
+                connection = socket.create_connection(("127.0.0.1", self.port), 5)
+            except TimeoutError:
+                used, wants = spent(self.pid) - begin, waits_for_its_turn(self.pid)
+                self.longest = max(self.longest, used)
+                idle = 0 if wants else idle + 5
+                if used > BUSY or idle > IDLE:
+                    why = f"no connection is accepted: {used:.1f} s of processor time, {idle} s idle"
+                    raise TimeoutError(why) from None
+                continue
+            self.longest = max(self.longest, spent(self.pid) - begin)
+            return connection
 
     def _hear(self, seconds: float) -> None:
         for key, _ in self._select.select(seconds):
@@ -112,6 +134,18 @@ class Caller:
         for connection in list(self._open):
             self._done(connection, "none")
         self._select.close()
+
+
+def spent(pid: int) -> float:
+    """Seconds of processor time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def waits_for_its_turn(pid: int) -> bool:
+    """Whether a thread of it could run now."""
+    states = [p.read_text().rpartition(")")[2].split()[0] for p in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return "R" in states or "D" in states
 
 
 def serves(port: int, path: bytes) -> str:
@@ -152,8 +186,9 @@ def web(role: str, count: int, seed: int) -> int:
             children.callback(ended, watched, findings)
             assert watched.stdout is not None
             assert "http" in watched.stdout.readline()
-        half, caller, stop = 0, Caller(port, 24), list[int]()
-        signal.signal(signal.SIGINT, lambda *_: stop.append(1))  # it ends there, and says how far it came
+        half, caller, stop = 0, Caller(port, 24, watched.pid), list[int]()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.append(1))  # it ends there, and says how far it came
         asked = 0
         for number in itertools.takewhile(lambda _: not stop, range(count)):
             asked = number + 1
@@ -180,6 +215,7 @@ def web(role: str, count: int, seed: int) -> int:
                 client.status()
             told = {"requests": asked, "role": role, "seed": seed, "grown_MiB": round(grown, 1)}
             told |= {"resident_MiB": round(resident(watched.pid) / 2**20)}
+            told |= {"longest_wait_cpu_s": round(caller.longest, 2), "of": count}
             told |= {"seconds": round(time.monotonic() - begin), "answers": dict(caller.answers)}
             print(json.dumps(told))
     for finding in findings:

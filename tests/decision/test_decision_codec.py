@@ -152,3 +152,70 @@ def test_what_was_rounded_to_nothing_is_accepted(profile: dict[str, object]) -> 
     assert 0.0 < min(times) <= 5e-7
     begins = {w: {"p": profile} for w in ("w0",)}
     assert LazyProfiles(begins["w0"], "w0")["p"] == read
+
+
+GOOD = (
+    {
+        "type": "SIMULATION_BEGINS",
+        "data": {
+            "compute_resources": [{"id": 0, "name": "n", "properties": {"role": "", "size": 5}}],
+            "storage_resources": [],
+            "allow_compute_sharing": False,
+            "allow_storage_sharing": True,
+            "config": {"a": 1},
+            "workloads": {"w0": "w.json"},
+            "profiles": {"w0": {"p": {"type": "delay", "delay": 1}}},
+        },
+    },
+    {"type": "JOB_SUBMITTED", "data": {"job_id": "w0!1", "job": {
+        "id": "w0!1", "subtime": 0, "walltime": 9, "res": 1, "profile": "p"}}},
+    {"type": "JOB_COMPLETED",
+     "data": {"job_id": "w0!1", "job_state": "COMPLETED_FAILED", "return_code": 1, "alloc": "0"}},
+    {"type": "JOB_KILLED", "data": {"job_ids": ["w0!1"], "job_progress": {}}},
+    {"type": "RESOURCE_STATE_CHANGED", "data": {"resources": "0-1", "state": "1"}},
+    {"type": "FROM_JOB_MSG", "data": {"job_id": "w0!1", "msg": {}}},
+    {"type": "NOTIFY", "data": {"type": "no_more_static_job_to_submit"}},
+)  # fmt: skip
+WORDS = ("job_id", "job_state", "state", "kind", "resources", "name", "alloc")
+
+
+def words_in(record: object) -> list[object]:
+    """What must be text in an event that was read."""
+    found = [value for name in WORDS if (value := getattr(record, name, None)) is not None]
+    found += list(getattr(record, "job_ids", ()))
+    for host in getattr(record, "compute_resources", ()):
+        found += [host.name, *host.properties.values(), *host.zone_properties.values()]
+    found += list(getattr(record, "workloads", {}).values())
+    return found
+
+
+@pytest.mark.parametrize("event", GOOD, ids=lambda event: str(event["type"]))
+def test_members_of_a_wrong_kind_are_refused_where_they_are_read(event: dict[str, object]) -> None:
+    """Every member, at any depth, of every event in turn made something else: a sentence, or a record whose
+    ids and states are text (what they weren't ended batfs-proxy with a defect, much later)."""
+    odd = (None, True, -1, 2.5, "", "x", [], ["x"], [[1]], {}, {"a": {}}, {"0": []})
+
+    def check(text: str) -> None:
+        try:
+            request = decode_request(text)
+        except ProtocolError:
+            return
+        for record in request.events:
+            assert all(isinstance(word, str) for word in words_in(record)), text
+            for profiles in getattr(record, "profiles", {}).values():
+                assert isinstance(profiles, LazyProfiles)
+                profiles.raw("p")
+
+    def walk(value: object, whole: dict[str, object]) -> None:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+        for key, kept in list(pairs):
+            for other in odd:
+                value[key] = other  # type: ignore[index]
+                check(json.dumps({"now": 0, "events": [whole]}))
+            value[key] = kept  # type: ignore[index]
+            if isinstance(kept, dict | list):
+                walk(kept, whole)
+
+    whole = {"timestamp": 0.0, **json.loads(json.dumps(event))}
+    check(json.dumps({"now": 0, "events": [whole]}))
+    walk(whole, whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -256,3 +257,48 @@ def test_what_is_no_message(wrong: bytes) -> None:
     talk(asking, answering)
     with pytest.raises(ProtocolError):
         answering.receive(wrong)
+
+
+@pytest.mark.parametrize("place", ["tcp://127.0.0.1:*", "ipc://{}/socket"])
+def test_it_ends_at_once(place: str, context: zmq.Context, tmp_path: Path) -> None:
+    """Who turns others away meanwhile ends with it: it isn't waited for (it was: 5 s on a Unix socket)."""
+    wire = listening(place.format(tmp_path))
+    with context.socket(zmq.REQ) as batsim:
+        batsim.connect(wire.endpoint)
+        batsim.send(b"x")
+        wire.recv_text()
+        others = wire._others
+        begin = time.monotonic()
+        wire.close()
+    assert others is not None
+    assert not others.is_alive()
+    assert time.monotonic() - begin < 4
+
+
+def test_a_caller_that_makes_room_in_the_moment_it_speaks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With room for one caller: the first is cut off for the second while its own words are there to be
+    read, and the second is heard."""
+    monkeypatch.setattr("batfs.decision.wire._CALLERS", 1)
+    wire = listening(f"ipc://{tmp_path}/socket")
+
+    def caller(text: bytes) -> socket.socket:
+        """One that has said everything already."""
+        made = socket.socket(socket.AF_UNIX)
+        made.connect(f"{tmp_path}/socket")
+        there, talk = Conversation(b"REP"), Conversation(b"REQ")
+        while not talk.ready:
+            due, talk.due = talk.due, b""
+            made.sendall(due)
+            there.receive(due)
+            due, there.due = there.due, b""
+            talk.receive(due)
+        made.sendall(talk.due + (talk.message(text) if text else b""))
+        return made
+
+    first, second = caller(b""), caller(b"heard")
+    assert wire.recv_text() == b"heard"
+    wire.close()
+    first.close()
+    second.close()

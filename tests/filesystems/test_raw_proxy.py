@@ -17,6 +17,7 @@ from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.proxy import RawProxy
 from batfs.protocol import messages as m
 from batfs.protocol.codec import decode_reply, decode_request, encode_reply, encode_request
+from batfs.protocol.decision_side import ProtocolError
 
 
 class OnTheWire:
@@ -87,3 +88,32 @@ def test_a_reply_that_says_nothing_passes_after_an_end(tmp_path: Path) -> None:
     quiet = [(text, answer) for text, answer in seen if text is not None and not orjson.loads(text)["events"]]
     assert len(quiet) >= 2
     assert all(answer is text for text, answer in quiet)
+
+
+ODD_IDS = (None, 3, 0.5, True, [], ["w0!1"], {}, {"id": 1})
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=repr)
+@pytest.mark.parametrize("kind", ["EXECUTE_JOB", "REJECT_JOB", "KILL_JOB", "KILL_JOB of"])
+def test_an_id_that_is_none_is_the_schedulers_mistake(tmp_path: Path, kind: str, odd: Any) -> None:
+    """Said of the scheduler at once; a number among the ids of KILL_JOB ended the proxy with a defect."""
+    data = {"job_id": odd, "alloc": "0", "job_ids": odd if kind.endswith("of") else [odd]}
+    if kind.endswith("of") and isinstance(odd, list):
+        data["job_ids"] = [*odd, odd]
+    kind = kind.partition(" ")[0]
+
+    class Odd:
+        def decide(self, request: m.Request) -> m.Reply:
+            raise NotImplementedError
+
+    class Wire(OnTheWire):
+        def decide(self, request: m.Request) -> m.Reply:
+            self.proxy.request(encode_request(request))
+            event = {"timestamp": request.now, "type": kind, "data": data}
+            return decode_reply(self.proxy.reply(orjson.dumps({"now": request.now, "events": [event]})))
+
+    def make(settings: Any, files: Any, ran: Ran) -> Any:
+        return Wire(Odd(), Injector(settings, make_files=files))
+
+    with pytest.raises(ProtocolError, match="the scheduler behind the proxy sent"):
+        simulate_tiny(tmp_path, 3, BUFFER, [job("1", io_reads=100 * MB)], STAGED, process=make)

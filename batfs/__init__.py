@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a program's first lines: typing alone would take longer than all of them
+    from typing import Any
 
-if TYPE_CHECKING:
     from batfs.campaign.api import compare, simulate, size
 
 __version__ = "0.1.0"
@@ -20,6 +20,8 @@ __all__ = ["__version__", "compare", "simulate", "size"]
 def __getattr__(name: str) -> Any:
     # pandas and the simulator are imported when they are first asked for, not with the package
     if name in ("compare", "simulate", "size"):
+        import importlib
+
         return getattr(importlib.import_module("batfs.campaign.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

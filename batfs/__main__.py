@@ -1,5 +1,5 @@
 """``python -m batfs`` is the ``batfs`` command."""
 
-from batfs.cli.main import script
+from batfs.cli.programs import batfs
 
-script()
+batfs()

@@ -35,7 +35,8 @@ def begin() -> None:
     settle_streams()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(200_000, 20, 100)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored it is in the background
+    # ignored it is in the background; the default is that of a program's first lines
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
         signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
 
 

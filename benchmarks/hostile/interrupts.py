@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.hostile.children import tell
-from benchmarks.hostile.formats import ROOT
+from benchmarks.hostile.formats import ROOT, corpus
 
 MACHINE = ("-p", f"{ROOT}/platforms/taurus_storage.xml", "-w", f"{ROOT}/workloads/io.json")
 ORCHESTRATOR = ("service", "orchestrator", "--bind", "tcp://127.0.0.1:*", "--ledger", "l.db")
@@ -40,6 +40,8 @@ COMMANDS: tuple[tuple[Sequence[str], bool], ...] = (
     (("workload", "convert", f"{ROOT}/workloads/io.json", "--to", "batsim5", "-o", "x.json"), False),
     (("reproduce", "periodic_io", "--json"), False),
     (("verify", "-n", "50"), False),
+    (("calibrate", *[f"{{warm}}/files/ior-{k}.txt" for k in (1, 2, 3)], "{warm}/files/mdtest.txt", "-o",
+      "cal.toml", "--platform-out", "x.xml"), False),
     (ORCHESTRATOR, True),
     (("service", "demo"), False),
 )  # fmt: skip
@@ -125,6 +127,7 @@ def interrupts(count: int, seed: int) -> int:
             warm.mkdir()
             subprocess.run([sys.executable, "-m", "batfs", "run", *MACHINE, "-q", "-e", str(warm / "r")],
                            check=True, cwd=ROOT)  # fmt: skip
+            corpus(warm / "files")
             for number in range(count):
                 folder = Path(name) / str(number)
                 folder.mkdir()

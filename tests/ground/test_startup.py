@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -90,3 +91,40 @@ def test_a_run_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert code == 0
     assert (tmp_path / "out" / "x_jobs.csv").is_file()
     assert sorted(name for name in NEEDLESS if name in names) == []
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+at = sys.argv.pop(1)
+
+class At:
+    def find_spec(self, name, *_):
+        if name == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, At())
+from batfs.cli.programs import {program}
+{program}()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        *itertools.product(("batfs", "sched", "proxy"), ("batfs.process", "batfs.errors", "batfs.parsing")),
+        ("batfs", "batfs.cli.main"),
+    ],
+)
+def test_ctrl_c_while_a_program_comes_up_is_no_story(program: str, module: str, tmp_path: Path) -> None:
+    """In the midst of its first imports, which nothing guards: it ends as the system ends a process, or with
+    the sentence; never with a traceback."""
+    code = INTERRUPTED.format(program=program)
+    done = subprocess.run(
+        [sys.executable, "-c", code, module, *(["list", "policies"] if program == "batfs" else ["--help"])],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (-2, 130)

@@ -137,6 +137,12 @@ class Gate:
             application.over = True
         self._measured.pop(job_id, None)
 
+    def progress(self, job_id: str, now: float) -> tuple[int, float] | None:
+        """(bytes that its transfers have moved, seconds that it has computed and those would have taken
+        alone) of a job under way; None if it has no transfers of its own."""
+        a = self._applications.get(job_id)
+        return None if a is None else (a.moved, a.work(now) + a.alone)
+
     @property
     def jobs_on_hold(self) -> list[str]:
         """Jobs of which a transfer waits."""

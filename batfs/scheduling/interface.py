@@ -20,6 +20,7 @@ from batfs.filesystems.data_sets import names_a_set
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
 from batfs.protocol.clock import on_calendar
 from batfs.records import record
+from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.storage.interface import StorageView
 from batfs.storage.reservation import Reservation
@@ -300,6 +301,16 @@ class QueueView(Protocol):
     def stay(self, job: WaitingJob) -> float:
         """Seconds for which ``job`` would hold nodes: its walltime, and the staging in that was expected when
         it was last placed (0 before: compare with ``node_end`` of what ``place`` returns)."""
+        ...
+
+    def io_need(self, placement: JobPlacement) -> Mapping[int, float]:
+        """What the I/O of a placement takes of the machine, alone: seconds of the whole bandwidth of each
+        link, by its number (of each storage, where the platform isn't known)."""
+        ...
+
+    def io_progress(self, job_id: str) -> IoProgress | None:
+        """What was seen of a running job's I/O so far; None where nobody watches (``--measure-io``, and every
+        I/O policy but ``fair``, does) or its I/O goes on beside its computation."""
         ...
 
     def footprint(self, job: WaitingJob) -> Mapping[str, int]:

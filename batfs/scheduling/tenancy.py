@@ -34,6 +34,7 @@ from batfs.resource_sets import format_ascending, parse_resources
 from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.interface import JobState, StartedJob, WaitingJob
+from batfs.scheduling.io_needs import IoNeeds, IoProgress
 from batfs.scheduling.io_policies import FAIR, make_io_policy
 from batfs.scheduling.io_times import IoTimes
 from batfs.scheduling.lives import LiveJob, Lives
@@ -155,6 +156,7 @@ class Tenancy:
         #: What is staged before it has nodes; None until a job asks for that.
         self.stager: Stager | None = None
         self.profiles = dict(event.profiles)
+        self._io_needs: IoNeeds | None = None
         self.gate = self._make_gate(event, system_of)
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
         self._read = 0
@@ -192,6 +194,7 @@ class Tenancy:
                 "platform file (the setting 'platform') it knows no others"
             )
         loads = Loads(routes, machine.view, machine.position)
+        self._io_needs = IoNeeds(loads)
         gate = self.lives.gate = Gate(policy, loads, system_of, limits, self.lives.moves)
         if config.chunk:
             gate.chunk = parse_size(config.chunk)
@@ -236,6 +239,22 @@ class Tenancy:
             free, nodes = self.machine.free, job.nodes
             return free.bit_count() < nodes <= (free | self.machine.idle_failed).bit_count()
         return self.outages.lacked_by(hold, self._system_of)
+
+    @property
+    def io_needs(self) -> IoNeeds:
+        """Measures what placements need of the machine's links."""
+        if self._io_needs is None:
+            from batfs.scheduling.loads import Loads
+
+            self._io_needs = IoNeeds(
+                Loads(self._stage_times.routes, self.machine.view, self.machine.position)
+            )
+        return self._io_needs
+
+    def io_progress(self, job_id: str) -> IoProgress | None:
+        """How far a running job's transfers have come; None if nobody watches them."""
+        seen = None if self.gate is None else self.gate.progress(job_id, self.now)
+        return None if seen is None else IoProgress(seen[0], self.running[job_id].booked.job.size, seen[1])
 
     def tell_once(self, key: str, sentence: str) -> None:
         """A sentence for the user that holds for many jobs."""

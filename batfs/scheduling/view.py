@@ -11,6 +11,7 @@ from batfs.filesystems.nodeless import stand_ins
 from batfs.plugins import PluginError
 from batfs.protocol.clock import on_calendar
 from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, Staged, StartedJob, WaitingJob
+from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.machine import NOTHING_HELD, Booked
 from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.scheduling.story import InvariantError
@@ -233,6 +234,14 @@ class PassView:
     def stay(self, job: WaitingJob) -> float:
         """See ``QueueView.stay``."""
         return job.walltime + self._tenancy.stages(job).before
+
+    def io_need(self, placement: JobPlacement) -> Mapping[int, float]:
+        """See ``QueueView.io_need``."""
+        return self._tenancy.io_needs.of(placement.job.volumes, placement.plans)
+
+    def io_progress(self, job_id: str) -> IoProgress | None:
+        """See ``QueueView.io_progress``."""
+        return self._tenancy.io_progress(job_id)
 
     def footprint(self, job: WaitingJob) -> Mapping[str, int]:
         """See ``QueueView.footprint``."""

@@ -19,6 +19,7 @@ QUEUE_POLICIES: Registry[type[QueuePolicy]] = Registry(
         "batfs.scheduling.queues.filler": ("filler",),
         "batfs.scheduling.queues.easy": ("easy",),
         "batfs.scheduling.queues.easy_storage": ("easy_storage", "sjf_storage"),
+        "batfs.scheduling.queues.fit_io": ("fit_io",),
         "batfs.scheduling.queues.conservative": ("conservative",),
         "batfs.scheduling.queues.plan": ("plan",),
         "batfs.scheduling.queues.plan_io": ("plan_io",),

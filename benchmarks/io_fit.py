@@ -1,11 +1,11 @@
 """What a queue policy that goes by the jobs' I/O brings: ``fit_io`` beside ``easy_storage``, paired by seed.
 
-    python -m benchmarks.io_fit [--seeds 30] [--jobs 200] [--share 0.2] [--load 0.9]
+    python -m benchmarks.io_fit [--seeds 30] [--jobs 60] [--share 0.2] [--load 1.2] [--out FILE]
 
 Three machines that come with batfs, their Lustre striped over all targets; for every seed a workload of its
-own from ``batfs workload synth --iterations io_sets`` (run times of 1 minute to 1 hour, no daily cycle), the
-same one for each pair of policies. Printed are means over the seeds, and paired differences to the first two
-pairs with 95 % intervals (Student's t).
+own from ``batfs workload synth --iterations io_sets`` (run times of 2 to 30 minutes, no daily cycle), the
+same one for each pair of policies. ``--out``: a line of JSON a run, as they end; what is there already isn't
+run again. Printed are means over the seeds, and paired differences with 95 % intervals (Student's t).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import argparse
 import contextlib
 import io
 import json
-import multiprocessing
 import statistics
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,38 +31,37 @@ MACHINES = {
     "bb_cluster": (64, 3.2e9, 1.25e9),
     "taurus_storage": (16, 3.6e9, 1.25e9),
 }
-PAIRS = (
-    ("fair", "easy_storage"),
-    ("set10", "easy_storage"),
-    ("fair", "fit_io"),
-    ("set10", "fit_io"),
-)
+PAIRS = ("fair+easy_storage", "set10+easy_storage", "fair+fit_io", "set10+fit_io")
+#: what is compared with what, of these
+DIFFERENCES = ((2, 0), (3, 1), (2, 1), (3, 0))
 FIGURES = ("turnaround", "slowdown", "makespan", "efficiency", "io_slowdown")
 #: two-sided 95 % of Student's t, by degrees of freedom
-T = {4: 2.776, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
+T = {1: 12.71, 2: 4.303, 4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
 
 
-def measure(task: tuple[str, int, int, float, float]) -> list[dict[str, float]]:
+def measure(
+    machine: str, seed: int, jobs: int, share: float, load: float, pairs: Sequence[str]
+) -> Iterator[tuple[str, dict[str, float]]]:
     """The figures of each pair on one machine under one seed."""
-    machine, seed, jobs, share, load = task
     nodes, bandwidth, of_node = MACHINES[machine]
-    rhythm = f"io_sets:share={share},bandwidth={bandwidth:.0f}Bps,node_bandwidth={of_node:.0f}Bps"
+    rhythm = f"io_sets:fast=60,medium=200,slow=600,share={share}"
+    rhythm += f",bandwidth={bandwidth:.0f}Bps,node_bandwidth={of_node:.0f}Bps"
     options = SynthOptions(
         jobs=jobs,
         nodes=nodes,
         seed=seed,
         load=load,
         daily_cycle=False,
-        shortest=60,
-        longest=3600,
+        shortest=120,
+        longest=1800,
         iterations=rhythm,
         filesystems=(FileSystemShare("lustre"),),
     )
-    found = []
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "w.json"
         write_workload(file, synthesize(options))
-        for io_policy, queue in PAIRS:
+        for pair in pairs:
+            io_policy, _, queue = pair.partition("+")
             words = ["run", "--json", "-p", str(ROOT / "platforms" / f"{machine}.xml"), "-w", str(file)]
             words += ["--queue", queue, "--io-policy", io_policy, "--policy", "round_robin"]
             words += ["--filesystem", "lustre=pfs:stripe_count=0", "--enable-dynamic-jobs", "--measure-io"]
@@ -71,16 +70,16 @@ def measure(task: tuple[str, int, int, float, float]) -> list[dict[str, float]]:
                 if main_of_batfs([*words, "--seed", str(seed), "-e", str(Path(scratch) / "r")]) != 0:
                     raise SystemExit(f"failed: batfs {' '.join(words)}")
             s: dict[str, Any] = json.loads(said.getvalue())
-            found.append(
+            yield (
+                pair,
                 {
                     "turnaround": s["turnaround_time"]["mean"],
                     "slowdown": s["bounded_slowdown"]["mean"],
                     "makespan": s["makespan"],
                     "efficiency": s["io"]["system_efficiency"],
                     "io_slowdown": s["io"]["io_slowdown"]["mean"],
-                }
+                },
             )
-    return found
 
 
 def main() -> None:
@@ -88,32 +87,55 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=60)
     parser.add_argument("--share", type=float, default=0.2)
-    parser.add_argument("--load", type=float, default=0.9)
+    parser.add_argument("--load", type=float, default=1.2)
     parser.add_argument("--machines", nargs="+", default=list(MACHINES))
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--pairs", nargs="+", default=list(PAIRS))
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    with multiprocessing.Pool(args.workers) as pool:
+    known: dict[tuple[str, int, str], dict[str, float]] = {}
+    if args.out is not None and args.out.exists():
+        for line in args.out.read_text().splitlines():
+            one = json.loads(line)
+            known[one["machine"], one["seed"], one["pair"]] = one["figures"]
+    for seed in range(1, args.seeds + 1):  # machines in turn: what there is of them is paired at any time
         for machine in args.machines:
-            tasks = [(machine, s, args.jobs, args.share, args.load) for s in range(1, args.seeds + 1)]
-            report(machine, pool.map(measure, tasks, chunksize=1))
+            missing = [pair for pair in args.pairs if (machine, seed, pair) not in known]
+            for pair, figures in measure(machine, seed, args.jobs, args.share, args.load, missing):
+                known[machine, seed, pair] = figures
+                if args.out is not None:
+                    line = {"machine": machine, "seed": seed, "pair": pair, "figures": figures}
+                    with args.out.open("a") as stream:
+                        stream.write(json.dumps(line) + "\n")
+    for machine in args.machines:
+        report(machine, args.pairs, range(1, args.seeds + 1), known)
 
 
-def report(machine: str, found: list[list[dict[str, float]]]) -> None:
-    n = len(found)
-    print(f"{machine}: means over {n} seeds; differences of fit_io, with 95 % intervals", flush=True)
-    for k, pair in enumerate(PAIRS):
-        means = {name: round(statistics.fmean(one[k][name] for one in found), 4) for name in FIGURES}
-        print(f"  {' + '.join(pair):<22} {json.dumps(means)}")
-    for a, b in ((2, 0), (3, 1), (3, 0)):
-        print(f"  {' + '.join(PAIRS[a])} less {' + '.join(PAIRS[b])}")
+def report(
+    machine: str,
+    pairs: Sequence[str],
+    seeds: Sequence[int],
+    known: dict[tuple[str, int, str], dict[str, float]],
+) -> None:
+    n = len(seeds)
+    print(f"{machine}: means over {n} seeds; paired differences, with 95 % intervals")
+    for pair in pairs:
+        means = {
+            name: round(statistics.fmean(known[machine, s, pair][name] for s in seeds), 4) for name in FIGURES
+        }
+        print(f"  {pair:<22} {json.dumps(means)}")
+    for a, b in DIFFERENCES if len(pairs) == len(PAIRS) else [(k, 0) for k in range(1, len(pairs))]:
+        print(f"  {pairs[a]} less {pairs[b]}")
         for name in FIGURES:
-            gaps = [one[a][name] - one[b][name] for one in found]
+            base = [known[machine, s, pairs[b]][name] for s in seeds]
+            gaps = [known[machine, s, pairs[a]][name] - one for s, one in zip(seeds, base, strict=True)]
             half = T.get(n - 1, 1.96) * statistics.stdev(gaps) / n**0.5
-            mean, base = statistics.fmean(gaps), statistics.fmean(one[b][name] for one in found)
-            low, high = mean - half, mean + half
-            print(f"    {name:<12} {mean:+.4g} ({low:+.4g} to {high:+.4g}), {mean / base:+.1%}", flush=True)
+            mean, per = statistics.fmean(gaps), 100 / statistics.fmean(base)
+            print(
+                f"    {name:<12} {mean:+.4g} ({mean - half:+.4g} to {mean + half:+.4g}), "
+                f"{mean * per:+.1f} % ({(mean - half) * per:+.1f} to {(mean + half) * per:+.1f})"
+            )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from batfs.campaign.plan import NULL_SUFFIX, Plan
 from batfs.report.power import detectable, pairs_needed
-from batfs.report.tables import HEADLINE
+from batfs.report.tables import HEADLINE, OF_TRANSFERS
+from batfs.scheduling.io_policies import FAIR
 
 
 def ahead(plan: Plan) -> list[str]:
@@ -17,9 +18,11 @@ def ahead(plan: Plan) -> list[str]:
         return ["one setting: nothing is compared; intervals say how its figures vary over the seeds"]
     # each context, and where there are several all of them together
     couples = others * (contexts + (contexts > 1))
-    tests = couples * (len(HEADLINE) if plan.primary is None else 1)
+    watched = [plan.base.get("measure_io"), plan.base.get("io_policy", FAIR) != FAIR]
+    figures = len(HEADLINE) + (len(OF_TRANSFERS) if any(watched) else 0)
+    tests = couples * (figures if plan.primary is None else 1)
     needed = pairs_needed(tests)
-    what = f"{len(HEADLINE)} figures" if plan.primary is None else plan.primary
+    what = f"{figures} figures" if plan.primary is None else plan.primary
     where = f" on {contexts} contexts" if contexts > 1 else ""
     found = [
         f"{_count(others, 'setting')} against {plan.baseline_label()} in {what}{where}: up to "

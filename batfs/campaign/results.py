@@ -29,7 +29,7 @@ from batfs.report.latex import latex_table
 from batfs.report.reading import read_many
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, job_table, summarize
-from batfs.report.tables import HEADLINE, metric_named, with_ends
+from batfs.report.tables import headline, metric_named, with_ends
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures
@@ -213,8 +213,10 @@ class Comparison:
             self.figures(), path, title=title, baseline=self.baseline, notes=notes, compared=self.compared
         )
 
-    def table(self, names: Sequence[str] = HEADLINE) -> tuple[list[str], list[list[str]]]:
+    def table(self, names: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
         """Header and rows of treatment x figure: mean and interval as text."""
+        if names is None:
+            names = headline(self.results, self.threshold)
         chosen = [metric_named(n) for n in names if any(g.interval(n).n for g in self.groups)]
         rows = []
         for metric in chosen:

@@ -13,7 +13,7 @@ from batfs.report.groups import Group
 from batfs.report.inference import Difference, compare_pairs, holm, sentence
 from batfs.report.power import LEVEL, flips_needed
 from batfs.report.statistics import Metric
-from batfs.report.tables import HEADLINE, metric_named
+from batfs.report.tables import headline, metric_named
 
 #: Figures that say themselves how many jobs were lost.
 _LOSSES = ("refused_jobs", "unsuccessful_jobs")
@@ -68,13 +68,13 @@ class Compared:
 def compare_groups(
     groups: Sequence[Group],
     baseline: str | None = None,
-    metrics: Sequence[str] = HEADLINE,
+    metrics: Sequence[str] | None = None,
     *,
     level: float = LEVEL,
     primary: str | None = None,
 ) -> list[Compared]:
-    """All groups but the baseline (a label or treatment; default: the first) times all figures, p adjusted
-    over all of them together.
+    """All groups but the baseline (a label or treatment; default: the first) times all ``metrics`` (default:
+    those of tables), p adjusted over all of them together.
 
     A group is compared to the baseline of its own context, and where there are several contexts, each
     treatment also over all of them. Runs pair by :attr:`Run.pair` (workload and seed); runs without a
@@ -86,6 +86,8 @@ def compare_groups(
     bases = {g.context: g for g in groups if baseline in (g.treatment, g.label)}
     if not bases:
         raise unknown("baseline", baseline, dict.fromkeys(group.treatment for group in groups))
+    if metrics is None:
+        metrics = headline(run for group in groups for run in group.runs)
     if primary is not None:
         metrics = [*([] if primary in metrics else [primary]), *metrics]
         metric_named(primary)

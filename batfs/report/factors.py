@@ -17,7 +17,7 @@ import numpy as np
 from batfs.report.inference import Difference, compare_pairs
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, summarize
-from batfs.report.tables import HEADLINE, metric_named
+from batfs.report.tables import headline, metric_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def main_effects(
     runs: Sequence[Run],
     settings: Sequence[Mapping[str, str]],
     baseline: Mapping[str, str],
-    metrics: Sequence[str] = HEADLINE,
+    metrics: Sequence[str] | None = None,
     threshold: float = THRESHOLD,
 ) -> list[Effect]:
     """Of every factor with several levels, where there are several such factors; ``settings``: each run's
@@ -45,6 +45,8 @@ def main_effects(
     if len(factors) < 2:
         return []
     figures = [summarize(run, threshold) for run in runs]
+    if metrics is None:
+        metrics = headline(runs, threshold)
     found = []
     for factor in factors:
         # by workload and seed and the other factors: the run of each level

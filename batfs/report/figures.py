@@ -241,9 +241,9 @@ class Figures:
     @styled
     def metrics(self, names: Sequence[str] | None = None) -> Figure:
         """Mean and 95 % interval over the runs of each label, a panel per figure."""
-        from batfs.report.tables import HEADLINE, metric_named
+        from batfs.report.tables import headline, metric_named
 
-        chosen = [metric_named(name) for name in (names or HEADLINE)]
+        chosen = [metric_named(name) for name in (names or headline(self.runs, self.threshold))]
         chosen = [m for m in chosen if any(np.nan_to_num(g.figures(m.name)).any() for g in self.groups)]
         columns = 2
         rows = -(-len(chosen) // columns)

@@ -22,7 +22,7 @@ from batfs.report.parts import moves_by_kind
 from batfs.report.payload import distribution_payload, pack, run_payload
 from batfs.report.run import Run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
-from batfs.report.tables import HEADLINE, TOLD, metric_named, shown
+from batfs.report.tables import TOLD, headline, metric_named, shown
 
 SCRIPTS = ("base.js", "charts.js", "page.js")
 # charts of so many labels are embedded; tables and distributions hold all
@@ -94,7 +94,8 @@ def render(
     shown_runs = representatives(groups, runs, DETAILED)
     found = figures.differences or panels(compared)
     environment = require("jinja2").Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    names = [n for n in HEADLINE if any(not math.isnan(g.interval(n).mean) for g in groups)]
+    shown_figures = headline(runs, figures.threshold)
+    names = [n for n in shown_figures if any(not math.isnan(g.interval(n).mean) for g in groups)]
     rows = [(group, [_cell(group, name, compared) for name in names]) for group in groups]
     units = [_in_one_unit([row[k] for _, row in rows], name) for k, name in enumerate(names)]
     page: str = environment.from_string(_asset("report.html")).render(

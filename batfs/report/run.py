@@ -72,6 +72,16 @@ WAITS_DTYPES: Final[Mapping[str, str]] = {
     "file_system": "str",
     "seconds": "float64",
 }
+IO_TIMES_DTYPES: Final[Mapping[str, str]] = {
+    "job_id": "str",
+    "workload_name": "str",
+    "nodes": "int64",
+    "start": "float64",
+    "end": "float64",
+    "work": "float64",
+    "io_slowdown": "float64",
+    "stretch": "float64",
+}
 STORAGE_DTYPES: Final[Mapping[str, str]] = {
     "time": "float64",
     "storage": "int64",
@@ -140,6 +150,8 @@ class Run:
     prefix: str = ""
     # a row per job and cause of its waiting; None for files of other programs and of older versions
     waits: pd.DataFrame | None = None
+    # a row per job with transfers of its own, where an I/O policy or ``measure_io`` watched them
+    io_times: pd.DataFrame | None = None
     steps: pd.DataFrame = field(init=False)
     # what was costly to compute from these tables, by name
     memory: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -385,6 +397,7 @@ def read_run(prefix: str) -> Run:
         schedule=_first_row(f"{prefix}schedule.csv"),
         provenance=_read_json(f"{prefix}provenance.json"),
         waits=_read_waits(prefix, io),
+        io_times=_read_times(f"{prefix}io_times.csv"),
     )
 
 
@@ -422,6 +435,11 @@ def _read_waits(prefix: str, io: pd.DataFrame) -> pd.DataFrame | None:
         tables.append(mine if cause in OF_SPACE else mine.assign(file_system=""))
     found: pd.DataFrame = pd.concat(tables, ignore_index=True)[list(WAITS_DTYPES)].astype(dict(WAITS_DTYPES))
     return found
+
+
+def _read_times(path: str) -> pd.DataFrame | None:
+    """What jobs' transfers cost, by io_times.csv; None where nobody watched them."""
+    return read_table(path, IO_TIMES_DTYPES) if os.path.isfile(path) else None
 
 
 def _name(prefix: str) -> str:

@@ -72,6 +72,18 @@ JOB_METRICS: Final[tuple[JobMetric, ...]] = (
         "execution time / execution time of the job alone on its resources, of jobs that succeeded",
     ),
     JobMetric(
+        "transfer_slowdown",
+        "slowdown of transfers",
+        "",
+        "time a job waited for transfers of its own / what they take alone on the machine",
+    ),
+    JobMetric(
+        "dilation",
+        "dilation",
+        "",
+        "time from a job's first step until its nodes are free / the same with its transfers alone",
+    ),
+    JobMetric(
         "storage_waiting_time",
         "time waiting for storage",
         "s",
@@ -113,6 +125,20 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
         "",
         -1,
         "bytes moved by the busiest storage / mean over the storages (without jobs that were cut)",
+    ),
+    Metric(
+        "system_efficiency",
+        "system efficiency",
+        "%",
+        1,
+        "node-seconds of work / node-seconds, of jobs with transfers of their own",
+    ),
+    Metric(
+        "idle_bandwidth",
+        "bandwidth idle while transfers waited",
+        "%",
+        -1,
+        "of what the links could move that transfers on hold needed most, the part that they did not",
     ),
     Metric("read_bytes", "bytes read", "B", 0, "asked for by jobs that ran, from storages"),
     Metric("written_bytes", "bytes written", "B", 0, "asked for by jobs that ran, to storages"),
@@ -198,6 +224,13 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     table["io_time"] = table["execution_time"].where(moved)
     alone = table["job"].map(run.alone_times).astype("float64")
     table["io_slowdown"] = table["execution_time"] / alone.where(moved)
+    times = run.io_times
+    for name, column in (("transfer_slowdown", "io_slowdown"), ("dilation", "stretch")):
+        known: dict[str, float] = {}
+        if times is not None:
+            ids = times["workload_name"] + "!" + times["job_id"]
+            known = dict(zip(ids.tolist(), times[column].tolist(), strict=True))
+        table[name] = table["job"].map(known).astype("float64")
     ran = table["starting_time"].notna()
     table["storage_waiting_time"] = table["storage_waiting_time"].where(
         ~ran, table["storage_waiting_time"].fillna(0.0)
@@ -289,6 +322,7 @@ def _summarize(run: Run, threshold: float) -> dict[str, float]:
         "last_end": float(run.finished["finish_time"].max()) if len(run.finished) else 0.0,
         "node_utilisation": node_utilisation(run),
         **_storage_figures(run),
+        **_transfer_figures(run),
     }
     for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
         result[name] = float(table[name].sum()) if run.io_known else math.nan
@@ -431,6 +465,20 @@ def _storage_figures(run: Run) -> dict[str, float]:
         float(moved.max() / moved.mean()) if moved.sum() else math.nan,
     )
     return dict(zip(names, values, strict=True))
+
+
+def _transfer_figures(run: Run) -> dict[str, float]:
+    """What I/O policies are judged by, in percent, where transfers were watched."""
+    names = ("system_efficiency", "idle_bandwidth")
+    times = run.io_times
+    if times is None:
+        return dict.fromkeys(names, math.nan)
+    held = math.fsum((times["nodes"] * (times["end"] - times["start"])).tolist())
+    worked = math.fsum((times["nodes"] * times["work"]).tolist())
+    told = run.provenance.get("results", {}).get("io")
+    share = told.get("idle_share") if isinstance(told, dict) else None
+    idle = 100.0 * share if isinstance(share, int | float) else math.nan
+    return dict(zip(names, (100.0 * worked / held if held > 0 else math.nan, idle), strict=True))
 
 
 def summary_table(run: Run, threshold: float = THRESHOLD) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from batfs.errors import unknown
@@ -30,9 +30,27 @@ HEADLINE: Final = (
     "refused_jobs",
 )
 
+# and these, where transfers were watched (``--io-policy``, ``--measure-io``)
+OF_TRANSFERS: Final = (
+    "mean_transfer_slowdown",
+    "mean_dilation",
+    "max_dilation",
+    "system_efficiency",
+    "idle_bandwidth",
+)
 
 # the figures whose conclusions are told first
-TOLD: Final = ("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown")
+TOLD: Final = (
+    *("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown"),
+    *("mean_transfer_slowdown", "mean_dilation", "system_efficiency"),
+)
+
+
+def headline(runs: Iterable[Run], threshold: float = THRESHOLD) -> tuple[str, ...]:
+    """The figures that a table of these runs shows when nobody says which."""
+    known = [summarize(run, threshold) for run in runs if run.io_times is not None]
+    there = (name for name in OF_TRANSFERS if any(not math.isnan(one[name]) for one in known))
+    return (*HEADLINE, *there)
 
 
 def metric_named(name: str) -> Metric:
@@ -66,7 +84,7 @@ def run_html(run: Run, threshold: float = THRESHOLD) -> str:
     """One run's figures as an HTML table that needs no style sheet."""
     values = summarize(run, threshold)
     metrics = all_metrics()
-    names = ["jobs", *HEADLINE]
+    names = ["jobs", *headline([run], threshold)]
     rows = "".join(
         f"<tr><td style='text-align:left' title='{html.escape(metrics[name].about, quote=True)}'>"
         f"{html.escape(metrics[name].title)}</td>"

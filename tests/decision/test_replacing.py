@@ -139,7 +139,7 @@ def test_models(name: str, dynamic: bool) -> None:
     assert_same(one, two, 0.05 if name == "checkpoints and phases" else 1e-6)
 
 
-@pytest.mark.parametrize("queue", ["fcfs", "sjf_storage", "conservative", "filler"])
+@pytest.mark.parametrize("queue", ["fcfs", "sjf_storage", "conservative", "filler", "fit_io"])
 def test_queues(queue: str) -> None:
     flags = {"policy": "random", "queue": queue}
     workload = ROOT / "workloads/io.json"

@@ -65,7 +65,7 @@ def check(shapes, result):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(["fcfs", "filler", "easy", "easy_storage", "sjf_storage", "conservative"]),
+    st.sampled_from(["fcfs", "filler", "easy", "easy_storage", "sjf_storage", "conservative", "fit_io"]),
     shapes,
     st.sampled_from(["lowest", "block"]),
 )

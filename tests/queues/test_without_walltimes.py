@@ -13,7 +13,7 @@ PLATFORM = str(Path(__file__).parents[2] / "platforms" / "io_example.xml")
 
 
 @pytest.mark.parametrize(
-    "queue", ["easy", "easy_storage", "sjf_storage", "conservative", "plan", "plan_io", "fcfs"]
+    "queue", ["easy", "easy_storage", "sjf_storage", "conservative", "plan", "plan_io", "fcfs", "fit_io"]
 )
 @pytest.mark.parametrize("walltime", [None, 100])
 def test_planning_without_walltimes_is_announced_once(

@@ -18,7 +18,7 @@ from batfs.filesystems.interface import Volume
 
 GB = 10**9
 DRIVE = {"s0": {"filesystem": "pool", "size": "100GB", "read": "1GBps", "write": "1GBps"}}
-EVERY = ("easy_storage", "sjf_storage", "conservative", "plan", "plan_io")
+EVERY = ("easy_storage", "sjf_storage", "fit_io", "conservative", "plan", "plan_io")
 
 
 def starts(folder: Path, queue: str, *jobs: tuple[str, int, int, float, int]) -> dict[str, float]:

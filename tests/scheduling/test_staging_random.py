@@ -16,7 +16,17 @@ from fs_tiny import Ran, job, simulate_tiny, watched
 
 COUNT = int(os.environ.get("BATFS_STAGING", "120"))
 PARTS = 8
-QUEUES = ("fcfs", "filler", "easy", "easy_storage", "sjf_storage", "conservative", "plan", "plan_io")
+QUEUES = (
+    "fcfs",
+    "filler",
+    "easy",
+    "easy_storage",
+    "sjf_storage",
+    "conservative",
+    "plan",
+    "plan_io",
+    "fit_io",
+)
 POLICIES = ("round_robin", "random", "worst_fit", "best_fit", "first_fit")
 
 

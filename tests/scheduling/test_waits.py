@@ -87,7 +87,9 @@ def draw(seed: int) -> dict[str, Any]:
     return {"nb_res": 16, "jobs": sorted(jobs, key=lambda one: one["subtime"]), "profiles": profiles}
 
 
-@pytest.mark.parametrize("queue", ["fcfs", "easy", "easy_storage", "conservative", "sjf_storage", "filler"])
+@pytest.mark.parametrize(
+    "queue", ["fcfs", "easy", "easy_storage", "conservative", "sjf_storage", "filler", "fit_io"]
+)
 @pytest.mark.parametrize("selection", ["lowest", "contiguous"])
 def test_causes_add_up_to_the_wait_of_every_job(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], queue: str, selection: str

@@ -17,12 +17,18 @@ HELP = """write a plugin of your own to start from, and its test; both run as th
 
   batfs new policy emptiest          emptiest.py and test_emptiest.py: an allocation policy
   batfs new queue narrow_first -o plugins
+  batfs new io-policy short_first    which transfers may move now
   batfs new model mirrored
 
 The files name what they need of batfs in one line, from batfs.ext. docs/how-to has more on each kind.
 """
 
-KINDS: Final = {"policy": "--policy", "queue": "--queue", "model": "--filesystem"}
+KINDS: Final = {
+    "policy": "--policy",
+    "queue": "--queue",
+    "io-policy": "--io-policy",
+    "model": "--filesystem",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,8 @@ def test_a_template_runs_with_its_test(kind: str, tmp_path: Path, capsys: pytest
     assert done.returncode == 0, done.stdout
     value = f"{plugin}:WideFirst"
     words = ["run", "-p", str(ROOT / "platforms/taurus_storage.xml"), "-w", str(ROOT / "workloads/io.json")]
-    assert main([*words, KINDS[kind], value, "-q", "-e", str(tmp_path / "out")]) == 0
+    words += ["--dynamic-jobs", KINDS[kind], value, "-q", "-e", str(tmp_path / "out")]
+    assert main(words) == 0
     ruff = Path(sys.executable).with_name("ruff")
     if ruff.exists():
         rules = ["--select", "E,F,W,B,UP", "--line-length", "110", "--isolated"]

@@ -40,10 +40,10 @@ COMMANDS: tuple[tuple[Sequence[str], bool], ...] = (
     (("workload", "convert", f"{ROOT}/workloads/io.json", "--to", "batsim5", "-o", "x.json"), False),
     (("reproduce", "periodic_io", "--json"), False),
     (("verify", "-n", "50"), False),
-    (("calibrate", *[f"{{warm}}/files/ior-{k}.txt" for k in (1, 2, 3)], "{warm}/files/mdtest.txt", "-o",
-      "cal.toml", "--platform-out", "x.xml"), False),
     (ORCHESTRATOR, True),
     (("service", "demo"), False),
+    (("calibrate", *[f"{{warm}}/files/ior-{k}.txt" for k in (1, 2, 3)], "{warm}/files/mdtest.txt", "-o",
+      "cal.toml", "--platform-out", "x.xml"), False),
 )  # fmt: skip
 LONGEST = 6.0  # seconds until the signal
 PATIENCE = 30.0

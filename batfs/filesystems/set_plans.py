@@ -156,7 +156,7 @@ class _Planning:
             if away is not None:
                 return away
             if not have:  # a set that was filled with nothing
-                return Hold(MISSING, never=True, about=f"the data set {asked.name!r} is empty")
+                return self._empty()
             self._over(parts, reads, 0)
         there = bool(parts) or asked.name in sets.sets
         new = _grows(asked, have, volume, there)
@@ -206,6 +206,8 @@ class _Planning:
         """``new`` bytes are added, and ``writes`` travel: into the new ones, then over those that are
         there."""
         if not new:
+            if not any(part.size for part in parts):  # its size was said to be nothing
+                return self._empty()
             self._over(parts, 0, writes)
             return ()
         plans: list[IoPlan] = []
@@ -220,6 +222,10 @@ class _Planning:
             if writes > into:
                 self._over(parts, 0, writes - into)
         return made
+
+    def _empty(self) -> Hold:
+        """Bytes can't travel from or to a set that has none."""
+        return Hold(MISSING, never=True, about=f"the data set {self.asked.name!r} is empty")
 
     def _new(self, size: int, plans: list[IoPlan], *, written: bool) -> Sequence[SetPart] | Hold:
         """Parts of ``size`` bytes, held from now on; how they would be written is added to ``plans``."""

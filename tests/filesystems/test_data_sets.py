@@ -112,6 +112,24 @@ def test_traffic_is_not_footprint(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("way", ["append", "overwrite", "replace"])
+@pytest.mark.parametrize(("reads", "writes"), [(100, 0), (0, 100), (100, 100)])
+def test_nothing_travels_from_or_to_a_set_without_bytes(
+    model: str, way: str, reads: int, writes: int
+) -> None:
+    """A job that says the set has 0 bytes when it has run, and moves 100 of them, can never run; nor one
+    that reads a set of which only the name is there."""
+    b = Bench(model)
+    hold = b.plan("w0!1", reads, writes, "x", size=0, write=way)
+    assert isinstance(hold, Hold)
+    assert (hold.never, hold.sentence()) == (True, "DataSet: the data set 'x' is empty")
+    b.run("w0!2", 0, 0, "y", size=0)
+    assert b.held == 0
+    assert isinstance(b.plan("w0!3", 0, 100, "y", size=0, write="overwrite"), Hold)
+    assert isinstance(b.plan("w0!4", 0, 100, "y"), IoPlan)
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_append_overwrite_replace(model: str) -> None:
     """100 bytes; 40 appended are 140; 60 written over stay 140, 150 grow it to 150; a replacement of 80 holds
     230 beside the old one until its job has succeeded, then 80; one that fails leaves what was there."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.report.run import Run
-from batfs.report.statistics import io_by_job, job_table
+from batfs.report.statistics import job_table, storage_waits
 from batfs.scheduling.waits import CAUSES
 
 # classes of ``Bars.reason``
@@ -56,9 +56,7 @@ def reasons(run: Run) -> NDArray[np.int64]:
         return np.where(waited & (seconds.max(axis=1, initial=0.0) > 0), longest, AT_ONCE).astype(np.int64)
     found = np.where(ran["waiting_time"].to_numpy() > 1e-6, NODES, AT_ONCE)
     if len(run.io):
-        waits = io_by_job(run).set_index("job")["storage_waiting_time"]
-        held = (ran["workload_name"] + "!" + ran["job_id"]).map(waits).fillna(0.0).to_numpy(dtype=np.float64)
-        found = np.where(held > 1e-6, STORAGE, found)
+        found = np.where(storage_waits(run) > 1e-6, STORAGE, found)
     return found.astype(np.int64)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from batfs import texts
 from batfs.errors import InputError, nearest
 from batfs.report.extras import pd, require
@@ -425,16 +427,19 @@ def _read_waits(prefix: str, io: pd.DataFrame) -> pd.DataFrame | None:
         return None
     if len(io) and io[f"wait_{causes[0]}"].isna().all():
         return None  # a proxy doesn't know
-    tables = [read_table(f"{prefix}waits.csv", WAITS_DTYPES, optional=True)]
+    others = read_table(f"{prefix}waits.csv", WAITS_DTYPES, optional=True)
+    columns: dict[str, list[Any]] = {name: others[name].tolist() for name in WAITS_DTYPES}
+    of_io = {name: io[name].tolist() for name in ("job_id", "workload_name", "file_system")}
     for cause in causes:
-        rows = io[io[f"wait_{cause}"] > 0]
-        mine = rows[["job_id", "workload_name", "file_system"]].assign(
-            cause=cause, seconds=rows[f"wait_{cause}"]
-        )
+        seconds = io[f"wait_{cause}"].to_numpy()
+        rows = np.flatnonzero(seconds > 0).tolist()
+        columns["job_id"] += [of_io["job_id"][row] for row in rows]
+        columns["workload_name"] += [of_io["workload_name"][row] for row in rows]
+        columns["cause"] += [cause] * len(rows)
         # other causes stand on a job's first row, whatever its file system
-        tables.append(mine if cause in OF_SPACE else mine.assign(file_system=""))
-    found: pd.DataFrame = pd.concat(tables, ignore_index=True)[list(WAITS_DTYPES)].astype(dict(WAITS_DTYPES))
-    return found
+        columns["file_system"] += [of_io["file_system"][row] if cause in OF_SPACE else "" for row in rows]
+        columns["seconds"] += seconds[rows].tolist()
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=kind) for name, kind in WAITS_DTYPES.items()})
 
 
 def _read_times(path: str) -> pd.DataFrame | None:

@@ -90,13 +90,10 @@ def storage_queue_length(run: Run) -> Steps:
 
 
 def _storage_waits(run: Run) -> tuple[FloatArray, FloatArray]:
-    from batfs.report.statistics import io_by_job
+    from batfs.report.statistics import storage_waits
 
-    ran = run.finished
-    starts = ran["starting_time"].to_numpy()
-    waits = io_by_job(run).set_index("job")["storage_waiting_time"]
-    keys = ran["workload_name"] + "!" + ran["job_id"]
-    found = keys.map(waits).fillna(0.0).to_numpy(dtype=np.float64)
+    starts = run.finished["starting_time"].to_numpy()
+    found = storage_waits(run)
     keep = found > 0
     return starts[keep], found[keep]
 

@@ -11,7 +11,7 @@ between order statistics (type 7 of Hyndman and Fan, 1996, numpy's default).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -190,58 +190,93 @@ def job_table(run: Run, threshold: float = THRESHOLD) -> pd.DataFrame:
 
 
 def _job_table(run: Run, threshold: float) -> pd.DataFrame:
+    # columns first and one table at the end: a report reads hundreds of runs, and to put columns into a table
+    # one by one took longer than everything else
     jobs = run.jobs
-    table = pd.DataFrame(
+    names = jobs["workload_name"] + "!" + jobs["job_id"]
+    keys = names.tolist()
+    found = _io_of_jobs(run)
+    nothing: list[Any] = [0, 0, 0, 0, math.nan, "", "", ""]
+    moves = zip(*(found.get(key, nothing) for key in keys), strict=True)
+    columns = [list(column) for column in moves] or [[] for _ in nothing]
+    io = {
+        name: pd.Series(column, dtype=_IO_BY_JOB[name])
+        for name, column in zip(_IO_BY_JOB, columns, strict=True)
+    }
+    executed = jobs["execution_time"].to_numpy()
+    ran = jobs["starting_time"].notna().to_numpy()
+    volumes = [io[name].to_numpy() for name in ("read_bytes", "written_bytes", "internal_bytes")]
+    moved = (sum(volumes) > 0) & (jobs["final_state"] == SUCCESS).to_numpy(dtype=bool)
+    alone = np.array([run.alone_times.get(key, math.nan) for key in keys], dtype=np.float64)
+    held = io["storage_waiting_time"].to_numpy()
+    io["storage_waiting_time"] = pd.Series(np.where(ran & np.isnan(held), 0.0, held), dtype="float64")
+    with np.errstate(divide="ignore", invalid="ignore"):  # a job that moves nothing takes no time alone
+        slowdown = executed / np.where(moved, alone, math.nan)
+    waited = _waits_by_job(run)
+    known = ran & (run.waits is not None)
+    waits = {}
+    for cause in CAUSES:
+        mine = waited.get(cause, {})
+        seconds = np.array([mine.get(key, 0.0) for key in keys], dtype=np.float64)
+        waits[f"wait_{cause}"] = np.where(known, seconds, math.nan)
+    return pd.DataFrame(
         {
-            "job": jobs["workload_name"] + "!" + jobs["job_id"],
+            "job": names,
             "profile": jobs["profile"],
             "nodes": jobs["requested_number_of_resources"],
-            **{
-                name: jobs[name]
-                for name in (
-                    "submission_time",
-                    "starting_time",
-                    "finish_time",
-                    "execution_time",
-                    "final_state",
-                    "waiting_time",
-                    "turnaround_time",
-                    "stretch",
-                )
-            },
+            **{name: jobs[name] for name in _OF_JOBS},
+            "bounded_slowdown": bounded_slowdown(jobs["turnaround_time"].to_numpy(), executed, threshold),
+            **io,
+            "io_time": np.where(moved, executed, math.nan),
+            "io_slowdown": slowdown,
+            **_transfers(run, keys),
+            **waits,
+            "allocated_resources": jobs["allocated_resources"],
+            "metadata": jobs["metadata"],
         }
     )
-    table["bounded_slowdown"] = bounded_slowdown(
-        jobs["turnaround_time"].to_numpy(), jobs["execution_time"].to_numpy(), threshold
-    )
-    table = table.merge(io_by_job(run), how="left", on="job", validate="m:1")
-    for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
-        table[name] = table[name].fillna(0).astype("int64")
-    for name in ("file_systems", "storages", "hold_reason"):
-        table[name] = table[name].fillna("")
-    moved = table["read_bytes"] + table["written_bytes"] + table["internal_bytes"] > 0
-    moved &= table["final_state"] == SUCCESS
-    table["io_time"] = table["execution_time"].where(moved)
-    alone = table["job"].map(run.alone_times).astype("float64")
-    table["io_slowdown"] = table["execution_time"] / alone.where(moved)
+
+
+def _transfers(run: Run, keys: Sequence[str]) -> dict[str, FloatArray]:
+    """What each job's transfers cost it; NaN where nobody watched them."""
     times = run.io_times
+    found: dict[str, FloatArray] = {}
     for name, column in (("transfer_slowdown", "io_slowdown"), ("dilation", "stretch")):
         known: dict[str, float] = {}
         if times is not None:
             ids = times["workload_name"] + "!" + times["job_id"]
             known = dict(zip(ids.tolist(), times[column].tolist(), strict=True))
-        table[name] = table["job"].map(known).astype("float64")
-    ran = table["starting_time"].notna()
-    table["storage_waiting_time"] = table["storage_waiting_time"].where(
-        ~ran, table["storage_waiting_time"].fillna(0.0)
-    )
-    waited = _waits_by_job(run)
-    for cause in CAUSES:
-        seconds = table["job"].map(waited.get(cause, {})).astype("float64").fillna(0.0)
-        table[f"wait_{cause}"] = seconds.where(ran & (run.waits is not None))
-    table["allocated_resources"] = jobs["allocated_resources"]
-    table["metadata"] = jobs["metadata"]
-    return table
+        found[name] = np.array([known.get(key, math.nan) for key in keys], dtype=np.float64)
+    return found
+
+
+_OF_JOBS: Final = (
+    "submission_time",
+    "starting_time",
+    "finish_time",
+    "execution_time",
+    "final_state",
+    "waiting_time",
+    "turnaround_time",
+    "stretch",
+)
+_IO_BY_JOB: Final = {
+    "read_bytes": "int64",
+    "written_bytes": "int64",
+    "staged_bytes": "int64",
+    "internal_bytes": "int64",
+    "storage_waiting_time": "float64",
+    "hold_reason": "str",
+    "file_systems": "str",
+    "storages": "str",
+}
+
+
+def storage_waits(run: Run) -> FloatArray:
+    """Seconds that each job of ``run.finished`` waited for storage; 0 for a job without I/O."""
+    jobs = job_table(run)
+    found: FloatArray = jobs.loc[jobs["starting_time"].notna(), "storage_waiting_time"].to_numpy()
+    return found
 
 
 def _waits_by_job(run: Run) -> dict[str, dict[str, float]]:
@@ -256,8 +291,9 @@ def _waits_by_job(run: Run) -> dict[str, dict[str, float]]:
     return found
 
 
-def io_by_job(run: Run) -> pd.DataFrame:
-    """``run.io`` summed over the file systems of each job; the wait is the longest of them, not their sum."""
+def _io_of_jobs(run: Run) -> dict[str, list[Any]]:
+    """``run.io`` summed over the file systems of each job, a list of :data:`_IO_BY_JOB`; the wait is the
+    longest of them, not their sum."""
     io = run.io
     sums = ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes")
     texts = ("hold_reason", "file_system", "storages")
@@ -281,13 +317,7 @@ def io_by_job(run: Run) -> pd.DataFrame:
         totals = io.groupby(pd.Series(keys, index=io.index))["storage_waiting_time"].sum()
         for key, total in totals.items():
             found[str(key)][4] = float(total)
-    names = [*sums, "storage_waiting_time", "hold_reason", "file_systems", "storages"]
-    columns = [list(column) for column in zip(*found.values(), strict=True)] or [[] for _ in names]
-    kinds = ["int64"] * 4 + ["float64"] + ["str"] * 3
-    data = {
-        name: pd.Series(column, dtype=kind) for name, column, kind in zip(names, columns, kinds, strict=True)
-    }
-    return pd.DataFrame({"job": pd.Series(list(found), dtype="str"), **data})
+    return found
 
 
 def bounded_slowdown(

@@ -7,6 +7,7 @@ ended), and TCP keep-alives when its machine did. Both are looked at when no mes
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,9 @@ class ZmqLink:
     def give_up(self, why: str) -> None:
         """Answer a pending request with something that ends Batsim: it would wait for ever otherwise."""
         if self._owes:
-            self._socket.send(giving_up(why))
+            # a signal may have come when the answer was sent and hadn't been noted yet
+            with contextlib.suppress(zmq.ZMQError):
+                self._socket.send(giving_up(why))
             self._owes = False
 
     def close(self) -> None:

@@ -107,6 +107,22 @@ def test_a_link_that_was_never_whole(tmp_path: Path) -> None:
     assert not (tmp_path / "here").exists()
 
 
+def test_a_signal_when_the_answer_has_just_been_sent(tmp_path: Path) -> None:
+    """libzmq has it, and the link hasn't noted so: giving up then is no second answer, and no defect."""
+    import zmq
+
+    link = ZmqLink(f"ipc://{tmp_path}/here")
+    link.bind()
+    with zmq.Context() as context, context.socket(zmq.REQ) as batsim:
+        batsim.connect(link.endpoint)
+        batsim.send(b"{}")
+        link.recv_text()
+        link._socket.send(b"answer")
+        link.give_up("terminated")
+        assert batsim.recv() == b"answer"
+    link.close()
+
+
 @pytest.mark.parametrize("endpoint", ["tcp://1=", "nonsense", "tcp://127.0.0.1:99999999", "\udcff"])
 def test_endpoints_that_are_none(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["service", "status", "--connect", endpoint, "--timeout", "0.1s"]

@@ -39,6 +39,7 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "draw the file systems' parameters from what batfs calibrate wrote, once a seed",
     ),
     "--capacity-from": ("", "RULE", "what stands for the space a job needs: sum, written, read, max"),
+    "--chassis": ("", "N", "full chassis of nodes, each with a Rabbit"),
     "--column": ("", "ROLE=NAME[:UNIT]", "which column is what"),
     "--com": ("", "SIZE", "bytes from each node to each other"),
     "--compute": ("", "", "what of the run time is computation"),

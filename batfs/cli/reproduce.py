@@ -7,6 +7,7 @@ from batfs.parsing import Parser, commands
 HELP = """run a published experiment again, beside what was published
 
   batfs reproduce daly2006
+  batfs reproduce flux_rabbit
   batfs reproduce kopanski2021
   batfs reproduce periodic_io
   batfs reproduce theta theta2022_week4.yaml
@@ -18,6 +19,10 @@ EXPERIMENTS = {
     "daly2006": (
         "batfs.cli.reproductions.daly2006",
         "the optimum checkpoint interval, simulated beside its closed form (FGCS 2006)",
+    ),
+    "flux_rabbit": (
+        "batfs.cli.reproductions.flux_rabbit",
+        "nodes idle while data is copied in: held, ahead and in two steps, on 1152 nodes with Rabbits",
     ),
     "io500": (
         "batfs.cli.reproductions.io500",

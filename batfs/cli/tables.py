@@ -36,6 +36,7 @@ def results(result: RunResult) -> str:
                 ("makespan", _makespan(s)),
                 *_bytes(s.get("bytes")),
                 ("node use", _use(s["utilisation"])),
+                *_idle_in_staging(s),
             ]
         ),
         table(
@@ -100,6 +101,12 @@ def _rejections(rejected: Sequence[Mapping[str, str]]) -> str:
 def _jobs(s: Mapping[str, Any]) -> str:
     states = [f"{count} {_STATES.get(state, state)}" for state, count in s["states"].items()]
     return f"{s['jobs']}" + (f": {', '.join(states)}" if states else "")
+
+
+def _idle_in_staging(s: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What jobs' nodes have waited for data, where any is staged in."""
+    hours = s.get("staging_node_hours")
+    return [] if hours is None else [("idle in staging", f"{hours:,.2f} node-hours")]
 
 
 def _waits(s: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
-from batfs.filesystems.script import APART, WORKLOAD
+from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
+from batfs.filesystems.staging_modes import seconds_staging
 from batfs.records import field, record
 from batfs.resource_sets import count_below
 from batfs.scheduling.config import Configuration
@@ -82,6 +83,8 @@ class _InSteps:
     end: float = -inf
     alloc: str | None = None  # of the first part of the computation, if it ran in parts
     failed: tuple[float, str] | None = None  # end and state of the first step that failed
+    staged: list[tuple[float, float]] | None = None  # its stage-ins that held its nodes
+    others: list[float] = field(default_factory=list)  # when its other steps on them began
 
 
 class JobTally:
@@ -105,6 +108,8 @@ class JobTally:
         self.node_seconds = 0.0
         self._steps = steps
         self._jobs: dict[str, _InSteps] = {}
+        self._staging = False
+        self.staging_node_seconds = 0.0
 
     def add(self, job: EndedJob) -> None:
         """One job that ended or was rejected."""
@@ -120,10 +125,17 @@ class JobTally:
             return
         # <workload>.<job>.<number>.<kind>
         step, _, kind = name.rpartition(".")
+        if kind == AHEAD:
+            self._staging = True
         if job.rejected or kind in APART:
             return
         mine = self._known(step.rpartition(".")[0])
         end = job.start + job.runtime
+        if kind == STAGE_IN:
+            self._staging = True
+            mine.staged = [*(mine.staged or ()), (job.start, end)]
+        else:
+            mine.others.append(job.start)
         if mine.failed is not None and job.start >= mine.failed[0]:
             mine.failed = None  # it went on after that
         mine.begin, mine.end = min(mine.begin, job.start), max(mine.end, end)
@@ -144,6 +156,9 @@ class JobTally:
             job = mine.job
             if job is None:  # a move of a file system's own
                 continue
+            if mine.staged:
+                nodes = self._nodes_of(job, mine.alloc or job.alloc)
+                self.staging_node_seconds += nodes * seconds_staging(mine.staged, mine.others)
             if mine.end == -inf or (job.rejected and mine.alloc is None):
                 self._count(job, job.state, job.start, job.runtime, job.rejected, job.alloc)
             elif job.rejected:
@@ -171,14 +186,17 @@ class JobTally:
         end = start + runtime
         if end > self.last:
             self.last = end
+        self.node_seconds += runtime * self._nodes_of(job, alloc)
+
+    def _nodes_of(self, job: EndedJob, alloc: str) -> int:
         # a mapping may put a job on fewer nodes than it asked for
-        nodes = count_below(alloc, self._nodes) if alloc else job.requested_nodes
-        self.node_seconds += runtime * nodes
+        return count_below(alloc, self._nodes) if alloc else job.requested_nodes
 
     def summary(self) -> dict[str, Any]:
         """``makespan``: the end of the last job or step, as Batsim's; ``last_end``: of the last job that
         users submitted. ``utilisation``: node-seconds of jobs over nodes x the time from the first
-        submission to ``last_end``; None without a job that ran."""
+        submission to ``last_end``; None without a job that ran. ``staging_node_hours``, where something
+        was staged in: node-hours for which jobs held nodes and waited for their data."""
         self._fold()
         area = self._nodes * (self.last - self.first)
         return {
@@ -190,6 +208,7 @@ class JobTally:
             "turnaround_time": spread(self.turnaround),
             "bounded_slowdown": {**spread(self.slowdown), "threshold": SLOWDOWN_THRESHOLD},
             "utilisation": self.node_seconds / area if area > 0 else None,
+            **({"staging_node_hours": self.staging_node_seconds / 3600} if self._staging else {}),
         }
 
 

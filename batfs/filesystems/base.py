@@ -91,6 +91,11 @@ class Model(ABC):
     #: Whether ``plan`` may be asked with stand-ins for nodes that aren't known (see
     #: ``batfs.filesystems.nodeless``) and puts the bytes where they are right for any.
     nodeless: bool = False
+
+    def needs_nodes(self, volume: Volume) -> bool:
+        """Whether that is not so for this volume."""
+        return not self.nodeless
+
     #: The file system behind this one, of a tier.
     backing: str = ""
     #: What access patterns and devices cost; it is added to what ``plan`` answers.

@@ -11,6 +11,7 @@ from batfs.errors import InputError, unknown
 from batfs.filesystems.base import MODELS, Reserve, Timing
 from batfs.filesystems.burst_buffer import REASON, BurstBuffer, Part
 from batfs.filesystems.interface import Hold, IoRequest, Setup, Volume
+from batfs.filesystems.staging_modes import StagingMode
 from batfs.filesystems.traffic import split_by, split_evenly
 from batfs.storage.interface import StorageView
 
@@ -27,7 +28,9 @@ class Rabbit(BurstBuffer):
     that the nodes of a chassis share; ``lustre``, one for the job, with servers on the Rabbits of all its
     chassis, each for as much as the job has nodes there, and all nodes speak with all of them. ``servers``:
     a Lustre's on so many Rabbits anywhere instead, which the allocation policy picks (0: those of the job).
-    A Rabbit of several storages has every allocation spread evenly over them.
+    A Rabbit of several storages has every allocation spread evenly over them. ``staging`` and
+    ``max_staging`` are those of burst buffers; only a Lustre on ``servers`` has its place before the job has
+    nodes, all else is staged ``held``.
 
     Job options: ``capacity``, bytes to hold for all nodes together, whatever the job moves; ``stage_in`` and
     ``stage_out``: true (what it reads, what it writes), false, or so many bytes; ``checkpoints`` and
@@ -46,6 +49,8 @@ class Rabbit(BurstBuffer):
         stage_in: bool = True,
         stage_out: bool = True,
         checkpoint_copies: int = 2,
+        staging: StagingMode = "held",
+        max_staging: int = 4,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
@@ -55,10 +60,13 @@ class Rabbit(BurstBuffer):
             stage_in=stage_in,
             stage_out=stage_out,
             checkpoint_copies=checkpoint_copies,
+            staging=staging,
+            max_staging=max_staging,
             timing=timing,
             reserve=reserve,
         )
-        self.nodeless = False  # which Rabbits are its own depends on its nodes
+        # which Rabbits are its own depends on its nodes, but for a Lustre on any of them
+        self.nodeless = servers > 0
         if not 0 <= servers <= len(self.storages):
             raise InputError(
                 f"servers is {servers}, expected 0 to {len(self.storages)} (the storages there are)"
@@ -86,6 +94,9 @@ class Rabbit(BurstBuffer):
                 raise InputError(f"{key} is {size!r}, expected whole bytes")
             if key != "capacity" and "capacity" in options and size > options["capacity"]:
                 raise InputError(f"{key} is {size}, more than the capacity ({options['capacity']})")
+
+    def needs_nodes(self, volume: Volume) -> bool:
+        return not self.servers or volume.options.get("type", self.type) != "lustre"
 
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
         own = super().footprint(volume, nodes)

@@ -34,6 +34,9 @@ from batfs.workload.model import (
 
 WORKLOAD = "batfs"
 
+#: Kind of the activities that stage in while the job has its nodes.
+STAGE_IN = "stage_in"
+
 #: Kind of the activities that stage in before the job has nodes.
 AHEAD = "stage_ahead"
 

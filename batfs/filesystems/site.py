@@ -275,7 +275,7 @@ class FileSystems:
                 most[volume.filesystem] = getattr(model, "max_staging", 0)
         if mode == HELD:
             return None
-        fixed = [v.filesystem for v in volumes if not getattr(self.models[v.filesystem], "nodeless", False)]
+        fixed = [v.filesystem for v in volumes if _needs_nodes(self.models[v.filesystem], v)]
         return Staging(mode, most, fixed[0] if fixed else "")
 
     def settled(
@@ -536,6 +536,11 @@ def make_filesystems(
         )
     defaults = _defaults(config.get("default_filesystem"), siblings)
     return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs, platform=platform)
+
+
+def _needs_nodes(model: FileSystemModel, volume: Volume) -> bool:
+    """Whether it can't place a byte of this before the nodes are known; a model that says nothing can't."""
+    return model.needs_nodes(volume) if isinstance(model, Model) else True
 
 
 def _overridden(storage: Resource, more: Mapping[str, Any] | None) -> Resource:

@@ -3,9 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import fsum, inf
 from typing import Final, Literal, TypeAlias, get_args
 
 StagingMode: TypeAlias = Literal["held", "ahead", "two_step"]
 STAGING: Final[tuple[str, ...]] = get_args(StagingMode)
 HELD: Final = "held"
 TWO_STEP: Final = "two_step"
+
+
+def seconds_staging(staged: Sequence[tuple[float, float]], others: Sequence[float]) -> float:
+    """For how long a job's nodes had nothing to do but wait for its data.
+
+    ``staged``: begin and end (s) of each stage-in that held them; ``others``: when its other steps on them
+    began. Stage-ins at once count once, and so does a pause between two (an I/O policy's) in which nothing
+    else of the job has begun.
+    """
+    found: list[float] = []
+    until = -inf
+    for begin, end in sorted(staged):
+        if until > -inf and not any(until <= other < begin for other in others):
+            begin = until
+        if end > begin or end > until:
+            found.append(end - max(begin, until))
+            until = end
+    return fsum(found)

@@ -18,6 +18,7 @@ import numpy as np
 
 from batfs import texts
 from batfs.errors import InputError, nearest
+from batfs.filesystems.script import AHEAD, STAGE_IN
 from batfs.report.extras import pd, require
 from batfs.report.parts import split_steps
 from batfs.resource_sets import are_resources, shown
@@ -166,6 +167,11 @@ class Run:
         """The jobs that ran (all but the rejected ones), whatever their end."""
         found: pd.DataFrame = self.jobs[self.jobs["starting_time"].notna()]
         return found
+
+    @property
+    def stages_in(self) -> bool:
+        """Whether anything was staged in, with nodes held for it or before."""
+        return bool(self.steps["kind"].isin([STAGE_IN, AHEAD]).any())
 
     @cached_property
     def makespan(self) -> float:

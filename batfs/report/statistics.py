@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs.errors import InputError
+from batfs.filesystems.script import APART, STAGE_IN
+from batfs.filesystems.staging_modes import seconds_staging
 from batfs.report.extras import pd
 from batfs.report.run import REJECTED, SUCCESS, Run
 from batfs.resource_sets import count_below
@@ -143,6 +145,14 @@ RUN_METRICS: Final[tuple[Metric, ...]] = (
     Metric("read_bytes", "bytes read", "B", 0, "asked for by jobs that ran, from storages"),
     Metric("written_bytes", "bytes written", "B", 0, "asked for by jobs that ran, to storages"),
     Metric("staged_bytes", "bytes staged", "B", 0, "moved between tiers before, during or after jobs"),
+    Metric(
+        "staging_node_hours",
+        "node-hours idle in staging",
+        "node-h",
+        -1,
+        "nodes x time from the beginning to the end of stage-ins that held them; none known where nothing is "
+        "staged in",
+    ),
     Metric("internal_bytes", "internal bytes", "B", 0, "moved by the file systems themselves (replication)"),
     Metric(
         "cut_bytes",
@@ -351,6 +361,7 @@ def _summarize(run: Run, threshold: float) -> dict[str, float]:
         "makespan": run.makespan,
         "last_end": float(run.finished["finish_time"].max()) if len(run.finished) else 0.0,
         "node_utilisation": node_utilisation(run),
+        "staging_node_hours": staging_node_hours(run),
         **_storage_figures(run),
         **_transfer_figures(run),
     }
@@ -389,15 +400,41 @@ def node_utilisation(run: Run) -> float:
     return 100.0 * seconds / (run.nodes * (last - first))
 
 
+def staging_node_hours(run: Run) -> float:
+    """Node-hours for which jobs held nodes and waited for their data; NaN where nothing was staged in."""
+    steps = run.steps
+    if not run.stages_in:
+        return math.nan
+    kinds = steps["kind"]
+    held = steps[~kinds.isin(APART) & steps["starting_time"].notna() & (steps["job"] != "")]
+    staged: dict[str, list[tuple[float, float]]] = {}
+    others: dict[str, list[float]] = {}
+    columns = [held[name].tolist() for name in ("job", "kind", "starting_time", "finish_time")]
+    for job, kind, begin, end in zip(*columns, strict=True):
+        if kind == STAGE_IN:
+            staged.setdefault(job, []).append((begin, end))
+        else:
+            others.setdefault(job, []).append(begin)
+    jobs = run.jobs[(run.jobs["workload_name"] + "!" + run.jobs["job_id"]).isin(list(staged))]
+    keys = (jobs["workload_name"] + "!" + jobs["job_id"]).tolist()
+    nodes = nodes_of(jobs, run.nodes)
+    seconds = [seconds_staging(staged[key], others.get(key, ())) for key in keys]
+    return math.fsum(n * s for n, s in zip(nodes.tolist(), seconds, strict=True)) / 3600
+
+
 def nodes_used(run: Run) -> FloatArray:
-    """How many compute nodes each job of ``run.finished`` ran on: those allocated, which with a mapping can
+    """How many compute nodes each job of ``run.finished`` ran on."""
+    return nodes_of(run.finished, run.nodes)
+
+
+def nodes_of(ran: pd.DataFrame, nodes: int) -> FloatArray:
+    """How many of the machine's ``nodes`` each of these jobs has: those allocated, which with a mapping can
     be fewer than it asked for, and where no file says which, the number asked for."""
-    ran = run.finished
     texts, asked = ran["allocated_resources"].tolist(), ran["requested_number_of_resources"].tolist()
     known: dict[str, int] = {}
     for text in texts:
         if text not in known:
-            known[text] = count_below(text, run.nodes)
+            known[text] = count_below(text, nodes)
     return np.array(
         [known[text] if text else n for text, n in zip(texts, asked, strict=True)], dtype=np.float64
     )

@@ -39,6 +39,9 @@ OF_TRANSFERS: Final = (
     "idle_bandwidth",
 )
 
+# and this one, where something was staged in
+OF_STAGING: Final = "staging_node_hours"
+
 # the figures whose conclusions are told first
 TOLD: Final = (
     *("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown"),
@@ -48,9 +51,11 @@ TOLD: Final = (
 
 def headline(runs: Iterable[Run], threshold: float = THRESHOLD) -> tuple[str, ...]:
     """The figures that a table of these runs shows when nobody says which."""
+    runs = list(runs)
     known = [summarize(run, threshold) for run in runs if run.io_times is not None]
     there = (name for name in OF_TRANSFERS if any(not math.isnan(one[name]) for one in known))
-    return (*HEADLINE, *there)
+    staged = [OF_STAGING] if any(run.stages_in for run in runs) else []
+    return (*HEADLINE, *staged, *there)
 
 
 def metric_named(name: str) -> Metric:

@@ -258,3 +258,37 @@ def test_copy_in_and_copy_out_around_the_job(tmp_path: Path) -> None:
     row = ran(tmp_path, 16, entry, dynamic_jobs=True)
     assert float(row["turnaround_time"]) > 0
     assert float(row["execution_time"]) == pytest.approx(5.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "fixed"),
+    [
+        ({"type": "lustre", "servers": 2}, {}, ""),
+        ({"type": "lustre", "servers": 2}, {"type": "xfs"}, "rabbit"),
+        ({"servers": 2}, {}, "rabbit"),
+        ({"servers": 2}, {"type": "lustre"}, ""),
+        ({"type": "lustre"}, {}, "rabbit"),
+    ],
+)
+def test_only_a_lustre_that_may_lie_anywhere_is_staged_before_there_are_nodes(
+    options: dict[str, Any], kind: dict[str, Any], fixed: str
+) -> None:
+    m = chassis(staging="ahead", **options)
+    rule = m.systems.staging([Volume("rabbit", 40, 0, options=kind)])
+    assert rule is not None
+    assert (rule.mode, rule.fixed) == ("ahead", fixed)
+
+
+def test_the_command_on_nodes_that_idle_while_data_is_staged_in(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Two chassis, twenty jobs: nodes idle if they are held, and under the other two none does."""
+    figure = tmp_path / "idle.png"
+    words = ["reproduce", "flux_rabbit", "--chassis", "2", "--count", "20", "--figure", str(figure)]
+    assert main([*words, "--json"]) == 0
+    found = orjson.loads(capsys.readouterr().out)["staging"]
+    assert [one["staging"] for one in found] == ["held", "ahead", "two_step"]
+    assert [one["idle"] > 0 for one in found] == [True, False, False]
+    assert {one["jobs"] for one in found} == {20}
+    assert figure.stat().st_size > 5000
+    assert main([*words[:2], "--chassis", "1001"]) == 2

@@ -13,6 +13,7 @@ import pytest
 from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
 
 from batfs.errors import InputError
+from batfs.filesystems.staging_modes import seconds_staging
 from batfs.protocol import messages as m
 
 MODES = ("held", "ahead", "two_step")
@@ -244,3 +245,40 @@ def test_the_same_times_over_a_socket(tmp_path: Path, mode: str) -> None:
     for name, result in here.jobs.items():
         assert float(got[name]["starting_time"]) == pytest.approx(result.start, abs=1e-5)
         assert float(got[name]["finish_time"]) == pytest.approx(result.end, abs=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "hours"), [("held", 4 * 40 / 3600), ("ahead", 0.0), ("two_step", 0.0)])
+def test_nodes_that_idle_while_data_is_staged_in_are_counted(tmp_path: Path, mode: str, hours: float) -> None:
+    """400 B come in 40 s, onto a job of four nodes: 160 node-seconds if they are held meanwhile, else none.
+    The report reads the same from the files."""
+    pytest.importorskip("pandas", reason="the extra 'report' is not installed")
+    from batfs.decision.experiment import Experiment
+    from batfs.decision.run import run as run_whole
+    from batfs.report.run import read_run
+    from batfs.report.statistics import summarize
+    from batfs.scheduling.config import Layer, Settings
+
+    def figures(name: str, jobs: list[Any]) -> tuple[Any, float]:
+        platform, workload = write_inputs(tmp_path, 4, STORAGES, jobs)
+        config = {
+            "filesystems": {"bb": {"model": f"burst_buffer:backing=lustre,staging={mode}"}},
+            "default_filesystem": "lustre",
+        }
+        experiment = Experiment(platform=platform, workloads=[workload], dynamic_jobs=True)
+        prefix = tmp_path / name
+        found = run_whole(experiment, Settings(flags=Layer("test", config)), prefix).summary
+        return found.get("staging_node_hours"), summarize(read_run(f"{prefix}_"))["staging_node_hours"]
+
+    jobs = [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))]
+    assert figures("staged", jobs) == (pytest.approx(hours, abs=1e-7), pytest.approx(hours, abs=1e-7))
+    nothing = figures("plain", jobs[:1])
+    assert nothing[0] is None
+    assert nothing[1] != nothing[1]
+
+
+def test_stage_ins_at_once_count_once_and_so_do_the_pauses_between() -> None:
+    """0-10 and 5-12 are 12 s; a pause until 20 in which nothing began counts, one after a step at 13 not."""
+    assert seconds_staging([(0.0, 10.0), (5.0, 12.0)], []) == 12.0
+    assert seconds_staging([(20.0, 22.0), (0.0, 10.0), (5.0, 12.0)], [22.0]) == 22.0
+    assert seconds_staging([(20.0, 22.0), (0.0, 12.0)], [13.0]) == 14.0
+    assert seconds_staging([], [1.0]) == 0.0

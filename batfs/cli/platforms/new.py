@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of the first node (1000: ids in order)",
     )
     parser.add_argument("--racks", type=int, metavar="N", help="racks, each with a switch")
-    parser.add_argument("--chassis", type=int, metavar="N", help="full chassis of nodes, each with a Rabbit")
+    add_word(parser, "--chassis", type=int)
     parser.add_argument("--topology", metavar="T", help="flat, torus, fat_tree or dragonfly")
     parser.add_argument("--parameters", metavar="P", help="of the topology, as SimGrid's topo_parameters")
     parser.add_argument("--disks", type=given_size, metavar="SIZE", help="a disk of that size in every node")

@@ -214,7 +214,8 @@ class DataSets:
         self.sets: dict[str, DataSet] = {}
         self.leaving: list[DataSet] = []  # their names are gone, somebody still uses their bytes
         self.forgetters: list[Callable[[str], None]] = []  # told of each name that goes
-        self.ways_in = 0  # changes of what is there, for those who wait
+        self.ways_in = 0  # changes of what is there
+        self.news: set[str] = set()  # what has changed since somebody who waits has looked
         self._uses: dict[str, _Use] = {}
         self._trials: dict[str, list[IoPlan]] = {}
         self._versions: dict[str, int] = {}
@@ -468,6 +469,7 @@ class DataSets:
     def _changed(self, found: DataSet) -> None:
         self.changed(found.name)
         self.ways_in += 1
+        self.news.add(found.name)
         self._measure(found)
 
     def _schedule(self, found: DataSet) -> None:

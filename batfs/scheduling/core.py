@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
 from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.scheduling.config import Configuration, Settings
+from batfs.scheduling.dependencies import Dependencies
 from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
@@ -130,6 +132,7 @@ class Session:
         self._dirty = False
         self._in_vain = 0
         self._hopeless: dict[str, Hold] = {}
+        self._lacking: dict[str, WaitingJob] = {}  # tried, and a data set wasn't there
         self._wish: float | None = None
         self._foreign = not type(policy).__module__.startswith("batfs.")
         self._called_in_vain = 0  # times in a row that it was called at its own wish, and did nothing
@@ -212,6 +215,7 @@ class Session:
         waiting = self.tenancy.read(event)
         self._submissions += 1
         if self._is_hopeless(waiting):
+            self._dirty = self._dirty or self._dependencies.doubt
             return
         if event.job.walltime is None and getattr(self.policy, "by_walltimes", False):
             self.tenancy.tell_once(
@@ -220,9 +224,14 @@ class Session:
                 " for ever, and nothing is planned behind it (said once for all such jobs; converters give"
                 " them one with --walltime, such as runtime:2)",
             )
+        self._dirty = True
+        if waiting.data_sets:
+            lacks = self._dependencies.hold(waiting)
+            if lacks is not None:
+                self.tenancy.waits.held_back(waiting, lacks, self._now)
+                return
         if self.tenancy.line_up(waiting):
             self._join(waiting)
-        self._dirty = True
 
     def _join(self, job: WaitingJob) -> None:
         self.queue.add(job)
@@ -268,7 +277,7 @@ class Session:
         tenancy = self.tenancy
         tenancy.notified(event)
         if event.kind == "no_more_static_job_to_submit":
-            self._dirty = self._dirty or bool(len(self.queue))
+            self._dirty = self._dirty or bool(self._alive)
         elif event.kind in ("event_machine_available", "event_machine_unavailable"):
             self._dirty = True
 
@@ -287,6 +296,7 @@ class Session:
 
     def _pass(self) -> None:
         """Call the queue policy, start what it decided; again while jobs were rejected for good."""
+        self._settle()
         if not len(self.queue) and self.tenancy.stager is None:
             # nothing to decide; what was freed is told when somebody waits
             self._dirty = False
@@ -329,6 +339,8 @@ class Session:
             if stager is not None:
                 stager.wait_on()
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
+            if self._lacking and self._stand_apart():
+                continue
             if stager is not None and self._give_way(stager):
                 continue
             if not self._hopeless and not self._stuck():
@@ -340,10 +352,51 @@ class Session:
                         self.queue.remove(job_id)
                     self._reject(waiting, f"can never start: {tenancy.sentence(hold)}", hold)
             self._hopeless.clear()
+            self._settle()
             # those behind a rejected job have not been tried
             tenancy.freed = True
             if not len(self.queue) and tenancy.stager is None:
                 return
+
+    # ---- jobs that wait for data sets ---------------------------------------------------------------------
+
+    @property
+    def _dependencies(self) -> Dependencies:
+        return self.tenancy.sets.dependencies
+
+    def _settle(self) -> None:
+        """Jobs whose data sets are there join the queue; those whose never will be are rejected."""
+        tenancy, dependencies = self.tenancy, self._dependencies
+        if not dependencies.held:
+            return
+        for job in dependencies.due():
+            tenancy.waits.lines_up(job.id, self._now)
+            tenancy.join(job)
+            if tenancy.line_up(job):
+                self._join(job)
+        if dependencies.doubt and tenancy.no_more_jobs:
+            for job, hold in dependencies.hopeless():
+                self._reject(job, f"can never start: {tenancy.sentence(hold)}", hold)
+
+    def _stand_apart(self) -> bool:
+        """Jobs of the queue whose data sets have gone wait for them again; whether any does."""
+        moved = False
+        for job in self._lacking.values():
+            lacks = self._dependencies.hold(job) if self._waiting(job.id) is not None else None
+            if lacks is None:
+                continue
+            moved = True
+            if job.id in self.queue:
+                self.queue.remove(job.id)
+            if self.tenancy.stager is not None and job.staged is not None:
+                self.tenancy.stager.cancel(job)
+                job.staged = None
+            self.tenancy.waits.held_back(job, lacks, self._now)
+        self._lacking.clear()
+        if moved:
+            self.tenancy.freed = True  # those behind have not been tried
+            self._settle()
+        return moved
 
     # ---- staging before there are nodes -------------------------------------------------------------------
 
@@ -363,6 +416,8 @@ class Session:
         """Before the queue policy is asked: begin to stage what may be staged, and keep nodes for a job whose
         data has been there for too long; when to be called for the next one that may be."""
         stager.begin(self.queue.head, view)
+        self._lacking |= {job.id: job for job in stager.lacking}
+        stager.lacking.clear()
         if getattr(self.policy, "orderly", False):
             return None
         patience, now = self.tenancy.config.staged_patience, self._now
@@ -444,6 +499,8 @@ class Session:
         self.tenancy.waits.held_back(job, hold, self._now)
         if hold.never:
             self._hopeless[job.id] = hold
+        elif hold.reason == MISSING:
+            self._lacking[job.id] = job
 
     def _stuck(self) -> bool:
         """Whether nothing can ever change any more while jobs wait: after some tries the head is given up."""
@@ -534,7 +591,8 @@ class Session:
         tenancy, queue, counts = self.tenancy, self.queue, self.counts
         validate(tenancy)
         apart = [] if tenancy.stager is None else [*tenancy.stager.apart()]
-        tenancy.account.validate([*queue, *apart], tenancy.running.values())
+        held = self._dependencies.held.values()
+        tenancy.account.validate([*queue, *apart, *held], tenancy.running.values())
         for job_id in tenancy.running:
             if job_id in queue:
                 raise InvariantError(f"it must hold that a job waits or runs: {job_id} does both")
@@ -546,7 +604,11 @@ class Session:
     def _alive(self) -> int:
         """Jobs that wait."""
         stager = self.tenancy.stager
-        return len(self.queue) + (0 if stager is None else sum(1 for _ in stager.apart()))
+        return (
+            len(self.queue)
+            + len(self._dependencies.held)
+            + (0 if stager is None else sum(1 for _ in stager.apart()))
+        )
 
     def _holders(self) -> Iterator[str]:
         """A line for each job that holds or waits for something."""
@@ -555,3 +617,5 @@ class Session:
             hold = self.tenancy.waits.reason(waiting.id)
             why = "" if hold is None else f": {self.tenancy.sentence(hold)}"
             yield f"{waiting.id} waits for {waiting.nodes} nodes{why}"
+        for waiting in self._dependencies.held.values():
+            yield f"{waiting.id} waits for data sets"

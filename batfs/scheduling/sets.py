@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from batfs.filesystems.data_sets import DataSets, Timer
 from batfs.filesystems.interface import Hold
+from batfs.scheduling.dependencies import Dependencies
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.machine import FileSystems, Machine
 from batfs.scheduling.observer import Observer
@@ -45,6 +46,7 @@ class Sets:
         self._observer = observer
         self._campaigns: dict[str, int] = {}  # jobs of each that are not over
         self.books: Mapping[str, DataSets] = getattr(tenancy.files, "data_sets", {})
+        self.dependencies = Dependencies(tenancy.files, self.books)
         self._timer: Timer = getattr(tenancy.files, "timer", Timer())
         self.purges = any(sets.purge is not None for sets in self.books.values())
 
@@ -63,11 +65,13 @@ class Sets:
 
     def read(self, job: WaitingJob) -> None:
         """A job that names data sets was submitted."""
+        self.dependencies.read(job)
         campaign = campaign_of(job.job)
         self._campaigns[campaign] = self._campaigns.get(campaign, 0) + 1
 
     def over(self, job: WaitingJob) -> None:
         """It is over, or was rejected."""
+        self.dependencies.over(job)
         campaign = campaign_of(job.job)
         self._campaigns[campaign] -= 1
         self._end_campaigns()

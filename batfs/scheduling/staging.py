@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Protocol
 
+from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Staging
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import stand_ins
@@ -140,6 +141,7 @@ class Stager:
         self.line: dict[str, WaitingJob] = {}
         self.coming: dict[str, WaitingJob] = {}
         self.there: dict[str, WaitingJob] = {}
+        self.lacking: list[WaitingJob] = []  # their data is no longer where it would come from
         self._systems: dict[str, frozenset[str]] = {}  # what the jobs use
 
     # ---- what is known ------------------------------------------------------------------------------------
@@ -200,6 +202,9 @@ class Stager:
                 blocked |= systems
                 continue
             hold = self._stage(job, promises)
+            if hold is not None and hold.reason == MISSING:
+                self.lacking.append(job)
+                continue
             if hold is not None:
                 tenancy.waits.held_back(job, hold, tenancy.now)
                 blocked |= systems

@@ -348,8 +348,6 @@ class Tenancy:
             volumes = self.files.volumes(job.id, profile)
         waiting = WaitingJob(job, profile, volumes, self._read)
         self._read += 1
-        if waiting.data_sets:
-            self.sets.read(waiting)
         if volumes and not self.config.io:
             self.account.asked += waiting.size
             self.account.drop("left out by --no-io", waiting.size)
@@ -364,6 +362,8 @@ class Tenancy:
                     f"{job.id} asks for I/O, but {problem}; its bytes hold their space and nothing is moved "
                     "(said once for all such jobs)",
                 )
+        if waiting.data_sets:
+            self.sets.read(waiting)
         return waiting
 
     def line_up(self, job: WaitingJob) -> bool:
@@ -390,7 +390,8 @@ class Tenancy:
         return rule.mode != TWO_STEP
 
     def join(self, job: WaitingJob) -> None:
-        """A job whose staging was a job of its own joins the end of the queue."""
+        """A job whose staging was a job of its own, or whose data sets are there now, joins the end of the
+        queue."""
         job.order, job.queued = self._read, self.now
         self._read += 1
 

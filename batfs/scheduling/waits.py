@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from batfs.errors import InputError
+from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
 from batfs.records import field, record
 
@@ -68,6 +69,9 @@ STAGE_IN: Final = register_cause(
 )
 LOCALITY: Final = register_cause(
     "locality", "nodes near its data", "nodes were free, but others are nearer to its data (patience)"
+)
+DEPENDENCY: Final = register_cause(
+    "dependency", "data sets that others write", "a data set that it reads didn't exist yet (missing: wait)"
 )
 #: The causes that are a lack of space; each is charged to the file system that lacked it.
 OF_SPACE: Final = (STORAGE, STAGING)
@@ -162,7 +166,17 @@ class Waits:
         wait.tried = self._pass
         if key[0] in OF_SPACE:
             wait.hold = hold
-        self._own.add(job.id)
+        if key[0] == DEPENDENCY:  # no pass tries it, and none passes it over
+            self._own.discard(job.id)
+        else:
+            self._own.add(job.id)
+
+    def lines_up(self, job_id: str, now: float) -> None:
+        """A job that stood apart from the queue joins its end."""
+        wait = self._jobs.get(job_id)
+        if wait is not None:
+            self._close(wait, now)
+            wait.key, wait.account = None, self._account_at(now)
 
     def promised(self, job_id: str) -> None:
         """The job has a promise for later, made or made again in this pass: it lacks what it lacked."""
@@ -231,6 +245,8 @@ class Waits:
             return STAGE_IN, ""
         if hold is FAR:
             return LOCALITY, ""
+        if hold.reason == MISSING:
+            return DEPENDENCY, ""
         failed = self._failed(hold, job)
         if hold is LACK_OF_NODES:
             return UNAVAILABLE if failed else NODES, ""

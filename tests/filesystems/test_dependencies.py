@@ -1,0 +1,160 @@
+"""``missing = wait``: jobs that stand apart from the queue until the data sets they read exist; by hand.
+
+One node writes or reads 100 MB/s, so that 800 MB take 8 s.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
+
+MB = 10**6
+FAST = {"filesystem": "fs", "size": "100GB", "read": "100MBps", "write": "100MBps"}
+
+
+def writes(name: str, data_set: str, at: float = 0.0, **more: Any) -> dict[str, Any]:
+    return job(
+        name, at=at, io=[{"filesystem": "fs", "writes": 800 * MB, "options": {"data_set": data_set}}], **more
+    )
+
+
+def reads(name: str, data_set: str, at: float = 0.0, makes: str = "", **more: Any) -> dict[str, Any]:
+    """A job that waits for a data set; it ``makes`` another."""
+    io = [{"filesystem": "fs", "reads": 800 * MB, "options": {"data_set": data_set, "missing": "wait"}}]
+    if makes:
+        io.append({"filesystem": "fs", "writes": 800 * MB, "options": {"data_set": makes}})
+    return job(name, at=at, io=io, **more)
+
+
+def run(folder: Path, nodes: int, jobs: list[dict[str, Any]], *, dynamic: bool = False, **config: Any) -> Ran:
+    given = {"filesystems": {"fs": {"model": "pfs"}}, **config}
+    return simulate_tiny(folder, nodes, {"a": FAST}, jobs, given, dynamic=dynamic, process=watched())
+
+
+def waited(ran: Ran, name: str) -> dict[str, float]:
+    record = next(r for r in ran.records if r.job.id.endswith(f"!{name}"))
+    return {cause: round(seconds, 3) for (cause, _), seconds in record.waits.items()}
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("queue", ["fcfs", "easy", "easy_storage", "conservative", "filler", "sjf_storage"])
+def test_it_starts_when_the_set_exists_and_keeps_nobody_back(
+    tmp_path: Path, queue: str, dynamic: bool
+) -> None:
+    """Two nodes. The reader comes at 0 and wants both; the writer comes at 10 and ends at 18; a job that came
+    at 1 for both nodes passes the reader, which stands apart. The reader's 18 s of waiting are one cause."""
+    jobs = [
+        reads("r", "x", nodes=2, walltime=1000),
+        job("other", nodes=2, cpu=5e9, at=1, walltime=1000),
+        writes("w", "x", at=10, walltime=1000),
+    ]
+    ran = run(tmp_path, 2, jobs, dynamic=dynamic, queue=queue)
+    assert ran.times("other")[0] == pytest.approx(1.0, abs=1e-3)
+    assert ran.times("w") == pytest.approx((10.0, 18.0), abs=1e-3)
+    assert ran.times("r") == pytest.approx((18.0, 26.0), abs=1e-3)
+    assert waited(ran, "r") == {"dependency": pytest.approx(18.0, abs=1e-2)}
+
+
+def test_it_joins_the_end_of_the_queue(tmp_path: Path) -> None:
+    """One node. The reader came at 0, the writer runs from 0 to 8; a job that came at 1 is before the reader
+    in the queue and runs from 8 to 13: the reader waited 8 s for data and 5 s for the node."""
+    jobs = [reads("r", "x"), writes("w", "x"), job("other", cpu=5e9, at=1)]
+    ran = run(tmp_path, 1, jobs)
+    assert ran.times("r")[0] == pytest.approx(13.0, abs=1e-3)
+    causes = waited(ran, "r")
+    assert causes.pop("dependency") == pytest.approx(8.0, abs=1e-2)
+    assert sum(causes.values()) == pytest.approx(5.0, abs=1e-2)
+
+
+def test_a_chain(tmp_path: Path) -> None:
+    """c waits for b's set, b for a's, submitted the wrong way round on three nodes: each as
+    soon as the one before it is over."""
+    ran = run(tmp_path, 3, [reads("c", "y"), reads("b", "x", makes="y"), writes("a", "x")])
+    assert ran.times("a")[1] == pytest.approx(8.0, abs=1e-3)
+    assert ran.times("b")[0] == pytest.approx(8.0, abs=1e-3)
+    assert ran.times("c")[0] == pytest.approx(ran.times("b")[1], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "rejected"),
+    [
+        pytest.param([reads("r", "x")], {"r"}, id="nobody writes it"),
+        pytest.param([reads("r", "x", makes="x")], {"r"}, id="itself alone"),
+        pytest.param([reads("r", "x", makes="y"), reads("s", "y", makes="x")], {"r", "s"}, id="a circle"),
+        pytest.param([reads("r", "x", makes="y"), reads("s", "y")], {"r", "s"}, id="behind one in vain"),
+        pytest.param([reads("r", "x"), writes("w", "x", walltime=3)], {"r"}, id="its writer is killed"),
+        pytest.param([reads("r", "x"), writes("w", "x"), reads("s", "z")], {"s"}, id="another's set"),
+        pytest.param([writes("w", "x"), reads("r", "x", at=20)], set(), id="it was there before"),
+    ],
+)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_rejected_when_nobody_can_write_it(
+    tmp_path: Path, jobs: list[dict[str, Any]], rejected: set[str], dynamic: bool
+) -> None:
+    ran = run(tmp_path, 2, jobs, dynamic=dynamic)
+    got = {name.removeprefix("w0!") for name, result in ran.jobs.items() if result.rejected}
+    assert got == rejected
+    assert len([name for name in ran.jobs if name.startswith("w0!")]) == len(jobs)
+
+
+def test_a_set_that_goes_again(tmp_path: Path) -> None:
+    """One node: x exists from 8 s and is deleted by a job that runs before the reader, which waits again, for
+    a second writer at 30 s: it starts at 38 s."""
+    gone = {"filesystem": "fs", "writes": 0, "options": {"data_set": "x", "delete": True}}
+    jobs = [
+        writes("w", "x"),
+        job("d", cpu=5e9, at=1, io=[gone]),
+        reads("r", "x", at=2),
+        writes("again", "x", at=30),
+    ]
+    ran = run(tmp_path, 1, jobs)
+    assert ran.times("r")[0] == pytest.approx(38.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs(tmp_path: Path, seed: int) -> None:
+    """Jobs that read and write some of six sets at random: whoever runs starts after the end of a job that
+    has written what it reads, and whoever is rejected reads something that no job which ran writes."""
+    rng = random.Random(seed)
+    jobs, needs, makes = [], {}, {}
+    for k in range(14):
+        name, need, make = f"j{k}", rng.choice(["", *"abcdef"]), rng.choice(["", *"abcdef"])
+        needs[name], makes[name] = need, make
+        at = float(rng.randrange(30))
+        if need:
+            jobs.append(reads(name, need, at, makes=make))
+        elif make:
+            jobs.append(writes(name, make, at))
+        else:
+            jobs.append(job(name, cpu=1e9, at=at))
+    ran = run(tmp_path, 3, jobs, dynamic=bool(seed % 2), queue=rng.choice(["fcfs", "easy", "filler"]))
+    results = {name: ran.jobs[f"w0!{name}"] for name in needs}
+    ran_ok = [name for name, r in results.items() if not r.rejected]
+    for name, result in results.items():
+        if needs[name]:
+            ends = [results[other].end for other in ran_ok if makes[other] == needs[name] and other != name]
+            if result.rejected:
+                assert not ends
+            else:
+                assert min(ends) <= result.start + 1e-6
+
+
+def test_over_sockets(tmp_path: Path) -> None:
+    """The same times over sockets as in one process, and the same rejection."""
+    jobs = [reads("r", "x", at=1), writes("w", "x", at=5), reads("v", "z", at=2)]
+    here = run(tmp_path, 2, jobs)
+    files = write_inputs(tmp_path, 2, {"a": FAST}, jobs)
+    (tmp_path / "batfs.toml").write_text("validate = true\n[filesystems.fs]\nmodel = 'pfs'\n")
+    where = f"tcp://127.0.0.1:{free_port()}"
+    command = ["batfs.decision.command", "-s", where, "--config", str(tmp_path / "batfs.toml")]
+    got = over_sockets(tmp_path, files, where, [*command, "-e", str(tmp_path / "sched")])
+    for name in ("w0!r", "w0!w"):
+        assert float(got[name]["starting_time"]) == pytest.approx(here.jobs[name].start, abs=1e-5)
+    assert "REJECTED" in got["w0!v"]["final_state"]
+    header, *rows = [line.split(",") for line in (tmp_path / "sched_io_jobs.csv").read_text().splitlines()]
+    seconds = {row[0]: row[header.index("wait_dependency")] for row in rows}
+    assert float(seconds["r"]) == pytest.approx(12.0, abs=1e-2)

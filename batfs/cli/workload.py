@@ -21,6 +21,7 @@ VERBS = {
     "from-swf": "convert a log in the standard workload format 2.2",
     "from-darshan": "convert Darshan logs, joined with a scheduler log",
     "from-storalloc": "convert a trace of StorAlloc or Fives",
+    "from-wfcommons": "convert a workflow instance of WfCommons",
     "convert": "a workload of another generation of Batsim: 1, 2, 4 or 5",
     "describe": "a page of statistics, and a figure",
     "check": "load strictly and look for traps",

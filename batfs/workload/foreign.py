@@ -59,7 +59,7 @@ def foreign_json(document: Any) -> str | None:
     if not isinstance(document, Mapping):
         return None
     if isinstance(document.get("workflow"), Mapping) and ("schemaVersion" in document or "name" in document):
-        return "looks like a WfCommons workflow instance; no command of batfs reads it"
+        return "looks like a WfCommons workflow instance; 'batfs workload from-wfcommons' reads it"
     if {"nb_res", "jobs", "profiles"} <= document.keys():
         return "it is a Batsim workload already"
     if {"resources", "tasks"} <= document.keys() and ("attributes" in document or "version" in document):

@@ -49,6 +49,7 @@ READS = (
     ["workload", "from-swf", "@"],
     ["workload", "from-log", "@"],
     ["workload", "from-storalloc", "@"],
+    ["workload", "from-wfcommons", "@"],
     ["workload", "from-darshan", "@"],
     ["alloc", "replay", "@", "requests.csv"],
     ["alloc", "replay", "system.yml", "@"],

@@ -93,7 +93,11 @@ class Injector:
     # ---- events, on their way to the decision process -----------------------------------------------------
 
     def incoming(self, now: float, event: m.Event) -> m.Event | None:
-        """The event as the other side shall see it; None if it is none of its business."""
+        """The event as the other side shall see it; None if it is none of its business. InvariantError for
+        one before the simulation began, or when it begins again."""
+        if isinstance(event, m.SimulationBegins) == self._began:
+            when = "in mid-simulation" if self._began else "before the simulation began"
+            raise InvariantError(f"{type(event).__name__} {when}")
         if isinstance(event, m.SimulationBegins):
             return self._begins(event)
         self._story.add(now, (event,), ())
@@ -123,6 +127,8 @@ class Injector:
 
     def raw_profile(self, job_id: str, name: str) -> Mapping[str, object] | None:
         """The profile of that name in the job's workload as the simulator sent it at the start, if it did."""
+        if not self._began:
+            return None
         profiles = self.tenancy.profiles.get(job_id.partition("!")[0])
         return profiles.raw(name) if type(profiles) is LazyProfiles else None
 

@@ -18,6 +18,8 @@ from batfs.decision.proxy import RawProxy
 from batfs.protocol import messages as m
 from batfs.protocol.codec import decode_reply, decode_request, encode_reply, encode_request
 from batfs.protocol.decision_side import ProtocolError
+from batfs.scheduling.config import Settings
+from batfs.scheduling.story import InvariantError
 
 
 class OnTheWire:
@@ -88,6 +90,31 @@ def test_a_reply_that_says_nothing_passes_after_an_end(tmp_path: Path) -> None:
     quiet = [(text, answer) for text, answer in seen if text is not None and not orjson.loads(text)["events"]]
     assert len(quiet) >= 2
     assert all(answer is text for text, answer in quiet)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("JOB_KILLED", {"job_ids": ["w0!1"], "job_progress": {}}),
+        ("JOB_COMPLETED", {"job_id": "w0!1", "job_state": "COMPLETED_KILLED", "return_code": 1}),
+        ("JOB_SUBMITTED", {"job_id": "w0!1", "job": {"id": "w0!1", "subtime": 0, "res": 1, "profile": "p"}}),
+        ("NOTIFY", {"type": "no_more_static_job_to_submit"}),
+        ("REQUESTED_CALL", {}),
+        ("SIMULATION_ENDS", {}),
+    ],
+)
+def test_an_event_before_the_beginning(tmp_path: Path, kind: str, data: dict[str, Any]) -> None:
+    """In the very message with which the simulation begins, ahead of it; and a second beginning."""
+    begin = {"timestamp": 0, "type": "SIMULATION_BEGINS", "data": {
+        "compute_resources": [], "storage_resources": [], "allow_compute_sharing": False,
+        "allow_storage_sharing": True, "config": {}, "profiles": {}}}  # fmt: skip
+    event = {"timestamp": 0, "type": kind, "data": data}
+    with pytest.raises(InvariantError, match="before the simulation began"):
+        RawProxy(Injector(Settings())).request(orjson.dumps({"now": 0, "events": [event, begin]}))
+    proxy = RawProxy(Injector(Settings()))
+    proxy.request(orjson.dumps({"now": 0, "events": [begin]}))
+    with pytest.raises(InvariantError, match="SimulationBegins in mid-simulation"):
+        proxy.request(orjson.dumps({"now": 1, "events": [event, begin]}))
 
 
 ODD_IDS = (None, 3, 0.5, True, [], ["w0!1"], {}, {"id": 1})

@@ -145,6 +145,7 @@ class Proxy5:
                 raw: Raw = orjson.loads(hello.unframed(message))
                 now = float(raw["now"])
                 for event in raw["events"]:
+                    event["timestamp"] = float(event["timestamp"])
                     out += self._told(now, event)
             except (*_WRONG, InputError) as error:
                 raise _not_a_components(message, error) from None
@@ -155,7 +156,7 @@ class Proxy5:
         # what batfs adds is of the reply's own time; the component's may be earlier
         last = 0.0
         for event in out:
-            last = event["timestamp"] = max(last, min(float(event["timestamp"]), now))
+            last = event["timestamp"] = max(last, min(event["timestamp"], now))
         return hello.framed(orjson.dumps({"now": now, "events": out}, option=orjson.OPT_SERIALIZE_NUMPY))
 
     def _written(self, decisions: Sequence[m.Decision]) -> list[Raw]:

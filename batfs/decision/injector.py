@@ -286,7 +286,10 @@ class Injector:
     # ---- decisions, on their way to the simulator ---------------------------------------------------------
 
     def outgoing(self, now: float, decision: m.Decision) -> list[m.Decision]:
-        """What is sent to the simulator for one decision of the other side."""
+        """What is sent to the simulator for one decision of the other side. InvariantError for one before
+        the simulation began."""
+        if not self._began:
+            raise InvariantError(f"{type(decision).__name__} before the simulation began")
         self._story.add(now, (), (decision,))
         self.advance(now)
         if isinstance(decision, m.ExecuteJob):
@@ -334,6 +337,8 @@ class Injector:
     def opening(self) -> list[m.Decision]:
         """Before the first decision of a reply: what our side has decided by itself. What was held back comes
         before what the other side starts now."""
+        if not self._began:
+            return []
         tenancy = self.tenancy
         if tenancy.outages is not None:
             tenancy.strike()

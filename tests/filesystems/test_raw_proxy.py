@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_proxy import BUFFER, MB, STAGED, Reckless, job, simulate_tiny
 
+from batfs.decision.edc_proxy import Proxy5
 from batfs.decision.injector import Injector, WithFileSystems
 from batfs.decision.proxy import RawProxy
+from batfs.decision.replacing import Translation
 from batfs.protocol import messages as m
 from batfs.protocol.codec import decode_reply, decode_request, encode_reply, encode_request
 from batfs.protocol.decision_side import ProtocolError
@@ -97,7 +99,14 @@ def test_a_reply_that_says_nothing_passes_after_an_end(tmp_path: Path) -> None:
     [
         ("JOB_KILLED", {"job_ids": ["w0!1"], "job_progress": {}}),
         ("JOB_COMPLETED", {"job_id": "w0!1", "job_state": "COMPLETED_KILLED", "return_code": 1}),
-        ("JOB_SUBMITTED", {"job_id": "w0!1", "job": {"id": "w0!1", "subtime": 0, "res": 1, "profile": "p"}}),
+        (
+            "JOB_SUBMITTED",
+            {
+                "job_id": "w0!1",
+                "job": {"id": "w0!1", "subtime": 0, "res": 1, "profile": "p"},
+                "profile": {"type": "parallel_homogeneous", "cpu": 1, "com": 0, "io_reads": 1},
+            },
+        ),
         ("NOTIFY", {"type": "no_more_static_job_to_submit"}),
         ("REQUESTED_CALL", {}),
         ("SIMULATION_ENDS", {}),
@@ -114,7 +123,20 @@ def test_an_event_before_the_beginning(tmp_path: Path, kind: str, data: dict[str
     proxy = RawProxy(Injector(Settings()))
     proxy.request(orjson.dumps({"now": 0, "events": [begin]}))
     with pytest.raises(InvariantError, match="SimulationBegins in mid-simulation"):
-        proxy.request(orjson.dumps({"now": 1, "events": [event, begin]}))
+        proxy.request(orjson.dumps({"now": 1, "events": [begin]}))
+
+
+@pytest.mark.parametrize("stamp", ["", None, [], {}], ids=repr)
+def test_a_time_that_is_none_is_the_components_mistake(stamp: Any) -> None:
+    """Batsim 5's generation, a decision that goes on as it is but for its time."""
+    translation = Translation(config={}, dynamic_jobs=True, profiles={}, watch=None, renumber=False)  # type: ignore[arg-type]
+    proxy = Proxy5(Injector(Settings()), translation)
+    event = {"timestamp": stamp, "event_type": "MagicEvent", "event": {}}
+    with pytest.raises(ProtocolError, match="the decision component behind the proxy sent"):
+        proxy.reply(orjson.dumps({"now": 1, "events": [event]}) + b"\0")
+    early = {"timestamp": 0, "event_type": "RejectJobEvent", "event": {"job_id": "w0!1"}}
+    with pytest.raises(InvariantError, match="RejectJob before the simulation began"):
+        proxy.reply(orjson.dumps({"now": 1, "events": [early]}) + b"\0")
 
 
 ODD_IDS = (None, 3, 0.5, True, [], ["w0!1"], {}, {"id": 1})

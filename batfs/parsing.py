@@ -312,7 +312,7 @@ def checked(parse: Callable[[str], T], units: str = "") -> Callable[[str], T]:
 
     def convert(text: str) -> T:
         try:
-            if units and _bare(text):
+            if units and bare(text):
                 first, *others = (f"{text.strip()}{unit}" for unit in units.split(", "))
                 raise InputError(f"{text!r} has no unit: write {first}, or {', '.join(others)}, as is meant")
             return parse(text)
@@ -322,7 +322,8 @@ def checked(parse: Callable[[str], T], units: str = "") -> Callable[[str], T]:
     return convert
 
 
-def _bare(text: str) -> bool:
+def bare(text: str) -> bool:
+    """Whether a text is a number other than 0, and nothing else."""
     try:
         return math.isfinite(number := float(text)) and number != 0
     except ValueError:
@@ -348,7 +349,7 @@ speed: Final[Callable[[str], float]] = _late("parse_speed", "Gf, Mf")
 
 def seconds(text: str) -> float:
     """An argparse type: a time, for flags that were in seconds once: those without a unit still are."""
-    if _bare(text):
+    if bare(text):
         say(f"note: {text} has no unit; taken as {text}s")
         text = f"{text.strip()}s"
     try:

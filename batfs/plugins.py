@@ -17,7 +17,7 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -275,13 +275,20 @@ def _line_in(error: BaseException, file: Path) -> str | None:
 
 
 def convert_options(
-    thing: Callable[..., Any], spec: Spec, kind: str, given: Mapping[str, Any] | None = None
+    thing: Callable[..., Any],
+    spec: Spec,
+    kind: str,
+    given: Mapping[str, Any] | None = None,
+    *,
+    quiet: Container[str] = (),
 ) -> dict[str, Any]:
     """The keyword arguments of ``thing`` from the texts in ``spec``, by its annotations.
 
     int, float, bool, str, :data:`Size`, :data:`Seconds`, :data:`Bandwidth`, enumerations given as
     ``Literal`` and their ``| None`` forms are understood; ``**name: type`` takes any option. ``given``
-    arguments are added where the signature has them. InputError for what is unknown, missing or wrong.
+    arguments are added where the signature has them. InputError for what is unknown, missing or wrong. On a
+    command line, a size or a time without a unit is noted; not that of an option in ``quiet``, which somebody
+    wrote elsewhere.
     """
     parameters = _parameters(thing)
     named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
@@ -301,6 +308,8 @@ def convert_options(
         hint = hints.get(key if key in options else str(rest), str)
         try:
             out[key] = _convert(text, hint)
+            if key not in quiet:
+                _note_bare(key, text, hint)
         except ValueError as error:
             raise InputError(f"option {key!r} of the {kind} {spec.name!r}: {error}") from None
         except InputError as error:
@@ -335,6 +344,21 @@ def _parameters(thing: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     if all(getattr(thing, name, None) is getattr(object, name) for name in ("__init__", "__new__")):
         return {}  # a class without a constructor: inspect parses a text to find that out
     return inspect.signature(thing).parameters
+
+
+_BARE = {units.parse_size: "B", units.parse_time: "s", units.parse_bandwidth: "Bps"}
+
+
+def _note_bare(key: str, text: str, hint: Any) -> None:
+    """Say what a number without a unit was taken for, if there is a command line that says such things."""
+    parsing = sys.modules.get("batfs.parsing")
+    if parsing is None or not parsing.bare(text):
+        return
+    for one in (hint, *typing.get_args(hint)):
+        if typing.get_origin(one) is Annotated:
+            unit = _BARE.get(typing.get_args(one)[1])
+            if unit:
+                parsing.say(f"note: {key}={text} has no unit; taken as {key}={text}{unit}")
 
 
 def _convert(text: str, hint: Any) -> Any:

@@ -28,7 +28,7 @@ or a CSV with the columns id, start, end or duration, and size (or read and writ
 
   batfs alloc replay infra8TB.yml IOJobsOct.yml --policy best_fit
   batfs alloc replay infra8TB.yml IOJobsOct.yml --policy lustre:threshold=0.1 --block-size 200GB
-  batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full retry:every=300,backoff=2,limit=3600
+  batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full retry:every=5m,backoff=2,limit=1h
   batfs alloc replay infra8TB.yml IOJobsOct.yml -c config_random.yml      as StorAlloc was configured
   batfs alloc replay infra8TB.yml IOJobsOct.yml --when-full backfill -e out/oct --figures out/figures
 """
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(
         replay,
         "--when-full",
-        ": refuse, retry:every=300,backoff=1,limit=3600, storalloc, fifo or backfill [refuse]",
+        ": refuse, retry:every=5m,backoff=1,limit=1h, storalloc, fifo or backfill [refuse]",
     )
     add_word(
         replay,

@@ -490,7 +490,8 @@ def make_model(spec: str, setup: Setup) -> FileSystemModel:
     try:
         if not callable(kind):
             raise InputError(f"the {MODELS.kind} {parsed.name!r} can't be called")
-        made = convert_options(kind, Spec(parsed.name, own), MODELS.kind, {"setup": setup})
+        elsewhere = own.keys() - parsed.options.keys()
+        made = convert_options(kind, Spec(parsed.name, own), MODELS.kind, {"setup": setup}, quiet=elsewhere)
         try:
             model: Any = kind(**made)
         except (Exception, SystemExit) as error:

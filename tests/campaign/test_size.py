@@ -392,3 +392,18 @@ def test_numbers_in_json_are_those_of_the_csv(machine: Path, jobs: Path, tmp_pat
             assert (value is None and pd.isna(line[name])) or value == pytest.approx(line[name])
     assert found.answer.place is None
     assert document["answer"] is None
+
+
+def test_what_is_off_is_said_once_and_a_wrong_name_before_the_first_run(
+    jobs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As run and compare say it: a burst buffer stages only with dynamic jobs."""
+    platform, systems = made(tmp_path, ("taurus_storage",))
+    assert "bb" in systems
+    words = ["size", "bb=1TB,2TB", "-p", str(platform), "-w", str(jobs), "--seeds", "1"]
+    words += ["-j", "1", "--formats", "none"]
+    assert main([*words, "-o", str(tmp_path / "o")]) == 0
+    assert capsys.readouterr().err.count("need dynamic jobs (--dynamic-jobs") == 1
+    assert main([*words, "--queue", "esy", "-o", str(tmp_path / "p")]) == 2
+    assert "did you mean 'easy'?" in capsys.readouterr().err
+    assert not (tmp_path / "p" / "runs").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batfs import __version__, files
+from batfs.campaign.check import check_plan
 from batfs.campaign.engine import Failure
 from batfs.campaign.inputs import code_digest
 from batfs.campaign.plan import Plan
@@ -311,9 +312,12 @@ def find_size(
         values = (knob.values[k] for knob, k in zip(knobs, place, strict=True))
         return math.fsum(one * value for one, value in zip(price, values, strict=True))
 
+    said = check_plan(plan)
     with Bench(
         plan, knobs, targets, directory, executor=executor, jobs=jobs, progress=progress, say=say
     ) as bench:
+        for sentence in said:
+            say(sentence)
         bench.begin()
         answer = Answer(None)
         if targets:

@@ -69,5 +69,5 @@ for _name, _kind in (
 
 
 def make_when_full(text: str) -> WhenFull:
-    """``refuse``, ``retry:every=300,backoff=2,limit=3600``, ``storalloc``, ``fifo`` or ``backfill``."""
+    """``refuse``, ``retry:every=5m,backoff=2,limit=1h``, ``storalloc``, ``fifo`` or ``backfill``."""
     return cast(WhenFull, WHEN_FULL.make(text))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from applications import GB, MB, once, periodic, run
-from fs_tiny import Ran
+from applications import GB, MB, PFS, once, periodic, run
+from fs_tiny import Ran, job
 
 from batfs.errors import InputError
 from batfs.scheduling.queues import QUEUE_POLICIES
@@ -135,3 +135,22 @@ def test_every_job_runs(tmp_path: Path, seed: int) -> None:
 def test_options_that_make_no_sense(options: str) -> None:
     with pytest.raises(InputError, match="expected more than 0, and 0 or more"):
         QUEUE_POLICIES.make(f"fit_io:{options}")
+
+
+def test_bytes_that_only_checkpoints_move(tmp_path: Path) -> None:
+    """Jobs that ask for next to nothing and write checkpoints move more than they ask for; nothing divides by
+    what they ask for, and a second one that comes while the first is at it runs."""
+    one = {"filesystem": "pfs", "writes": 0, "options": {"checkpoints": 3, "checkpoint_bytes": 50 * MB}}
+    two = {**one, "writes": 1}
+    bb = {"filesystem": "bb", "size": "1TB", "read": "1GBps", "write": "1GBps"}
+    options = {"filesystems": {"bb": {"model": "burst_buffer:backing=pfs"}}}
+    jobs = [
+        job(f"j{k}", 1, 8e9, 3.0 * k, io=[{**entry, "filesystem": "bb"}])
+        for k, entry in enumerate((one, two, one, two))
+    ]
+    ran = run(
+        tmp_path, "fair", jobs, nodes=2, storages={"bb0": bb, "pfs": PFS}, queue="fit_io",
+        members={f"j{k}": {"walltime": 100.0} for k in range(4)}, **options,
+    )  # fmt: skip
+    assert set(starts(ran)) == {"j0", "j1", "j2", "j3"}
+    assert any(name.endswith(".checkpoint") for name in ran.kinds())

@@ -120,8 +120,9 @@ class FitIo:
             seconds = self._seconds(known.walltime, known.need)
             part = 1.0
             progress = view.io_progress(job_id)
-            if progress is not None and progress.moved and progress.seconds > 0:
-                part, seconds = progress.moved / progress.size, progress.seconds
+            if progress is not None and progress.moved and progress.size and progress.seconds > 0:
+                # checkpoints and what staging moves twice are more than the job's own bytes
+                part, seconds = min(1.0, progress.moved / progress.size), progress.seconds
             for link, need in known.need.items():
                 shares[link] = shares.get(link, 0.0) + min(1.0, part * need / seconds)
         return shares

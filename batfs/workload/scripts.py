@@ -5,7 +5,8 @@ between it and the parallel file system (Slurm's burst-buffer guide, Cray's Data
 dialect has ``#DW jobdw type=xfs capacity=1TiB name=NAME``, a file system for each node unless ``type`` is
 ``lustre``, and ``#DW copy_in`` and ``copy_out`` whose destination and source are in ``$DW_JOB_NAME`` (Near
 Node Flash's documentation, "Rabbit User Interactions"); Flux has them in lines that begin with ``#FLUX:``.
-How many bytes are moved isn't in a script: the capacity stands for them.
+How many bytes are moved isn't in a script: the capacity stands for them. Storage that outlives its job
+(``create_persistent``, ``persistentdw``, ``destroy_persistent``, of both dialects) is a data set.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from batfs.texts import read_text
 from batfs.units import parse_size
 from batfs.workload.account import Report
 from batfs.workload.io import RequestedIo
+from batfs.workload.model import Json
 from batfs.workload.recorded import RecordedJob
 
 _LINE: Final = re.compile(
@@ -29,6 +31,8 @@ _LINE: Final = re.compile(
 #: Types of Rabbits' file systems; DataWarp's are others.
 _RABBIT: Final = ("xfs", "raw", "gfs2", "lustre")
 _IN_JOB: Final = re.compile(r"\$\{?DW_JOB_(\w+)")
+_PERSISTENT: Final = ("create_persistent", "persistentdw", "destroy_persistent")
+_IN_PERSISTENT: Final = re.compile(r"\$\{?DW_PERSISTENT_(\w+)")
 _NAME: Final = re.compile(
     r"#\s?(?:(?:FLUX|flux):\s*--job-name[= ]|SBATCH\s+(?:--job-name[= ]|-J\s*)|PBS\s+-N\s+|BSUB\s+-J\s+)"
     r"\s*(\S+)"
@@ -60,6 +64,25 @@ class RabbitSpace:
         return RequestedIo(filesystem, reads, size - reads, options=options)
 
 
+@dataclass(slots=True)
+class Persistent:
+    """Storage that outlives jobs, as one line of a script has it: created there (bytes of ``capacity``, for
+    each node where the ``type`` is one of Rabbits' but ``lustre``), used, with files copied in and out or
+    not, or destroyed."""
+
+    verb: str
+    name: str
+    type: str = ""
+    capacity: int = 0
+    copy_in: bool = False
+    copy_out: bool = False
+    where: str = ""
+
+    def size(self, nodes: int) -> int:
+        """Its bytes, created by a job of so many nodes."""
+        return self.capacity * nodes if self.type in _RABBIT and self.type != "lustre" else self.capacity
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """What one script asks for: bytes of capacity, and whether files are staged in and out; ``rabbits``: file
@@ -71,6 +94,7 @@ class Script:
     stage_in: bool
     stage_out: bool
     rabbits: tuple[RabbitSpace, ...] = ()
+    persistent: tuple[Persistent, ...] = ()
 
 
 def read_scripts(folder: Path, report: Report) -> list[Script]:
@@ -94,6 +118,7 @@ def read_scripts(folder: Path, report: Report) -> list[Script]:
 def _script(path: Path, text: str, report: Report) -> Script | None:
     capacity, stage_in, stage_out, name = 0, False, False, path.stem
     rabbits: dict[str, RabbitSpace] = {}
+    persistent: list[Persistent] = []
     for number, line in enumerate(text.split("\n"), start=1):
         named = _NAME.match(line)
         if named:
@@ -103,14 +128,17 @@ def _script(path: Path, text: str, report: Report) -> Script | None:
             continue
         _, verb, rest = match.groups()
         options = dict(word.split("=", 1) for word in rest.split() if "=" in word)
-        if verb in ("copy_in", "copy_out") or (verb == "jobdw" and options.get("type") in _RABBIT):
+        if verb in _PERSISTENT:
             try:
-                _read_rabbit(verb, options, rabbits)
+                persistent.append(_read_persistent(verb, options, f"{path.name}: line {number}"))
             except InputError as error:
                 raise error.at(file=path, place=f"line {number}") from None
-        elif verb in ("jobdw", "swap") or (
-            verb not in ("create_persistent", "persistentdw") and "capacity" in options
-        ):
+        elif verb in ("copy_in", "copy_out") or (verb == "jobdw" and options.get("type") in _RABBIT):
+            try:
+                _read_rabbit(verb, options, rabbits, persistent)
+            except InputError as error:
+                raise error.at(file=path, place=f"line {number}") from None
+        elif verb in ("jobdw", "swap") or "capacity" in options:
             try:
                 capacity += parse_size(options.get("capacity", "0"))
             except InputError as error:
@@ -121,12 +149,23 @@ def _script(path: Path, text: str, report: Report) -> Script | None:
             stage_out = True
         else:
             report.notes.append(f"{path.name}: line {number}: {verb} isn't read")
-    if not capacity and not rabbits:
+    if not capacity and not rabbits and not persistent:
         return None
-    return Script(path, name, capacity, stage_in, stage_out, tuple(rabbits.values()))
+    return Script(path, name, capacity, stage_in, stage_out, tuple(rabbits.values()), tuple(persistent))
 
 
-def _read_rabbit(verb: str, options: Mapping[str, str], rabbits: dict[str, RabbitSpace]) -> None:
+def _read_persistent(verb: str, options: Mapping[str, str], where: str) -> Persistent:
+    """One line about persistent storage. InputError for what makes no sense."""
+    for key in ("name", "capacity") if verb == "create_persistent" else ("name",):
+        if not options.get(key):
+            raise InputError(f"{verb} without {key}=")
+    capacity = parse_size(options["capacity"]) if verb == "create_persistent" else 0
+    return Persistent(verb, options["name"], options.get("type", ""), capacity, where=where)
+
+
+def _read_rabbit(
+    verb: str, options: Mapping[str, str], rabbits: dict[str, RabbitSpace], persistent: Sequence[Persistent]
+) -> None:
     """One ``jobdw``, ``copy_in`` or ``copy_out`` of Rabbits' dialect. InputError for what makes no sense."""
     for key in ("capacity", "name") if verb == "jobdw" else ("source", "destination"):
         if key not in options:
@@ -137,23 +176,75 @@ def _read_rabbit(verb: str, options: Mapping[str, str], rabbits: dict[str, Rabbi
             raise InputError(f"a second jobdw with the name {options['name']!r}")
         rabbits[name] = RabbitSpace(options["type"], parse_size(options["capacity"]))
         return
-    inner = _IN_JOB.search(options["destination" if verb == "copy_in" else "source"])
+    end = options["destination" if verb == "copy_in" else "source"]
+    inner = _IN_JOB.search(end)
     if inner is None:
-        return  # to or from persistent storage
+        inner = _IN_PERSISTENT.search(end)
+        used = [one for one in persistent if one.verb == "persistentdw"]
+        for one in used if inner is not None else ():
+            if inner is not None and one.name.replace("-", "_") == inner[1]:
+                setattr(one, verb, True)
+        return
     if inner[1] not in rabbits:
         raise unknown("jobdw before this line", inner[1], rabbits)
     setattr(rabbits[inner[1]], verb, True)
 
 
+class _Storages:
+    """The persistent storages of a log: who creates each, and what others ask of it. ``named``: data sets are
+    called as the scripts do, else by numbers."""
+
+    def __init__(self, filesystem: str | None, report: Report, *, named: bool) -> None:
+        self._filesystem, self._report, self._named = filesystem, report, named
+        self._created: dict[str, tuple[Persistent, int]] = {}  # by name, with its bytes
+        self._numbers: dict[str, str] = {}
+
+    def read(self, script: Script, job: RecordedJob) -> None:
+        for one in script.persistent:
+            if one.verb == "create_persistent":
+                self._created.setdefault(one.name, (one, one.size(job.nodes)))
+
+    def asked(self, script: Script) -> list[RequestedIo]:
+        """What a job with this script asks of them."""
+        return [io for one in script.persistent if (io := self._asked(one)) is not None]
+
+    def _asked(self, one: Persistent) -> RequestedIo | None:
+        if one.name not in self._created:
+            what = f"{one.verb} isn't read: no job of the log creates {one.name!r}"
+            self._report.notes.append(f"{one.where}: {what}")
+            return None
+        made, size = self._created[one.name]
+        own = "rabbit" if made.type in _RABBIT else "bb"
+        name = one.name if self._named else self._numbers.setdefault(one.name, f"set{len(self._numbers) + 1}")
+        options: dict[str, Json] = {"data_set": name, "stage_in": False, "stage_out": False}
+        reads = writes = 0
+        if one.verb == "destroy_persistent":
+            options["delete"] = True
+        else:
+            options["size"] = size
+            if made.type in _RABBIT:
+                options["type"] = made.type
+        if one.verb == "persistentdw":
+            options["missing"] = "wait"
+            reads, writes = size, size if one.copy_in else 0
+        return RequestedIo(self._filesystem or own, reads, writes, options=options)
+
+
 def join_scripts(
-    jobs: Iterable[RecordedJob], scripts: Sequence[Script], filesystem: str | None, report: Report
+    jobs: Iterable[RecordedJob],
+    scripts: Sequence[Script],
+    filesystem: str | None,
+    report: Report,
+    *,
+    named: bool = True,
 ) -> list[RecordedJob]:
     """``jobs`` with the burst buffers of their scripts on ``filesystem`` (None: ``bb``, and ``rabbit`` for
     Rabbits).
 
     A script is a job's if its file's name holds the job's number, or if it has the job's name. What is staged
     in is read, what is staged out written, half of the capacity each where both are; without staging it is
-    scratch space that is written.
+    scratch space that is written. Persistent storage is a data set of its capacity, which a job that uses it
+    waits for and reads, and writes where files are copied in; ``named`` as the scripts do, else by numbers.
     """
     by_number: dict[str, Script] = {}
     by_name: dict[str, Script] = {}
@@ -164,9 +255,15 @@ def join_scripts(
         by_name.setdefault(script.path.name, script)
     used: set[Path] = set()
     found: list[RecordedJob] = []
+    pairs: list[tuple[RecordedJob, Script | None]] = []
+    storages = _Storages(filesystem, report, named=named)
     for job in jobs:
         number = re.match(r"\d+", job.id)
         mine = by_number.get(number[0] if number else job.id) or by_name.get(str(job.extra.get("name", "")))
+        pairs.append((job, mine))
+        if mine is not None:
+            storages.read(mine, job)
+    for job, mine in pairs:
         if mine is None:
             found.append(job)
             continue
@@ -180,6 +277,7 @@ def join_scripts(
         options = {"stage_in": mine.stage_in, "stage_out": mine.stage_out}
         if mine.capacity:
             parts.append(RequestedIo(filesystem or "bb", reads, mine.capacity - reads, options=options))
+        parts += storages.asked(mine)
         found.append(replace(job, io=(*(job.io or ()), *parts)))
     unused = len({script.path for script in scripts} - used)
     if unused:

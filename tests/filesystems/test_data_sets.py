@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fs_machines import Machine, node, storage
-from fs_tiny import job, simulate_tiny
+from fs_tiny import job, simulate_tiny, write_inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
 from batfs.filesystems.data_sets import SetRow
@@ -309,3 +311,48 @@ def test_a_whole_simulation(tmp_path: Path, dynamic: bool) -> None:
     assert ran.duration("2") == pytest.approx(16.0, abs=1e-5)
     assert "REJECTED" in ran.jobs["w0!3"].state
     assert SetRow._fields[0] == "name"
+
+
+def test_the_table_of_data_sets(tmp_path: Path) -> None:
+    """One node, 100 MB/s, jobs one after the other. x: written by 1 from 0 to 8 s, read whole twice over by 2
+    from 8 to 24 s, which deletes it; y: there before, 200 MB of which 3 reads half, 24 to 25 s, still there
+    in the end; z: of life ``job``, held from 25 to 26 s; w: appended to in vain by a job killed 2 s later."""
+    fast = {"filesystem": "fs", "size": "10GB", "read": "100MBps", "write": "100MBps"}
+
+    def moves(name: str, reads: int, writes: int, walltime: int = 100, **options: Any) -> dict[str, Any]:
+        entry = {"filesystem": "fs", "reads": reads * MB, "writes": writes * MB, "options": options}
+        return job(name, io=[entry], walltime=walltime)
+
+    jobs = [
+        moves("1", 0, 800, data_set="x"),
+        moves("2", 1600, 0, data_set="x", delete=True),
+        moves("3", 100, 0, data_set="y", size=200 * MB),
+        moves("4", 0, 100, data_set="z", life="job"),
+        moves("5", 0, 800, 2, data_set="w"),
+    ]
+    files = write_inputs(tmp_path, 1, {"a": fast}, jobs)
+    words = ["run", "-p", str(files[0]), "-w", str(files[1]), "--filesystem", "fs=pfs", "-q"]
+    assert main([*words, "-e", str(tmp_path / "o")]) == 0
+    with (tmp_path / "o_data_sets.csv").open() as text:
+        rows = {row["data_set"]: row for row in csv.DictReader(text)}
+    assert list(rows) == ["x", "z", "w", "y"]
+
+    def told(name: str) -> dict[str, Any]:
+        times = ("created", "last_read", "ended")
+        return {k: round(float(v), 2) if k in times and v else v for k, v in rows[name].items()}
+
+    names = ("file_system", "bytes", "held_bytes", "owner", "created", "last_read", "read_bytes")
+    names = (*names, "written_bytes", "ended", "why", "by")
+
+    def row(*values: Any) -> dict[str, Any]:
+        return dict(zip(names, ("fs", *values), strict=True))
+
+    whole, both = str(800 * MB), str(1600 * MB)
+    expected = {
+        "x": row(whole, whole, "w0!1", 8.0, 24.0, both, whole, 24.0, "deleted", "w0!2"),
+        "y": row(str(200 * MB), str(200 * MB), "", "", 25.0, str(100 * MB), "0", "", "", ""),
+        "z": row(str(100 * MB), str(100 * MB), "w0!4", 26.0, "", "0", str(100 * MB), 26.0, "job", "w0!4"),
+        "w": row(whole, whole, "w0!5", "", "", "0", whole, 28.0, "failed", "w0!5"),
+    }
+    for name, values in expected.items():
+        assert told(name) == {"data_set": name, **values}

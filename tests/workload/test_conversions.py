@@ -299,6 +299,10 @@ def test_scripts_tell_of_rabbits(tmp_path: Path, lines: str) -> None:
         ("#DW copy_in destination=$DW_JOB_a", "copy_in without source="),
         ("#DW copy_out source=$DW_JOB_fats destination=/l", "did you mean 'fast'"),
         ("#DW jobdw type=gfs2 capacity=1TB name=fast", "a second jobdw with the name 'fast'"),
+        ("#DW create_persistent type=xfs name=a", "create_persistent without capacity="),
+        ("#DW create_persistent type=xfs capacity=1XB name=a", "unknown unit 'XB'"),
+        ("#DW persistentdw", "persistentdw without name="),
+        ("#BB destroy_persistent hurry", "destroy_persistent without name="),
     ],
 )
 def test_mistakes_in_directives(
@@ -308,6 +312,47 @@ def test_mistakes_in_directives(
     told = capsys.readouterr().err
     assert "job.101.sh: line 3" in told
     assert message in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "filesystem", "size"), [("xfs", "rabbit", 4), ("lustre", "rabbit", 1), ("scratch", "bb", 1)]
+)
+def test_persistent_storage_is_a_data_set(tmp_path: Path, kind: str, filesystem: str, size: int) -> None:
+    """1 GB, for each of the creator's 4 nodes on XFS: 1 creates it, 2 copies in, writes and reads it, 3 reads
+    it, 4 destroys it, 5 uses what nobody creates, which is noted."""
+    lines = {
+        1: f"#DW create_persistent type={kind} capacity=1GB name=my-set",
+        2: "#DW persistentdw name=my-set\n#DW copy_in source=/lus/in destination=$DW_PERSISTENT_my_set/in",
+        3: "#DW persistentdw name=my-set",
+        4: "#DW destroy_persistent name=my-set",
+        5: "#DW persistentdw name=other",
+    }
+    (tmp_path / "s").mkdir()
+    for number, line in lines.items():
+        (tmp_path / "s" / f"job.{number}.sh").write_text(f"#!/bin/bash\n{line}\n")
+    rows = "".join(f"{number},{number},2,3,{4 if number == 1 else 2}\n" for number in lines)
+    (tmp_path / "jobs.csv").write_text("job_id,submit,start,end,nodes\n" + rows)
+    words = ["workload", "from-log", str(tmp_path / "jobs.csv"), "--scripts", str(tmp_path / "s")]
+    out = tmp_path / "w.json"
+    assert main([*words, "-o", str(out)]) == 0
+    workload = read_workload(out)
+    profiles = {job.name: requested_io(workload.profiles[job.profile]) for job in workload.jobs}
+    found = {
+        name: [(io.filesystem, io.reads, io.writes, dict(io.options)) for io in ios]
+        for name, ios in profiles.items()
+    }
+    whole = size * 10**9
+    plain = {"data_set": "my-set", "stage_in": False, "stage_out": False}
+    made = {**plain, "size": whole} | ({} if kind == "scratch" else {"type": kind})
+    assert found["1"] == [(filesystem, 0, 0, made)]
+    assert found["2"] == [(filesystem, whole, whole, {**made, "missing": "wait"})]
+    assert found["3"] == [(filesystem, whole, 0, {**made, "missing": "wait"})]
+    assert found["4"] == [(filesystem, 0, 0, {**plain, "delete": True})]
+    assert found["5"] == []
+    notes = workload.extra["converted"]["notes"]
+    assert "job.5.sh: line 2: persistentdw isn't read: no job of the log creates 'other'" in notes
+    assert main([*words, "--anonymise", "-o", str(out)]) == 0
+    assert "my-set" not in out.read_text()
 
 
 @pytest.mark.parametrize(("column", "keys"), [("job_name", ("x", "y")), ("user", ("ada", "bob"))])

@@ -1,8 +1,8 @@
 """No promise is broken while walltimes hold and bytes move as quickly as estimated, staging included.
 
-Random workloads on a machine of six nodes with two buffers before one target; every move takes as long as it
-would alone, at the bandwidths that the storages say, which is what is estimated at most. BATFS_PROMISES says
-how many workloads under each queue policy.
+Random workloads on a machine of six nodes with two buffers before one target, staged in while jobs have their
+nodes, ahead, or in two steps; every move takes as long as it would alone, at the bandwidths that the storages
+say, which is what is estimated at most. BATFS_PROMISES says how many workloads under each queue policy.
 """
 
 from __future__ import annotations
@@ -113,7 +113,10 @@ def promises_of(scheduler: Scheduler) -> dict[str, float]:
     return {} if policy._promised is None else dict([policy._promised])
 
 
-def run(seed: int, queue: str, size: int, scale: int, *, wide: bool = False) -> None:
+def run(
+    seed: int, queue: str, size: int, scale: int, *, wide: bool = False, staging: str | None = None
+) -> int:
+    """How many jobs were staged before they had nodes."""
     rng = random.Random(seed)
     if wide:
         jobs, runtimes = wide_workload(rng, scale)
@@ -124,6 +127,8 @@ def run(seed: int, queue: str, size: int, scale: int, *, wide: bool = False) -> 
         stages = rng.choice(["", ",stage_out=false", ",per=job,stripes=2"])
         tables = {"bb": {"model": f"burst_buffer:backing=lustre{stages}"}, "lustre": {"model": "pfs"}}
         config = {"filesystems": tables}
+    if staging is not None:
+        config["staging"] = staging
     # who is called for a date with more digits than the wire has hears of the next one that it has
     least = RESOLUTION + 1e-9 if wide else 1e-9
     promised: dict[str, float] = {}
@@ -148,15 +153,20 @@ def run(seed: int, queue: str, size: int, scale: int, *, wide: bool = False) -> 
         moving=seconds,
     )
     begun: dict[str, float] = {}
+    ahead = 0
     for decision in result.decisions:  # a job begins when it is staged in, or executed
         if isinstance(decision, m.ExecuteJob):
             job_id = decision.job_id
+            if job_id.endswith(".stage_ahead"):
+                ahead += 1
+                continue  # it has no nodes yet
             if job_id.startswith("batfs!w0."):
                 job_id = f"w0!{job_id.split('.')[1]}"
             begun.setdefault(job_id, decision.timestamp)
     assert set(begun) | set(result.rejected) >= {one.id for one, _ in jobs}
     for job_id, start in promised.items():
         assert begun[job_id] <= start + least, f"{job_id} was told {start}, began at {begun[job_id]}"
+    return ahead
 
 
 PROMISING = ["easy_storage", "sjf_storage", "conservative", "plan_io:patience=0,trials=10"]
@@ -175,6 +185,14 @@ def test_promises_of_nodes_are_kept(wide: bool) -> None:
     """``easy`` promises nodes alone, so here is room for all bytes."""
     for seed in range(COUNT):
         run(seed, "easy", 10**6, 150, wide=wide)
+
+
+@pytest.mark.parametrize("staging", ["ahead", "two_step"])
+@pytest.mark.parametrize("queue", PROMISING)
+def test_promises_are_kept_to_jobs_whose_data_comes_first(queue: str, staging: str) -> None:
+    """Bytes are booked from the beginning of the staging, nodes from the start; a buffer before a target."""
+    ahead = sum(run(seed, queue, 200, 150, staging=staging) for seed in range(COUNT))
+    assert ahead or COUNT < 10
 
 
 def test_whom_nothing_wakes_is_called_for() -> None:

@@ -6,6 +6,7 @@ The machine: four nodes; one buffer of 1000 B before one target. The target is r
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,42 @@ def test_stage_ins_at_once_count_once_and_so_do_the_pauses_between() -> None:
     assert seconds_staging([(20.0, 22.0), (0.0, 10.0), (5.0, 12.0)], [22.0]) == 22.0
     assert seconds_staging([(20.0, 22.0), (0.0, 12.0)], [13.0]) == 14.0
     assert seconds_staging([], [1.0]) == 0.0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, mode: str) -> None:
+    """Thirty jobs of which two in three read through the buffer: the same steps on the same resources, at
+    the same times but for what a message takes."""
+    from batfs.decision.experiment import Experiment
+    from batfs.decision.run import run as run_whole
+    from batfs.scheduling.config import Layer, Settings
+
+    jobs = [
+        job(str(k), 1 + k % 4, (5 + k % 7) * 1e9, float(3 * k), io=reads(40 * (1 + k % 5)) if k % 3 else [])
+        for k in range(30)
+    ]
+    platform, workload = write_inputs(tmp_path, 4, STORAGES, jobs)
+    config = {
+        "filesystems": {"bb": {"model": f"burst_buffer:backing=lustre,staging={mode}"}},
+        "default_filesystem": "lustre",
+        "queue": "easy",
+    }
+    tables = []
+    for generation in (4, 5):
+        experiment = Experiment(
+            platform=platform, workloads=[workload], dynamic_jobs=True, generation=generation
+        )
+        prefix = tmp_path / str(generation)
+        run_whole(experiment, Settings(flags=Layer("test", config)), prefix)
+        with Path(f"{prefix}_jobs.csv").open(newline="", encoding="utf-8") as stream:
+            tables.append({row["job_id"]: row for row in csv.DictReader(stream)})
+    four, five = tables
+    assert four.keys() == five.keys()
+    kinds = {name.rpartition(".")[2] for name in four if "." in name}
+    assert ("stage_in" if mode == "held" else "stage_ahead") in kinds
+    for name, row in four.items():
+        other = five[name]
+        for column in ("final_state", "allocated_resources"):
+            assert row[column] == other[column], name
+        for column in ("starting_time", "finish_time"):
+            assert float(row[column]) == pytest.approx(float(other[column]), abs=1e-3), name

@@ -27,4 +27,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "compare", "simulate", "size"]
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "annotations"})

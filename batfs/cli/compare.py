@@ -17,9 +17,8 @@ Compare policies: every combination of the settings given, each with every seed,
 paired statistics with confidence intervals, and an HTML report.
 
 A seed is what a policy's random draws begin with. A policy without random draws gives the same run under
-every
-seed; with --resample each seed also draws a workload of its own, the same one for every policy, so that a
-difference can be told from luck with one list of jobs.
+every seed; with --resample each seed also draws a workload of its own, the same one for every policy, so
+that a difference can be told from luck with one list of jobs.
 
 Killed at any moment and called again, it does only what is missing; the results are the same bytes.
 

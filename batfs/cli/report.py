@@ -21,10 +21,8 @@ Figures and statistics of finished runs: one HTML file that opens offline, and e
 PDF.
 
 A RUN is the prefix given to 'batfs run -e' (or to Batsim's), a ..._jobs.csv, or a directory of runs, such
-as the
-one 'batfs compare' wrote. Runs of the same policies with different seeds are shown together; different
-policies are
-compared to the baseline, paired by workload and seed.
+as the one 'batfs compare' wrote. Runs of the same policies with different seeds are shown together;
+different policies are compared to the baseline, paired by workload and seed.
 
 examples:
   batfs report out/io                              out/io_report.html and out/io_figures/

@@ -91,6 +91,7 @@ def test_a_name_costs_what_it_is() -> None:
 
 def test_dir_shows_what_there_is() -> None:
     assert {"simulate", "compare", "__version__"} <= set(dir(batfs))
+    assert not {"TYPE_CHECKING", "annotations"} & set(dir(batfs))
     code = "import sys, batfs; dir(batfs); print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "False\n"

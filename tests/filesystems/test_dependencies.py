@@ -158,3 +158,38 @@ def test_over_sockets(tmp_path: Path) -> None:
     header, *rows = [line.split(",") for line in (tmp_path / "sched_io_jobs.csv").read_text().splitlines()]
     seconds = {row[0]: row[header.index("wait_dependency")] for row in rows}
     assert float(seconds["r"]) == pytest.approx(12.0, abs=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_histories_with_staging_and_purges(tmp_path: Path, seed: int) -> None:
+    """Sets that are waited for, filled, deleted, replaced, purged and staged, under any queue policy, with
+    every invariant checked after each message: each job ends or is rejected."""
+    rng = random.Random(seed)
+    jobs = []
+    for k in range(10):
+        io = []
+        for _ in range(rng.randint(0, 2)):
+            options = {
+                "data_set": rng.choice("abc"),
+                "missing": rng.choice(["wait", "wait", "fill", "error"]),
+                "delete": rng.random() < 0.2,
+                "write": rng.choice(["append", "append", "overwrite", "replace"]),
+                "life": rng.choice(["deleted", "deleted", "deleted", "job", "campaign", 20.0]),
+            }
+            moved = {"reads": rng.choice([0, 200 * MB]), "writes": rng.choice([0, 300 * MB])}
+            io.append({"filesystem": rng.choice(["fs", "bb"]), **moved, "options": options})
+        more = {"at": float(rng.randrange(30)), "walltime": rng.choice([20, 200, 1000]), "io": io}
+        jobs.append(job(f"j{k}", nodes=rng.randint(1, 3), cpu=rng.choice([0, 5e9]), **more))
+    buffer = {**FAST, "filesystem": "bb", "size": "3GB"}
+    purge = rng.choice(["lru", "age:after=15", "watermark:high=0.1,low=0.05"])
+    staging = rng.choice(["held", "ahead", "two_step"])
+    config = {
+        "queue": rng.choice(["fcfs", "easy", "easy_storage", "conservative", "filler", "sjf_storage"]),
+        "filesystems": {
+            "fs": {"model": "pfs", "purge": purge},
+            "bb": {"model": "burst_buffer", "backing": "fs", "staging": staging},
+        },
+    }
+    storages = {"a": FAST, "b": buffer}
+    ran = simulate_tiny(tmp_path, 4, storages, jobs, config, dynamic=True, process=watched())
+    assert {name for name in ran.jobs if name.startswith("w0!")} == {f"w0!j{k}" for k in range(10)}

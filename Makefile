@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONHASHSEED ?= 0
 
-.PHONY: run compare test check quick docs reference screenshots clean
+.PHONY: run compare test check quick docs reference screenshots dist clean
 
 run: $(STAMP)
 	$(BIN)/batfs run -p platforms/taurus_storage.xml -w workloads/io.json --policy random -e out/random
@@ -42,5 +42,12 @@ reference: $(STAMP)
 screenshots: $(STAMP)
 	$(BIN)/python docs/screenshots.py
 
+# the files of a release, from a commit, tried in bare environments: see docs/reference/releases.md
+COMMIT ?= HEAD
+dist:
+	@test -x $(VENV)-dist/bin/python || $(PYTHON) -m venv $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip install --quiet --disable-pip-version-check -r release/requirements.txt
+	$(VENV)-dist/bin/python release/make.py $(COMMIT) $(if $(ARM_PYTHON),--arm-python "$(ARM_PYTHON)")
+
 clean:
-	rm -rf $(VENV) build out *.egg-info
+	rm -rf $(VENV) $(VENV)-dist dist build out *.egg-info

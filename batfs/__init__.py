@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a program's first lines: typing alone would take longer tha
 
     from batfs.campaign.api import compare, simulate, size
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "compare", "simulate", "size"]
 
 

@@ -295,6 +295,40 @@ class Gatherer:
         p[gather.STORAGES] = m
         p[gather.WRITTEN], p[gather.READ] = even.written is not None, even.read is not None
 
+    def _learn(self) -> None:
+        """Find the cores that this task needs: the kernel stops at the first it misses, and begins anew.
+
+        All at once: where each node is of a kind of its own (a thousand nodes in chassis), a task of all to
+        all on 256 of them lacks 65,280, and walking again after each took 46 of 48 s of a run of 100 jobs.
+        """
+        p, tables = self.parameters, self._tables
+        kind, kinds = tables.kind[self._hosts_in[: p[gather.HOSTS]]], tables.kinds
+        needed = [np.array([p[gather.KEY]])]
+        if self.numbers[gather.VOLUME] > 0.0:
+            own = np.unique(kind[self._places_in[: p[gather.UNIFORM]]])
+            pairs = own[:, None] * kinds + own
+            needed.append(pairs[~np.eye(len(own), dtype=bool)])  # of one kind: only where it has two hosts
+        storages = p[gather.STORAGES]
+        if storages:
+            nodes, place = np.unique(kind[: len(kind) - storages]), 0
+            amounts = self._amounts_in[: 6 * storages].reshape(-1, 3)
+            for way in (gather.WRITTEN, gather.READ):
+                if p[way]:
+                    moving = amounts[place : place + storages, :2].any(axis=1)
+                    behind = np.unique(kind[len(kind) - storages :][moving])[:, None]
+                    needed.append(
+                        (nodes * kinds + behind if way == gather.WRITTEN else behind * kinds + nodes).ravel()
+                    )
+                    place += storages
+        else:
+            flows = p[gather.FLOWS]
+            sources, destinations = self._sources_in[:flows], self._destinations_in[:flows]
+            moving = (self._volumes_in[:flows] > 0.0) & (sources != destinations)
+            needed.append(kind[sources[moving]] * kinds + kind[destinations[moving]])
+        keys = np.unique(np.concatenate(needed))
+        for key in keys[tables.table[keys] < 0].tolist():
+            self._consumer.add_core(key)
+
     def _gather(self, gamma: float) -> Work | None:
         """Call the kernel on what stands in the buffers."""
         p = self.parameters
@@ -308,7 +342,7 @@ class Gatherer:
             p[gather.MAPPED] = 0  # that has been done
             if outcome == gather.SELF:
                 return None
-            self._consumer.add_core(p[gather.KEY])
+            self._learn()
         count = p[gather.COUNT]
         x = self.numbers
         bound: float = x[gather.BOUND]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from batfs.platform import load_platform, number_resources
+from batfs.simulator import work as work_module
 from batfs.simulator.work import Demand, Work, Workshop, merge
 from batfs.workload.flows import Even, Flows
 from batfs.workload.model import IoProfile
@@ -159,3 +160,52 @@ def test_routes_that_somebody_else_learned(tmp_path: Path) -> None:
         found, expected = quick.work(demand, chosen), plain.work(demand, chosen)
         assert as_dict(found) == as_dict(expected)
         assert (found.latency, found.bound) == (expected.latency, expected.bound)
+
+
+def platform_of_own_kinds(path: Path, hosts: int) -> Path:
+    """Hosts with a declared route between every two: no two of them are of one kind."""
+    lines = ['<?xml version="1.0"?>', '<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">']
+    lines += ['<platform version="4.1"><zone id="all" routing="Full">']
+    lines += [f'<host id="h{i}" speed="1Gf"/>' for i in range(hosts)]
+    pairs = [(i, k) for i in range(hosts) for k in range(i + 1, hosts)]
+    lines += [f'<link id="l{i}_{k}" bandwidth="{i + k}MBps" latency="{i + 1}us"/>' for i, k in pairs]
+    lines += [f'<route src="h{i}" dst="h{k}"><link_ctn id="l{i}_{k}"/></route>' for i, k in pairs]
+    path.write_text("\n".join([*lines, "</zone></platform>"]))
+    return path
+
+
+@pytest.mark.parametrize("case", ["uniform", "flows", "even"])
+def test_what_a_task_needs_of_routes_is_learnt_at_once(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 hosts of 24 kinds: up to 552 routes for one task, and the kernel walks it twice, not 553 times.
+
+    Of the flows, those without bytes need no route: none is looked for.
+    """
+    platform = load_platform(platform_of_own_kinds(tmp_path / "p.xml", 24))
+    plain, quick = (Workshop(platform, 4194304.0, gathering=gathering) for gathering in (False, True))
+    if quick._gatherer is None:
+        pytest.skip("the core is not compiled here")
+    calls = []
+    kernel = work_module.gather_rows
+    monkeypatch.setattr(work_module, "gather_rows", lambda *where: calls.append(1) or kernel(*where))
+    learnt: list[int] = []
+    add = quick._gatherer._consumer.add_core
+    monkeypatch.setattr(quick._gatherer._consumer, "add_core", lambda key: learnt.append(key) or add(key))
+    hosts = np.arange(24)
+    if case == "uniform":
+        demand, routes = Demand(24, None, 1000.0), 24 * 23
+    elif case == "flows":
+        pairs = [(i, k, 7.0 if (i + k) % 3 else 0.0) for i in range(24) for k in range(24) if i != k]
+        sources, destinations, volumes = (np.array(column) for column in zip(*pairs, strict=True))
+        demand, routes = Demand(24, None, flows=Flows(sources, destinations, volumes)), 368
+        moving = volumes > 0.0
+        same = Demand(24, None, flows=Flows(sources[moving], destinations[moving], volumes[moving]))
+    else:
+        even = Even(tuple(range(20)), (20, 21, 22, 23), ([40, 0, 3, 20], [0, 0, 1, 0]), None)
+        demand, routes = Demand(24, None, flows=IoProfile.evenly(even)), 20 * 3
+    found, expected = quick.work(demand, hosts), plain.work(same if case == "flows" else demand, hosts)
+    assert as_dict(found) == as_dict(expected)
+    assert (found.latency, found.bound) == (expected.latency, expected.bound)
+    assert len(calls) == 2
+    assert len(learnt) == len(set(learnt)) == routes

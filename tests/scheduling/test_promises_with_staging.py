@@ -195,6 +195,15 @@ def test_promises_are_kept_to_jobs_whose_data_comes_first(queue: str, staging: s
     assert ahead or COUNT < 10
 
 
+@pytest.mark.parametrize("queue", ["easy_storage", "sjf_storage", "conservative"])
+def test_what_a_start_lets_be_staged_is_staged_with_it(queue: str) -> None:
+    """The head lacks bytes that another wants to be filled ahead; once it has started, the other is promised
+    a start that counts on its data from now on: so that is when the data sets out (seeds 25 and 48 had
+    none on its way until something else ended, and moved the promise)."""
+    for seed in {25, 48, *range(COUNT)}:
+        run(seed, queue, 200, 150, wide=True, staging="ahead")
+
+
 def test_whom_nothing_wakes_is_called_for() -> None:
     """A job is promised to begin when another's stage-in, run and messages are over, at 44.301. The other is
     done a millisecond earlier; at that moment the policy for storages finds no room for the promised job,

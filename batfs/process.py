@@ -23,6 +23,7 @@ from batfs.errors import BatfsError
 
 LONGEST = 3000  # characters of a sentence on stderr
 LONGEST_IMPORT = 2.0
+_put_off: list[int] = []  # the signal that waits for the end of an import
 
 
 def begin() -> None:
@@ -53,10 +54,12 @@ def between_imports(
         since = since or time.monotonic()
         if _importing(frame) and time.monotonic() - since < LONGEST_IMPORT:
             # to whoever handles it then
+            _put_off[:] = [number]
             signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
             signal.setitimer(signal.ITIMER_REAL, 0.01)
             return
         since = 0.0
+        _put_off.clear()
         handler(number, frame)
 
     return handle
@@ -102,9 +105,22 @@ def program(name: str, main: Callable[[], int]) -> int:
         code = main()
     except KeyboardInterrupt:  # before or after what guards itself
         code = _say(name, "interrupted", 130)
+    finally:
+        _due()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return code
+
+
+def _due() -> None:
+    """End as the signal that was put off would have us end: its alarm must not outlive Python's handlers."""
+    if _put_off:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        number = _put_off.pop()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def guarded(program: str, work: Callable[[], int]) -> int:

@@ -27,7 +27,7 @@ import orjson
 
 from batfs.errors import InputError, MissingExtraError
 from batfs.scratch import scratch_folder
-from batfs.texts import read_unpacked
+from batfs.texts import MOST, read_unpacked
 from batfs.workload.access import PLAIN, Access, Way
 from batfs.workload.account import Report
 from batfs.workload.alcf import is_darshan_table, read_darshan_table
@@ -176,6 +176,12 @@ def read_logs(
                 logs += read_darshan_table(path, report)
                 continue
             report.records += 1
+            size = path.stat().st_size if path.is_file() else 0
+            if size > MOST:  # not read to its end to be told from others
+                report.leave_out("not a log of Darshan 3")
+                report.notes.append(f"{path.name}: {size} bytes; an input may have {MOST}")
+                report.unread.append(report.notes[-1])
+                continue
             digest = _digest(path)
             if digest in seen:
                 report.leave_out("the same log again")

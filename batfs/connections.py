@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -90,6 +91,18 @@ class Connections:
                 self._open.pop(descriptor, None)
             if self._told is not None:
                 self._told(event["event"], descriptor)
+
+
+def unlink_bound(listening: zmq.Socket[Any], asked: str) -> None:
+    """Remove the file of the endpoint ``asked`` if the socket is bound to it: libzmq leaves it behind, but
+    for that of ``ipc://*``.
+
+    Made for ``weakref.finalize`` before ``bind``: the socket knows that it is bound from the very moment on,
+    whatever interrupts its owner.
+    """
+    named = asked.startswith("ipc://") and not asked.startswith(("ipc://*", "ipc://@"))
+    if named and not listening.closed and listening.getsockopt_string(zmq.LAST_ENDPOINT):
+        Path(asked.removeprefix("ipc://")).unlink(missing_ok=True)
 
 
 def _received(descriptor: int) -> int | None:

@@ -8,14 +8,14 @@ ended), and TCP keep-alives when its machine did. Both are looked at when no mes
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 import zmq
 
-from batfs.connections import Connections
+from batfs.connections import Connections, unlink_bound
 from batfs.decision.peers import (
     LARGEST,
     TAKEN,
@@ -62,7 +62,6 @@ class ZmqLink:
         self._strangers = Strangers(say)
         self._gone = False
         self._context: zmq.Context[Any] | None = None
-        self._bound = False
         self._begun = False
         self._owes = False
         self._peer = -1  # the descriptor of the connection that the first message came from
@@ -82,6 +81,7 @@ class ZmqLink:
         self._socket.setsockopt(zmq.RCVTIMEO, _CHECK_EVERY)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         self._connections = Connections(self._socket, self._told, _NO_HANDSHAKE)
+        self._unlink = weakref.finalize(self, unlink_bound, self._socket, self.endpoint)
         try:
             self._socket.bind(self.endpoint)
         except zmq.ZMQError as error:
@@ -92,7 +92,6 @@ class ZmqLink:
                     hint=f"such as {DEFAULT_ENDPOINT}",
                 ) from None
             raise BatfsError(f"cannot listen on {self.endpoint}: {zmq.strerror(error.errno or 0)}") from None
-        self._bound = True
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
@@ -187,10 +186,10 @@ class ZmqLink:
         if self._context is None:
             return
         # what is there: a signal may have come in the midst of bind
+        if hasattr(self, "_unlink"):
+            self._unlink()
         if hasattr(self, "_connections"):
             self._socket.disable_monitor()
             self._connections.close()
         self._context.destroy()
         self._context = None
-        if self._bound and self.endpoint.startswith("ipc://"):
-            Path(self.endpoint[6:]).unlink(missing_ok=True)

@@ -217,7 +217,8 @@ class SimulatorWire:
 
     def bind(self) -> None:
         """Listen. BatfsError when the endpoint is in use."""
-        listener = socket.socket(self._family, socket.SOCK_STREAM)
+        # ours before it is bound: whatever interrupts us, close knows of it
+        listener = self._listener = socket.socket(self._family, socket.SOCK_STREAM)
         try:
             if isinstance(self._address, str):
                 if Path(self._address).is_socket():  # of a process that ended
@@ -227,10 +228,9 @@ class SimulatorWire:
             listener.bind(self._address)
             listener.listen()
         except OSError as error:
-            listener.close()
+            self._stop_listening()
             raise BatfsError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
         listener.setblocking(False)
-        self._listener = listener
         if not isinstance(self._address, str):
             host, port = listener.getsockname()[:2]
             self.endpoint = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
@@ -285,6 +285,9 @@ class SimulatorWire:
 
     def _stop_listening(self) -> None:
         if self._listener is not None:
+            name = self._listener.getsockname()
+            if name and isinstance(name, str):  # it is bound
+                Path(name).unlink(missing_ok=True)
             if self._callers is not None:
                 self._callers.stop()
             if self._others is not None:
@@ -292,8 +295,6 @@ class SimulatorWire:
                 self._others = None
             self._listener.close()
             self._listener = None
-            if isinstance(self._address, str):
-                Path(self._address).unlink(missing_ok=True)
 
 
 def _turn_away(callers: Callers) -> None:

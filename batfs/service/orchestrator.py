@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 
 import zmq
 
-from batfs.connections import Connections
+from batfs.connections import Connections, unlink_bound
 from batfs.errors import InputError
 from batfs.service import messages as m
 from batfs.service.auth import LOCAL, AllowList, KeyPair, Peer, is_loopback, serve_with, start_authenticator
@@ -132,6 +133,7 @@ class Orchestrator:
         if settings.keys is not None:
             serve_with(self._socket, settings.keys)
         self._connections = Connections(self._socket)
+        self._unlink = weakref.finalize(self, unlink_bound, self._socket, settings.endpoint)
         try:
             self._socket.bind(settings.endpoint)
         except zmq.ZMQError as error:
@@ -311,6 +313,7 @@ class Orchestrator:
         if getattr(self, "_metrics", None) is not None:
             assert self._metrics is not None
             self._metrics.close()
+        self._unlink()
         if not self._socket.closed:
             self._socket.disable_monitor()
             self._socket.close()

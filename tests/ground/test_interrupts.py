@@ -8,13 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from batfs.cli.main import main
 from batfs.decision.link import ZmqLink
+from batfs.decision.wire import simulator_side
 from batfs.process import between_imports
+from batfs.service.orchestrator import Orchestrator, Settings
+from batfs.storage.policies import make_policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +111,110 @@ def test_a_link_that_was_never_whole(tmp_path: Path) -> None:
     assert (tmp_path / "here").is_socket()
     link.close()
     assert not (tmp_path / "here").exists()
+
+
+WHO_LISTENS = ("connections.py", "link.py", "orchestrator.py", "socket.py", "wire.py")
+
+
+def stopped(path: Path, steps: int, work: Callable[[], object]) -> bool:
+    """Whether ``work()`` was interrupted so many bytecodes (of who listens, and of pyzmq's socket) after
+    ``path`` came to be: a signal can come between any two."""
+    left = steps
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if os.path.basename(frame.f_code.co_filename) not in WHO_LISTENS:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and path.exists():
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+class Listening:
+    """Programs that listen, from where they begin to bind."""
+
+    def __init__(self, which: str, endpoint: str) -> None:
+        self.which, self.endpoint = which, endpoint
+        self.made: Any = None
+        if which != "orchestrator":
+            self.made = simulator_side(endpoint) if which == "proxy" else ZmqLink(endpoint)
+
+    def bind(self) -> None:
+        if self.made is None:
+            self.made = Orchestrator(Settings(endpoint=self.endpoint), make_policy("random"))
+        else:
+            self.made.bind()
+
+    def close(self) -> None:
+        if self.made is not None:
+            self.made.close()
+
+
+@pytest.mark.parametrize("which", ["sched", "proxy", "orchestrator"])
+def test_a_signal_between_bind_and_what_cleans_up(tmp_path: Path, which: str) -> None:
+    """At each bytecode from the moment on at which the socket's file is there: none is left behind."""
+    path = tmp_path / "here"
+    steps = 0
+    while True:
+        listening = Listening(which, f"ipc://{path}")
+        interrupted = stopped(path, steps, listening.bind)
+        assert interrupted or path.is_socket()
+        listening.close()
+        del listening
+        assert not path.exists(), f"left behind {steps} bytecodes after bind"
+        if not interrupted:
+            break
+        steps += 1
+    assert steps > 10
+
+
+INTERRUPTED_BIND = """
+import os, signal, socket, sys
+import zmq
+
+def interrupted(kind):
+    bind = kind.bind
+    def bound(self, address):
+        bind(self, address)
+        os.kill(os.getpid(), signal.SIGINT)
+    kind.bind = bound
+
+interrupted(zmq.Socket)
+interrupted(socket.socket)
+from batfs.cli.programs import batfs, proxy, sched
+{}()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("sched", ["-s", "ipc://here"]),
+        ("proxy", ["-s", "ipc://here", "-t", "ipc://there"]),
+        ("batfs", ["service", "orchestrator", "--bind", "ipc://here", "--simulate"]),
+    ],
+)
+def test_ctrl_c_just_after_bind(tmp_path: Path, program: str, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_BIND.format(program), *words], cwd=tmp_path, capture_output=True,
+        text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 130, done
+    assert done.stderr.endswith(": interrupted\n")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_signal_when_the_answer_has_just_been_sent(tmp_path: Path) -> None:

@@ -28,6 +28,12 @@ MOVES_DTYPES: Final = {
 }
 
 
+def job_keys(table: pd.DataFrame) -> pd.Series[str]:
+    """``workload!id`` of each row: how a job is called across tables."""
+    found: pd.Series[str] = table["workload_name"] + "!" + table["job_id"]
+    return found
+
+
 def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(the users' jobs, the steps) of a ``jobs.csv``; the index of both counts from 0.
 
@@ -40,7 +46,7 @@ def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not ours.any():
         return table, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in MOVES_DTYPES.items()})
     jobs, steps = table[~ours].reset_index(drop=True), table[ours].reset_index(drop=True)
-    keys = (jobs["workload_name"] + "!" + jobs["job_id"]).tolist()
+    keys = job_keys(jobs).tolist()
     rows = {key.replace("!", ".", 1): row for row, key in enumerate(keys)}
     owners: list[str] = []
     kinds: list[str] = []

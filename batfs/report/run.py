@@ -20,7 +20,7 @@ from batfs import texts
 from batfs.errors import InputError, nearest
 from batfs.filesystems.script import AHEAD, STAGE_IN
 from batfs.report.extras import pd, require
-from batfs.report.parts import split_steps
+from batfs.report.parts import job_keys, split_steps
 from batfs.resource_sets import are_resources, shown
 from batfs.scheduling.waits import CAUSES, OF_SPACE
 
@@ -184,7 +184,7 @@ class Run:
     def cut(self) -> frozenset[str]:
         """The jobs (``workload!id``) that ran and were ended before their end: killed, out of time."""
         ran = self.finished[~self.finished["final_state"].isin(WHOLE)]
-        return frozenset(ran["workload_name"] + "!" + ran["job_id"])
+        return frozenset(job_keys(ran))
 
     @property
     def io_known(self) -> bool:
@@ -196,7 +196,7 @@ class Run:
         """The rows of ``io`` of jobs that were not cut: their bytes have moved, all of them."""
         if not self.cut or not len(self.io):
             return self.io
-        found: pd.DataFrame = self.io[~(self.io["workload_name"] + "!" + self.io["job_id"]).isin(self.cut)]
+        found: pd.DataFrame = self.io[~job_keys(self.io).isin(self.cut)]
         return found
 
     @cached_property
@@ -224,8 +224,8 @@ class Run:
         names = {"jobs": "int64", "seconds": "float64", "mean": "float64", "share": "float64"}
         if waits is None:
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in names.items()})
-        ran = set(self.finished["workload_name"] + "!" + self.finished["job_id"])
-        mine = waits[(waits["workload_name"] + "!" + waits["job_id"]).isin(ran)]
+        ran = set(job_keys(self.finished))
+        mine = waits[job_keys(waits).isin(ran)]
         found = mine.groupby(["cause", "file_system"])["seconds"].agg(jobs="count", seconds="sum")
         order = [cause for cause in CAUSES if cause in set(mine["cause"])]
         found = found.reindex(order, level="cause") if order else found
@@ -295,8 +295,7 @@ class Run:
         """Seconds each job with I/O takes alone on its nodes and storages, by ``workload!id``: the column
         ``alone_time`` of io_jobs.csv, empty for files that lack it."""
         io = self.io[self.io["alone_time"].notna()]
-        keys = io["workload_name"] + "!" + io["job_id"]
-        return dict(zip(keys.tolist(), io["alone_time"].tolist(), strict=True))
+        return dict(zip(job_keys(io).tolist(), io["alone_time"].tolist(), strict=True))
 
     def summary(self, threshold: float = 10.0) -> pd.DataFrame:
         """One row per figure: name, value, unit (see :mod:`batfs.report.statistics`)."""

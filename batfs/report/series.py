@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs.report.parts import job_keys
 from batfs.report.run import Run
 from batfs.report.statistics import nodes_used, parse_bytes
 
@@ -131,13 +132,13 @@ def storage_bandwidth(run: Run) -> dict[int, tuple[Steps, Steps]]:
 
 def _bandwidth(run: Run) -> dict[int, tuple[Steps, Steps]]:
     ran = run.finished
-    keys = (ran["workload_name"] + "!" + ran["job_id"]).tolist()
+    keys = job_keys(ran).tolist()
     times = dict(
         zip(keys, zip(ran["starting_time"].tolist(), ran["finish_time"].tolist(), strict=True), strict=True)
     )
     flows: dict[int, tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]] = {}
     io = run.moved
-    names = (io["workload_name"] + "!" + io["job_id"]).tolist()
+    names = job_keys(io).tolist()
     for side, column in enumerate(("read_by_storage", "written_by_storage")):
         for name, text in zip(names, io[column].tolist(), strict=True):
             when = times.get(name)

@@ -23,6 +23,7 @@ from batfs.errors import InputError
 from batfs.filesystems.script import APART, STAGE_IN
 from batfs.filesystems.staging_modes import seconds_staging
 from batfs.report.extras import pd
+from batfs.report.parts import job_keys
 from batfs.report.run import REJECTED, SUCCESS, Run
 from batfs.resource_sets import count_below
 from batfs.scheduling.waits import CAUSES
@@ -203,7 +204,7 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     # columns first and one table at the end: a report reads hundreds of runs, and to put columns into a table
     # one by one took longer than everything else
     jobs = run.jobs
-    names = jobs["workload_name"] + "!" + jobs["job_id"]
+    names = job_keys(jobs)
     keys = names.tolist()
     found = _io_of_jobs(run)
     nothing: list[Any] = [0, 0, 0, 0, math.nan, "", "", ""]
@@ -250,12 +251,10 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
 def _transfers(run: Run, keys: Sequence[str]) -> dict[str, FloatArray]:
     """What each job's transfers cost it; NaN where nobody watched them."""
     times = run.io_times
+    ids = [] if times is None else job_keys(times).tolist()
     found: dict[str, FloatArray] = {}
     for name, column in (("transfer_slowdown", "io_slowdown"), ("dilation", "stretch")):
-        known: dict[str, float] = {}
-        if times is not None:
-            ids = times["workload_name"] + "!" + times["job_id"]
-            known = dict(zip(ids.tolist(), times[column].tolist(), strict=True))
+        known = {} if times is None else dict(zip(ids, times[column].tolist(), strict=True))
         found[name] = np.array([known.get(key, math.nan) for key in keys], dtype=np.float64)
     return found
 
@@ -307,7 +306,7 @@ def _io_of_jobs(run: Run) -> dict[str, list[Any]]:
     io = run.io
     sums = ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes")
     texts = ("hold_reason", "file_system", "storages")
-    keys = (io["workload_name"] + "!" + io["job_id"]).tolist()
+    keys = job_keys(io).tolist()
     found: dict[str, list[Any]] = {}
     # plain loops: a job has a row or two, and pandas would make a table of each
     columns = [io[name].tolist() for name in (*sums, "storage_waiting_time", *texts)]
@@ -415,8 +414,8 @@ def staging_node_hours(run: Run) -> float:
             staged.setdefault(job, []).append((begin, end))
         else:
             others.setdefault(job, []).append(begin)
-    jobs = run.jobs[(run.jobs["workload_name"] + "!" + run.jobs["job_id"]).isin(list(staged))]
-    keys = (jobs["workload_name"] + "!" + jobs["job_id"]).tolist()
+    jobs = run.jobs[job_keys(run.jobs).isin(list(staged))]
+    keys = job_keys(jobs).tolist()
     nodes = nodes_of(jobs, run.nodes)
     seconds = [seconds_staging(staged[key], others.get(key, ())) for key in keys]
     return math.fsum(n * s for n, s in zip(nodes.tolist(), seconds, strict=True)) / 3600

@@ -87,7 +87,7 @@ def compare_groups(
     if not bases:
         raise unknown("baseline", baseline, dict.fromkeys(group.treatment for group in groups))
     if metrics is None:
-        metrics = headline(run for group in groups for run in group.runs)
+        metrics = headline((run for group in groups for run in group.runs), groups[0].threshold)
     if primary is not None:
         metrics = [*([] if primary in metrics else [primary]), *metrics]
         metric_named(primary)

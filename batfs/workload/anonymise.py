@@ -1,4 +1,4 @@
-"""Taking out of recorded jobs what names people: ids, users, accounts, names of jobs and programs.
+"""Taking out of recorded jobs what names people: ids, users, accounts, names of jobs, programs, data sets.
 
 The same name gets the same substitute everywhere, in the order of submission, so that who submitted together
 stays visible and nothing else.
@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from batfs import records
 from batfs.workload.account import Report
+from batfs.workload.io import RequestedIo
 from batfs.workload.joblog.states import State, state_of
 from batfs.workload.recorded import RecordedJob
 
@@ -48,6 +50,7 @@ def anonymised(jobs: Iterable[RecordedJob], report: Report) -> list[RecordedJob]
             job,
             id=numbers[job.id],
             extra={key: _without(key, value, names, numbers) for key, value in job.extra.items()},
+            io=None if job.io is None else tuple(_of_numbered_set(io, names) for io in job.io),
         )
         for job in ordered
     ]
@@ -70,6 +73,13 @@ def _without(key: str, value: Any, names: dict[str, dict[str, str]], numbers: Ma
         parent, _, task = str(value).rpartition("_")
         return f"{_substitute('array', parent, names)}_{task}"
     return _substitute(_WORDS[key], str(value), names)
+
+
+def _of_numbered_set(io: RequestedIo, names: dict[str, dict[str, str]]) -> RequestedIo:
+    if "data_set" not in io.options:
+        return io
+    number = _substitute("set", str(io.options["data_set"]), names)
+    return records.replace(io, options={**io.options, "data_set": number})
 
 
 def _number(key: str, value: Any, names: dict[str, dict[str, str]], numbers: Mapping[str, str]) -> Any:

@@ -191,13 +191,11 @@ def _read_rabbit(
 
 
 class _Storages:
-    """The persistent storages of a log: who creates each, and what others ask of it. ``named``: data sets are
-    called as the scripts do, else by numbers."""
+    """The persistent storages of a log: who creates each, and what others ask of it."""
 
-    def __init__(self, filesystem: str | None, report: Report, *, named: bool) -> None:
-        self._filesystem, self._report, self._named = filesystem, report, named
+    def __init__(self, filesystem: str | None, report: Report) -> None:
+        self._filesystem, self._report = filesystem, report
         self._created: dict[str, tuple[Persistent, int]] = {}  # by name, with its bytes
-        self._numbers: dict[str, str] = {}
 
     def read(self, script: Script, job: RecordedJob) -> None:
         for one in script.persistent:
@@ -215,8 +213,7 @@ class _Storages:
             return None
         made, size = self._created[one.name]
         own = "rabbit" if made.type in _RABBIT else "bb"
-        name = one.name if self._named else self._numbers.setdefault(one.name, f"set{len(self._numbers) + 1}")
-        options: dict[str, Json] = {"data_set": name, "stage_in": False, "stage_out": False}
+        options: dict[str, Json] = {"data_set": one.name, "stage_in": False, "stage_out": False}
         reads = writes = 0
         if one.verb == "destroy_persistent":
             options["delete"] = True
@@ -231,12 +228,7 @@ class _Storages:
 
 
 def join_scripts(
-    jobs: Iterable[RecordedJob],
-    scripts: Sequence[Script],
-    filesystem: str | None,
-    report: Report,
-    *,
-    named: bool = True,
+    jobs: Iterable[RecordedJob], scripts: Sequence[Script], filesystem: str | None, report: Report
 ) -> list[RecordedJob]:
     """``jobs`` with the burst buffers of their scripts on ``filesystem`` (None: ``bb``, and ``rabbit`` for
     Rabbits).
@@ -244,7 +236,7 @@ def join_scripts(
     A script is a job's if its file's name holds the job's number, or if it has the job's name. What is staged
     in is read, what is staged out written, half of the capacity each where both are; without staging it is
     scratch space that is written. Persistent storage is a data set of its capacity, which a job that uses it
-    waits for and reads, and writes where files are copied in; ``named`` as the scripts do, else by numbers.
+    waits for and reads, and writes where files are copied in.
     """
     by_number: dict[str, Script] = {}
     by_name: dict[str, Script] = {}
@@ -256,7 +248,7 @@ def join_scripts(
     used: set[Path] = set()
     found: list[RecordedJob] = []
     pairs: list[tuple[RecordedJob, Script | None]] = []
-    storages = _Storages(filesystem, report, named=named)
+    storages = _Storages(filesystem, report)
     for job in jobs:
         number = re.match(r"\d+", job.id)
         mine = by_number.get(number[0] if number else job.id) or by_name.get(str(job.extra.get("name", "")))

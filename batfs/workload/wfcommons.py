@@ -58,12 +58,10 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class WfOptions:
     """``filesystem`` where the files are (None: the configuration's choice); ``cores_per_node`` makes nodes
-    of a task's cores (None: as many nodes as it had machines); ``named``: data sets are called as their
-    files, else by numbers."""
+    of a task's cores (None: as many nodes as it had machines)."""
 
     filesystem: str | None = None
     cores_per_node: int | None = None
-    named: bool = True
 
 
 def read_instance(path: str | Path, options: WfOptions, report: Report) -> list[RecordedJob]:
@@ -279,33 +277,26 @@ def _jobs(tasks: Sequence[Task], options: WfOptions, report: Report) -> Iterator
         for file in task.writes:
             writers.setdefault(file, []).append(task.id)
     marks = _marks(tasks, writers)
-    numbers: dict[str, str] = {}
-
-    def called(name: str) -> str:
-        return name if options.named else numbers.setdefault(name, f"file{len(numbers) + 1}")
-
     for task in tasks:
         io = []
         for file, size, moved in _moved(task.reads, task.read_bytes):
             waits = any(writer != task.id for writer in writers.get(file, ()))
-            about: dict[str, Json] = {"data_set": called(file), "missing": "wait" if waits else "fill"}
+            about: dict[str, Json] = {"data_set": file, "missing": "wait" if waits else "fill"}
             io.append(
                 RequestedIo(options.filesystem, moved, 0, options=about | ({} if waits else {"size": size}))
             )
         for parent in task.parents:
             if parent in marks and not any(writers.get(file) == [parent] for file in task.reads):
                 report.change("its parent hands it no file: 1 byte says that it is over")
-                name = called(marks[parent])
-                io.append(
-                    RequestedIo(options.filesystem, 1, 0, options={"data_set": name, "missing": "wait"})
-                )
+                about = {"data_set": marks[parent], "missing": "wait"}
+                io.append(RequestedIo(options.filesystem, 1, 0, options=about))
         for file, size, moved in _moved(task.writes, task.written_bytes):
-            about = {"data_set": called(file), "size": size}
+            about = {"data_set": file, "size": size}
             if len(writers[file]) > 1 or file in task.reads:
                 about["write"] = "overwrite"
             io.append(RequestedIo(options.filesystem, 0, moved, options=about))
         if task.id in marks:
-            io.append(RequestedIo(options.filesystem, 0, 1, options={"data_set": called(marks[task.id])}))
+            io.append(RequestedIo(options.filesystem, 0, 1, options={"data_set": marks[task.id]}))
         for reads, writes, files in (
             (task.read_bytes or 0, 0, task.reads),
             (0, task.written_bytes or 0, task.writes),

@@ -123,5 +123,5 @@ def run(args: argparse.Namespace) -> int:
     found: list[RecordedJob] = [job.recorded() for job in jobs]
     report.origin = None  # submissions are since 1970, or from the log's own start
     if scripts is not None:
-        found = join_scripts(found, scripts, args.filesystem, report, named=not args.anonymise)
+        found = join_scripts(found, scripts, args.filesystem, report)
     return convert.finish(args, found, nodes, report)

@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     from batfs.workload.wfcommons import WfOptions, read_instance
 
     report = Report(args.instance.name)
-    options = WfOptions(args.filesystem, args.processors_per_node, named=not args.anonymise)
+    options = WfOptions(args.filesystem, args.processors_per_node)
     return convert.finish(args, read_instance(args.instance, options, report), None, report)

@@ -28,8 +28,9 @@ from batfs.workload.recorded import RecordedJob
 _LINE: Final = re.compile(
     r"(?:#\s?(?:FLUX|flux):\s*)?(?:(?:--setattr[= ]|-S\s+)dw=[\"']*)?#(DW|BB)\s+(\S+)\s*([^\"]*)"
 )
-#: Types of Rabbits' file systems; DataWarp's are others.
-_RABBIT: Final = ("xfs", "raw", "gfs2", "lustre")
+#: Types of Rabbits' file systems (DataWarp's are others), the first of which each node has one of.
+_PER_NODE: Final = ("xfs", "raw", "gfs2")
+_RABBIT: Final = (*_PER_NODE, "lustre")
 _IN_JOB: Final = re.compile(r"\$\{?DW_JOB_(\w+)")
 _PERSISTENT: Final = ("create_persistent", "persistentdw", "destroy_persistent")
 _IN_PERSISTENT: Final = re.compile(r"\$\{?DW_PERSISTENT_(\w+)")
@@ -53,7 +54,7 @@ class RabbitSpace:
     def asked(self, filesystem: str, nodes: int) -> RequestedIo:
         """What a job of so many nodes asks of the file system for it: its capacity, of which it reads what is
         copied in and writes the rest; half of it each where both are copied."""
-        size = self.capacity if self.type == "lustre" else self.capacity * nodes
+        size = _whole(self.type, self.capacity, nodes)
         reads = 0 if not self.copy_in else size // 2 if self.copy_out else size
         options = {
             "type": self.type,
@@ -66,21 +67,37 @@ class RabbitSpace:
 
 @dataclass(slots=True)
 class Persistent:
-    """Storage that outlives jobs, as one line of a script has it: created there (bytes of ``capacity``, for
-    each node where the ``type`` is one of Rabbits' but ``lustre``), used, with files copied in and out or
-    not, or destroyed."""
+    """Storage that outlives jobs, as one line of a script (``where``) has it: created there (bytes of
+    ``capacity``, for each node where the ``type`` is one of Rabbits' but ``lustre``), used, with files copied
+    in or not, or destroyed."""
 
     verb: str
     name: str
+    where: str
     type: str = ""
     capacity: int = 0
     copy_in: bool = False
-    copy_out: bool = False
-    where: str = ""
 
-    def size(self, nodes: int) -> int:
-        """Its bytes, created by a job of so many nodes."""
-        return self.capacity * nodes if self.type in _RABBIT and self.type != "lustre" else self.capacity
+    def asked(self, filesystem: str | None, kind: str, size: int) -> RequestedIo:
+        """What a job with this line asks of the storage, which is of this ``kind`` and so many bytes."""
+        options: dict[str, Json] = {"data_set": self.name, "stage_in": False, "stage_out": False}
+        reads = writes = 0
+        if self.verb == "destroy_persistent":
+            options["delete"] = True
+        else:
+            options["size"] = size
+            if kind in _RABBIT:
+                options["type"] = kind
+        if self.verb == "persistentdw":
+            options["missing"] = "wait"
+            reads, writes = size, size if self.copy_in else 0
+        own = "rabbit" if kind in _RABBIT else "bb"
+        return RequestedIo(filesystem or own, reads, writes, options=options)
+
+
+def _whole(kind: str, capacity: int, nodes: int) -> int:
+    """The bytes of a storage of this type for a job of so many nodes."""
+    return capacity * nodes if kind in _PER_NODE else capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,27 +145,22 @@ def _script(path: Path, text: str, report: Report) -> Script | None:
             continue
         _, verb, rest = match.groups()
         options = dict(word.split("=", 1) for word in rest.split() if "=" in word)
-        if verb in _PERSISTENT:
-            try:
-                persistent.append(_read_persistent(verb, options, f"{path.name}: line {number}"))
-            except InputError as error:
-                raise error.at(file=path, place=f"line {number}") from None
-        elif verb in ("copy_in", "copy_out") or (verb == "jobdw" and options.get("type") in _RABBIT):
-            try:
+        where = f"{path.name}: line {number}"
+        try:
+            if verb in _PERSISTENT:
+                persistent.append(_read_persistent(verb, options, where))
+            elif verb in ("copy_in", "copy_out") or (verb == "jobdw" and options.get("type") in _RABBIT):
                 _read_rabbit(verb, options, rabbits, persistent)
-            except InputError as error:
-                raise error.at(file=path, place=f"line {number}") from None
-        elif verb in ("jobdw", "swap") or "capacity" in options:
-            try:
+            elif verb in ("jobdw", "swap") or "capacity" in options:
                 capacity += parse_size(options.get("capacity", "0"))
-            except InputError as error:
-                raise error.at(file=path, place=f"line {number}") from None
-        elif verb == "stage_in":
-            stage_in = True
-        elif verb == "stage_out":
-            stage_out = True
-        else:
-            report.notes.append(f"{path.name}: line {number}: {verb} isn't read")
+            elif verb == "stage_in":
+                stage_in = True
+            elif verb == "stage_out":
+                stage_out = True
+            else:
+                report.notes.append(f"{where}: {verb} isn't read")
+        except InputError as error:
+            raise error.at(file=path, place=f"line {number}") from None
     if not capacity and not rabbits and not persistent:
         return None
     return Script(path, name, capacity, stage_in, stage_out, tuple(rabbits.values()), tuple(persistent))
@@ -160,7 +172,7 @@ def _read_persistent(verb: str, options: Mapping[str, str], where: str) -> Persi
         if not options.get(key):
             raise InputError(f"{verb} without {key}=")
     capacity = parse_size(options["capacity"]) if verb == "create_persistent" else 0
-    return Persistent(verb, options["name"], options.get("type", ""), capacity, where=where)
+    return Persistent(verb, options["name"], where, options.get("type", ""), capacity)
 
 
 def _read_rabbit(
@@ -180,51 +192,14 @@ def _read_rabbit(
     inner = _IN_JOB.search(end)
     if inner is None:
         inner = _IN_PERSISTENT.search(end)
-        used = [one for one in persistent if one.verb == "persistentdw"]
-        for one in used if inner is not None else ():
-            if inner is not None and one.name.replace("-", "_") == inner[1]:
-                setattr(one, verb, True)
+        if inner is not None and verb == "copy_in":
+            for one in persistent:
+                if one.verb == "persistentdw" and one.name.replace("-", "_") == inner[1]:
+                    one.copy_in = True
         return
     if inner[1] not in rabbits:
         raise unknown("jobdw before this line", inner[1], rabbits)
     setattr(rabbits[inner[1]], verb, True)
-
-
-class _Storages:
-    """The persistent storages of a log: who creates each, and what others ask of it."""
-
-    def __init__(self, filesystem: str | None, report: Report) -> None:
-        self._filesystem, self._report = filesystem, report
-        self._created: dict[str, tuple[Persistent, int]] = {}  # by name, with its bytes
-
-    def read(self, script: Script, job: RecordedJob) -> None:
-        for one in script.persistent:
-            if one.verb == "create_persistent":
-                self._created.setdefault(one.name, (one, one.size(job.nodes)))
-
-    def asked(self, script: Script) -> list[RequestedIo]:
-        """What a job with this script asks of them."""
-        return [io for one in script.persistent if (io := self._asked(one)) is not None]
-
-    def _asked(self, one: Persistent) -> RequestedIo | None:
-        if one.name not in self._created:
-            what = f"{one.verb} isn't read: no job of the log creates {one.name!r}"
-            self._report.notes.append(f"{one.where}: {what}")
-            return None
-        made, size = self._created[one.name]
-        own = "rabbit" if made.type in _RABBIT else "bb"
-        options: dict[str, Json] = {"data_set": one.name, "stage_in": False, "stage_out": False}
-        reads = writes = 0
-        if one.verb == "destroy_persistent":
-            options["delete"] = True
-        else:
-            options["size"] = size
-            if made.type in _RABBIT:
-                options["type"] = made.type
-        if one.verb == "persistentdw":
-            options["missing"] = "wait"
-            reads, writes = size, size if one.copy_in else 0
-        return RequestedIo(self._filesystem or own, reads, writes, options=options)
 
 
 def join_scripts(
@@ -248,13 +223,14 @@ def join_scripts(
     used: set[Path] = set()
     found: list[RecordedJob] = []
     pairs: list[tuple[RecordedJob, Script | None]] = []
-    storages = _Storages(filesystem, report)
+    created: dict[str, tuple[str, int]] = {}  # type and bytes of persistent storages
     for job in jobs:
         number = re.match(r"\d+", job.id)
         mine = by_number.get(number[0] if number else job.id) or by_name.get(str(job.extra.get("name", "")))
         pairs.append((job, mine))
-        if mine is not None:
-            storages.read(mine, job)
+        for one in mine.persistent if mine is not None else ():
+            if one.verb == "create_persistent":
+                created.setdefault(one.name, (one.type, _whole(one.type, one.capacity, job.nodes)))
     for job, mine in pairs:
         if mine is None:
             found.append(job)
@@ -269,7 +245,12 @@ def join_scripts(
         options = {"stage_in": mine.stage_in, "stage_out": mine.stage_out}
         if mine.capacity:
             parts.append(RequestedIo(filesystem or "bb", reads, mine.capacity - reads, options=options))
-        parts += storages.asked(mine)
+        for one in mine.persistent:
+            if one.name in created:
+                parts.append(one.asked(filesystem, *created[one.name]))
+            else:
+                what = f"{one.verb} isn't read: no job of the log creates {one.name!r}"
+                report.notes.append(f"{one.where}: {what}")
         found.append(replace(job, io=(*(job.io or ()), *parts)))
     unused = len({script.path for script in scripts} - used)
     if unused:

@@ -92,13 +92,13 @@ def parse_instance(document: Json) -> list[Task]:
     else:
         missing(workflow, "specification", "workflow")
     _in_order(tasks)
-    return tasks
+    return list(tasks.values())
 
 
 # ---- reading ----------------------------------------------------------------------------------------------
 
 
-def _specified(workflow: Mapping[str, Any]) -> list[Task]:
+def _specified(workflow: Mapping[str, Any]) -> dict[str, Task]:
     """Version 1.5 and later."""
     where = "workflow.specification"
     specification = need_object(workflow["specification"], where)
@@ -142,10 +142,10 @@ def _specified(workflow: Mapping[str, Any]) -> list[Task]:
     for found in tasks:
         if found.id not in run:
             raise InputError(f"the task {found.id!r} has no runtime in workflow.execution", place=found.place)
-    return tasks
+    return by_id
 
 
-def _flat(workflow: Mapping[str, Any]) -> list[Task]:
+def _flat(workflow: Mapping[str, Any]) -> dict[str, Task]:
     """Version 1.4 and before: parents by id or by name, files in each task."""
     tasks: list[Task] = []
     for task, place in _objects(workflow, "tasks", "workflow"):
@@ -167,7 +167,7 @@ def _flat(workflow: Mapping[str, Any]) -> list[Task]:
         by_name.setdefault(found.name, found.id)
     for found in tasks:
         found.parents = [p if p in by_id else by_name.get(p, p) for p in found.parents]
-    return tasks
+    return by_id
 
 
 def _measure(task: Task, measured: Mapping[str, Any], place: str) -> None:
@@ -197,12 +197,11 @@ def _by_id(tasks: Sequence[Task]) -> dict[str, Task]:
     return found
 
 
-def _in_order(tasks: Sequence[Task]) -> None:
+def _in_order(by_id: Mapping[str, Task]) -> None:
     """InputError for a parent that isn't there, and for parents in a circle."""
-    by_id = _by_id(tasks)
-    left = {task.id: 0 for task in tasks}
+    left = dict.fromkeys(by_id, 0)
     children: dict[str, list[str]] = {}
-    for task in tasks:
+    for task in by_id.values():
         for k, parent in enumerate(task.parents):
             if parent not in by_id:
                 raise unknown("task", parent, by_id).at(place=f"{task.place}.parents[{k}]")
@@ -286,7 +285,7 @@ def _jobs(tasks: Sequence[Task], options: WfOptions, report: Report) -> Iterator
                 RequestedIo(options.filesystem, moved, 0, options=about | ({} if waits else {"size": size}))
             )
         for parent in task.parents:
-            if parent in marks and not any(writers.get(file) == [parent] for file in task.reads):
+            if not _handed(task, parent, writers):
                 report.change("its parent hands it no file: 1 byte says that it is over")
                 about = {"data_set": marks[parent], "missing": "wait"}
                 io.append(RequestedIo(options.filesystem, 1, 0, options=about))
@@ -314,12 +313,17 @@ def _marks(tasks: Sequence[Task], writers: Mapping[str, Sequence[str]]) -> dict[
     found: dict[str, str] = {}
     for task in tasks:
         for parent in task.parents:
-            if parent not in found and not any(writers.get(file) == [parent] for file in task.reads):
+            if parent not in found and not _handed(task, parent, writers):
                 name = f"end of {parent}"
                 while name in writers:
                     name += "'"
                 found[parent] = name
     return found
+
+
+def _handed(task: Task, parent: str, writers: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the parent tells the task that it is over by a file that nobody else writes."""
+    return any(writers.get(file) == [parent] for file in task.reads)
 
 
 def _moved(files: Mapping[str, int], measured: int | None) -> Iterator[tuple[str, int, int]]:
@@ -328,7 +332,7 @@ def _moved(files: Mapping[str, int], measured: int | None) -> Iterator[tuple[str
     total, left = sum(sizes.values()), measured
     for file, size in sizes.items():
         moved = size
-        if left is not None and measured is not None:
+        if left is not None:
             moved = left * size // total  # of what is left to those that are left
             total -= size
             left -= moved

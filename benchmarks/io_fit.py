@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from batfs.cli.main import main as main_of_batfs
+from batfs.report.power import student
 from batfs.workload import write_workload
 from batfs.workload.synth import FileSystemShare, SynthOptions, synthesize
 
@@ -35,8 +36,6 @@ PAIRS = ("fair+easy_storage", "set10+easy_storage", "fair+fit_io", "set10+fit_io
 #: what is compared with what, of these
 DIFFERENCES = ((2, 0), (3, 1), (2, 1), (3, 0))
 FIGURES = ("turnaround", "slowdown", "makespan", "efficiency", "io_slowdown")
-#: two-sided 95 % of Student's t, by degrees of freedom
-T = {1: 12.71, 2: 4.303, 4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
 
 
 def measure(
@@ -130,7 +129,7 @@ def report(
         for name in FIGURES:
             base = [known[machine, s, pairs[b]][name] for s in seeds]
             gaps = [known[machine, s, pairs[a]][name] - one for s, one in zip(seeds, base, strict=True)]
-            half = T.get(n - 1, 1.96) * statistics.stdev(gaps) / n**0.5
+            half = student(0.975, n - 1) * statistics.stdev(gaps) / n**0.5
             mean, per = statistics.fmean(gaps), 100 / statistics.fmean(base)
             print(
                 f"    {name:<12} {mean:+.4g} ({mean - half:+.4g} to {mean + half:+.4g}), "

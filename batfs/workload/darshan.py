@@ -178,16 +178,14 @@ def read_logs(
             report.records += 1
             size = path.stat().st_size if path.is_file() else 0
             if size > MOST:  # not read to its end to be told from others
-                report.leave_out("not a log of Darshan 3")
-                report.notes.append(f"{path.name}: {size} bytes; an input may have {MOST}")
-                report.unread.append(report.notes[-1])
-                continue
-            digest = _digest(path)
-            if digest in seen:
-                report.leave_out("the same log again")
-                continue
-            seen.add(digest)
-            other = _not_darshan(path)
+                other: str | None = f"{size} bytes; an input may have {MOST}"
+            else:
+                digest = _digest(path)
+                if digest in seen:
+                    report.leave_out("the same log again")
+                    continue
+                seen.add(digest)
+                other = _not_darshan(path)
             if other is not None:
                 report.leave_out("not a log of Darshan 3")
                 report.notes.append(f"{path.name}: {other}")

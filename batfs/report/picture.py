@@ -119,13 +119,9 @@ def _few_fonts() -> Iterator[None]:
         if not set(wanted) <= set(usual):
             return subset(path, wanted)
         if path not in _cut:
-            context = subset(path, usual)
-            with context as held:
-                _cut[path] = (
-                    held,
-                    getattr(held, "font", held),
-                    as_file(getattr(held, "font", held)).getvalue(),
-                )
+            with subset(path, usual) as held:
+                font = getattr(held, "font", held)
+                _cut[path] = (held, font, as_file(font).getvalue())
         return contextlib.nullcontext(_cut[path][0])
 
     def written(font: Any) -> io.BytesIO:

@@ -10,7 +10,7 @@ place before the job has nodes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from batfs.campaign.single import run_once
 from batfs.files import write_text
@@ -37,6 +37,10 @@ class Setting(NamedTuple):
     queue: str = "easy"
     seed: int = 1
 
+    @property
+    def nodes(self) -> int:
+        return self.chassis * _CHASSIS
+
 
 class Outcome(NamedTuple):
     """One way of staging: node-hours idle while staging, of all that jobs held; mean wait (s); part of the
@@ -49,22 +53,18 @@ class Outcome(NamedTuple):
     last_end: float
     jobs: int
 
-    def to_json(self) -> dict[str, Any]:
-        return self._asdict()
-
 
 def write_inputs(setting: Setting, folder: Path) -> tuple[Path, Path]:
     """The machine and its month of jobs, as files in ``folder``."""
     platform, workload = folder / "elcapitan.xml", folder / "month.json"
     document = preset("elcapitan")
-    nodes = setting.chassis * _CHASSIS
-    document["nodes"]["count"] = nodes
+    document["nodes"]["count"] = setting.nodes
     write_text(platform, generate(make_spec(document)))
     # no Rabbit's share of a job is more than a quarter of it
     most = 30.72e12 / 4 * setting.servers
     options = SynthOptions(
         jobs=setting.jobs,
-        nodes=nodes,
+        nodes=setting.nodes,
         seed=setting.seed,
         load=setting.load,
         shortest=SHORTEST,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import orjson
+
+from batfs import json_text
+from batfs.campaign.reproduce.flux_rabbit import DAY, Outcome, Setting, answer
 from batfs.cli.figure_file import check_suffix, figure_file
 from batfs.errors import InputError
 from batfs.parsing import add_word, at_least
 from batfs.scratch import scratch_folder
-
-if TYPE_CHECKING:
-    from batfs.campaign.reproduce.flux_rabbit import Outcome
 
 HELP = """nodes that idle while data is copied in: held, ahead and in two steps, on a machine with Rabbits
 
@@ -27,45 +28,35 @@ Lustre behind to a Lustre on Rabbits before they start: while their nodes wait (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_word(parser, "--chassis", "[%(default)s]", type=at_least(1), default=72)
-    add_word(parser, "--count", "[%(default)s]", type=at_least(1), default=500)
-    add_word(parser, "--queue", "[%(default)s]", default="easy")
-    add_word(parser, "--seed", "[%(default)s]", type=int, default=1)
+    usual = Setting()
+    add_word(parser, "--chassis", "[%(default)s]", type=at_least(1), default=usual.chassis)
+    add_word(parser, "--count", "[%(default)s]", type=at_least(1), default=usual.jobs)
+    add_word(parser, "--queue", "[%(default)s]", default=usual.queue)
+    add_word(parser, "--seed", "[%(default)s]", type=int, default=usual.seed)
     add_word(parser, "--figure", ": idle node-hours and mean waits", type=Path)
     add_word(parser, "--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
-    import orjson
-
-    from batfs import json_text
-    from batfs.campaign.reproduce.flux_rabbit import Setting, answer
-
     check_suffix(args.figure)
     if args.chassis > 1000:
         raise InputError(f"--chassis {args.chassis}: expected 1000 at most")
-    usual = Setting()
-    setting = usual._replace(
-        chassis=args.chassis,
-        jobs=args.count,
-        servers=min(usual.servers, args.chassis),
-        queue=args.queue,
-        seed=args.seed,
-    )
+    setting = Setting(chassis=args.chassis, jobs=args.count, queue=args.queue, seed=args.seed)
+    setting = setting._replace(servers=min(setting.servers, args.chassis))
     with scratch_folder("flux") as scratch:
         outcomes = answer(setting, Path(scratch))
     if args.figure is not None:
         _draw(outcomes, args.figure)
     if args.json:
-        found: dict[str, Any] = {**setting._asdict(), "staging": [o.to_json() for o in outcomes]}
+        found: dict[str, Any] = {**setting._asdict(), "staging": [o._asdict() for o in outcomes]}
         print(json_text.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return 0
-    days = max(o.last_end for o in outcomes) / 86400
-    print(f"{setting.chassis * 16} nodes, {setting.jobs} jobs, {days:.1f} days\n")
+    days = max(o.last_end for o in outcomes) / DAY
+    print(f"{setting.nodes} nodes, {setting.jobs} jobs, {days:.1f} days\n")
     print(f"{'staging':<10}{'idle while staging':>20}{'mean wait':>12}{'node use':>10}{'last end':>12}")
     for o in outcomes:
         idle, wait = f"{o.idle:,.1f} node-h", f"{o.waiting / 60:,.1f} min"
-        print(f"{o.staging:<10}{idle:>20}{wait:>12}{o.utilisation:>10.1%}{o.last_end / 86400:>10.2f} d")
+        print(f"{o.staging:<10}{idle:>20}{wait:>12}{o.utilisation:>10.1%}{o.last_end / DAY:>10.2f} d")
     if args.figure is not None:
         print(f"\nfigure: {args.figure}")
     return 0

@@ -168,7 +168,7 @@ class Run:
         found: pd.DataFrame = self.jobs[self.jobs["starting_time"].notna()]
         return found
 
-    @property
+    @cached_property
     def stages_in(self) -> bool:
         """Whether anything was staged in, with nodes held for it or before."""
         return bool(self.steps["kind"].isin([STAGE_IN, AHEAD]).any())

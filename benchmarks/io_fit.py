@@ -11,16 +11,13 @@ run again. Printed are means over the seeds, and paired differences with 95 % in
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from batfs.cli.main import main as main_of_batfs
+from batfs.campaign.single import run_once
 from batfs.report.power import student
 from batfs.workload import write_workload
 from batfs.workload.synth import FileSystemShare, SynthOptions, synthesize
@@ -61,14 +58,16 @@ def measure(
         write_workload(file, synthesize(options))
         for pair in pairs:
             io_policy, _, queue = pair.partition("+")
-            words = ["run", "--json", "-p", str(ROOT / "platforms" / f"{machine}.xml"), "-w", str(file)]
-            words += ["--queue", queue, "--io-policy", io_policy, "--policy", "round_robin"]
-            words += ["--filesystem", "lustre=pfs:stripe_count=0", "--enable-dynamic-jobs", "--measure-io"]
-            said = io.StringIO()
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-                if main_of_batfs([*words, "--seed", str(seed), "-e", str(Path(scratch) / "r")]) != 0:
-                    raise SystemExit(f"failed: batfs {' '.join(words)}")
-            s: dict[str, Any] = json.loads(said.getvalue())
+            configuration = {
+                "queue": queue,
+                "io_policy": io_policy,
+                "policy": "round_robin",
+                "filesystems": {"lustre": {"model": "pfs:stripe_count=0"}},
+                "measure_io": True,
+                "seed": seed,
+            }
+            platform, prefix = ROOT / "platforms" / f"{machine}.xml", Path(scratch) / "r"
+            s = run_once(str(platform), str(file), prefix, configuration, dynamic_jobs=True)
             yield (
                 pair,
                 {

@@ -6,13 +6,14 @@ import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, cast, overload
 
 import numpy as np
 
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
-from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, set_request
+from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, bytes_on, set_request
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -194,17 +195,23 @@ class Model(ABC):
         """Whether a data set that this volume names lies here; if not, behind this tier."""
         return not self.backing
 
+    @contextmanager
+    def holding_all(self) -> Iterator[None]:
+        """Within, all bytes hold space, whatever ``reserve`` says: those of a data set stay."""
+        reserve, self.reserve = self.reserve, "both"
+        try:
+            yield
+        finally:
+            self.reserve = reserve
+
     def new_parts(
         self, request: IoRequest, view: StorageView, rng: random.Random, *, written: bool
     ) -> tuple[Sequence[SetPart], IoPlan] | Hold:
         """Where the bytes that the request writes are to stay, and the plan of writing them there: as
         ``plan`` would place a job's own output, all of it held. ``written``: by the job itself; else they
         were there before. For a model with copies or blocks of its own to override."""
-        reserve, self.reserve = self.reserve, "both"
-        try:
+        with self.holding_all():
             outcome = self.plan(request, view, rng)
-        finally:
-            self.reserve = reserve
         if isinstance(outcome, Hold):
             return outcome
         held: dict[int, int] = {}
@@ -218,10 +225,7 @@ class Model(ABC):
     ) -> IoPlan:
         """The traffic of the request's bytes, which lie in ``parts`` already: from and to each storage in
         proportion to what it holds of them; a node's own storages serve it first."""
-        held: dict[int, int] = {}
-        for part in parts:
-            for storage, size in part.held.items():
-                held[storage] = held.get(storage, 0) + size
+        held = bytes_on(parts)
         ids = sorted(storage for storage, size in held.items() if size)
         weights = [held[storage] for storage in ids]
         plan, volume, nodes = IoPlan(self.name), request.volume, request.nodes
@@ -555,12 +559,8 @@ def footprint(model: FileSystemModel, volume: Volume, nodes: int) -> Mapping[str
     """What the model says, or what is read and written if it doesn't."""
     if volume.options and keeps(model, volume):
         mine = cast(Model, model)
-        volume, reserve = set_footprint(mine.data_sets, volume), mine.reserve
-        mine.reserve = "both"
-        try:
-            return mine.footprint(volume, nodes)
-        finally:
-            mine.reserve = reserve
+        with mine.holding_all():
+            return mine.footprint(set_footprint(mine.data_sets, volume), nodes)
     asked = getattr(model, "footprint", None)
     if asked is None:
         return {volume.filesystem: volume.reads + volume.writes}

@@ -31,8 +31,6 @@ class Bundle:
     size: int
     copies: list[int] = field(default_factory=list)
     name: str = ""
-    written: bool = False
-    kept: bool = True
 
     @property
     def held(self) -> dict[int, int]:
@@ -45,17 +43,17 @@ class Bundle:
 
     def keys(self, of: str) -> list[str]:
         """See ``Part.keys``."""
-        return [self.key(of, disk) for disk in self.copies] if self.kept and self.size else []
+        return [self.key(of, disk) for disk in self.copies] if self.size else []
 
     def erase(self, of: str, gone: Collection[int]) -> list[str]:
         """See ``Part.erase``: the copies there."""
         lost = [disk for disk in self.copies if disk in gone]
         self.copies = [disk for disk in self.copies if disk not in gone]
-        return [self.key(of, disk) for disk in lost] if self.kept and self.size else []
+        return [self.key(of, disk) for disk in lost] if self.size else []
 
     def key(self, of: str, disk: int) -> str:
         """The key of one copy."""
-        return f"{of}#{self.name}@{disk}" if self.kept else ""
+        return f"{of}#{self.name}@{disk}"
 
 
 class Layout:

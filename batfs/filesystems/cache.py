@@ -104,9 +104,6 @@ class CacheTier(Model):
         self._away: set[int] = set()  # its storages that are: while there are any, it is passed by
         self._deleting: dict[str, list[str]] = {}  # job -> those it deletes behind when it succeeds
 
-    def check(self, volume: Volume) -> None:
-        super().check(volume)
-
     def announcements(self) -> Sequence[str]:
         said = list(super().announcements())
         if self.write == "back" and not self.setup.dynamic_jobs:

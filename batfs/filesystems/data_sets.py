@@ -8,7 +8,7 @@ in docs/guides/data-sets.md.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -105,6 +105,15 @@ def read_life(value: Any) -> str | float:
     return float(value)
 
 
+def bytes_on(parts: Iterable[SetPart]) -> dict[int, int]:
+    """What these parts hold on each storage, copies and all."""
+    out: dict[int, int] = {}
+    for part in parts:
+        for storage, size in part.held.items():
+            out[storage] = out.get(storage, 0) + size
+    return out
+
+
 @record(frozen=False, eq=False)
 class DataSet:
     """Bytes that outlive their job. ``there``: whether it exists for those who ask (its writer has
@@ -134,11 +143,7 @@ class DataSet:
 
     def bytes_on(self) -> dict[int, int]:
         """What it holds on each storage, copies and all."""
-        out: dict[int, int] = {}
-        for part in self.parts:
-            for storage, size in part.held.items():
-                out[storage] = out.get(storage, 0) + size
-        return out
+        return bytes_on(self.parts)
 
     @property
     def purgeable(self) -> bool:
@@ -214,7 +219,6 @@ class DataSets:
         self.sets: dict[str, DataSet] = {}
         self.leaving: list[DataSet] = []  # their names are gone, somebody still uses their bytes
         self.forgetters: list[Callable[[str], None]] = []  # told of each name that goes
-        self.ways_in = 0  # changes of what is there
         self.news: set[str] = set()  # what has changed since somebody who waits has looked
         self._uses: dict[str, _Use] = {}
         self._trials: dict[str, list[IoPlan]] = {}
@@ -468,7 +472,6 @@ class DataSets:
 
     def _changed(self, found: DataSet) -> None:
         self.changed(found.name)
-        self.ways_in += 1
         self.news.add(found.name)
         self._measure(found)
 

@@ -210,13 +210,11 @@ class DistributedFileSystem(Model):
         else:
             items = Items()
             items.add(bundles(volume.writes, self.block_size, 4 * self.pipelines), -1, WRITE)
-        reserve, self.reserve = self.reserve, "both"
         try:
-            places = self._write(draft, items)
+            with self.holding_all():
+                places = self._write(draft, items)
         except NoRoom as short:
             return self._hold(draft, short.size)
-        finally:
-            self.reserve = reserve
         plan = IoPlan(self.name, (), (), draft.writes, draft.internal, timing=self.timing_of(request))
         copies = self.layout.ids[places].tolist()
         return [Bundle(size, disks) for size, disks in zip(items.sizes, copies, strict=True)], plan

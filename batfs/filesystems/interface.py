@@ -193,8 +193,6 @@ class SetPart(Protocol):
 
     size: int
     name: str
-    written: bool
-    kept: bool
 
     @property
     def held(self) -> Mapping[int, int]: ...
@@ -215,21 +213,18 @@ class SetPart(Protocol):
 @record(frozen=False, eq=False)
 class Part:
     """Bytes of a data set that came together: ``size`` of the set, ``held`` bytes on each storage (copies
-    count). ``name``: its own within the set. ``written``: by a job (not there before the simulation).
-    ``kept``: on the books under a key of its own; if not, its bytes go with the job that brings it."""
+    count). ``name``: its own within the set."""
 
     size: int
     held: Mapping[int, int] = field(default_factory=dict)
     name: str = ""
-    written: bool = False
-    kept: bool = True
 
     def placements(self, of: str) -> list[Placement]:
-        key = f"{of}#{self.name}" if self.kept else ""
+        key = f"{of}#{self.name}"
         return [Placement(storage, size, key) for storage, size in sorted(self.held.items()) if size]
 
     def keys(self, of: str) -> list[str]:
-        return [f"{of}#{self.name}"] if self.kept and any(self.held.values()) else []
+        return [f"{of}#{self.name}"] if any(self.held.values()) else []
 
     def erase(self, of: str, gone: Collection[int]) -> list[str]:
         """All of it, if some lay there: a file without some of its stripes is no file."""

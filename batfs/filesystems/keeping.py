@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from batfs.filesystems.blocks import Bundle, Layout
-from batfs.filesystems.data_sets import DataSets
+from batfs.filesystems.data_sets import DataSet, DataSets
 from batfs.filesystems.interface import Move, Placement, Transfer
 from batfs.filesystems.placer import Placer
 from batfs.filesystems.traffic import from_transfers
@@ -21,6 +21,11 @@ class _Pending:
     bundle: Bundle
     target: int
     old: int | None
+
+
+def _of(data_set: DataSet | None) -> list[Bundle]:
+    """The parts of a set, which are all bundles here; none of one that isn't there."""
+    return [] if data_set is None else cast(list[Bundle], data_set.parts)
 
 
 class Keeper:
@@ -44,15 +49,12 @@ class Keeper:
     def _bundles(self) -> Iterator[tuple[str, Bundle]]:
         """Those that stay, with the names of their sets."""
         for name, data_set in self.book.sets.items():
-            for part in data_set.parts:
-                if part.kept:
-                    yield name, cast(Bundle, part)
+            for bundle in _of(data_set):
+                yield name, bundle
 
     def parts(self, name: str) -> list[Bundle]:
         """The bundles of a set that can be read: with at least one copy at hand."""
-        found = self.book.sets.get(name)
-        bundles = [] if found is None else [cast(Bundle, part) for part in found.parts]
-        return [bundle for bundle in bundles if self.alive(bundle)]
+        return [bundle for bundle in _of(self.book.sets.get(name)) if self.alive(bundle)]
 
     def alive(self, bundle: Bundle) -> list[int]:
         """Its copies on disks that are there."""
@@ -61,7 +63,7 @@ class Keeper:
     def bytes_on(self) -> dict[int, int]:
         """Kept bytes of each disk, as they will be when the moves under way have ended."""
         out = dict.fromkeys(self.layout.disks, 0)
-        left = [cast(Bundle, part) for data_set in self.book.leaving for part in data_set.parts if part.kept]
+        left = [bundle for data_set in self.book.leaving for bundle in _of(data_set)]
         for bundle in (*(bundle for _, bundle in self._bundles()), *left):
             for disk in bundle.copies:
                 out[disk] += bundle.size
@@ -95,9 +97,7 @@ class Keeper:
 
     def hidden(self, name: str) -> list[Bundle]:
         """The bundles of a set of which every copy is away."""
-        found = self.book.sets.get(name)
-        bundles = [] if found is None else [cast(Bundle, part) for part in found.parts]
-        return [bundle for bundle in bundles if not self.alive(bundle)]
+        return [bundle for bundle in _of(self.book.sets.get(name)) if not self.alive(bundle)]
 
     def readable(self, name: str) -> int:
         """Bytes of a set that can be read."""

@@ -240,7 +240,6 @@ class _Planning:
         held: list[Placement] = []
         for part in parts:
             part.name = f"{owner}.{self._count}"
-            part.written = written
             self._count += 1
             held += part.placements(of)
         self.placements += held

@@ -10,7 +10,7 @@ system's table in the configuration.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
 from batfs.filesystems.base import Model, footprint, make_model, planned
-from batfs.filesystems.data_sets import DataSet, DataSets, Timer, names_a_set
+from batfs.filesystems.data_sets import DataSets, Timer, names_a_set
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -406,19 +406,6 @@ class FileSystems:
         found = sets.sets.get(name)
         return {} if found is None else found.bytes_on()
 
-    def sets_on(self, storages: Collection[int]) -> list[DataSet]:
-        """The data sets with bytes on any of these storages, in order of file system and of their making."""
-        return [
-            found
-            for sets in self.data_sets.values()
-            for found in sets.sets.values()
-            if not found.bytes_on().keys().isdisjoint(storages)
-        ]
-
-    def drop_set(self, filesystem: str, name: str, now: float, why: str) -> None:
-        """The data set is gone: its name now, its bytes when nobody uses them (see ``released``)."""
-        self.data_sets[filesystem].drop(name, now, why)
-
     def is_current(self, plans: Sequence[IoPlan]) -> bool:
         """Whether the data sets of plans made earlier are still as these found them."""
         return all(
@@ -465,11 +452,6 @@ class FileSystems:
                     sets.drop(found.name, now, f"purged ({sets.purge.name})")
             return True
         return False
-
-    @property
-    def purges(self) -> bool:
-        """Whether any file system has a purge policy."""
-        return any(sets.purge is not None for sets in self.data_sets.values())
 
 
 def _sets_of(model: FileSystemModel) -> DataSets | None:

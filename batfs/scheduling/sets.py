@@ -6,14 +6,14 @@ names one has come, has started, is over; time has passed; no more jobs come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from batfs.filesystems.data_sets import DataSets, Timer
-from batfs.filesystems.interface import Hold
+from batfs.filesystems.data_sets import DataSets, SetRow, Timer
+from batfs.filesystems.interface import Hold, IoRequest
 from batfs.scheduling.dependencies import Dependencies
 from batfs.scheduling.interface import WaitingJob
-from batfs.scheduling.machine import FileSystems, Machine
+from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import Observer
 from batfs.workload.model import Job
 
@@ -36,6 +36,16 @@ def campaign_of(job: Job) -> str:
     return str(job.extra.get("campaign", job.workload))
 
 
+def tell_started(files: FileSystems, booked: Booked, now: float) -> None:
+    """The file systems that want to know hear that a job begins with these plans; those of data sets do."""
+    job, attending = booked.job, files.attending
+    campaign = (campaign_of(job.job),) if job.data_sets else ()
+    for volume, plan in zip(job.volumes, booked.plans, strict=True):
+        if job.data_sets or plan.file_system in attending:
+            asked = IoRequest(job.id, booked.ids, volume, now, booked.end)
+            files.started(asked, plan, now, *campaign)
+
+
 class Sets:
     """``next``: when one goes by itself (s). All that is done here is done for jobs that name data sets, or
     where something purges them."""
@@ -53,15 +63,6 @@ class Sets:
     @property
     def next(self) -> float:
         return self._timer.next
-
-    @property
-    def changes(self) -> int:
-        """Counts the changes of what is there."""
-        return sum(sets.ways_in for sets in self.books.values())
-
-    def exists(self, filesystem: str, name: str) -> bool:
-        sets = self.books.get(filesystem)
-        return sets is not None and sets.exists(name)
 
     def read(self, job: WaitingJob) -> None:
         """A job that names data sets was submitted."""
@@ -118,15 +119,15 @@ class Sets:
         if len(tenancy.machine.kept) != before:
             tenancy.gave_back()
         for sets in self.books.values():
-            rows = sets.rows()
-            if self._observer is not None:
-                for row in rows:
-                    self._observer.data_set_over(row)
+            self._tell_of(sets.rows())
+
+    def _tell_of(self, rows: Iterable[SetRow]) -> None:
+        if self._observer is not None:
+            for row in rows:
+                self._observer.data_set_over(row)
 
     def ends(self) -> None:
         """The simulation is over: what is still there is told."""
         self._tell()
         for sets in self.books.values():
-            for row in sets.rows_left():
-                if self._observer is not None:
-                    self._observer.data_set_over(row)
+            self._tell_of(sets.rows_left())

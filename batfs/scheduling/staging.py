@@ -29,7 +29,7 @@ from math import inf
 from typing import Protocol
 
 from batfs.filesystems.data_sets import MISSING
-from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Staging
+from batfs.filesystems.interface import Hold, IoPlan, Staging
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import stand_ins
 from batfs.filesystems.staging_modes import TWO_STEP
@@ -39,7 +39,7 @@ from batfs.records import record
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
-from batfs.scheduling.sets import campaign_of
+from batfs.scheduling.sets import tell_started
 from batfs.scheduling.stages import Stages
 from batfs.scheduling.waits import NO_DATA, Waits
 from batfs.workload.model import Job
@@ -230,11 +230,7 @@ class Stager:
         machine, files = tenancy.machine, tenancy.files
         machine.keep(booked.held)
         if files.attending or job.data_sets:
-            campaign = (campaign_of(job.job),) if job.data_sets else ()
-            for volume, plan in zip(job.volumes, booked.plans, strict=True):
-                if plan.file_system in files.attending or job.data_sets:
-                    what = IoRequest(job.id, booked.ids, volume, now, booked.end)
-                    files.started(what, plan, now, *campaign)
+            tell_started(files, booked, now)
         tenancy.waits.held_back(job, NO_DATA, now)
         if tenancy.gate is not None:
             tenancy.gate.begin(job.job, job.nodes, now)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from batfs.errors import InputError
 from batfs.filesystems.composed import Phases
-from batfs.filesystems.interface import Hold, IoPlan, IoRequest
+from batfs.filesystems.interface import Hold, IoPlan
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import staged
 from batfs.filesystems.profile import build_profile
@@ -41,7 +41,7 @@ from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import JobRecord, Observer
 from batfs.scheduling.possible import EmptyMachine
-from batfs.scheduling.sets import Sets, campaign_of
+from batfs.scheduling.sets import Sets, tell_started
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.staging import Stager
 from batfs.scheduling.storages import throttles, with_overrides
@@ -145,7 +145,6 @@ class Tenancy:
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
         self.sets = Sets(self, observer)
-        self.purges = self.sets.purges
         self.lives = Lives(machine, files, self.rng)
         #: resources that will never be there again were added since somebody set it to False
         self.lost_for_ever = False
@@ -419,7 +418,7 @@ class Tenancy:
         begin, view = placed.start - placed.lead, self.machine.view
         plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, view, rng)
         while isinstance(plans, Hold):
-            if not self.purges or placed.ahead or plans.never or not self.sets.make_room(plans):
+            if not self.sets.purges or placed.ahead or plans.never or not self.sets.make_room(plans):
                 return plans
             plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, view, rng)
         placed.plans = plans
@@ -466,11 +465,7 @@ class Tenancy:
         running = self.running[job.id] = Running(booked, JobState.RUNNING, booked.nodes, booked, waited)
         attending = files.attending
         if (attending or job.data_sets) and job.staged is None:
-            for volume, plan in zip(job.volumes, booked.plans, strict=True):
-                if plan.file_system in attending or job.data_sets:
-                    what = IoRequest(job.id, booked.ids, volume, now, booked.end)
-                    campaign = (campaign_of(job.job),) if job.data_sets else ()
-                    files.started(what, plan, now, *campaign)
+            tell_started(files, booked, now)
             if job.data_sets:
                 self.sets.changed()
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)

@@ -97,7 +97,7 @@ class FitIo:
                 agenda.add(placed)
                 self._starts(view, placed, shares, starts)
             self._kept = promise
-            self._fill(view, chain(behind), promise, shares, starts, fitting=True)
+            self._fill(view, behind, promise, shares, starts, fitting=True)
             self._fill(view, chain(passed, behind), promise, shares, starts, fitting=False)
             wake_at = None if promise is None else agenda.call_for(view, promise, starts)
         finally:

@@ -9,6 +9,7 @@ the bytes (``TCP_INFO``), the socket's monitor says which connections there are.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -100,9 +101,25 @@ def unlink_bound(listening: zmq.Socket[Any], asked: str) -> None:
     Made for ``weakref.finalize`` before ``bind``: the socket knows that it is bound from the very moment on,
     whatever interrupts its owner.
     """
-    named = asked.startswith("ipc://") and not asked.startswith(("ipc://*", "ipc://@"))
-    if named and not listening.closed and listening.getsockopt_string(zmq.LAST_ENDPOINT):
-        Path(asked.removeprefix("ipc://")).unlink(missing_ok=True)
+    path = _file(asked)
+    if path is not None and not listening.closed and listening.getsockopt_string(zmq.LAST_ENDPOINT):
+        path.unlink(missing_ok=True)
+
+
+def bind(listening: zmq.Socket[Any], asked: str) -> str:
+    """Listen on the endpoint ``asked``; returns it with the port or file that ``*`` became. ZMQError, also
+    where a file stands that is no socket: libzmq would remove it."""
+    path = _file(asked)
+    if path is not None and os.path.lexists(path) and not path.is_socket():
+        raise zmq.ZMQError(errno.EADDRINUSE)
+    listening.bind(asked)
+    return listening.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def _file(endpoint: str) -> Path | None:
+    """The file of an ``ipc://`` endpoint that names one."""
+    named = endpoint.startswith("ipc://") and not endpoint.startswith(("ipc://*", "ipc://@"))
+    return Path(endpoint.removeprefix("ipc://")) if named else None
 
 
 def _received(descriptor: int) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import zmq
 
-from batfs.connections import Connections, unlink_bound
+from batfs.connections import Connections, bind, unlink_bound
 from batfs.decision.peers import (
     LARGEST,
     TAKEN,
@@ -83,7 +83,7 @@ class ZmqLink:
         self._connections = Connections(self._socket, self._told, _NO_HANDSHAKE)
         self._unlink = weakref.finalize(self, unlink_bound, self._socket, self.endpoint)
         try:
-            self._socket.bind(self.endpoint)
+            self.endpoint = bind(self._socket, self.endpoint)
         except zmq.ZMQError as error:
             self.close()
             if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
@@ -92,7 +92,6 @@ class ZmqLink:
                     hint=f"such as {DEFAULT_ENDPOINT}",
                 ) from None
             raise BatfsError(f"cannot listen on {self.endpoint}: {zmq.strerror(error.errno or 0)}") from None
-        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._say is not None:
             self._say(f"listening on {self.endpoint}")
 

@@ -229,7 +229,7 @@ class SimulatorWire:
             listener.listen()
         except OSError as error:
             self._stop_listening()
-            raise BatfsError(f"cannot listen on {self.endpoint}: {error.strerror}") from None
+            raise BatfsError(f"cannot listen on {self.endpoint}: {error.strerror or error}") from None
         listener.setblocking(False)
         if not isinstance(self._address, str):
             host, port = listener.getsockname()[:2]

@@ -19,7 +19,7 @@ from typing import Any
 
 import zmq
 
-from batfs.connections import Connections, unlink_bound
+from batfs.connections import Connections, bind, unlink_bound
 from batfs.errors import InputError
 from batfs.service import messages as m
 from batfs.service.auth import LOCAL, AllowList, KeyPair, Peer, is_loopback, serve_with, start_authenticator
@@ -135,11 +135,10 @@ class Orchestrator:
         self._connections = Connections(self._socket)
         self._unlink = weakref.finalize(self, unlink_bound, self._socket, settings.endpoint)
         try:
-            self._socket.bind(settings.endpoint)
+            self.endpoint = bind(self._socket, settings.endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise InputError(f"cannot bind to {settings.endpoint}: {error.strerror}") from error
-        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._stopping = False
         self._waiting: deque[tuple[bytes, Peer, bytes, float]] = deque()
         # when to try to write again, and when a moment was written last

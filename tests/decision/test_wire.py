@@ -130,6 +130,8 @@ def test_a_socket_file(tmp_path: Path, context: zmq.Context) -> None:
     with pytest.raises(BatfsError, match="cannot listen"):
         listening(f"ipc://{path}")
     assert path.read_text() == "mine"
+    with pytest.raises(BatfsError, match="path too long"):
+        listening(f"ipc://{tmp_path}/{'long' * 30}")
 
 
 def test_connections_of_others_before_the_first_message(wire: SimulatorWire, context: zmq.Context) -> None:

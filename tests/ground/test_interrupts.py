@@ -18,6 +18,7 @@ import pytest
 from batfs.cli.main import main
 from batfs.decision.link import ZmqLink
 from batfs.decision.wire import simulator_side
+from batfs.errors import BatfsError
 from batfs.process import between_imports
 from batfs.service.orchestrator import Orchestrator, Settings
 from batfs.storage.policies import make_policy
@@ -179,6 +180,18 @@ def test_a_signal_between_bind_and_what_cleans_up(tmp_path: Path, which: str) ->
             break
         steps += 1
     assert steps > 10
+
+
+@pytest.mark.parametrize("which", ["sched", "proxy", "orchestrator"])
+def test_a_file_in_the_place_of_a_socket_stays(tmp_path: Path, which: str) -> None:
+    """One that is no socket: libzmq would take its place."""
+    path = tmp_path / "here"
+    path.write_text("a table of mine")
+    listening = Listening(which, f"ipc://{path}")
+    with pytest.raises(BatfsError, match="Address already in use"):
+        listening.bind()
+    listening.close()
+    assert path.read_text() == "a table of mine"
 
 
 INTERRUPTED_BIND = """

@@ -10,7 +10,7 @@ Rows are written as they come, into files that take their names only when the ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from batfs.files import writing
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
+from batfs.records import field, record
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE, by_file_system
@@ -77,6 +78,26 @@ def storage_states_path(prefix: str | Path) -> Path:
     return Path(f"{prefix}_storage_states.csv")
 
 
+@record(frozen=False, eq=False)
+class _Sheet:
+    """One of the files: what is still to be written to it, and the file when it is open."""
+
+    path: Path
+    columns: Sequence[str]
+    rows: list[str] = field(default_factory=list)
+    file: TextIO | None = None
+
+    def open(self, stack: ExitStack) -> None:
+        self.file = stack.enter_context(writing(self.path, keep_partial=True))
+        self.file.write(",".join(self.columns) + "\n")
+
+    def flush(self) -> None:
+        """What is buffered goes to the file."""
+        if self.file is not None:
+            self.file.write("".join(self.rows))
+            self.rows.clear()
+
+
 class Recorder(Observer):
     """Writes the files; a context manager. On an exception what was written stays as ``.partial``.
 
@@ -92,27 +113,20 @@ class Recorder(Observer):
     ) -> None:
         self._then = then
         self._alone = alone
-        self.io_jobs = io_jobs_path(prefix)
-        self.storage_states = storage_states_path(prefix)
-        self.waits = Path(f"{prefix}_waits.csv")
-        self.io_times = Path(f"{prefix}_io_times.csv")
         self._stack = ExitStack()
         self._fixed: list[str] = []
-        self._jobs: list[str] = []
-        self._states: list[str] = []
-        self._waits: list[str] = []
-        self._waits_file: TextIO | None = None
-        self._times: list[str] = []
-        self._times_file: TextIO | None = None
-        self.data_sets = Path(f"{prefix}_data_sets.csv")
-        self._sets_file: TextIO | None = None
+        self._jobs = _Sheet(io_jobs_path(prefix), IO_JOBS_COLUMNS)
+        self._states = _Sheet(storage_states_path(prefix), STORAGE_STATES_COLUMNS)
+        # these appear with their first rows
+        self._waits = _Sheet(Path(f"{prefix}_waits.csv"), WAITS_COLUMNS)
+        self._times = _Sheet(Path(f"{prefix}_io_times.csv"), IO_TIMES_COLUMNS)
+        self._sets = _Sheet(Path(f"{prefix}_data_sets.csv"), DATA_SETS_COLUMNS)
+        self._sheets = (self._jobs, self._states, self._waits, self._times, self._sets)
 
     def __enter__(self) -> Recorder:
         with ExitStack() as stack:
-            self._jobs_file = stack.enter_context(writing(self.io_jobs, keep_partial=True))
-            self._states_file = stack.enter_context(writing(self.storage_states, keep_partial=True))
-            self._jobs_file.write(",".join(IO_JOBS_COLUMNS) + "\n")
-            self._states_file.write(",".join(STORAGE_STATES_COLUMNS) + "\n")
+            self._jobs.open(stack)
+            self._states.open(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -126,33 +140,28 @@ class Recorder(Observer):
             self.flush()
         finally:
             self._stack.__exit__(kind, error, trace)
-        for path, file in (
-            (self.waits, self._waits_file),
-            (self.io_times, self._times_file),
-            (self.data_sets, self._sets_file),
-        ):
-            if (
-                kind is None and file is None
-            ):  # one of an earlier run under this prefix would be taken for ours
-                path.unlink(missing_ok=True)
+        for sheet in self._sheets:
+            if kind is None and sheet.file is None:
+                # one of an earlier run under this prefix would be taken for ours
+                sheet.path.unlink(missing_ok=True)
 
     def flush(self) -> None:
         """What is buffered goes to the files."""
-        _write(self._jobs_file, self._jobs)
-        _write(self._states_file, self._states)
-        if self._waits_file is not None:
-            _write(self._waits_file, self._waits)
-        if self._times_file is not None:
-            _write(self._times_file, self._times)
+        for sheet in self._sheets:
+            sheet.flush()
 
     @property
     def paths(self) -> list[Path]:
         """The files that are written; that of waits only where a job without I/O had to wait, that of times
         only where transfers are measured, that of data sets where there were some."""
-        waits = [] if self._waits_file is None else [self.waits]
-        times = [] if self._times_file is None else [self.io_times]
-        sets = [] if self._sets_file is None else [self.data_sets]
-        return [self.io_jobs, self.storage_states, *waits, *times, *sets]
+        return [sheet.path for sheet in self._sheets if sheet.file is not None]
+
+    def _add(self, sheet: _Sheet, rows: Iterable[str]) -> None:
+        if sheet.file is None:
+            sheet.open(self._stack)
+        sheet.rows.extend(rows)
+        if len(sheet.rows) > _BUFFERED:
+            sheet.flush()
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
@@ -162,47 +171,34 @@ class Recorder(Observer):
             for i, s in zip(ids, storages, strict=True)
         ]
         # the state before anything happens, so that plots have a first point
-        self._states.extend(f"0.000000,{fixed},0,0,0\n" for fixed in self._fixed)
+        self._states.rows.extend(f"0.000000,{fixed},0,0,0\n" for fixed in self._fixed)
         if self._then is not None:
             self._then.begins(storages, ids)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        fixed, rows = self._fixed, self._states
+        fixed, rows = self._fixed, self._states.rows
         for position, reserved, used, transfers in states:
             rows.append(_STATE_ROW % (now, fixed[position], reserved, used, transfers))
         if len(rows) > _BUFFERED:
-            _write(self._states_file, rows)
+            self._states.flush()
         if self._then is not None:
             self._then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
-        self._jobs.extend(io_rows(record, "" if alone is None else f"{alone:.6f}"))
-        if len(self._jobs) > _BUFFERED:
-            _write(self._jobs_file, self._jobs)
+        self._add(self._jobs, io_rows(record, "" if alone is None else f"{alone:.6f}"))
         if record.io_times is not None:
-            if self._times_file is None:
-                self._times_file = self._stack.enter_context(writing(self.io_times, keep_partial=True))
-                self._times_file.write(",".join(IO_TIMES_COLUMNS) + "\n")
-            self._times.append(times_row(record, record.io_times))
+            self._add(self._times, [times_row(record, record.io_times)])
         if self._then is not None:
             self._then.job_over(record)
 
     def waiter_over(self, record: JobRecord) -> None:
-        if self._waits_file is None:
-            self._waits_file = self._stack.enter_context(writing(self.waits, keep_partial=True))
-            self._waits_file.write(",".join(WAITS_COLUMNS) + "\n")
-        self._waits.extend(wait_rows(record))
-        if len(self._waits) > _BUFFERED:
-            _write(self._waits_file, self._waits)
+        self._add(self._waits, wait_rows(record))
         if self._then is not None:
             self._then.waiter_over(record)
 
     def data_set_over(self, row: SetRow) -> None:
-        if self._sets_file is None:
-            self._sets_file = self._stack.enter_context(writing(self.data_sets, keep_partial=True))
-            self._sets_file.write(",".join(DATA_SETS_COLUMNS) + "\n")
-        self._sets_file.write(set_row(row))
+        self._add(self._sets, [set_row(row)])
         if self._then is not None:
             self._then.data_set_over(row)
 
@@ -213,11 +209,6 @@ class Recorder(Observer):
     def ends(self, now: float) -> None:
         if self._then is not None:
             self._then.ends(now)
-
-
-def _write(file: TextIO, rows: list[str]) -> None:
-    file.write("".join(rows))
-    rows.clear()
 
 
 def io_rows(record: JobRecord, alone: str = "") -> list[str]:

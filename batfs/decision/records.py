@@ -138,8 +138,10 @@ class Recorder(Observer):
     ) -> None:
         try:
             self.flush()
-        finally:
-            self._stack.__exit__(kind, error, trace)
+        except BaseException as failed:  # none of them is whole then
+            self._stack.__exit__(type(failed), failed, failed.__traceback__)
+            raise
+        self._stack.__exit__(kind, error, trace)
         for sheet in self._sheets:
             if kind is None and sheet.file is None:
                 # one of an earlier run under this prefix would be taken for ours

@@ -17,14 +17,13 @@ from batfs.decision.replacing import Translation
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m
-from batfs.protocol.decision_side import ProtocolError
+from batfs.protocol.decision_side import WRONG, ProtocolError, malformed, not_batsims
 from batfs.protocol.v5 import hello
 from batfs.protocol.v5.decision_side import OUR_CALLS, decisions_to_json, event_from_json
 from batfs.resource_sets import parse_resources
 
 Raw = dict[str, Any]
 
-_WRONG = (KeyError, TypeError, ValueError, AttributeError)
 _U32 = 2**32
 _REGISTERING = ("RegisterJobEvent", "RegisterProfileEvent")
 
@@ -56,7 +55,7 @@ class Proxy5:
             self._forwards = bool(features.get("forward_profiles_on_job_submission"))
             self._registers = bool(features.get("dynamic_registration"))
             features |= {"dynamic_registration": True, "forward_profiles_on_job_submission": True}
-        except (*_WRONG, IndexError) as error:
+        except (*WRONG, IndexError) as error:
             raise _not_a_components(answer, error) from None
         return answer[:4] + orjson.dumps(said)
 
@@ -74,9 +73,8 @@ class Proxy5:
             out = [_own_event(event, now) for event in due]
             for event in events:
                 out += self._heard(now, event)
-        except _WRONG as error:
-            what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
-            raise ProtocolError(f"the simulator sent a message that is not Batsim 5's: {what}") from error
+        except WRONG as error:
+            raise not_batsims(5, error) from error
         more, self._injector.events = self._injector.events, []
         out += [_own_event(event, now) for event in more]
         if events and not out:
@@ -147,7 +145,7 @@ class Proxy5:
                 for event in raw["events"]:
                     event["timestamp"] = float(event["timestamp"])
                     out += self._told(now, event)
-            except (*_WRONG, InputError) as error:
+            except (*WRONG, InputError) as error:
                 raise _not_a_components(message, error) from None
         out += self._written([*self._injector.closing(now), *self._translation.closing(now)])
         if self._finish_due and not self._registers:
@@ -239,5 +237,4 @@ def _own_event(event: m.Event, now: float) -> Raw:
 
 
 def _not_a_components(message: object, error: Exception) -> ProtocolError:
-    what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
-    return ProtocolError(f"the decision component behind the proxy sent {message!r:.200}: {what}")
+    return malformed(f"the decision component behind the proxy sent {message!r:.200}", error)

@@ -19,11 +19,14 @@ from batfs.errors import InputError
 from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import (
+    WRONG,
     ProtocolError,
     decision_to_json,
     event_from_json,
     ids_of,
     io_job_to_json,
+    malformed,
+    not_batsims,
     text_of,
 )
 from batfs.protocol.simulator_side import decode_reply
@@ -44,8 +47,6 @@ _EVENTS = frozenset(
 _REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE"))
 #: What is said of jobs and machines of which a part may have to be hidden.
 _HIDING = (b'"JOB_KILLED"', b'"event_machine_', f'"{WORKLOAD}!'.encode())
-#: What reading a message raises that has not the form it should have.
-_WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class Asked(Protocol):
@@ -98,8 +99,8 @@ class RawProxy:
         changed = bool(due)
         try:
             now, events = float(raw["now"]), list(raw["events"])
-        except _WRONG as error:
-            raise _not_batsims(error) from None
+        except WRONG as error:
+            raise not_batsims(4, error) from None
         self._now = now
         injector.advance(now)
         for event in events:
@@ -125,16 +126,16 @@ class RawProxy:
             if kind not in _EVENTS or (kind == "JOB_SUBMITTED" and self._passes_by(event["data"])):
                 return event
             record = event_from_json(event)
-        except _WRONG as error:
-            raise _not_batsims(error) from None
+        except WRONG as error:
+            raise not_batsims(4, error) from None
         self.over = self.over or kind == "SIMULATION_ENDS"
         seen = self.injector.incoming(now, record)
         if seen is record:
             return event
         try:
             return None if seen is None else _changed(event, seen)
-        except _WRONG as error:
-            raise _not_batsims(error) from None
+        except WRONG as error:
+            raise not_batsims(4, error) from None
 
     def _passes_by(self, data: Mapping[str, Any]) -> bool:
         """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read. (What a
@@ -161,7 +162,7 @@ class RawProxy:
             try:
                 raw = orjson.loads(text)
                 now, events = float(raw["now"]), list(raw["events"])
-            except _WRONG as error:
+            except WRONG as error:
                 raise _not_a_schedulers(text, error) from None
             for event in events:
                 sent = self._sent(event)
@@ -180,7 +181,7 @@ class RawProxy:
         """What goes to the simulator for one decision; None: the decision as it is."""
         try:
             record = self._decision(event)
-        except (*_WRONG, InputError) as error:
+        except (*WRONG, InputError) as error:
             raise _not_a_schedulers(event, error) from None
         if record is None:
             return None
@@ -225,14 +226,8 @@ class RawProxy:
         return None
 
 
-def _not_batsims(error: Exception) -> ProtocolError:
-    what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
-    return ProtocolError(f"the simulator sent a message that is not Batsim 4's: {what}")
-
-
 def _not_a_schedulers(message: object, error: Exception) -> ProtocolError:
-    what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
-    return ProtocolError(f"the scheduler behind the proxy sent {message!r:.200}: {what}")
+    return malformed(f"the scheduler behind the proxy sent {message!r:.200}", error)
 
 
 def event_to_json(event: m.Event) -> dict[str, Any]:

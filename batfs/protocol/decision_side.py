@@ -22,6 +22,21 @@ class ProtocolError(BatfsError):
     """A message that is not what Batsim 4's protocol says."""
 
 
+#: What reading a message raises that has not the form it should have.
+WRONG = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def malformed(sentence: str, error: Exception) -> ProtocolError:
+    """``sentence``, with what is wrong with the message according to ``error``, one of :data:`WRONG`."""
+    what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
+    return ProtocolError(f"{sentence}: {what}")
+
+
+def not_batsims(generation: int, error: Exception) -> ProtocolError:
+    """The same of the simulator."""
+    return malformed(f"the simulator sent a message that is not Batsim {generation}'s", error)
+
+
 # ---- requests ----------------------------------------------------------------------------------------------
 
 
@@ -38,9 +53,8 @@ def request_from_json(raw: Any) -> m.Request:
     """The same from a decoded JSON object."""
     try:
         return m.Request(float(raw["now"]), [event_from_json(event) for event in raw["events"]])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ProtocolError(f"the simulator sent a message that is not Batsim 4's: {what}") from error
+    except WRONG as error:
+        raise not_batsims(4, error) from error
 
 
 def event_from_json(raw: Mapping[str, Any]) -> m.Event:

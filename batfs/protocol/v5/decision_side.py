@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from batfs.protocol import messages as m
-from batfs.protocol.decision_side import ProtocolError
+from batfs.protocol.decision_side import WRONG, ProtocolError, not_batsims
 from batfs.protocol.v5.profiles import profile_event
 from batfs.resource_sets import format_resources
 from batfs.workload.batsim5 import profile_of_message
@@ -34,9 +34,8 @@ def decode_request(text: bytes) -> m.Request:
         raise ProtocolError(f"the simulator sent something that is not JSON: {error}") from None
     try:
         return m.Request(float(raw["now"]), [event_from_json(event) for event in raw["events"]])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ProtocolError(f"the simulator sent a message that is not Batsim 5's: {what}") from error
+    except WRONG as error:
+        raise not_batsims(5, error) from error
 
 
 def event_from_json(raw: Mapping[str, Any]) -> m.Event:

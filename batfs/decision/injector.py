@@ -81,7 +81,9 @@ class Injector:
         self._in_steps: set[str] = set()
         self._their_kills: set[str] = set()
         self._over: tuple[float, set[str]] = (0.0, set())  # whose ends were told at this very instant
-        self._began = self._acknowledged = False
+        #: whether the simulation has begun
+        self.began = False
+        self._acknowledged = False
         self._registers = False  # whether the other side may register more jobs of its own
         self._registered: dict[tuple[str, str], Profile | IoProfile] = {}
         self._alive = 0
@@ -95,11 +97,12 @@ class Injector:
     def incoming(self, now: float, event: m.Event) -> m.Event | None:
         """The event as the other side shall see it; None if it is none of its business. InvariantError for
         one before the simulation began, or when it begins again."""
-        if isinstance(event, m.SimulationBegins) == self._began:
-            when = "in mid-simulation" if self._began else "before the simulation began"
-            raise InvariantError(f"{type(event).__name__} {when}")
         if isinstance(event, m.SimulationBegins):
+            if self.began:
+                raise InvariantError("SimulationBegins in mid-simulation")
             return self._begins(event)
+        if not self.began:
+            raise InvariantError(f"{type(event).__name__} before the simulation began")
         self._story.add(now, (event,), ())
         self.advance(now)
         if isinstance(event, m.JobSubmitted):
@@ -127,8 +130,6 @@ class Injector:
 
     def raw_profile(self, job_id: str, name: str) -> Mapping[str, object] | None:
         """The profile of that name in the job's workload as the simulator sent it at the start, if it did."""
-        if not self._began:
-            return None
         profiles = self.tenancy.profiles.get(job_id.partition("!")[0])
         return profiles.raw(name) if type(profiles) is LazyProfiles else None
 
@@ -142,7 +143,7 @@ class Injector:
     @property
     def idle(self) -> bool:
         """Whether :meth:`closing` has nothing to do."""
-        if not self._began:
+        if not self.began:
             return True
         tenancy = self.tenancy
         if self.events or tenancy.registering or tenancy.config.validate or tenancy.outages is not None:
@@ -156,7 +157,7 @@ class Injector:
         """Whether :meth:`incoming` would return any JOB_COMPLETED and REQUESTED_CALL as they are: nothing
         runs in steps, and there is nothing to tell."""
         return (
-            self._began
+            self.began
             and not self.events
             and not self.tenancy.registering
             and self.tenancy.outages is None
@@ -169,7 +170,7 @@ class Injector:
 
     def advance(self, now: float) -> None:
         """It is ``now``."""
-        if self._began:
+        if self.began:
             self.tenancy.advance(now)
 
     def _begins(self, event: m.SimulationBegins) -> m.Event:
@@ -188,7 +189,7 @@ class Injector:
                 hint="batfs's own scheduler can; storages fail here too",
             )
         self._refuse_staging_ahead(tenancy)
-        self._began = True
+        self.began = True
         self._acknowledged = bool(event.config.get("dynamic-jobs-acknowledged", False))
         own = tenancy.files.own_nodes
         if own:
@@ -288,7 +289,7 @@ class Injector:
     def outgoing(self, now: float, decision: m.Decision) -> list[m.Decision]:
         """What is sent to the simulator for one decision of the other side. InvariantError for one before
         the simulation began."""
-        if not self._began:
+        if not self.began:
             raise InvariantError(f"{type(decision).__name__} before the simulation began")
         self._story.add(now, (), (decision,))
         self.advance(now)
@@ -337,7 +338,7 @@ class Injector:
     def opening(self) -> list[m.Decision]:
         """Before the first decision of a reply: what our side has decided by itself. What was held back comes
         before what the other side starts now."""
-        if not self._began:
+        if not self.began:
             return []
         tenancy = self.tenancy
         if tenancy.outages is not None:

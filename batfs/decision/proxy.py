@@ -139,7 +139,9 @@ class RawProxy:
 
     def _passes_by(self, data: Mapping[str, Any]) -> bool:
         """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read. (What a
-        composed one runs is not in the message.)"""
+        composed one runs is not in the message.) Before the beginning nothing passes unseen."""
+        if not self.injector.began:
+            return False
         job, profile = data.get("job"), data.get("profile")
         if job is not None and profile is None:
             profile = self.injector.raw_profile(job["id"], job["profile"])

@@ -107,6 +107,14 @@ def test_a_reply_that_says_nothing_passes_after_an_end(tmp_path: Path) -> None:
                 "profile": {"type": "parallel_homogeneous", "cpu": 1, "com": 0, "io_reads": 1},
             },
         ),
+        (
+            "JOB_SUBMITTED",  # one without I/O, of which nothing else is read
+            {
+                "job_id": "w0!1",
+                "job": {"id": "w0!1", "subtime": 0, "res": 1, "profile": "p"},
+                "profile": {"type": "delay", "delay": 1},
+            },
+        ),
         ("NOTIFY", {"type": "no_more_static_job_to_submit"}),
         ("REQUESTED_CALL", {}),
         ("SIMULATION_ENDS", {}),

@@ -26,6 +26,7 @@ from batfs.files import PARTIAL, holding, publish, writing
 from batfs.records import replace
 from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Settings
+from batfs.scheduling.observer import Observer, Several
 
 if TYPE_CHECKING:
     from batfs.decision.link import ZmqLink
@@ -112,14 +113,14 @@ def _run_with_batsim(
     jobs = JobTally(nodes, steps=experiment.dynamic_jobs)
     clock = AloneClock(loaded.platform, loaded.machine)
     with ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(prefix, None, clock.seconds))
-        storage = StorageTally(recorder)
+        recorder = stack.enter_context(Recorder(prefix, clock.seconds))
+        storage = StorageTally()
         batsim_is_alive = _Watch(log)
         link = ZmqLink("tcp://127.0.0.1:*", check=batsim_is_alive, no_first=no_simulator)
         stack.callback(link.close)
         link.bind()
         flags, converse = (_batsim5 if generation == 5 else _batsim4)(
-            experiment, settings, loaded, prefix, storage, say, stack
+            experiment, settings, loaded, prefix, Several(storage, recorder), say, stack
         )
         process = stack.enter_context(_started([binary, *flags(aside, link.endpoint)], log))
         batsim_is_alive.process = process
@@ -217,7 +218,7 @@ def _batsim4(
     settings: Settings,
     loaded: Loaded,
     prefix: str | Path,
-    storage: StorageTally,
+    observer: Observer,
     say: Callable[[str], None] | None,
     stack: ExitStack,
 ) -> tuple[_Flags, _Converse]:
@@ -230,7 +231,7 @@ def _batsim4(
 
     config = settings.configuration(experiment.scheduler_config)
     if not config.queue.startswith(PYBATSIM):
-        ours = BatfsScheduler(settings=settings, observer=storage, say=say)
+        ours = BatfsScheduler(settings=settings, observer=observer, say=say)
         ours.core.make_files = loaded.make_files()
 
         def speak(link: ZmqLink) -> ByteAccount:
@@ -246,7 +247,7 @@ def _batsim4(
             return unmoved(loaded, say)
 
     else:
-        injector = foreign_injector(loaded, config, storage, say)
+        injector = foreign_injector(loaded, config, observer, say)
         back = stack.enter_context(hosted(config.queue, prefix, config.seed))
 
         def speak(link: ZmqLink) -> ByteAccount:
@@ -261,7 +262,7 @@ def _batsim5(
     settings: Settings,
     loaded: Loaded,
     prefix: str | Path,
-    storage: StorageTally,
+    observer: Observer,
     say: Callable[[str], None] | None,
     stack: ExitStack,
 ) -> tuple[_Flags, _Converse]:
@@ -278,7 +279,7 @@ def _batsim5(
         raise InputError("Batsim 5's machines know no unavailability: leave out --events")
     watch = JobsFile(stack.enter_context(writing(jobs_path(prefix), keep_partial=True)))
     workloads = _batsim5_workloads(loaded.workloads, Path(prefix), stack)
-    scheduler = Scheduler(settings, loaded.make_files(), observer=storage, say=say)
+    scheduler = Scheduler(settings, loaded.make_files(), observer=observer, say=say)
     paths = [workload.path for workload in workloads]
     known = {workload.name: workload.profiles for workload in workloads}
     translation = Translation(

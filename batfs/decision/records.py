@@ -21,7 +21,7 @@ from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.records import field, record
-from batfs.scheduling.io_times import Idle, IoTimes
+from batfs.scheduling.io_times import IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE, by_file_system
 from batfs.storage.interface import StorageTable
@@ -101,17 +101,11 @@ class _Sheet:
 class Recorder(Observer):
     """Writes the files; a context manager. On an exception what was written stays as ``.partial``.
 
-    ``then`` is told everything too; ``alone`` says how long a job's task takes alone on the machine (without
-    it, or where it has no answer, the column stays empty).
+    ``alone`` says how long a job's task takes alone on the machine (without it, or where it has no answer,
+    the column stays empty).
     """
 
-    def __init__(
-        self,
-        prefix: str | Path,
-        then: Observer | None = None,
-        alone: Callable[[JobRecord], float | None] | None = None,
-    ) -> None:
-        self._then = then
+    def __init__(self, prefix: str | Path, alone: Callable[[JobRecord], float | None] | None = None) -> None:
         self._alone = alone
         self._stack = ExitStack()
         self._fixed: list[str] = []
@@ -174,8 +168,6 @@ class Recorder(Observer):
         ]
         # the state before anything happens, so that plots have a first point
         self._states.rows.extend(f"0.000000,{fixed},0,0,0\n" for fixed in self._fixed)
-        if self._then is not None:
-            self._then.begins(storages, ids)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         fixed, rows = self._fixed, self._states.rows
@@ -183,34 +175,18 @@ class Recorder(Observer):
             rows.append(_STATE_ROW % (now, fixed[position], reserved, used, transfers))
         if len(rows) > _BUFFERED:
             self._states.flush()
-        if self._then is not None:
-            self._then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
         self._add(self._jobs, io_rows(record, "" if alone is None else f"{alone:.6f}"))
         if record.io_times is not None:
             self._add(self._times, [times_row(record, record.io_times)])
-        if self._then is not None:
-            self._then.job_over(record)
 
     def waiter_over(self, record: JobRecord) -> None:
         self._add(self._waits, wait_rows(record))
-        if self._then is not None:
-            self._then.waiter_over(record)
 
     def data_set_over(self, row: SetRow) -> None:
         self._add(self._sets, [set_row(row)])
-        if self._then is not None:
-            self._then.data_set_over(row)
-
-    def idled(self, idle: Idle) -> None:
-        if self._then is not None:
-            self._then.idled(idle)
-
-    def ends(self, now: float) -> None:
-        if self._then is not None:
-            self._then.ends(now)
 
 
 def io_rows(record: JobRecord, alone: str = "") -> list[str]:

@@ -27,7 +27,7 @@ from batfs.records import record
 from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Configuration, Layer, Settings
 from batfs.scheduling.core import Scheduler
-from batfs.scheduling.observer import Observer
+from batfs.scheduling.observer import Observer, Several
 from batfs.simulator import JobResult, Progress, SimulationOptions, read_events, simulate
 from batfs.workload.traps import notes
 
@@ -112,15 +112,14 @@ def _run(
             from batfs.decision.pybatsim_process import hosted
 
             foreign = stack.enter_context(hosted(config.queue, prefix, config.seed, prints_to=prints_to))
-        told = observer
         recorder: Recorder | None = None
         if prefix is not None and loaded.files is not None:
             # what a job's work is the simulator tells of Batsim 4's jobs only
             alone = clock.noted if experiment.generation == 4 else clock.seconds
-            recorder = stack.enter_context(Recorder(prefix, observer, alone))
-            told = recorder
-        storage = StorageTally(told)
-        process, account = _decider(loaded, settings, config, storage, foreign, say)
+            recorder = stack.enter_context(Recorder(prefix, alone))
+        storage = StorageTally()
+        told = Several(storage, recorder, observer)
+        process, account = _decider(loaded, settings, config, told, foreign, say)
         decider: DecisionProcess = process
         machine, workloads = loaded.machine, loaded.workloads
         options = SimulationOptions(

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
-from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
@@ -223,9 +222,8 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
 
 @record(frozen=False)
 class StorageTally(Observer):
-    """Bytes and fill levels by file system, passing everything on to ``then``. ``rejections``: (job, why)."""
+    """Bytes and fill levels by file system. ``rejections``: (job, why)."""
 
-    then: Observer | None = None
     rejections: list[tuple[str, str]] = field(default_factory=list)
     filesystems: dict[str, FileSystemTally] = field(default_factory=dict)
     waits: dict[tuple[str, str], WaitTally] = field(default_factory=dict)
@@ -247,8 +245,6 @@ class StorageTally(Observer):
             self._of.append(tally)
             self._capacity.append(storage.capacity)
             self._reserved.append(0)
-        if self.then is not None:
-            self.then.begins(storages, ids)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         touched: list[FileSystemTally] = []
@@ -264,8 +260,6 @@ class StorageTally(Observer):
         for tally in touched:
             if tally.reserved > tally.peak_bytes:
                 tally.peak_bytes = tally.reserved
-        if self.then is not None:
-            self.then.storages_changed(now, states)
 
     def job_over(self, record: JobRecord) -> None:
         if record.io_times is not None:
@@ -297,13 +291,9 @@ class StorageTally(Observer):
                     tally.waiting_time += lacked
         if record.waits:
             self._add_waits(record)
-        if self.then is not None:
-            self.then.job_over(record)
 
     def waiter_over(self, record: JobRecord) -> None:
         self._add_waits(record)
-        if self.then is not None:
-            self.then.waiter_over(record)
 
     def _add_waits(self, record: JobRecord) -> None:
         if record.nodes:
@@ -312,23 +302,11 @@ class StorageTally(Observer):
                 wait.jobs += 1
                 wait.seconds += seconds
 
-    def ends(self, now: float) -> None:
-        if self.then is not None:
-            self.then.ends(now)
-
-    def data_set_over(self, row: SetRow) -> None:
-        if self.then is not None:
-            self.then.data_set_over(row)
-
     def idled(self, idle: Idle) -> None:
         self._idle = idle
-        if self.then is not None:
-            self.then.idled(idle)
 
     def failures(self, counts: Mapping[str, float]) -> None:
         self._failures = dict(counts)
-        if self.then is not None:
-            self.then.failures(counts)
 
     def faults(self) -> dict[str, Any]:
         """What faults did, for the summary; nothing where there are none."""

@@ -84,3 +84,42 @@ class Observer:
 
     def ends(self, now: float) -> None:
         """The simulation is over."""
+
+
+class Several(Observer):
+    """Tells each of them, in their order."""
+
+    def __init__(self, *others: Observer | None) -> None:
+        self._others = [other for other in others if other is not None]
+
+    def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
+        for other in self._others:
+            other.begins(storages, ids)
+
+    def job_over(self, record: JobRecord) -> None:
+        for other in self._others:
+            other.job_over(record)
+
+    def waiter_over(self, record: JobRecord) -> None:
+        for other in self._others:
+            other.waiter_over(record)
+
+    def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
+        for other in self._others:
+            other.storages_changed(now, states)
+
+    def data_set_over(self, row: SetRow) -> None:
+        for other in self._others:
+            other.data_set_over(row)
+
+    def idled(self, idle: Idle) -> None:
+        for other in self._others:
+            other.idled(idle)
+
+    def failures(self, counts: Mapping[str, float]) -> None:
+        for other in self._others:
+            other.failures(counts)
+
+    def ends(self, now: float) -> None:
+        for other in self._others:
+            other.ends(now)

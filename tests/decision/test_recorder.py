@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batfs.decision.experiment import Experiment
 from batfs.decision.records import Recorder
+from batfs.decision.run import run
 from batfs.filesystems.data_sets import SetRow
+from batfs.scheduling.config import Layer, Settings
+from batfs.scheduling.observer import Observer, Several
 from batfs.storage.interface import Storage, StorageTable
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_disk_that_is_full_when_the_last_rows_are_written(tmp_path: Path) -> None:
@@ -37,3 +45,39 @@ def test_files_that_have_no_rows_do_not_stay_from_an_earlier_run(tmp_path: Path)
         pass
     assert recorder.paths == [tmp_path / "r_io_jobs.csv", tmp_path / "r_storage_states.csv"]
     assert sorted(tmp_path.glob("r_*.csv")) == recorder.paths
+
+
+TOLD = [name for name in vars(Observer) if not name.startswith("_")]
+
+
+class Ears(Observer):
+    """Hears everything."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in TOLD:
+            return lambda *what: self.heard.append((name, what))
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_all_of_several_are_told_everything(name: str) -> None:
+    ears = Ears(), Ears()
+    what = tuple(object() for _ in inspect.signature(getattr(Observer, name)).parameters)[1:]
+    getattr(Several(ears[0], None, ears[1]), name)(*what)
+    assert [one.heard for one in ears] == [[(name, what)]] * 2
+
+
+def test_who_observes_a_run_hears_of_its_faults_also_when_files_are_written(tmp_path: Path) -> None:
+    heard = []
+    faults = {"fault": [{"at": 1.0, "storage": "*", "state": "degraded", "bandwidth": 0.5, "lasts": 10.0}]}
+    settings = Settings(flags=Layer("test", {"faults": faults}))
+    experiment = Experiment(ROOT / "platforms/io_example.xml", [ROOT / "workloads/io_example.json"])
+    for prefix in (None, tmp_path / "r"):
+        ears = Ears()
+        run(experiment, settings, prefix, observer=ears)
+        heard.append([name for name, _ in ears.heard])
+    assert heard[0] == heard[1]
+    assert "failures" in heard[0]

@@ -82,7 +82,7 @@ class _InSteps:
     end: float = -inf
     alloc: str | None = None  # of the first part of the computation, if it ran in parts
     failed: tuple[float, str] | None = None  # end and state of the first step that failed
-    staged: list[tuple[float, float]] | None = None  # its stage-ins that held its nodes
+    staged: list[tuple[float, float]] = field(default_factory=list)  # its stage-ins that held its nodes
     others: list[float] = field(default_factory=list)  # when its other steps on them began
 
 
@@ -132,7 +132,7 @@ class JobTally:
         end = job.start + job.runtime
         if kind == STAGE_IN:
             self._staging = True
-            mine.staged = [*(mine.staged or ()), (job.start, end)]
+            mine.staged.append((job.start, end))
         else:
             mine.others.append(job.start)
         if mine.failed is not None and job.start >= mine.failed[0]:

@@ -44,6 +44,7 @@ COMMANDS: tuple[tuple[Sequence[str], bool], ...] = (
     (("service", "demo"), False),
     (("calibrate", *[f"{{warm}}/files/ior-{k}.txt" for k in (1, 2, 3)], "{warm}/files/mdtest.txt", "-o",
       "cal.toml", "--platform-out", "x.xml"), False),
+    (("service", "orchestrator", "--bind", "ipc://here", "--simulate"), True),
 )  # fmt: skip
 LONGEST = 6.0  # seconds until the signal
 PATIENCE = 30.0

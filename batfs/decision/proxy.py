@@ -23,11 +23,11 @@ from batfs.protocol.decision_side import (
     ProtocolError,
     decision_to_json,
     event_from_json,
-    ids_of,
     io_job_to_json,
     malformed,
+    need_ids,
+    need_text,
     not_batsims,
-    text_of,
 )
 from batfs.protocol.simulator_side import decode_reply
 from batfs.resource_sets import parse_resources
@@ -201,7 +201,7 @@ class RawProxy:
         """A record of the decisions that concern an injector; None for the others."""
         kind, timestamp, data = raw["type"], float(raw["timestamp"]), raw.get("data") or {}
         if kind == "EXECUTE_JOB":
-            job_id = text_of(data["job_id"], "job_id")
+            job_id = need_text(data["job_id"], "job_id")
             if not self.injector.concerns(job_id):
                 return None
             io = data.get("additional_io_job")
@@ -215,9 +215,9 @@ class RawProxy:
                 None if io is None else m.IoJob((), str(io.get("profile_name"))),
             )
         if kind == "KILL_JOB":
-            return m.KillJob(timestamp, ids_of(data["job_ids"]))
+            return m.KillJob(timestamp, need_ids(data["job_ids"]))
         if kind == "REJECT_JOB":
-            return m.RejectJob(timestamp, text_of(data["job_id"], "job_id"))
+            return m.RejectJob(timestamp, need_text(data["job_id"], "job_id"))
         if kind == "CALL_ME_LATER":
             return m.CallMeLater(timestamp, float(data["timestamp"]))
         if kind == "NOTIFY":

@@ -111,18 +111,18 @@ def profile_from_wire(raw: Any, place: str) -> Profile:
     return parse_profile(raw, place)
 
 
-def text_of(value: object, what: str) -> str:
+def need_text(value: object, what: str) -> str:
     """``value``; TypeError, which names ``what``, for anything but text."""
     if not isinstance(value, str):
         raise TypeError(f"{what} is {value!r:.60}, not text")
     return value
 
 
-def ids_of(values: object) -> list[str]:
+def need_ids(values: object) -> list[str]:
     """Ids of jobs; TypeError for what can't be a list of them."""
     if not isinstance(values, list):
         raise TypeError(f"job_ids is {values!r:.60}, not a list")
-    return [text_of(value, "a member of job_ids") for value in values]
+    return [need_text(value, "a member of job_ids") for value in values]
 
 
 def _properties(raw: object, what: str) -> dict[str, str]:
@@ -162,7 +162,7 @@ def _simulation_begins(timestamp: float, data: Mapping[str, Any]) -> m.Simulatio
         allow_storage_sharing=bool(data["allow_storage_sharing"]),
         config=dict(data["config"]),
         workloads={
-            name: text_of(file, f"workloads.{name}") for name, file in (data.get("workloads") or {}).items()
+            name: need_text(file, f"workloads.{name}") for name, file in (data.get("workloads") or {}).items()
         },
         profiles={name: _profiles(name, raw) for name, raw in (data.get("profiles") or {}).items()},
     )
@@ -198,8 +198,8 @@ def _job_submitted(timestamp: float, data: Mapping[str, Any]) -> m.JobSubmitted:
 def _job_completed(timestamp: float, data: Mapping[str, Any]) -> m.JobCompleted:
     return m.JobCompleted(
         timestamp,
-        text_of(data["job_id"], "job_id"),
-        text_of(data["job_state"], "job_state"),
+        need_text(data["job_id"], "job_id"),
+        need_text(data["job_state"], "job_state"),
         int(data["return_code"]),
         str(data.get("alloc", "")),
     )
@@ -209,14 +209,14 @@ _READERS: dict[str, Callable[[float, Mapping[str, Any]], m.Event]] = {
     "SIMULATION_BEGINS": _simulation_begins,
     "JOB_SUBMITTED": _job_submitted,
     "JOB_COMPLETED": _job_completed,
-    "JOB_KILLED": lambda t, d: m.JobKilled(t, ids_of(d["job_ids"]), dict(d.get("job_progress") or {})),
+    "JOB_KILLED": lambda t, d: m.JobKilled(t, need_ids(d["job_ids"]), dict(d.get("job_progress") or {})),
     "RESOURCE_STATE_CHANGED": lambda t, d: m.ResourceStateChanged(
-        t, text_of(d["resources"], "resources"), str(d["state"])
+        t, need_text(d["resources"], "resources"), str(d["state"])
     ),
     "REQUESTED_CALL": lambda t, d: m.RequestedCall(t),
     "SIMULATION_ENDS": lambda t, d: m.SimulationEnds(t),
     "ANSWER": lambda t, d: m.Answer(t, dict(d)),
-    "FROM_JOB_MSG": lambda t, d: m.FromJobMessage(t, text_of(d["job_id"], "job_id"), d["msg"]),
+    "FROM_JOB_MSG": lambda t, d: m.FromJobMessage(t, need_text(d["job_id"], "job_id"), d["msg"]),
     "NOTIFY": lambda t, d: m.Notification(t, str(d["type"]), dict(d)),
 }
 

@@ -6,6 +6,7 @@ import json
 import statistics as plain_statistics
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +195,15 @@ def test_split_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["workload", "cut", str(IO), "--split", "6h"]) == 2
 
 
+@cache
+def first_twenty() -> Workload:
+    """Read once for all examples."""
+    return cut(parse_workload(IO.read_bytes()), Cut(first=20))
+
+
 @given(st.floats(0.1, 8), st.floats(0, 8), st.floats(0, 8))
 def test_scaling_scales(runtime: float, reads: float, writes: float) -> None:
-    workload = cut(parse_workload(IO.read_bytes()), Cut(first=20))
+    workload = first_twenty()
     new = scale(workload, Scale(runtime=runtime, reads=reads, writes=writes))
     for old_job, new_job in zip(workload.jobs, new.jobs, strict=True):
         old, scaled = workload.profiles[old_job.profile], new.profiles[new_job.profile]

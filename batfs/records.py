@@ -149,7 +149,7 @@ def _hash(self: Any) -> int:
 
 
 class _DataclassFields:
-    """What makes ``dataclasses.replace``, ``fields`` and ``asdict`` take records, made when they ask."""
+    """What makes ``dataclasses.replace``, ``fields`` and ``asdict`` take records, made when first asked."""
 
     def __get__(self, instance: object, owner: Any) -> Any:
         import dataclasses
@@ -167,4 +167,5 @@ class _DataclassFields:
                 constant: Any = (lambda value: lambda: value)(default)
                 members.append((name, hints[name], dataclasses.field(default_factory=constant)))
         made: Any = dataclasses.make_dataclass(owner.__name__, members)
+        owner.__dataclass_fields__ = made.__dataclass_fields__  # each time takes a millisecond
         return made.__dataclass_fields__

@@ -8,15 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from batfs.errors import InputError, unknown
-from batfs.filesystems.base import (
-    MODELS,
-    Model,
-    Reserve,
-    Timing,
-    in_order,
-    placements,
-)
+from batfs.errors import InputError
+from batfs.filesystems.base import MODELS, Reserve, Timing, placements
 from batfs.filesystems.interface import (
     Checkpoints,
     Hold,
@@ -24,15 +17,16 @@ from batfs.filesystems.interface import (
     IoRequest,
     Move,
     Outcome,
-    Placement,
     Setup,
     Traffic,
     Volume,
 )
-from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.picking import Picker
 from batfs.filesystems.staging_modes import StagingMode
-from batfs.filesystems.traffic import joined, split_by, split_evenly, split_operations, spread
+from batfs.filesystems.tier import STAGE_OPTIONS, StagingTier
+from batfs.filesystems.tier import Part as Moved
+from batfs.filesystems.traffic import joined, split_by, split_evenly, spread
+from batfs.plugins import Bandwidth
 from batfs.records import record
 from batfs.storage.interface import StorageView
 
@@ -62,7 +56,7 @@ class Part:
 
 
 @MODELS.register("burst_buffer")
-class BurstBuffer(Model):
+class BurstBuffer(StagingTier):
     """Buffers, shared or in the nodes, before the file system ``backing``.
 
     Space is reserved before the job starts. What it reads is staged in from the backing file system first
@@ -79,11 +73,18 @@ class BurstBuffer(Model):
     ``staging``: ``held`` (the job's nodes wait for it), ``ahead`` (before the job has nodes) or ``two_step``
     (as a job of its own without nodes, after which the job joins the end of the queue); ``max_staging`` jobs
     stage ahead at once (0: any number). Before there are nodes, none can be near: ``topology`` then chooses
-    as the policy does, and buffers in the nodes are staged ``held``.
+    as the policy does, and buffers in the nodes are staged ``held``. All stagings together take at most the
+    part ``staging_share`` of the bandwidth of any link, and ``staging_rate`` bytes/s (0: no limit).
     ``checkpoint_copies`` are kept at once: with 2 one drains while the next is written.
     """
 
-    job_options: Sequence[str] = ("checkpoints", "checkpoint_bytes", "stage_in", "stage_out", "staging")
+    job_options: Sequence[str] = ("checkpoints", "checkpoint_bytes", *STAGE_OPTIONS)
+    what, word, needing, expects_backing = (
+        "burst buffer",
+        "burst_buffer",
+        "staging and checkpoints need",
+        True,
+    )
 
     def __init__(
         self,
@@ -98,23 +99,28 @@ class BurstBuffer(Model):
         checkpoint_copies: int = 2,
         staging: StagingMode = "held",
         max_staging: int = 4,
+        staging_share: float = 0.0,
+        staging_rate: Bandwidth = 0.0,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
-        super().__init__(setup, timing=timing, reserve=reserve)
-        self.stage(staging, max_staging)
-        if backing == self.name:
-            raise InputError(f"the burst buffer {self.name!r} can't be its own backing file system")
-        if backing and backing not in setup.names:
-            raise unknown("backing file system", backing, (n for n in setup.names if n != self.name))
+        super().__init__(
+            setup,
+            backing=backing,
+            stage_in=stage_in,
+            stage_out=stage_out,
+            staging=staging,
+            max_staging=max_staging,
+            staging_share=staging_share,
+            staging_rate=staging_rate,
+            timing=timing,
+            reserve=reserve,
+        )
         if stripes < 1 or checkpoint_copies < 1:
             raise InputError("stripes and checkpoint_copies must be at least 1")
-        self.backing = backing
         self.per = per
         self.stripes = min(stripes, len(self.storages))
         self.placement = placement
-        self.stage_in = stage_in
-        self.stage_out = stage_out
         self.checkpoint_copies = checkpoint_copies
         ids = {node.name: node.id for node in setup.nodes}
         local = {s.id: ids.get(s.property("node") or "") for s in self.storages}
@@ -129,47 +135,15 @@ class BurstBuffer(Model):
 
     def check(self, volume: Volume) -> None:
         super().check(volume)
-        self.check_staging(volume)
         times, size = self._checkpoints(volume)
         if times < 0 or size < 0:
             raise InputError("checkpoints and checkpoint_bytes must not be negative")
 
-    def keeps(self, volume: Volume) -> bool:
-        """A data set lies in the buffer where nothing is staged; else behind it."""
-        options = volume.options
-        staged = options.get("stage_in", self.stage_in) or options.get("stage_out", self.stage_out)
-        return not (self.backing and self.setup.dynamic_jobs and staged)
-
-    def announcements(self) -> Sequence[str]:
-        said = list(super().announcements())
-        if not self.backing and (self.stage_in or self.stage_out):
-            said.append(
-                f"file system {self.name!r}: no file system is behind it (burst_buffer:backing=NAME), so "
-                "nothing is staged: it is scratch space"
-            )
-        elif not self.setup.dynamic_jobs and (self.stage_in or self.stage_out):
-            said.append(
-                f"file system {self.name!r}: staging and checkpoints need dynamic jobs "
-                "(--dynamic-jobs; Batsim's --enable-dynamic-jobs); jobs use the buffer and nothing is moved "
-                "before or after them"
-            )
-        return said
-
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
         times, checkpoint = self._checkpoints(volume) if self.setup.dynamic_jobs else (0, 0)
         held = {self.name: self.held_bytes(volume.reads, volume.writes) + checkpoint * self._copies(times)}
-        if not self.setup.dynamic_jobs or not self.backing:
-            return held
-        options = volume.options
-        reads = volume.reads if options.get("stage_in", self.stage_in) else 0
-        writes = volume.writes if options.get("stage_out", self.stage_out) else 0
-        theirs = self.options_behind(volume)
-        for asked in (
-            Volume(self.backing, reads, writes, options=theirs),
-            Volume(self.backing, 0, checkpoint),
-        ):
-            for name, size in self.footprint_behind(asked, nodes).items():
-                held[name] = held.get(name, 0) + size
+        for name, size in self.held_behind(volume, nodes, checkpoint).items():
+            held[name] = held.get(name, 0) + size
         return held
 
     # ---- planning -----------------------------------------------------------------------------------------
@@ -325,62 +299,18 @@ class BurstBuffer(Model):
     ) -> Hold | None:
         """Add the moves to and from the backing file system, and the bytes held there; a Hold if those
         don't fit. The backing model decides where they lie: to it a buffer is a node like any other."""
-        options = request.volume.options
-        seen: StorageView = TakenView(view, self._taken(plan.placements))
-        behind: list[Placement] = []
-        moves: dict[str, list[Move]] = {"stage_in": [], "stage_out": [], "drain": []}
-        wanted = {
-            "stage_in": bool(options.get("stage_in", self.stage_in)),
-            "stage_out": bool(options.get("stage_out", self.stage_out)),
-            "drain": times > 0,
-        }
-        for kind, buffer, volume in self._behind(request.volume, parts):
-            if not wanted[kind]:
-                continue
-            name = f"{kind}.{buffer}"
-            asked, outcome = self.ask_behind(
-                request, volume, seen, rng, nodes=(buffer,), part=name, before=plan.behind
-            )
-            if isinstance(outcome, Hold):
-                return outcome
-            plan.behind = (*plan.behind, (asked, outcome))
-            behind += outcome.placements
-            seen = TakenView(seen, self._taken(outcome.placements))
-            moves[kind] += in_order(kind, outcome)
-        plan.placements = (*plan.placements, *behind)
-        plan.stage_in, plan.stage_out = moves["stage_in"], moves["stage_out"]
-        if times:
-            plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), moves["drain"])
-        return None
-
-    def _behind(self, volume: Volume, parts: Sequence[Part]) -> list[tuple[str, int, Volume]]:
-        """(kind of move, buffer, what is asked of the backing file system for it), for all that could be
-        moved. Each kind touches the job's files once, shared out over the buffers."""
-        staged: list[tuple[str, int, int]] = []
-        for kind in ("stage_in", "stage_out", "drain"):
+        staged: list[Moved] = []
+        for kind in ("stage_in", "stage_out", *(("drain",) if times else ())):
             sizes: dict[int, int] = {}
             for part in parts:
                 sizes[part.buffer] = sizes.get(part.buffer, 0) + part.moves(kind)
-            staged += [(kind, buffer, size) for buffer, size in sorted(sizes.items()) if size]
-        operations = split_operations(
-            volume.operations, [0 if kind == "drain" else size for kind, _, size in staged]
-        )
-        files: dict[str, list[int]] = {}
-        for kind in ("stage_in", "stage_out"):
-            buffers = sum(k == kind for k, _, _ in staged)
-            files[kind] = split_evenly(max(volume.files, buffers), buffers).tolist() if buffers else []
-        out: list[tuple[str, int, Volume]] = []
-        for (kind, buffer, size), ours in zip(staged, operations, strict=True):
-            if kind == "drain":  # a checkpoint belongs to the job, not to its data set and its files
-                asked = Volume(self.backing, 0, size)
-            else:
-                reads, writes = (size, 0) if kind == "stage_in" else (0, size)
-                theirs = self.options_behind(volume)
-                asked = Volume(
-                    *(self.backing, reads, writes, files[kind].pop(0), volume.pattern, theirs, ours)
-                )
-            out.append((kind, buffer, asked))
-        return out
+            staged += [Moved(kind, buffer, size) for buffer, size in sorted(sizes.items()) if size]
+        moves = self.bring(plan, request, staged, view, rng)
+        if isinstance(moves, Hold):
+            return moves
+        if times:
+            plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), moves["drain"])
+        return None
 
     def _metadata(
         self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random
@@ -399,10 +329,6 @@ class BurstBuffer(Model):
         if times:
             plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), ())
         return plan
-
-    def _taken(self, held: Sequence[Placement]) -> list[tuple[int, int]]:
-        position = self.setup.position_of
-        return [(position[p.storage], p.size) for p in held]
 
 
 def _checkpoint_moves(parts: Sequence[Part]) -> list[Move]:

@@ -9,17 +9,19 @@ from typing import Literal
 import numpy as np
 
 from batfs.errors import InputError
-from batfs.filesystems.base import MODELS, Model, Reserve, Timing, placements
+from batfs.filesystems.base import MODELS, Reserve, Timing, placements
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Outcome, Setup, Traffic, Transfer, Volume
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.picking import Picker
+from batfs.filesystems.staging_modes import StagingMode
+from batfs.filesystems.tier import STAGE_OPTIONS, Part, StagingTier
 from batfs.filesystems.traffic import from_transfers, split_by, split_evenly, spread
-from batfs.plugins import Size
+from batfs.plugins import Bandwidth, Size
 from batfs.storage.interface import SpaceRequest, StorageView
 
 
 @MODELS.register("nvme_pool")
-class NvmePool(Model):
+class NvmePool(StagingTier):
     """Namespaces for a job's lifetime, their bandwidth shared at drive, target node, network and node.
 
     A request larger than ``block_size`` is cut into blocks of that size and a remainder, each placed on its
@@ -27,9 +29,15 @@ class NvmePool(Model):
     job's namespaces evenly. ``per=node``: each node has namespaces of its own, as an NVMe-oF namespace is
     attached to one host. Job option ``capacity``: bytes to reserve, when it is not what the job reads and
     writes; it can't be less than ``reserve`` asks for.
+
+    With a file system ``backing`` behind it the namespaces are filled with what the job reads before it
+    starts, and what it writes is brought there when it has ended: ``stage_in``, ``stage_out``, ``staging``,
+    ``max_staging``, ``staging_share`` and ``staging_rate`` as for burst buffers.
     """
 
-    job_options = ("capacity",)
+    job_options = ("capacity", *STAGE_OPTIONS)
+    what, word = "pool", "nvme_pool"
+    nodeless = True
 
     def __init__(
         self,
@@ -37,10 +45,28 @@ class NvmePool(Model):
         *,
         block_size: Size = 0,
         per: Literal["job", "node"] = "job",
+        backing: str = "",
+        stage_in: bool = True,
+        stage_out: bool = True,
+        staging: StagingMode = "held",
+        max_staging: int = 4,
+        staging_share: float = 0.0,
+        staging_rate: Bandwidth = 0.0,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
-        super().__init__(setup, timing=timing, reserve=reserve)
+        super().__init__(
+            setup,
+            backing=backing,
+            stage_in=stage_in,
+            stage_out=stage_out,
+            staging=staging,
+            max_staging=max_staging,
+            staging_share=staging_share,
+            staging_rate=staging_rate,
+            timing=timing,
+            reserve=reserve,
+        )
         self.block_size = block_size
         self.per = per
 
@@ -54,7 +80,7 @@ class NvmePool(Model):
             raise InputError(f"capacity is {wanted!r}, expected whole bytes, at least {least}")
 
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
-        return {self.name: self._size(volume)}
+        return {self.name: self._size(volume), **self.held_behind(volume, nodes)}
 
     def _size(self, volume: Volume) -> int:
         return int(volume.options.get("capacity", self.held_bytes(volume.reads, volume.writes)))
@@ -103,7 +129,11 @@ class NvmePool(Model):
         else:
             plan.reads = _moving([Transfer(drive, nodes[k], r) for k, drive, r in reading])
             plan.writes = _moving([Transfer(nodes[k], drive, w) for k, drive, w in writing])
-        return plan
+        if not self.setup.dynamic_jobs or not self.backing:
+            return plan
+        staged = [*_on_drives("stage_in", reading), *_on_drives("stage_out", writing)]
+        moves = self.bring(plan, request, staged, view, rng)
+        return moves if isinstance(moves, Hold) else plan
 
     def _blocks(self, size: int) -> list[int]:
         if not self.block_size or size <= self.block_size:
@@ -156,6 +186,14 @@ class NvmePool(Model):
         if not held:
             return view
         return TakenView(view, [(self.position[drive], size) for drive, size in held.items()])
+
+
+def _on_drives(kind: str, moved: list[tuple[int, int, int]]) -> list[Part]:
+    """What is staged to or from each drive: (owner, drive, bytes) together."""
+    sizes: dict[int, int] = {}
+    for _, drive, size in moved:
+        sizes[drive] = sizes.get(drive, 0) + size
+    return [Part(kind, drive, size) for drive, size in sorted(sizes.items()) if size]
 
 
 def _moving(transfers: list[Transfer]) -> list[Traffic]:

@@ -13,6 +13,7 @@ from batfs.filesystems.burst_buffer import REASON, BurstBuffer, Part
 from batfs.filesystems.interface import Hold, IoRequest, Setup, Volume
 from batfs.filesystems.staging_modes import StagingMode
 from batfs.filesystems.traffic import split_by, split_evenly
+from batfs.plugins import Bandwidth
 from batfs.storage.interface import StorageView
 
 Kind: TypeAlias = Literal["xfs", "raw", "gfs2", "lustre"]
@@ -28,9 +29,9 @@ class Rabbit(BurstBuffer):
     that the nodes of a chassis share; ``lustre``, one for the job, with servers on the Rabbits of all its
     chassis, each for as much as the job has nodes there, and all nodes speak with all of them. ``servers``:
     a Lustre's on so many Rabbits anywhere instead, which the allocation policy picks (0: those of the job).
-    A Rabbit of several storages has every allocation spread evenly over them. ``staging`` and
-    ``max_staging`` are those of burst buffers; only a Lustre on ``servers`` has its place before the job has
-    nodes, all else is staged ``held``.
+    A Rabbit of several storages has every allocation spread evenly over them. ``staging`` and its limits
+    (``max_staging``, ``staging_share``, ``staging_rate``) are those of burst buffers; only a Lustre on
+    ``servers`` has its place before the job has nodes, all else is staged ``held``.
 
     Job options: ``capacity``, bytes to hold for all nodes together, whatever the job moves; ``stage_in`` and
     ``stage_out``: true (what it reads, what it writes), false, or so many bytes; ``checkpoints`` and
@@ -38,6 +39,7 @@ class Rabbit(BurstBuffer):
     """
 
     job_options: Sequence[str] = (*BurstBuffer.job_options, "type", "capacity")
+    what, word = "Rabbit", "rabbit"
 
     def __init__(
         self,
@@ -51,6 +53,8 @@ class Rabbit(BurstBuffer):
         checkpoint_copies: int = 2,
         staging: StagingMode = "held",
         max_staging: int = 4,
+        staging_share: float = 0.0,
+        staging_rate: Bandwidth = 0.0,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
@@ -62,6 +66,8 @@ class Rabbit(BurstBuffer):
             checkpoint_copies=checkpoint_copies,
             staging=staging,
             max_staging=max_staging,
+            staging_share=staging_share,
+            staging_rate=staging_rate,
             timing=timing,
             reserve=reserve,
         )

@@ -38,7 +38,7 @@ from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
 from batfs.filesystems.set_plans import keeps
-from batfs.filesystems.staging_modes import HELD, TWO_STEP
+from batfs.filesystems.staging_modes import HELD, NO_LIMIT, TWO_STEP, StagingLimit
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
 from batfs.records import replace
@@ -77,7 +77,13 @@ class FileSystems:
         self.attending = frozenset(n for n, model in self.models.items() if getattr(model, "attends", True))
         self._asked: dict[int, tuple[Profile, tuple[Volume, ...]]] = {}
         #: Whether a job may be staged before it has nodes.
-        self.stages_ahead = dynamic_jobs and any(hasattr(model, "staging") for model in self.models.values())
+        self.stages_ahead = dynamic_jobs and any(map(_brings, self.models.values()))
+        #: What the stagings of each file system may take together, where that is limited.
+        self.staging_limits: dict[str, StagingLimit] = {
+            name: limit
+            for name, model in self.models.items()
+            if any(limit := getattr(model, "staging_limit", NO_LIMIT)) and dynamic_jobs
+        }
         accesses = {name: getattr(model, "access", None) for name, model in self.models.items()}
         self._devices: dict[str, AccessModel] = {name: a for name, a in accesses.items() if a is not None}
         self._accesses = {name: a for name, a in self._devices.items() if not a.idle}
@@ -510,14 +516,19 @@ def make_filesystems(
             str(config.get("staging") or ""),
         )
         models[name] = make_model(str(spec), setup)
-    if config.get("staging") not in (None, HELD) and not any(hasattr(m, "staging") for m in models.values()):
+    if config.get("staging") not in (None, HELD) and not any(map(_brings, models.values())):
         raise InputError(
             f"no file system of this machine stages anything: {', '.join(models) or 'there is none'}",
             place="staging",
-            hint="burst_buffer does, before a file system 'backing'",
+            hint="burst_buffer, nvme_pool and cache do, before a file system 'backing'",
         )
     defaults = _defaults(config.get("default_filesystem"), siblings)
     return FileSystems(models, known, defaults, dynamic_jobs=dynamic_jobs, platform=platform)
+
+
+def _brings(model: FileSystemModel) -> bool:
+    """Whether it could stage anything."""
+    return hasattr(model, "staging") and bool(getattr(model, "brings", True))
 
 
 def _needs_nodes(model: FileSystemModel, volume: Volume) -> bool:

@@ -1,16 +1,32 @@
 """The words for when what a job reads is brought to it: while it has its nodes (``held``), before it has any
-(``ahead``), or as a job of its own (``two_step``)."""
+(``ahead``), or as a job of its own (``two_step``); and what that may take of the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import fsum, inf
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 StagingMode: TypeAlias = Literal["held", "ahead", "two_step"]
 STAGING: Final[tuple[str, ...]] = get_args(StagingMode)
 HELD: Final = "held"
 TWO_STEP: Final = "two_step"
+
+
+class StagingLimit(NamedTuple):
+    """What all stagings of a file system together may take: the part ``share`` of the bandwidth of any link,
+    and ``rate`` bytes/s; 0: no such limit."""
+
+    share: float = 0.0
+    rate: float = 0.0
+
+    def seconds(self, size: int, alone: float) -> float:
+        """How long ``size`` bytes take at least that take ``alone`` seconds without a limit."""
+        by_share = alone / self.share if self.share else alone
+        return max(by_share, size / self.rate if self.rate else alone)
+
+
+NO_LIMIT: Final = StagingLimit()
 
 
 def seconds_staging(staged: Sequence[tuple[float, float]], others: Sequence[float]) -> float:

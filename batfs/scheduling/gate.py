@@ -6,6 +6,8 @@ what moves to the policy, at most once a message, and sends what it answers as d
 - *hold*: nothing is sent yet;
 - *part of the bytes* (``Start.size``): a job with these, and the transfer waits again when they have moved;
 - *weight* w: w jobs with a w-th of the bytes each, since the simulator shares a link among tasks alike;
+- *a limit of staging*: its transfers come before the policy when they may move, and move in pieces (see
+  ``pacing``);
 - *rate* r: one more flow in each job, over a link of bandwidth C that nobody else uses (a throttle), of C V/r
   bytes beside V bytes of its own: all flows of a task go on together, so none of them is faster than r.
 
@@ -32,6 +34,7 @@ from batfs.scheduling.io_policies import FAIR
 from batfs.scheduling.io_policies.interface import Application, IoPass, IoPolicy, IoView, Start, Transfer
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.loads import Loads
+from batfs.scheduling.pacing import Pacer
 from batfs.scheduling.storages import Throttle
 from batfs.scheduling.story import InvariantError
 from batfs.workload.model import FloatArray, IoProfile, Job
@@ -78,6 +81,8 @@ class _Asked(Transfer):
     throttle: Throttle | None = None
     failed: str = ""
     stopped: bool = False
+    paced: bool = False
+    offered: bool = False
 
 
 class Gate:
@@ -100,6 +105,11 @@ class Gate:
         #: bytes of the largest piece of a transfer, if it is cut; and what the load costs a piece
         self.chunk: int | None = None
         self.slowed: Callable[[IoProfile], IoProfile] | None = None
+        #: what holds staging back, if its part of the machine is limited
+        self.pacer: Pacer | None = None
+        self._paced: dict[str, _Asked] = {}  # of those that wait, the ones with a pace
+        self._may: set[str] = set()  # which of them may move now
+        self._pace_at = float("inf")  # when to look at them again
         self._waiting: dict[str, _Asked] = {}
         self._line: list[_Asked] = []  # the same in the order of asking
         self._came: list[_Asked] = []  # those that the policy hasn't seen
@@ -170,7 +180,7 @@ class Gate:
             _asks(asked.application, asked.alone, now)
         self._begins_to_wait(asked)
         self._dirty = True
-        return self._start(Start(asked), now) if self._at_once else []
+        return self._start(Start(asked), now) if self._at_once and not asked.paced else []
 
     def holds(self, activity_id: str) -> bool:
         """Whether nothing of it is under way."""
@@ -217,6 +227,9 @@ class Gate:
         if due(self._alarm, now):
             self._alarm = float("inf")
             self._dirty = True
+        if due(self._pace_at, now):
+            self._pace_at = float("inf")
+            self._dirty = True
         if self._wish is not None and due(self._wish, now):
             self._wish = None
             self._called = self._dirty = True
@@ -250,7 +263,7 @@ class Gate:
         asked.rate = None
         self._begins_to_wait(asked)
         self._moves(asked.id, False)
-        if self._at_once:
+        if self._at_once and not asked.paced:
             out += self._start(Start(asked), now)
         return out, None
 
@@ -260,9 +273,11 @@ class Gate:
             return []
         self._dirty = False
         out: list[m.Decision] = []
+        if self._paced:
+            out += self._let(now)
         came = sorted([t for t in self._came if t.waits], key=_ASKED)
         self._came = []
-        if self._waiting and not self._at_once:
+        if self._line and not self._at_once:
             view = IoView(
                 now,
                 list(self._line),
@@ -285,9 +300,9 @@ class Gate:
                     out.append(m.CallMeLater(now, self._wish))
             except (Exception, SystemExit) as error:
                 raise self._blamed(error, now) from error
-            if self._waiting and not self._moving and self._wish is None:
+            if self._line and not self._moving and self._wish is None:
                 raise self._wrong(
-                    f"at {now:g} s, the I/O policy {self.policy.name!r} holds {len(self._waiting)} transfers "
+                    f"at {now:g} s, the I/O policy {self.policy.name!r} holds {len(self._line)} transfers "
                     "while nothing moves, and doesn't ask to be called again"
                 )
         self._called = False
@@ -309,7 +324,7 @@ class Gate:
         found = known.get(id(activity))
         if found is None:
             found = known[id(activity)] = self._measure_one(activity)
-        return _Asked(
+        made = _Asked(
             *(f"batfs!{name}", activity.kind, self._applications[job.id]),
             *(found.file_systems, found.storages, found.direction),
             blocking,
@@ -326,6 +341,8 @@ class Gate:
             narrow=found.narrow,
             pieces=set(),
         )
+        made.paced = self.pacer is not None and self.pacer.paces(made)
+        return made
 
     def _measure_one(self, activity: Activity) -> _Measured:
         profile = activity.profile if isinstance(activity.profile, IoProfile) else activity.io
@@ -341,11 +358,36 @@ class Gate:
             max(load.demand, key=lambda link: load.demand[link] / capacity[link], default=-1),
         )
 
+    def _let(self, now: float) -> list[m.Decision]:
+        """Of what has a pace, start what may move now, or show it to the policy; and see that the rest is
+        looked at again."""
+        assert self.pacer is not None
+        out: list[m.Decision] = []
+        self._may = self.pacer.allowed(self._paced.values(), now)
+        for asked in sorted(self._paced.values(), key=attrgetter("since")):
+            may = asked.id in self._may
+            if may and self._at_once:
+                out += self._start(Start(asked), now)
+            elif may and not asked.offered:
+                self._offer(asked)
+            elif asked.offered and not may:
+                self._take_back(asked)
+        if self.pacer.next < self._pace_at:
+            self._pace_at = on_wire(max(self.pacer.next, now + SOON))
+            out.append(m.CallMeLater(now, self._pace_at))
+        return out
+
     def _begins_to_wait(self, asked: _Asked) -> None:
         asked.waits = True
         self._waiting[asked.id] = asked
-        if self._at_once:
-            return  # it starts before anybody looks
+        if asked.paced:
+            self._paced[asked.id] = asked  # the policy sees it when it may move
+        elif not self._at_once:  # else it starts before anybody looks
+            self._offer(asked)
+
+    def _offer(self, asked: _Asked) -> None:
+        """It is in the policy's hands."""
+        asked.offered = True
         insort(self._line, asked, key=_ASKED)
         self._came.append(asked)
         if asked.narrow not in self._narrow:
@@ -356,8 +398,13 @@ class Gate:
     def _waits_no_more(self, asked: _Asked) -> None:
         asked.waits = False
         del self._waiting[asked.id]
-        if self._at_once:
-            return
+        self._paced.pop(asked.id, None)
+        if asked.offered:
+            self._take_back(asked)
+
+    def _take_back(self, asked: _Asked) -> None:
+        """It is no longer."""
+        asked.offered = False
         at = bisect_left(self._line, asked.asked, key=_ASKED)
         while self._line[at] is not asked:
             at += 1
@@ -380,6 +427,8 @@ class Gate:
             raise self._wrong(
                 f"the I/O policy {self.policy.name!r} starts {asked.id} at {start.rate} bytes/s"
             )
+        if asked.paced and asked.id not in self._may:
+            return []
         throttle = None
         rate = start.rate if asked.size and start.rate is not None else None
         if rate is not None and rate < asked.bandwidth:
@@ -389,9 +438,13 @@ class Gate:
         else:
             rate = None
         size = asked.left if start.size is None else min(start.size, asked.left)
+        if asked.paced and self.pacer is not None:
+            size = min(size, self.pacer.piece(asked))
         if self.chunk is not None:
             size = min(size, self.chunk)
         parts = self._parts(asked, size, start.weight)
+        if asked.paced and self.pacer is not None:
+            self.pacer.starts(asked, size, now)
         asked.left -= size
         self._waits_no_more(asked)
         self._moving[asked.id] = asked

@@ -17,6 +17,7 @@ import numpy as np
 
 from batfs.filesystems.interface import IoPlan, Move, Topology, add_flops
 from batfs.filesystems.script import in_turns
+from batfs.filesystems.staging_modes import NO_LIMIT, StagingLimit
 from batfs.filesystems.traffic import by_destination, by_source, joined
 from batfs.scheduling.loads import WINDOW, Routes
 from batfs.storage.interface import StorageView
@@ -37,7 +38,7 @@ NO_STAGES = Stages(0.0, 0.0)
 
 class StageTimes:
     """Estimates stages on the storages of ``view``. ``positions``: where each stands in it, by id; ``names``
-    of all resources; ``platform`` None if nobody gave the file."""
+    of all resources; ``platform`` None if nobody gave the file; ``limits`` of staging, by file system."""
 
     def __init__(
         self,
@@ -45,8 +46,10 @@ class StageTimes:
         positions: Mapping[int, int],
         names: Mapping[int, str],
         platform: Topology | None,
+        limits: Mapping[str, StagingLimit] | None = None,
     ) -> None:
         self._view = view
+        self._limits = limits or {}
         self._positions = positions
         self.routes = None if platform is None else Routes(platform, names)
 
@@ -59,6 +62,10 @@ class StageTimes:
         out = [move for plan in plans for move in plan.stage_out]
         if out:
             after = MESSAGES + sum(self.seconds(moves) for moves in in_turns(out))
+        for plan in plans if self._limits else ():
+            limit = self._limits.get(plan.file_system, NO_LIMIT)
+            before = max(before, sum(self._paced(moves, limit) for moves in in_turns(plan.stage_in)))
+            after = max(after, sum(self._paced(moves, limit) for moves in in_turns(plan.stage_out)))
         beside = [move for plan in plans for move in plan.background]
         beside += [m for plan in plans if plan.checkpoints is not None for m in plan.checkpoints.drains]
         if beside:  # the last of them may begin as late as the last part of the job
@@ -79,6 +86,13 @@ class StageTimes:
                 if place is not None and not np.isnan(bandwidths[place]):
                     longest = max(longest, size / float(bandwidths[place]))
         return longest
+
+    def _paced(self, moves: Sequence[Move], limit: StagingLimit) -> float:
+        """Of moves whose part of the machine is limited."""
+        if not any(limit):
+            return 0.0
+        size = sum(int(move.traffic.sizes.sum()) for move in moves)
+        return MESSAGES + limit.seconds(size, self.seconds(moves))
 
     def _on_routes(self, moves: Sequence[Move], routes: Routes) -> float:
         links = routes.platform.links

@@ -26,7 +26,7 @@ from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import staged
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
-from batfs.filesystems.staging_modes import TWO_STEP
+from batfs.filesystems.staging_modes import TWO_STEP, StagingLimit
 from batfs.protocol import messages as m
 from batfs.protocol.clock import on_calendar
 from batfs.records import record, replace
@@ -150,7 +150,8 @@ class Tenancy:
         self.lost_for_ever = False
         self.outages = self._make_outages(config)
         platform = getattr(files, "platform", None)
-        self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform)
+        limits = getattr(files, "staging_limits", {})
+        self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform, limits)
         self._stages: dict[str, Stages] = {}  # of waiting jobs
         #: What is staged before it has nodes; None until a job asks for that.
         self.stager: Stager | None = None
@@ -168,10 +169,12 @@ class Tenancy:
     def _make_gate(self, event: m.SimulationBegins, system_of: Mapping[int, str]) -> Gate | None:
         """What holds transfers back; None if nobody wants that."""
         config, machine = self.config, self.machine
-        if config.io_policy == FAIR and not config.measure_io and not config.chunk:
+        paced: Mapping[str, StagingLimit] = getattr(self.files, "staging_limits", {})
+        if config.io_policy == FAIR and not config.measure_io and not config.chunk and not paced:
             return None
         from batfs.scheduling.gate import Gate
         from batfs.scheduling.loads import Loads
+        from batfs.scheduling.pacing import Pacer
 
         policy = make_io_policy(config.io_policy)
         if not self.dynamic:
@@ -187,9 +190,10 @@ class Tenancy:
                 hint="batfs platform add-throttles FILE",
             )
         routes = self._stage_times.routes
-        if routes is None and policy.name != FAIR:
+        if routes is None and (policy.name != FAIR or any(limit.share for limit in paced.values())):
+            what = f"the I/O policy {policy.name!r}" if policy.name != FAIR else "the share of staging"
             self._say(
-                f"the I/O policy {policy.name!r} goes by what storages say of their bandwidths: without the "
+                f"{what} goes by what storages say of their bandwidths: without the "
                 "platform file (the setting 'platform') it knows no others"
             )
         loads = Loads(routes, machine.view, machine.position)
@@ -198,6 +202,8 @@ class Tenancy:
         if config.chunk:
             gate.chunk = parse_size(config.chunk)
             gate.slowed = lambda piece: self.files.slowed(piece, machine.view)
+        if paced:
+            gate.pacer = Pacer(paced, loads.capacity, gate.chunk)
         return gate
 
     def _make_outages(self, config: Configuration) -> Outages | None:

@@ -18,6 +18,7 @@ from batfs.filesystems.staging_modes import seconds_staging
 from batfs.protocol import messages as m
 
 MODES = ("held", "ahead", "two_step")
+TIERS = ("burst_buffer", "nvme_pool")
 STORAGES = {
     "bb0": {"filesystem": "bb", "size": "1000B", "read": "100Bps", "write": "100Bps"},
     "ost0": {"filesystem": "lustre", "size": "100kB", "read": "10Bps", "write": "100Bps"},
@@ -25,10 +26,10 @@ STORAGES = {
 
 
 def run(folder: Path, jobs: list[Any], mode: str = "ahead", queue: str = "fcfs", **more: Any) -> Ran:
-    options = more.pop("options", "")
+    options, model = more.pop("options", ""), more.pop("model", "burst_buffer")
     storages = more.pop("storages", STORAGES)
     config = {
-        "filesystems": {"bb": {"model": f"burst_buffer:backing=lustre,staging={mode}{options}"}},
+        "filesystems": {"bb": {"model": f"{model}:backing=lustre,staging={mode}{options}"}},
         "queue": queue,
         "default_filesystem": "lustre",
         **more.pop("config", {}),
@@ -57,8 +58,9 @@ def waits(ran: Ran, name: str) -> dict[str, float]:
         ("two_step", 50.0, 70.0),
     ],
 )
-def test_data_comes_while_others_run(tmp_path: Path, mode: str, start: float, end: float) -> None:
-    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))], mode)
+@pytest.mark.parametrize("model", TIERS)
+def test_data_comes_while_others_run(tmp_path: Path, model: str, mode: str, start: float, end: float) -> None:
+    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))], mode, model=model)
     kinds = ran.kinds()
     began = min([ran.times("2")[0], *(t[0] for k, t in kinds.items() if k.endswith("stage_in"))])
     assert (began, ran.times("2")[1]) == (pytest.approx(start), pytest.approx(end))
@@ -119,12 +121,13 @@ def test_jobs_are_staged_in_order_and_only_so_many_at_once(tmp_path: Path) -> No
     ]
 
 
-def test_who_lacks_space_is_staged_when_it_is_given_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", TIERS)
+def test_who_lacks_space_is_staged_when_it_is_given_back(tmp_path: Path, model: str) -> None:
     """700 and 600 B don't fit into 1000 together: the third waits until the second job is over at 120 s (100
     for nodes, 20 of work), and has its data at 180 s. It waits for space until then: fcfs tries it as the
     head of the queue."""
     jobs = [job("1", 4, 100e9), *(job(n, 4, 20e9, io=reads(s)) for n, s in (("2", 700), ("3", 600)))]
-    ran = run(tmp_path, jobs)
+    ran = run(tmp_path, jobs, model=model)
     assert ran.times("2") == (pytest.approx(100.0), pytest.approx(120.0))
     assert ran.times("3") == (pytest.approx(180.0), pytest.approx(200.0))
     third = waits(ran, "3")
@@ -141,14 +144,50 @@ def test_staging_out_holds_no_nodes_under_any_of_them(tmp_path: Path) -> None:
         assert ran.times("2") == (pytest.approx(20.0), pytest.approx(25.0))
 
 
-def test_bytes_are_held_from_the_beginning_of_staging_to_the_end_of_stage_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", TIERS)
+def test_bytes_are_held_from_the_beginning_of_staging_to_the_end_of_stage_out(
+    tmp_path: Path, model: str
+) -> None:
     """400 B in and 200 B out are 600 B on the buffer from 0 s, though the job has nodes from 50 s on; the
     next one, of 500 B, begins to stage at 72 s: 20 s of work and 2 s of stage-out later."""
     both = [{"filesystem": "bb", "reads": 400, "writes": 200}]
-    ran = run(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=both), job("3", 4, 1e9, io=reads(500))])
+    ran = run(
+        tmp_path,
+        [job("1", 4, 50e9), job("2", 4, 20e9, io=both), job("3", 4, 1e9, io=reads(500))],
+        model=model,
+    )
     began = {kind.split(".")[1]: t for kind, t in ran.kinds().items() if kind.endswith("stage_ahead")}
     assert began["2"] == (pytest.approx(0.0, abs=1e-6), pytest.approx(40.0))
     assert began["3"] == (pytest.approx(72.0), pytest.approx(122.0))
+
+
+def test_namespaces_of_each_node_are_filled_before_there_are_nodes(tmp_path: Path) -> None:
+    """Blocks of 100 B, ``per=node`` on four nodes: 100 B for each, two on either drive (the least used). They
+    come in 20 s (400 B at 10 B/s from each of two targets), and each node reads its own from 50 s on."""
+    storages = {**STORAGES, "bb1": STORAGES["bb0"], "ost1": STORAGES["ost0"]}
+    options = ",per=node,block_size=100B"
+    ran = run(
+        *(tmp_path, [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400))]),
+        model="nvme_pool",
+        options=options,
+        storages=storages,
+        config={"policy": "worst_fit"},
+    )
+    staged = [t for kind, t in ran.kinds().items() if kind.endswith("stage_ahead")]
+    assert staged == [(pytest.approx(0.0, abs=1e-6), pytest.approx(20.0))] * 2
+    assert ran.times("2") == (pytest.approx(50.0), pytest.approx(70.0))
+
+
+def test_a_pool_without_anything_behind_it_stages_nothing_and_says_so(tmp_path: Path) -> None:
+    """Beside a buffer that stages, it is scratch space; alone it is refused."""
+    storages = {**STORAGES, "nv0": {"filesystem": "nv", "size": "1kB", "model": "nvme_pool"}}
+    jobs = [job("1", 4, 5e9, io=[{"filesystem": "nv", "reads": 10, "writes": 0}])]
+    ran = run(tmp_path, jobs, storages=storages, config={"staging": "ahead"})
+    assert any("'nv'" in sentence and "nothing is staged" in sentence for sentence in ran.said)
+    assert ran.times("1")[0] == pytest.approx(0.0, abs=1e-6)
+    with pytest.raises(InputError, match="stages anything"):
+        config = {"staging": "ahead", "filesystems": {"bb": {"model": "nvme_pool"}}}
+        run(tmp_path, jobs, storages=storages, config=config)
 
 
 PFS_800 = [{"filesystem": "lustre", "reads": 0, "writes": 800}]

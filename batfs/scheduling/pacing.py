@@ -1,0 +1,103 @@
+"""Staging that may take a part of the machine only: which of its transfers may move now, and how much.
+
+The transfers of a file system with a limit move in pieces, first come, first served. A piece with ``b`` bytes
+on a link of which stagings may have ``r`` bytes/s closes that link to the next piece for ``b / r`` seconds
+from its start on; one whose links are all open may start, unless one before it waits for a link of its own.
+So V bytes in pieces of c on a link of bandwidth C have moved after (V/c - 1) c/r + c/C, r bytes a second but
+for the last piece. A limit in bytes a second is a link of its own that all stagings of the file system share.
+
+Pieces have the size that ``chunk`` says (the setting), else what the limit lets through in ``PACE`` seconds.
+What the pieces are is the gate's affair, and so is who may move beside them (``gate``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from math import inf
+from typing import Final
+
+from batfs.filesystems.script import AHEAD, STAGE_IN
+from batfs.filesystems.staging_modes import StagingLimit
+from batfs.protocol.clock import due
+from batfs.scheduling.io_policies.interface import Transfer
+
+#: Seconds of which a piece moves the bytes, if nobody says how large it is to be.
+PACE: Final = 10.0
+
+_KINDS: Final = frozenset((STAGE_IN, AHEAD, "stage_out"))
+
+
+class Pacer:
+    """``limits`` by file system; ``capacity``: bytes/s of each link by number; ``chunk``: bytes of a piece,
+    if that is said."""
+
+    def __init__(
+        self,
+        limits: Mapping[str, StagingLimit],
+        capacity: Mapping[int, float],
+        chunk: int | None,
+    ) -> None:
+        self._limits = limits
+        self._capacity = capacity
+        self._chunk = chunk
+        self._open_at: dict[Hashable, float] = {}
+        self._waiting: dict[str, Transfer] = {}
+        #: When the first of those that wait may be able to move (s), as of the last :meth:`allowed`.
+        self.next = inf
+
+    def paces(self, transfer: Transfer) -> bool:
+        """Whether the transfer is one of those with a limit."""
+        return transfer.kind in _KINDS and any(name in self._limits for name in transfer.file_systems)
+
+    def allowed(self, waiting: Iterable[Transfer], now: float) -> set[str]:
+        """Which of these, by id, may start a piece now, all of them together; they are its own, in the order
+        in which they have come to wait."""
+        closed: set[Hashable] = set()
+        opens = dict(self._open_at)
+        found: set[str] = set()
+        self.next = inf
+        for transfer in sorted(waiting, key=lambda t: t.since):
+            takes = self._takes(transfer)
+            if closed.isdisjoint(takes):
+                at = max((opens.get(link, 0.0) for link in takes), default=0.0)
+                if at <= now or due(at, now):
+                    found.add(transfer.id)
+                    _close(opens, takes, self.piece(transfer), now)
+                    continue
+                self.next = min(self.next, at)
+            closed.update(takes)
+        return found
+
+    def piece(self, transfer: Transfer) -> int:
+        """Bytes of its next piece."""
+        if self._chunk is not None:
+            return min(self._chunk, transfer.left)
+        rate = min((r / part for part, r in self._takes(transfer).values() if part), default=inf)
+        return max(1, min(int(rate * PACE), transfer.left)) if rate < inf else transfer.left
+
+    def starts(self, transfer: Transfer, size: int, now: float) -> None:
+        """A piece of ``size`` bytes starts."""
+        _close(self._open_at, self._takes(transfer), size, now)
+
+    def _takes(self, transfer: Transfer) -> dict[Hashable, tuple[float, float]]:
+        """(bytes on it for each byte of the transfer, bytes/s that it may have) of each link it needs."""
+        out: dict[Hashable, tuple[float, float]] = {}
+        speed = transfer.bandwidth
+        for name in transfer.file_systems:
+            limit = self._limits.get(name)
+            if limit is None:
+                continue
+            if limit.rate:
+                out[name] = 1.0, limit.rate
+            for link, demand in transfer.demand.items() if limit.share else ():
+                allowed = limit.share * self._capacity[link]
+                if allowed < inf and speed:
+                    out[name, link] = demand / speed, allowed
+        return out
+
+
+def _close(
+    open_at: dict[Hashable, float], takes: Mapping[Hashable, tuple[float, float]], size: int, now: float
+) -> None:
+    for link, (part, rate) in takes.items():
+        open_at[link] = max(now, open_at.get(link, 0.0)) + size * part / rate

@@ -454,7 +454,9 @@ class Session:
             return False
         hold = tenancy.waits.reason(head.id)
         anyhow = not tenancy.running and not stager.busy
-        gives = hold is not None and stager.give_way(hold, lambda job: job is not head, anyhow=anyhow)
+        # who has been promised a start needs its data then, and will be gone
+        stay = {head.id} if anyhow else {head.id, *self._view.promised}
+        gives = hold is not None and stager.give_way(hold, lambda job: job.id not in stay, anyhow=anyhow)
         if gives:
             self._dirty = True
         return gives and tenancy.freed

@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 
 from batfs.filesystems.data_sets import names_a_set
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
-from batfs.protocol.clock import on_calendar
+from batfs.protocol.clock import SAME, on_calendar
 from batfs.records import record
 from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.stages import NO_STAGES, Stages
@@ -118,6 +118,12 @@ class Staged(Protocol):
     def lead(self, now: float) -> float:
         """Seconds until its data is expected to be there if it is brought from now on; 0 if it is."""
         ...
+
+
+def lacks_data(staged: Staged, begin: float, now: float) -> bool:
+    """Whether a job's data is not expected to be there at ``begin`` if it is brought from ``now`` on."""
+    lead = staged.lead(now)
+    return lead > 0 if begin <= now else begin + SAME < now + lead
 
 
 @record(frozen=False, eq=False)

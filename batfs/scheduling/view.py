@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.nodeless import stand_ins
 from batfs.plugins import PluginError
 from batfs.protocol.clock import on_calendar
-from batfs.scheduling.interface import JobPlacement, NodeSet, Queue, Staged, StartedJob, WaitingJob
+from batfs.scheduling.interface import (
+    JobPlacement,
+    NodeSet,
+    Queue,
+    Staged,
+    StartedJob,
+    WaitingJob,
+    lacks_data,
+)
 from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.machine import NOTHING_HELD, Booked
 from batfs.scheduling.stages import NO_STAGES, Stages
@@ -117,6 +125,11 @@ class PassView:
         return id(placement) in self._open
 
     @property
+    def promised(self) -> Iterator[str]:
+        """The jobs that the last pass has promised a start, by id."""
+        return (placed.job.id for placed in self._standing.values())
+
+    @property
     def sound(self) -> bool:
         """See ``QueueView.sound``."""
         return not self._machine.ledger.overbooked
@@ -143,7 +156,7 @@ class PassView:
         ahead = begin > now
         pool = self.free_nodes if among is None else among if ahead else among & self.free_nodes
         staged = job.staged
-        if staged is not None and begin < now + staged.lead(now):
+        if staged is not None and lacks_data(staged, begin, now):
             if not ahead:
                 self._without_data(job, staged)
             return NO_DATA
@@ -256,7 +269,7 @@ class PassView:
                 self._held_back(job, LACK_OF_NODES)
             return LACK_OF_NODES
         staged = job.staged
-        if staged is not None and begin < self.now + staged.lead(self.now):
+        if staged is not None and lacks_data(staged, begin, self.now):
             if not ahead and attempt:
                 self._without_data(job, staged)
             return NO_DATA

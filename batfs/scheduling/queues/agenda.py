@@ -268,6 +268,18 @@ def _ends(stay: Stay) -> list[float]:
     return [end for end in dict.fromkeys((stay.node_end, stay.end)) if end < inf]
 
 
+def let_go(view: QueueView, promise: JobPlacement | None) -> None:
+    """Give back what was promised in the last pass: up to now it was out of reach of those who are staged
+    before they have nodes, from now on the policy sees to it."""
+    if promise is not None and view.holds(promise):
+        view.undo(promise)
+
+
+def told_before(view: QueueView, promise: JobPlacement | None) -> tuple[WaitingJob, ...]:
+    """The job to which a start was promised in the last pass, if it still waits."""
+    return (promise.job,) if promise is not None and promise.job.id in view.queue else ()
+
+
 def place_before(view: QueueView, job: WaitingJob, time: float, nodes: NodeSet) -> JobPlacement | Hold:
     """A placement that starts now and either leaves its nodes by ``time`` or isn't on ``nodes``."""
     # ending just then is no delay

@@ -13,7 +13,7 @@ from math import inf
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON
-from batfs.protocol.clock import on_calendar
+from batfs.protocol.clock import SAME, on_calendar
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import Agenda
@@ -95,7 +95,7 @@ class Conservative:
             if job_id not in view.queue:
                 agenda.remove(stays[job_id])
                 view.undo(promise)
-            elif promise.start > view.now and promise.start >= view.now + view.lead(promise.job):
+            elif promise.start > view.now and promise.start + SAME >= view.now + view.lead(promise.job):
                 kept[job_id] = (promise, stays[job_id])
             else:  # its time has come, or its data can't be there by then
                 agenda.remove(stays[job_id])

@@ -9,7 +9,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda, place_before
+from batfs.scheduling.queues.agenda import Agenda, let_go, place_before
 from batfs.scheduling.queues.fcfs import start_in_order
 
 
@@ -39,6 +39,7 @@ class EasyStorage:
         self._kept: JobPlacement | None = None  # the promise itself, as of the last pass
 
     def schedule(self, view: QueueView) -> Pass:
+        let_go(view, self._kept)
         starts = start_in_order(view)
         if len(starts) == len(view.queue):
             self._promised = None
@@ -61,7 +62,7 @@ class EasyStorage:
             wake_at = None if promise is None else agenda.call_for(view, promise, starts)
         finally:
             agenda.finish()
-        return Pass(starts, wake_at=wake_at)
+        return Pass(starts, wake_at=wake_at, promises=() if promise is None else [promise])
 
     def _promise(
         self, view: QueueView, starts: list[JobPlacement]

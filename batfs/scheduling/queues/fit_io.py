@@ -13,7 +13,7 @@ from batfs.filesystems.interface import Hold
 from batfs.records import record
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda, place_before
+from batfs.scheduling.queues.agenda import Agenda, let_go, place_before, told_before
 
 #: Part of its walltime for which a job is taken to run before one has ended.
 _AT_FIRST = 0.5
@@ -40,7 +40,8 @@ class FitIo:
     above, nodes wait for bytes whatever it does. So nodes go first to jobs whose phases still fit, and jobs
     that would overload a link wait for a time at which they fit: until no other job wants the nodes (none is
     left idle for the sake of I/O), and no longer than ``patience`` times their walltime. Then they are served
-    in their order like any other, with a promise of nodes and storage.
+    in their order like any other, with a promise of nodes and storage. Whom a start was promised starts then
+    at the latest, if walltimes hold, whether its I/O fits or not.
 
     The shares of running jobs are those that the I/O level has seen (bytes moved, in how much time of
     computing and moving); of a job of which nothing has been seen, its need over its walltime, times the part
@@ -70,6 +71,7 @@ class FitIo:
         self._lasts = _AT_FIRST
 
     def schedule(self, view: QueueView) -> Pass:
+        let_go(view, self._kept)
         shares = self._shares(view)
         agenda = self._agenda
         agenda.begin(view)
@@ -77,11 +79,16 @@ class FitIo:
         passed: list[WaitingJob] = []
         promise: JobPlacement | None = None
         behind: list[WaitingJob] = []
+        told = told_before(view, self._kept)
         try:
-            waiting = iter(view.queue)
+            # whom a start was promised comes first, also where those passed by before it have had enough
+            waiting = chain(told, (job for job in view.queue if job not in told))
             for job in waiting:
                 placed = view.place(job)
                 if isinstance(placed, Hold):
+                    if job.id in self._passed and job not in told and self._waits_on(view, job):
+                        passed.append(job)  # there is time to find one that it fits beside
+                        continue
                     promise = agenda.kept_stay(view, job, agenda.ends(view.now), self._kept)
                     if promise is not None:
                         promise = agenda.brought_forward(view, promise, starts)
@@ -90,7 +97,7 @@ class FitIo:
                         break
                     placed = promise  # it fits now, elsewhere
                     promise = None
-                elif not self._fits(view, placed, shares) and self._waits_on(view, job):
+                elif job not in told and not self._fits(view, placed, shares) and self._waits_on(view, job):
                     view.undo(placed)
                     passed.append(job)
                     continue
@@ -102,7 +109,7 @@ class FitIo:
             wake_at = None if promise is None else agenda.call_for(view, promise, starts)
         finally:
             agenda.finish()
-        return Pass(starts, wake_at=wake_at)
+        return Pass(starts, wake_at=wake_at, promises=() if promise is None else [promise])
 
     # ---- what fits ----------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from math import inf, nextafter
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda, in_whole_seconds, place_before
+from batfs.scheduling.queues.agenda import Agenda, in_whole_seconds, let_go, place_before, told_before
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.queues.plan import FOREVER
 from batfs.scheduling.staging import releases
@@ -77,6 +77,7 @@ class PlanIo:
         self._kept: JobPlacement | None = None  # the promise itself, as of the last pass
 
     def schedule(self, view: QueueView) -> Pass:
+        let_go(view, self._kept)
         self._agenda.begin(view)
         try:
             starts, promise = self._impatient(view)
@@ -96,18 +97,22 @@ class PlanIo:
             self._agenda.finish()
         for placed in starts:
             self._footprints.forget(placed.job.id)
-        return Pass(starts, wake_at=wake_at)
+        return Pass(starts, wake_at=wake_at, promises=() if promise is None else [promise])
 
     def _impatient(self, view: QueueView) -> tuple[list[JobPlacement], JobPlacement | None]:
         """Start the jobs that have lost their patience, oldest first; the promise to the first of them that
-        can't start, held on the view."""
+        can't start, held on the view. Whom a start was promised comes before those for whom none could be
+        foreseen then."""
         starts: list[JobPlacement] = []
-        for job in view.queue:
+        told = told_before(view, self._kept)
+        for job in chain(told, (job for job in view.queue if job not in told)):
             if view.now - job.queued <= self.patience:
                 break
             placed = self._agenda.kept_stay(view, job, self._agenda.ends(view.now), self._kept)
-            if placed is None:  # nothing is foreseen for it: jobs without walltime
-                continue
+            if placed is None:
+                if view.staged:  # bytes are held by those whose data came first: they will give way to it
+                    break
+                continue  # nothing is foreseen for it: jobs without walltime
             placed = self._agenda.brought_forward(view, placed, starts)
             self._agenda.add(placed)
             if placed.start > view.now:

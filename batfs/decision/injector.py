@@ -227,6 +227,13 @@ class Injector:
         waiting = self.tenancy.read(event)
         self._alive += 1
         if waiting.volumes:
+            if self.tenancy.files.stages_ahead and self.tenancy.files.staging(waiting.volumes) is not None:
+                self.tenancy.tell_once(
+                    "ahead",
+                    f"{waiting.id} asks to be staged before it has nodes, and a scheduler that isn't batfs's "
+                    "own can't be told that its data isn't there: it is staged while it has them (said once "
+                    "for all such jobs)",
+                )
             lacks = self.tenancy.never(waiting)
             if lacks is None:
                 self._jobs[waiting.id] = waiting

@@ -171,6 +171,9 @@ class Model(ABC):
     def has_read(self, job_id: str, now: float) -> None:  # noqa: B027
         """The job has read what it reads, before it ends (I/O in phases)."""
 
+    def has_staged(self, job_id: str, now: float) -> None:  # noqa: B027
+        """What is staged in for the job is there."""
+
     def upkeep(self, view: StorageView, rng: random.Random, now: float) -> Sequence[Move]:
         return ()
 

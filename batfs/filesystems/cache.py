@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from batfs.errors import InputError, unknown
@@ -34,8 +34,11 @@ from batfs.filesystems.interface import (
     earlier,
     phase_of,
 )
-from batfs.filesystems.lru import Cache
+from batfs.filesystems.lru import Cache, Way
+from batfs.filesystems.nodeless import known
 from batfs.filesystems.overlay import TakenView
+from batfs.filesystems.staging_modes import HELD
+from batfs.filesystems.tier import Part, StagingTier
 from batfs.filesystems.traffic import (
     by_destination,
     by_source,
@@ -45,12 +48,13 @@ from batfs.filesystems.traffic import (
     split_evenly,
     split_operations,
 )
+from batfs.plugins import Bandwidth
 from batfs.storage.interface import StorageView
 from batfs.units import parse_size
 
 
 @MODELS.register("cache")
-class CacheTier(Model):
+class CacheTier(StagingTier):
     """Storages that keep data sets which jobs read and write from the file system ``backing``.
 
     A job names its ``data_set`` (job option); without one nothing can be found again and all its I/O goes to
@@ -66,13 +70,20 @@ class CacheTier(Model):
     behind send the bytes to the cache and the cache passes them on to the nodes. ``auto``: ``servers`` where
     every storage of the cache stands behind a server of the backing file system, else ``nodes``.
 
+    ``staging`` (``held``, ``ahead``, ``two_step``; also a job's option): missing bytes are brought here
+    before a job reads them, as into a burst buffer, and the job reads all of the set from here;
+    ``max_staging``, ``staging_share`` and ``staging_rate`` as there. A set is brought once: who reads what
+    another job's staging is bringing waits for that. A job's ``stage_in`` says whether that is done for it.
+    What finds no room is read from behind, as ever.
+
     The storages belong to the cache alone: their bytes are its own business and not in the ledger. Placed
     behind the same servers as a parallel file system's targets this is a storage-side read cache with a
     bandwidth of its own (``write=around``); in the nodes or before the network it is a burst buffer used as
     a cache.
     """
 
-    job_options = ("data_set", "pin")
+    job_options = ("data_set", "pin", "stage_in", "staging")
+    what, word = "cache", "cache"
 
     def __init__(
         self,
@@ -83,13 +94,27 @@ class CacheTier(Model):
         fill: bool = True,
         fill_by: Literal["auto", "nodes", "servers"] = "auto",
         pins: str = "",
+        staging: Literal["", "held", "ahead", "two_step"] = "",
+        max_staging: int = 4,
+        staging_share: float = 0.0,
+        staging_rate: Bandwidth = 0.0,
         timing: Timing = "overlap",
         reserve: Reserve = "both",
     ) -> None:
-        super().__init__(setup, timing=timing, reserve=reserve)
-        if backing == self.name or backing not in setup.names:
-            raise unknown("backing file system", backing, (n for n in setup.names if n != self.name))
-        self.backing = backing
+        if backing == setup.name or backing not in setup.names:
+            raise unknown("backing file system", backing, (n for n in setup.names if n != setup.name))
+        super().__init__(
+            setup,
+            backing=backing,
+            stage_in=bool(staging),
+            stage_out=False,
+            staging=staging or HELD,
+            max_staging=max_staging,
+            staging_share=staging_share,
+            staging_rate=staging_rate,
+            timing=timing,
+            reserve=reserve,
+        )
         self.write = write
         self.fill = fill
         self.fill_by = fill_by
@@ -103,6 +128,20 @@ class CacheTier(Model):
         self.cache = Cache(sizes)
         self._away: set[int] = set()  # its storages that are: while there are any, it is passed by
         self._deleting: dict[str, list[str]] = {}  # job -> those it deletes behind when it succeeds
+
+    def keeps(self, volume: Volume) -> bool:
+        """A set lies behind, whatever has been copied."""
+        return False
+
+    def stages(self, kind: str, volume: Volume) -> bool:
+        """A job that says when it is staged is staged."""
+        if kind == "stage_in" and "staging" in volume.options:
+            return bool(volume.options.get(kind, True))
+        return super().stages(kind, volume)
+
+    def needs_nodes(self, volume: Volume) -> bool:
+        behind = self.setup.models[self.backing]
+        return not isinstance(behind, Model) or behind.needs_nodes(volume)
 
     def announcements(self) -> Sequence[str]:
         said = list(super().announcements())
@@ -135,14 +174,20 @@ class CacheTier(Model):
         miss = volume.reads - hit
         back = self.write == "back" and self.setup.dynamic_jobs
         # what will be added here: missing bytes, less those that another job is bringing, and written bytes
-        fill = max(0, miss - self._coming(name)) if name and self.fill else 0
+        first = self.setup.dynamic_jobs and bool(name) and self.stages("stage_in", volume)
+        fill = max(0, miss - self._coming(name)) if name and (self.fill or first) else 0
         kept = volume.writes if self.write != "around" else 0
         room = self.cache.choose(fill + kept, name) if there else None
         ahead = back and room is not None and bool(volume.writes)
         plan = RepeatedPlan(self.name, timing=self.timing_of(request))
+        # what is here when the job begins: brought before, or by jobs whose staging it can wait for
+        brought = fill if first and room else 0
+        joins = self._joined(name) if first and there and miss and not known(request.nodes) else {}
+        joined = min(miss - brought, sum(sum(sizes.values()) for sizes in joins.values()))
+        miss -= brought + joined
         through = 0 if ahead else volume.writes
         repeated = isinstance(volume, PhaseVolume) and volume.times > 1 and bool(room)
-        if repeated and fill and fill == miss:
+        if repeated and not first and fill and fill == miss:
             behind = self._behind_apart(plan, request, miss, through, view, rng)
         else:
             behind = self._behind(plan, request, miss, through, view, rng)
@@ -157,6 +202,7 @@ class CacheTier(Model):
             ids, weights = tuple(sorted(room)), [room[s] for s in sorted(room)]
             if fill:
                 filled = dict(zip(ids, split_by(fill, weights).tolist(), strict=True))
+            if fill and not brought:
                 if self._by_servers:
                     copied, reads = led_through(reads, filled)
                     reading.append(copied)
@@ -177,14 +223,43 @@ class CacheTier(Model):
                     return moved
                 plan.stage_out, placements = [*plan.stage_out, *moved[0]], moved[1]
                 plan.placements = (*plan.placements, *placements)
-        if hit:
-            ids = tuple(here)
-            reads.append(read_grid(ids, request.nodes, split_by(hit, list(here.values()))))
+        served = _shares(hit, here)
+        if brought:
+            add_bytes(served, filled)
+        if joined:
+            add_bytes(served, _shares(joined, bytes_of(joins.values())))
+        if served:
+            ids = tuple(sorted(served))
+            reads.append(read_grid(ids, request.nodes, [served[s] for s in ids]))
         plan.reads, plan.writes = reads, writes
         add_internal(plan, reading, writing)
         added = dict(room or {})
-        plan.notes = {"hits": hit, "misses": miss, "added": added, "filled": filled, "data_set": name}
+        plan.notes = {
+            "hits": hit + joined,
+            "misses": miss + brought,
+            "added": added,
+            "filled": filled,
+            "data_set": name,
+        }
+        if brought:
+            plan.notes["staged"] = True
+            parts = [Part("stage_in", storage, size) for storage, size in sorted(filled.items()) if size]
+            moves = self.bring(plan, request, parts, view, rng)
+            if isinstance(moves, Hold):
+                return moves
+        if joined:
+            plan.notes["joins"] = list(joins)
         return plan
+
+    def _joined(self, name: str) -> dict[str, dict[int, int]]:
+        """Bytes of a set on each storage that jobs' stagings are bringing, by job."""
+        entry = self.cache.find(name)
+        out: dict[str, dict[int, int]] = {}
+        for job_id, portions in entry.coming.items() if entry is not None else ():
+            staged = [portion.bytes_on for portion in portions if portion.way == "staged"]
+            if staged:
+                out[job_id] = bytes_of(staged)
+        return out
 
     def _coming(self, name: str) -> int:
         """Bytes of a set that jobs are bringing, or will as soon as this pass is over."""
@@ -328,10 +403,12 @@ class CacheTier(Model):
             self._deleting.setdefault(request.job_id, []).append(name)
         added, filled = plan.notes.get("added") or {}, plan.notes.get("filled") or {}
         written = {storage: size - filled.get(storage, 0) for storage, size in added.items()}
-        for portion, read in ((filled, True), (written, False)):
+        copied: Way = "staged" if plan.notes.get("staged") else "read"
+        portions: tuple[tuple[Mapping[int, int], Way], ...] = ((filled, copied), (written, "written"))
+        for portion, way in portions:
             there = {storage: size for storage, size in portion.items() if size}
             if there:
-                self.cache.insert(name, there, request.job_id, read=read)
+                self.cache.insert(name, there, request.job_id, way=way)
         entry = self.cache.find(name)
         if entry is not None:
             self.cache.touch(name)
@@ -369,7 +446,33 @@ class CacheTier(Model):
 
     def has_read(self, job_id: str, now: float) -> None:
         """What the job read has been copied here, though it may still be computing."""
-        self.cache.arrive(job_id, only_read=True)
+        self.cache.arrive(job_id, "read")
+
+    def has_staged(self, job_id: str, now: float) -> None:
+        """What was brought for the job is here, though it may not have begun."""
+        self.cache.arrive(job_id, "staged")
+
+
+def bytes_of(portions: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Together, on each storage."""
+    out: dict[int, int] = {}
+    for portion in portions:
+        add_bytes(out, portion)
+    return out
+
+
+def add_bytes(total: dict[int, int], more: Mapping[int, int]) -> None:
+    """``more`` on top of ``total``."""
+    for storage, size in more.items():
+        if size:
+            total[storage] = total.get(storage, 0) + size
+
+
+def _shares(size: int, held: Mapping[int, int]) -> dict[int, int]:
+    """``size`` bytes in proportion to what each storage holds."""
+    if not size:
+        return {}
+    return bytes_of([dict(zip(held, split_by(size, list(held.values())).tolist(), strict=True))])
 
 
 def led_through(reads: Sequence[Traffic], filled: Mapping[int, int]) -> tuple[Traffic, list[Traffic]]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from batfs.records import field, record
 
+#: Why bytes are on their way: brought before a job reads them, copied as it does, or written by it.
+Way: TypeAlias = Literal["staged", "read", "written"]
+
 
 class Portion(NamedTuple):
-    """Bytes on their way to each storage; ``read``: copied as the job reads them (not written by it)."""
+    """Bytes on their way to each storage."""
 
     bytes_on: Mapping[int, int]
-    read: bool
+    way: Way
 
 
 @record(frozen=False)
@@ -88,7 +91,7 @@ class Cache:
                 return {s: part for s, part in parts.items() if part}
         return None
 
-    def insert(self, name: str, bytes_on: Mapping[int, int], job_id: str = "", *, read: bool = True) -> bool:
+    def insert(self, name: str, bytes_on: Mapping[int, int], job_id: str = "", *, way: Way = "read") -> bool:
         """Add bytes to an entry (new or not), evicting what must go; False, and nothing changed, if even that
         isn't enough. The entry becomes the last used. With a ``job_id`` they are on their way until
         :meth:`arrive`."""
@@ -105,14 +108,14 @@ class Cache:
         for storage, size in bytes_on.items():
             mine.bytes_on[storage] = mine.bytes_on.get(storage, 0) + size
         if job_id:
-            mine.coming.setdefault(job_id, []).append(Portion(dict(bytes_on), read))
+            mine.coming.setdefault(job_id, []).append(Portion(dict(bytes_on), way))
         self.entries.move_to_end(name)
         return True
 
-    def arrive(self, job_id: str, *, only_read: bool = False) -> None:
-        """What the job was bringing is here (``only_read``: what it was reading)."""
+    def arrive(self, job_id: str, way: Way | None = None) -> None:
+        """What the job was bringing is here (in one ``way``; all of it if None)."""
         for entry in self.entries.values():
-            left = [p for p in entry.coming.pop(job_id, ()) if only_read and not p.read]
+            left = [p for p in entry.coming.pop(job_id, ()) if way is not None and p.way != way]
             if left:
                 entry.coming[job_id] = left
 

@@ -340,6 +340,13 @@ class FileSystems:
         for model in self._trying:
             model.has_read(job_id, now)
 
+    def has_staged(self, job_id: str, now: float) -> None:
+        """What is staged in for the job is there."""
+        for model in self._attending:
+            staged = getattr(model, "has_staged", None)  # one that isn't made of Model may not have it
+            if staged is not None:
+                staged(job_id, now)
+
     def ended(self, job_id: str, success: bool, now: float) -> None:
         """The job's last activity is over, or it was killed."""
         for sets in self.data_sets.values():

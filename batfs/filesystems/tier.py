@@ -155,6 +155,8 @@ class StagingTier(Model):
             else:
                 reads, writes = (size, 0) if kind == "stage_in" else (0, size)
                 theirs, touched = self.options_behind(volume), files[kind].pop(0)
+                if reads and theirs.get("data_set") and "size" not in theirs:
+                    theirs = {**theirs, "size": volume.reads}  # of the set, of which this is a part
                 if not self.stages(kind, volume):
                     continue
                 asked = Volume(*(self.backing, reads, writes, touched, volume.pattern, theirs, ours))
@@ -171,7 +173,8 @@ class StagingTier(Model):
             seen = TakenView(seen, self._taken(outcome.placements))
             moves[kind] += in_order(kind, outcome)
         plan.placements = (*plan.placements, *behind)
-        plan.stage_in, plan.stage_out = moves["stage_in"], moves["stage_out"]
+        plan.stage_in = (*plan.stage_in, *moves["stage_in"])
+        plan.stage_out = (*plan.stage_out, *moves["stage_out"])
         return moves
 
     def _taken(self, held: Sequence[Placement]) -> list[tuple[int, int]]:

@@ -341,7 +341,9 @@ class Session:
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
             if self._lacking and self._stand_apart():
                 continue
-            if stager is not None and (self._give_way(stager) or (decided.starts and stager.line)):
+            if stager is not None and (
+                self._give_way(stager) or (decided.starts and stager.line) or stager.news
+            ):
                 # who started is in nobody's way any more: what was promised since counts on its data
                 continue
             if not self._hopeless and not self._stuck():

@@ -16,7 +16,9 @@ The rules:
 3. *Space follows the queue.* While the first of the queue waits for space, nothing begins to stage on the
    file systems it uses; if what waiting jobs behind it have staged there would be enough, or nothing runs any
    more, they give it back, the last first, and are staged again later.
-4. *Nobody is passed for ever.* A job whose data is there keeps its age. Under queue policies that start the
+4. *Once is enough.* What several jobs read from a cache is brought there once: the others' staging is over
+   when that one's is. If it ends badly they are staged anew.
+5. *Nobody is passed for ever.* A job whose data is there keeps its age. Under queue policies that start the
    first of the queue in the end whatever comes later, it is that one some day. Under all others (``filler``,
    ``plan``, policies from outside) nodes are kept for the one that has been ready longest once that is more
    than ``staged_patience``: see ``overdue``.
@@ -33,9 +35,10 @@ from batfs.filesystems.interface import Hold, IoPlan, Staging
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import stand_ins
 from batfs.filesystems.staging_modes import TWO_STEP
+from batfs.filesystems.traffic import by_destination, by_source
 from batfs.protocol import messages as m
 from batfs.protocol.clock import on_calendar
-from batfs.records import record
+from batfs.records import field, record
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
@@ -52,7 +55,8 @@ OVERTIME = 60.0
 class StagedAhead:
     """The staging of one job. ``before``, ``after``: seconds expected for staging in and out. ``booked``: its
     bytes, from the beginning of its staging on; ``live``: what moves; ``began``, ``ready``: when it began and
-    was over (s). ``sent``: dynamic jobs sent so far. ``given_up``: nobody wants it any more, its transfers
+    was over (s). ``sent``: dynamic jobs sent so far. ``awaits``: jobs whose staging brings bytes that it
+    reads, too. ``given_up``: nobody wants it any more, its transfers
     are being ended; ``cancelled``: with its job. ``joined``: whether the job is in the queue."""
 
     rule: Staging
@@ -63,6 +67,7 @@ class StagedAhead:
     began: float = inf
     ready: float = inf
     sent: int = 0
+    awaits: set[str] = field(default_factory=set)
     given_up: bool = False
     cancelled: bool = False
     joined: bool = True
@@ -226,7 +231,10 @@ class Stager:
         self.coming[job.id] = job
         staged.booked, staged.began, staged.ready = booked, now, inf
         staged.given_up = False
-        staged.before, staged.after = booked.lead, booked.stages.after
+        joins = {i for plan in booked.plans for i in plan.notes.get("joins", ())}
+        staged.awaits = {i for i in joins if i in self.coming and i != job.id}
+        leads = [_of(self.coming[i]).lead(now) for i in staged.awaits]
+        staged.before, staged.after = max(booked.lead, *leads, 0.0), booked.stages.after
         machine, files = tenancy.machine, tenancy.files
         machine.keep(booked.held)
         if files.attending or job.data_sets:
@@ -238,6 +246,21 @@ class Stager:
         tenancy.out += staged.live.begin(now)
         self.follow(job)
         return None
+
+    def touches(self, job: WaitingJob, storages: set[int]) -> bool:
+        """Whether bytes of a job without nodes are on one of these storages (ids), or on their way there."""
+        for plan in _of(job).plans:
+            if any(p.storage in storages for p in plan.placements):
+                return True
+            moved = [*plan.reads, *(move.traffic for move in plan.stage_in)]
+            if not storages.isdisjoint(by_source(moved)) or not storages.isdisjoint(by_destination(moved)):
+                return True
+        return False
+
+    @property
+    def news(self) -> bool:
+        """Whether a job's data is there that isn't in the queue yet."""
+        return any(not _of(job).joined for job in self.there.values())
 
     def wait_on(self) -> None:
         """At the end of a pass: who is staged still waits for that."""
@@ -263,27 +286,47 @@ class Stager:
         if tenancy.gate is not None:
             tenancy.gate.end(job.id)
         staged.sent, staged.live = live.life.sent, None
-        del self.coming[job.id]
         if staged.given_up or live.life.result != SUCCESS:
+            del self.coming[job.id]
             self._free(job)
             return
+        self._perhaps_there(job)
+
+    def _perhaps_there(self, job: WaitingJob) -> None:
+        """Its own transfers are over: if nobody else brings what it reads, its data is there."""
+        staged, tenancy = _of(job), self._tenancy
+        if staged.awaits or staged.live is not None:
+            return
+        del self.coming[job.id]
         staged.ready = tenancy.now
         self.there[job.id] = job
         if tenancy.files.attending:
-            tenancy.files.has_read(job.id, tenancy.now)
+            tenancy.files.has_staged(job.id, tenancy.now)
         tenancy.freed = True
+        for other in self._joined(job):
+            _of(other).awaits.discard(job.id)
+            self._perhaps_there(other)
+
+    def _joined(self, job: WaitingJob) -> list[WaitingJob]:
+        """Those that wait for what it brings."""
+        return [other for other in self.coming.values() if job.id in _of(other).awaits]
 
     def _free(self, job: WaitingJob) -> None:
         """Give back its bytes: it is as if it had never been staged."""
         tenancy, staged = self._tenancy, _of(job)
         booked, staged.booked = staged.booked, None
         assert booked is not None
+        staged.awaits.clear()
+        joined = self._joined(job)
         staged.began = staged.ready = inf
         tenancy.machine.end(booked.held.lines)
         if tenancy.files.attending or job.data_sets:
             tenancy.files.ended(job.id, False, tenancy.now)
             tenancy.drop_released()
         tenancy.gave_back()
+        for other in joined:  # what they count on never comes
+            if not _of(other).given_up:
+                self.give_up(other)
         if staged.cancelled:
             self._systems.pop(job.id, None)
             return
@@ -324,8 +367,11 @@ class Stager:
             del self.there[job.id]
             self._free(job)
             return
+        if staged.live is None:  # it only waits for others' transfers
+            del self.coming[job.id]
+            self._free(job)
+            return
         staged.given_up = True
-        assert staged.live is not None
         tenancy.out += staged.live.kill(tenancy.now)
         self.follow(job)
 

@@ -296,10 +296,9 @@ class Tenancy:
         if outages is None or not outages.strike(self.now, self.running, self.out):
             return False
         if self.stager is not None and self.machine.down:
-            down = {self.machine.position[storage] for storage in self.machine.down}
+            down = set(self.machine.down)
             for job in self.stager.holding:  # staged without nodes, there or behind: it is staged again
-                lines = job.staged.held.lines if job.staged is not None else ()
-                if any(share.index in down for line in lines for share in line.shares):
+                if self.stager.touches(job, down):
                     self.stager.give_up(job)
         self.drop_released()
         self.gave_back()
@@ -681,6 +680,8 @@ class Tenancy:
     def _has_staged(self, booked: Booked) -> None:
         """How long a job has staged in is known now: so is when its nodes and its bytes will be free."""
         booked.stages = booked.stages._replace(before=self.now - booked.start)
+        if self.files.attending:
+            self.files.has_staged(booked.job.id, self.now)
         self._set_end(booked)
 
     def _set_end(self, booked: Booked) -> None:

@@ -18,7 +18,7 @@ from batfs.filesystems.staging_modes import seconds_staging
 from batfs.protocol import messages as m
 
 MODES = ("held", "ahead", "two_step")
-TIERS = ("burst_buffer", "nvme_pool")
+TIERS = ("burst_buffer", "nvme_pool")  # a cache brings data sets only: test_staging_cache
 STORAGES = {
     "bb0": {"filesystem": "bb", "size": "1000B", "read": "100Bps", "write": "100Bps"},
     "ost0": {"filesystem": "lustre", "size": "100kB", "read": "10Bps", "write": "100Bps"},
@@ -268,15 +268,30 @@ def test_buffers_in_the_nodes_are_staged_with_them(tmp_path: Path) -> None:
     assert any("staged while it has its nodes" in sentence for sentence in ran.said)
 
 
-@pytest.mark.parametrize("mode", ["ahead", "two_step"])
-def test_the_same_times_over_a_socket(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "model"),
+    [
+        ("ahead", "burst_buffer"),
+        ("two_step", "burst_buffer"),
+        ("ahead", "nvme_pool"),
+        ("ahead", "cache"),
+        ("two_step", "cache"),
+    ],
+)
+def test_the_same_times_over_a_socket(tmp_path: Path, mode: str, model: str) -> None:
     """``batfs-sched`` and ``batfs sim`` as processes of their own, and embedded."""
-    jobs = [job("1", 4, 50e9), job("2", 4, 20e9, io=reads(400)), job("3", 2, 10e9, at=1.0, io=reads(500))]
-    here = run(tmp_path, jobs, mode, control="1ms")
+    named = {"data_set": "x"} if model == "cache" else {}
+    jobs = [
+        job("1", 4, 50e9),
+        job("2", 4, 20e9, io=reads(400, **named)),
+        job("3", 2, 10e9, at=1.0, io=reads(500, **named)),
+    ]
+    share = "staging_share=0.5" if mode == "ahead" and model != "burst_buffer" else "staging_share=0"
+    here = run(tmp_path, jobs, mode, model=model, options=f",{share}", control="1ms")
     files = write_inputs(tmp_path, 4, STORAGES, jobs, control="1ms")
     (tmp_path / "batfs.toml").write_text(
-        f'default_filesystem = "lustre"\nstaging = "{mode}"\nvalidate = true\n'
-        "[filesystems.bb]\nmodel = 'burst_buffer'\nbacking = 'lustre'\n"
+        f'default_filesystem = "lustre"\nstaging = "{mode}"\nvalidate = true\nplatform = "{files[0]}"\n'
+        f"[filesystems.bb]\nmodel = '{model}'\nbacking = 'lustre'\n{share}\n"
     )
     where = f"tcp://127.0.0.1:{free_port()}"
     command = ["batfs.decision.command", "-s", where, "--config", str(tmp_path / "batfs.toml")]
@@ -324,21 +339,32 @@ def test_stage_ins_at_once_count_once_and_so_do_the_pauses_between() -> None:
     assert seconds_staging([], [1.0]) == 0.0
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "model"),
+    [
+        *((mode, "burst_buffer") for mode in MODES),
+        ("two_step", "nvme_pool"),
+        ("ahead", "nvme_pool:staging_share=0.3"),
+        ("ahead", "cache"),
+    ],
+)
+def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, mode: str, model: str) -> None:
     """Thirty jobs of which two in three read through the buffer: the same steps on the same resources, at
     the same times but for what a message takes."""
     from batfs.decision.experiment import Experiment
     from batfs.decision.run import run as run_whole
     from batfs.scheduling.config import Layer, Settings
 
-    jobs = [
-        job(str(k), 1 + k % 4, (5 + k % 7) * 1e9, float(3 * k), io=reads(40 * (1 + k % 5)) if k % 3 else [])
-        for k in range(30)
-    ]
+    jobs = []
+    for k in range(30):
+        named = {"data_set": f"x{k % 4}", "life": "deleted"} if model == "cache" else {}
+        io = reads(40 * (1 + k % 5), **named) if k % 3 else []
+        jobs.append(job(str(k), 1 + k % 4, (5 + k % 7) * 1e9, float(3 * k), io=io))
     platform, workload = write_inputs(tmp_path, 4, STORAGES, jobs)
+    word, colon, more = model.partition(":")
+    spec = f"{word}:backing=lustre,staging={mode}{colon and ','}{more}"
     config = {
-        "filesystems": {"bb": {"model": f"burst_buffer:backing=lustre,staging={mode}"}},
+        "filesystems": {"bb": {"model": spec}},
         "default_filesystem": "lustre",
         "queue": "easy",
     }

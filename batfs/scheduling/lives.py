@@ -244,10 +244,12 @@ class Lives:
                 continue
             machine.keep(held)
             machine.use(held.lines, 1)
-            out += self._begin_move(move, held, activity, now)
+            self._begin_move(move, held, activity, now, out)
         return out
 
-    def _begin_move(self, move: Move, held: Held, activity: Activity, now: float) -> list[m.Decision]:
+    def _begin_move(
+        self, move: Move, held: Held, activity: Activity, now: float, out: list[m.Decision]
+    ) -> str:
         machine = self.machine
         self._moved += 1
         name = f"upkeep.{self._moved}.{move.kind}"
@@ -255,20 +257,19 @@ class Lives:
         transfers = [t for p in profiles_of(activity) for t in machine.transfers_of(p, p.ids.tolist())]
         machine.count_transfers(transfers, 1)
         self._moves[job_id] = (move, held, transfers)
-        return decisions
+        out += decisions
+        return job_id
 
-    def rebuild(self, target: int, sources: Sequence[int], size: int, now: float) -> list[m.Decision]:
-        """``size`` bytes for a storage that is rebuilt, evenly from ``sources``."""
+    def rebuild(
+        self, target: int, sources: Sequence[int], size: int, now: float, out: list[m.Decision]
+    ) -> str:
+        """``size`` bytes for a storage that is rebuilt, evenly from ``sources``; the id of the move."""
         parts = split_evenly(size, len(sources)).tolist()
         transfers = [Transfer(s, target, part) for s, part in zip(sources, parts, strict=True) if part]
         move = Move(_REBUILD, from_transfers(transfers), tag=str(target))
         activity = move_activity(move, self.machine.position)
-        return [] if activity is None else self._begin_move(move, NOTHING_HELD, activity, now)
-
-    def rebuilding(self, job_id: str) -> int | None:
-        """The storage that a move rebuilds."""
-        found = self._moves.get(job_id)
-        return int(found[0].tag) if found is not None and found[0].kind == _REBUILD else None
+        assert activity is not None, "it moves something"
+        return self._begin_move(move, NOTHING_HELD, activity, now, out)
 
     def upkeep_over(self, job_id: str, success: bool) -> bool:
         """A move has ended; False if the id is none of ours."""

@@ -553,11 +553,10 @@ class Tenancy:
 
     def move_over(self, job_id: str, success: bool) -> bool:
         """A file system's own move has ended; False if the id is none of these."""
-        rebuilt = self.lives.rebuilding(job_id)
         if not self.lives.upkeep_over(job_id, success):
             return False
-        if rebuilt is not None and self.outages is not None:
-            self.outages.rebuilt(rebuilt)
+        if self.outages is not None:
+            self.outages.moved(job_id, self.now, self.out)
         self.gave_back()
         return True
 

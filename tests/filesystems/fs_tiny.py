@@ -137,6 +137,7 @@ class Ran(Observer):
         self.said: list[str] = []
         self.sent: list[m.Decision] = []
         self.idle: Any = None
+        self.faults: dict[str, float] = {}
         self.result: Any = None
 
     def job_over(self, record: JobRecord) -> None:
@@ -144,6 +145,9 @@ class Ran(Observer):
 
     def idled(self, idle: Any) -> None:
         self.idle = idle
+
+    def failures(self, counts: Mapping[str, float]) -> None:
+        self.faults = dict(counts)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         self.reserved |= {state.position: state.reserved_bytes for state in states}

@@ -65,6 +65,12 @@ def random_jobs(rng: random.Random) -> list[dict[str, Any]]:
     return jobs
 
 
+REBUILDS: list[dict[str, Any]] = [
+    *({}, {"rebuild": 0}, {"rebuild": 5 * GB}),
+    *({"rebuild": 5 * GB, "rebuild_time": 80}, {"rebuild": 5 * GB, "rebuild_rate": 10**9}),
+]
+
+
 def random_faults(rng: random.Random, nodes: bool = True) -> dict[str, Any]:
     """Whatever fails comes back."""
     faults = []
@@ -79,7 +85,11 @@ def random_faults(rng: random.Random, nodes: bool = True) -> dict[str, Any]:
         fault = {"at": rng.randint(0, 300), "state": "down", "lasts": rng.choice([0, 1, 30, 200]), **what}
         if "storage" in what and rng.random() < 0.2:
             fault = {**{k: fault[k] for k in ("at", "lasts", "storage")}, "state": "degraded"}
-            fault |= {"bandwidth": 0.5, "rebuild": rng.choice([0, 5 * GB])}
+            fault |= {"bandwidth": 0.5, **rng.choice(REBUILDS)}
+        elif "storage" in what and rng.random() < 0.3:
+            fault["then"] = {"bandwidth": 0.7, "lasts": 60, **rng.choice(REBUILDS)}
+            if fault["then"].get("rebuild") and rng.random() < 0.5:
+                del fault["then"]["lasts"]
         faults.append(fault)
     found: dict[str, Any] = {"fault": faults}
     if rng.random() < 0.3:
@@ -175,6 +185,12 @@ def test_the_same_under_either_batsim_and_over_sockets(
         state = "degraded"
         bandwidth = 0.25
         rebuild = "2GB"
+        [[fault]]
+        at = 60
+        storage = "s0"
+        state = "down"
+        lasts = 5
+        then = {bandwidth = 0.5, rebuild = "2GB", rebuild_rate = "100MBps"}
         """
     )
     checkpoints = [{"filesystem": "bb", "reads": 0, "options": {"checkpoints": 3, "checkpoint_bytes": GB}}]

@@ -30,6 +30,7 @@ from batfs.protocol import messages as m
 from batfs.protocol.clock import on_wire
 from batfs.records import record
 from batfs.scheduling.faults.plan import DOWN, FAIL, LOST, WAIT, FaultPlan
+from batfs.scheduling.faults.rebuilds import Rebuilds, not_sent
 from batfs.scheduling.faults.timeline import Happening, Timeline
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
@@ -111,8 +112,9 @@ class Outages:
         self._asked = -math.inf
         self._sending = sending
         self.stops = plan.stops and dynamic
-        if not dynamic and any(fault.rebuild for fault in plan.every):
-            say("a rebuild moves no bytes without dynamic jobs (--dynamic-jobs)")
+        self._rebuilds = Rebuilds(machine, lives)
+        for sentence in dict.fromkeys(not_sent(plan, storages, dynamic=dynamic)):
+            say(sentence)
         if plan.stops and not dynamic:
             say("jobs can't wait or restart after a fault without dynamic jobs (--dynamic-jobs): they fail")
 
@@ -141,7 +143,7 @@ class Outages:
 
     def call(self, now: float) -> list[m.Decision]:
         """See that the next fault is heard of."""
-        at = self._timeline.next_at
+        at = min(self._timeline.next_at, self._rebuilds.next_at)
         if at == math.inf or now < self._asked <= at + SOON:
             return []
         self._asked = on_wire(max(at, now + SOON))
@@ -151,12 +153,13 @@ class Outages:
 
     def strike(self, now: float, running: Mapping[str, Concerned], out: list[m.Decision]) -> bool:
         """What has happened up to ``now``; False if that is nothing. Decisions are added to ``out``."""
-        if self._timeline.next_at > now + _SLACK:
-            return False
-        happened = self._timeline.due(now + _SLACK)
-        for one in happened:
-            (self._ends if one.back else self._begins)(one, now, running, out)
-        return bool(happened)
+        happened: list[Happening] = []
+        if self._timeline.next_at <= now + _SLACK:
+            happened = self._timeline.due(now + _SLACK)
+            for one in happened:
+                (self._ends if one.back else self._begins)(one, now, running, out)
+        over = self._rebuild(now, out)
+        return over or bool(happened)
 
     def resume(self, now: float, running: Mapping[str, Concerned], out: list[m.Decision]) -> None:
         """Jobs go on with what is there again."""
@@ -174,11 +177,11 @@ class Outages:
         self, one: Happening, now: float, running: Mapping[str, Concerned], out: list[m.Decision]
     ) -> None:
         machine, fault = self._machine, one.fault
-        self.counts.faults += 1
+        self.counts.faults += not one.follows
         if fault.state != DOWN:
             machine.view.set_health(machine.position[one.resource], fault.bandwidth)
-            if fault.rebuild and self._sending():
-                out += self._rebuild(one, now)
+            if fault.rebuild:
+                self._rebuilds.begin(one.resource, fault.rebuild, fault.rate, now)
             return
         storages = self._storages(one)
         machine.set_down(storages, one.until)
@@ -202,6 +205,7 @@ class Outages:
         machine, fault = self._machine, one.fault
         if fault.state != DOWN:
             machine.view.set_health(machine.position[one.resource], 1.0)
+            self._rebuilds.stop(one.resource)
             return
         storages = self._storages(one)
         machine.set_down(storages, None)
@@ -252,23 +256,19 @@ class Outages:
             counts.failed += 1
             self._kill([job.id])
 
-    def rebuilt(self, storage: int) -> None:
-        """A rebuild is over: if nobody said how long the storage is degraded, it no longer is."""
-        fault = self._timeline.rebuilt(storage)
-        if fault is not None:
-            self._machine.view.set_health(self._machine.position[storage], 1.0)
+    def moved(self, move: str, now: float, out: list[m.Decision]) -> None:
+        """A move has ended: the next piece of a rebuild, if it was one."""
+        self._rebuilds.arrived(move, now)
+        self._rebuild(now, out)
 
-    def _rebuild(self, one: Happening, now: float) -> list[m.Decision]:
-        """The other storages of its file system send it what it has to make again."""
-        machine, fault = self._machine, one.fault
-        storages = machine.ledger.storages
-        mine = storages[machine.position[one.resource]].filesystem
-        others = [
-            i
-            for i, storage in zip(machine.storage_ids, storages, strict=True)
-            if storage.filesystem == mine and i != one.resource and i not in machine.down
-        ]
-        return self._lives.rebuild(one.resource, others, fault.rebuild, now) if others else []
+    def _rebuild(self, now: float, out: list[m.Decision]) -> bool:
+        """Go on with what is built again; whether that is over for any storage. If nobody said how long it is
+        degraded, it no longer is."""
+        over = self._rebuilds.go_on(now, now + _SLACK, self._sending(), out)
+        for storage in over:
+            if self._timeline.rebuilt(storage):
+                self._machine.view.set_health(self._machine.position[storage], 1.0)
+        return bool(over)
 
 
 def done_part(progress: Any) -> float:

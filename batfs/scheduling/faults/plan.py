@@ -16,7 +16,7 @@
     state = "degraded"
     bandwidth = 0.5              # the part of it that is left
     rebuild = "4TB"              # bytes that the other storages of its file system send it meanwhile
-    lasts = "2h"
+    rebuild_time = "6h"          # spread over that time; or rebuild_rate = "200MBps"; else all at once
 
     [[random]]
     node = "*"                   # each of them by itself
@@ -25,20 +25,26 @@
     repair = "10m"             # how long each one lasts
     jobs = "restart"
 
+    [[random]]
+    storage = "ost*"
+    mtbf = "5000h"
+    repair = "1h"
+    then = {bandwidth = 0.7, rebuild = "4TB", rebuild_rate = "500MBps"}  # degraded when it is back
+
 The same tables may stand in the configuration under ``faults``: ``[[faults.fault]]``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from batfs import texts
 from batfs.errors import InputError, unknown
 from batfs.records import record
-from batfs.units import parse_size, parse_time
+from batfs.units import parse_bandwidth, parse_size, parse_time
 
 DOWN, DEGRADED, BACK = "down", "degraded", "back"
 WAIT, FAIL, RESTART = "wait", "fail", "restart"
@@ -52,7 +58,8 @@ _LATEST: Final = 2.0**53 / 1e6
 class Fault:
     """What happens to each of the resources that ``names`` (names, patterns) mean. ``node``: they are
     nodes. ``at`` and ``lasts``: seconds; infinite if no end is said. ``bandwidth``: the part that is left;
-    ``rebuild``: bytes. ``place``: where it was said."""
+    ``rebuild``: bytes, ``rate`` of them a second at most. ``then``: what it is when it is back. ``place``:
+    where it was said."""
 
     names: Sequence[str]
     node: bool
@@ -63,6 +70,8 @@ class Fault:
     data: str = RECOVERED
     jobs: str = WAIT
     rebuild: int = 0
+    rate: float = math.inf
+    then: Fault | None = None
     place: str = ""
 
 
@@ -144,10 +153,12 @@ def _tables(values: Mapping[str, Any], kind: str) -> Sequence[Any]:
     return found
 
 
-_BOTH: Final = ("storage", "node", "state", "bandwidth", "data", "jobs", "rebuild")
+_DEGRADED: Final = ("bandwidth", "rebuild", "rebuild_rate", "rebuild_time")
+_BOTH: Final = ("storage", "node", "state", "data", "jobs", *_DEGRADED, "then")
 _KEYS: Final[Mapping[str, Sequence[str]]] = {
     "fault": ("at", "lasts", *_BOTH),
     "random": ("mtbf", "law", "shape", "repair", *_BOTH),
+    "then": ("lasts", *_DEGRADED),
 }
 
 
@@ -183,6 +194,16 @@ class _Table:
         except InputError as error:
             raise self.wrong(key, error.problem) from None
 
+    def quantity(self, key: str, parse: Callable[[str], float], default: float) -> float:
+        """A number with a unit that ``parse`` knows, or without one."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        try:
+            return parse(value if isinstance(value, str) else f"{_number(value):.17g}")
+        except InputError as error:
+            raise self.wrong(key, error.problem, error.hint) from None
+
     def word(self, key: str, known: Sequence[str], default: str) -> str:
         value = self.values.get(key, default)
         if value not in known:
@@ -211,43 +232,73 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _table(values: Any, place: str, kind: str) -> _Table:
+def _known_keys(values: Any, place: str, kind: str) -> _Table:
     if not isinstance(values, Mapping):
         raise InputError(f"found {type(values).__name__}, expected a table", place=place)
     for key in values:
         if key not in _KEYS[kind]:
             error = unknown("key", str(key), _KEYS[kind])
             raise InputError(error.problem, place=place, hint=error.hint)
-    table = _Table(values, place)
+    return _Table(values, place)
+
+
+def _left(table: _Table) -> tuple[float, int, float]:
+    """Of what is degraded: the part of its bandwidth that is left, bytes of a rebuild, and how many of them
+    a second at most."""
+    values = table.values
+    bandwidth, rebuild, rate = table.number("bandwidth", 1.0), 0, math.inf
+    if "bandwidth" not in values or not 0 < bandwidth <= 1:
+        found = f"found {values['bandwidth']!r:.40}" if "bandwidth" in values else "it has no bandwidth"
+        raise table.wrong("bandwidth", f"{found}, expected the part that is left, above 0 and at most 1")
+    paces = [key for key in ("rebuild_rate", "rebuild_time") if key in values]
+    if len(paces) > 1:
+        raise table.wrong(paces[1], "it says both rebuild_rate and rebuild_time")
+    rebuild = int(table.quantity("rebuild", parse_size, 0))
+    if not paces:
+        return bandwidth, rebuild, rate
+    if not rebuild:
+        raise table.wrong(paces[0], "it says how quickly, but not how many bytes", 'rebuild = "4TB"')
+    if paces == ["rebuild_time"]:
+        rate = rebuild / max(table.seconds("rebuild_time"), math.ulp(0.0))
+    else:
+        rate = table.quantity("rebuild_rate", parse_bandwidth, rate)
+    if not rebuild / _LATEST < rate < math.inf:
+        found = (
+            f"found {values[paces[0]]!r:.40}, expected more than 0, and at most {_LATEST:g} s for all of it"
+        )
+        raise table.wrong(paces[0], found)
+    return bandwidth, rebuild, rate
+
+
+def _then(values: Any, place: str, names: Sequence[str]) -> Fault:
+    """What is degraded when it is back."""
+    table = _known_keys(values, place, "then")
+    bandwidth, rebuild, rate = _left(table)
+    lasts = table.seconds("lasts", math.inf)
+    if lasts == math.inf and not rebuild:
+        raise table.wrong("", "it has no end", 'rebuild = "4TB", or lasts = "2h"')
+    return Fault(
+        names, False, DEGRADED, lasts=lasts, bandwidth=bandwidth, rebuild=rebuild, rate=rate, place=place
+    )
+
+
+def _table(values: Any, place: str, kind: str) -> _Table:
+    table = _known_keys(values, place, kind)
     node, names = table.names()
     known = (DOWN, DEGRADED, BACK) if kind == "fault" else (DOWN, DEGRADED)
     state = table.word("state", known, DOWN if kind == "random" else "")
     data = table.word("data", (RECOVERED, LOST), RECOVERED)
     usual = RESTART if node or data == LOST else WAIT
     jobs = table.word("jobs", (WAIT, FAIL, RESTART), usual)
-    bandwidth, rebuild = table.number("bandwidth", 1.0), 0
-    if "rebuild" in values:
-        size = values["rebuild"]
-        try:
-            rebuild = parse_size(size if isinstance(size, str) else str(int(_number(size))))
-        except InputError as error:
-            raise table.wrong("rebuild", error.problem, error.hint) from None
-    only: dict[str, tuple[str, ...]] = {
-        "bandwidth": (DEGRADED,),
-        "rebuild": (DEGRADED,),
-        "data": (DOWN,),
-        "jobs": (DOWN,),
-    }
+    only: dict[str, tuple[str, ...]] = dict.fromkeys(_DEGRADED, (DEGRADED,))
+    only |= dict.fromkeys(("data", "jobs", "then"), (DOWN,))
     only["lasts"] = (DOWN, DEGRADED)
     for key, states in only.items():
         if key in values and state not in states:
             raise table.wrong(key, f"it says nothing of what is {state}", f"for {' or '.join(states)}")
-    if state == DEGRADED:
-        if node:
-            raise table.wrong("state", "a node can't be degraded", "a storage can")
-        if "bandwidth" not in values or not 0 < bandwidth <= 1:
-            found = f"found {values['bandwidth']!r:.40}" if "bandwidth" in values else "it has no bandwidth"
-            raise table.wrong("bandwidth", f"{found}, expected the part that is left, above 0 and at most 1")
+    if state == DEGRADED and node:
+        raise table.wrong("state", "a node can't be degraded", "a storage can")
+    bandwidth, rebuild, rate = _left(table) if state == DEGRADED else (1.0, 0, math.inf)
     if jobs == WAIT and node:
         raise table.wrong("jobs", "jobs can't wait for a node on which they ran", "fail or restart")
     if jobs == WAIT and data == LOST:
@@ -264,5 +315,10 @@ def _table(values: Any, place: str, kind: str) -> _Table:
             raise table.wrong("shape", "the law weibull has one", 'law = "weibull", shape = 0.7')
         if not 0.05 <= table.number("shape", 1.0) <= 50:
             raise table.wrong("shape", f"found {values['shape']!r:.40}, expected 0.05 to 50")
-    table.fault = Fault(names, node, state, at, lasts, bandwidth, data, jobs, rebuild, place)
+    then = None
+    if "then" in values:
+        if node:
+            raise table.wrong("then", "a node can't be degraded", "a storage can")
+        then = _then(values["then"], f"{place}.then", names)
+    table.fault = Fault(names, node, state, at, lasts, bandwidth, data, jobs, rebuild, rate, then, place)
     return table

@@ -21,13 +21,14 @@ from batfs.scheduling.faults.plan import BACK, DOWN, Fault, FaultPlan, RandomFau
 
 class Happening(NamedTuple):
     """At ``at`` seconds, ``resource`` (its id) is what ``fault`` says, until ``until`` as far as is known;
-    or ``back``: then ``fault`` is what ends."""
+    or ``back``: then ``fault`` is what ends. ``follows``: it is what another fault has left."""
 
     at: float
     resource: int
     back: bool
     fault: Fault
     until: float
+    follows: bool = False
 
 
 class _Process:
@@ -57,10 +58,10 @@ class Timeline:
         self._processes: dict[int, list[tuple[_Process, Fault]]] = {}
         seed = seed if plan.seed is None else plan.seed
         for fault in plan.faults:
-            for resource in _resources(fault, nodes, storages).values():
+            for resource in resources_of(fault, nodes, storages).values():
                 self._add(fault.at, resource, False, fault)
         for k, law in enumerate(plan.random):
-            for name, resource in _resources(law.fault, nodes, storages).items():
+            for name, resource in resources_of(law.fault, nodes, storages).items():
                 process = _Process(law, f"{seed}/{k}/{name}")
                 self._processes.setdefault(resource, []).append((process, law.fault))
                 self._add(process.next(), resource, False, law.fault, process)
@@ -79,7 +80,7 @@ class Timeline:
             if back:
                 if holds is not None and holds[0] == -count:
                     del self._now[resource]
-                    found.append(Happening(at, resource, True, fault, at))
+                    found += [Happening(at, resource, True, fault, at), *self._after(at, resource, fault)]
                 if process is not None:
                     self._add(at + process.next(), resource, False, fault, process)
             elif process is not None and holds is not None and holds[1].state == DOWN:
@@ -87,17 +88,32 @@ class Timeline:
             elif fault.state == BACK:
                 if holds is not None:
                     del self._now[resource]
-                    found.append(Happening(at, resource, True, holds[1], at))
+                    ended = holds[1]
+                    found += [Happening(at, resource, True, ended, at), *self._after(at, resource, ended)]
             else:
                 if holds is not None:
                     found.append(Happening(at, resource, True, holds[1], at))
-                self._now[resource] = count, fault
-                until = at + fault.lasts
-                if until < math.inf:
-                    self._add(until, resource, True, fault, process, -count)
-                until = min(until, self._said_back(resource))
+                until = min(self._holds(at, count, resource, fault, process), self._said_back(resource))
                 found.append(Happening(at, resource, False, fault, until))
         return found
+
+    def _holds(
+        self, at: float, count: int, resource: int, fault: Fault, process: _Process | None = None
+    ) -> float:
+        """The resource is what a fault says from ``at`` on; when that ends by itself."""
+        self._now[resource] = count, fault
+        until = at + fault.lasts
+        if until < math.inf:
+            self._add(until, resource, True, fault, process, -count)
+        return until
+
+    def _after(self, at: float, resource: int, ended: Fault) -> list[Happening]:
+        """What a fault leaves."""
+        if ended.then is None:
+            return []
+        self._count += 1
+        until = self._holds(at, self._count, resource, ended.then)
+        return [Happening(at, resource, False, ended.then, until, True)]
 
     def _said_back(self, resource: int) -> float:
         """When an entry says that the resource is back."""
@@ -106,13 +122,13 @@ class Timeline:
             default=math.inf,
         )
 
-    def rebuilt(self, resource: int) -> Fault | None:
-        """The fault that a rebuild has ended, if nothing else ends it."""
+    def rebuilt(self, resource: int) -> bool:
+        """A resource has been rebuilt: whether that ends its fault, as nothing else was said to."""
         holds = self._now.get(resource)
         if holds is None or not holds[1].rebuild or holds[1].lasts < math.inf:
-            return None
+            return False
         del self._now[resource]
-        return holds[1]
+        return True
 
     def returns(self, resource: int) -> bool:
         """Whether what holds of a resource ends some day."""
@@ -135,7 +151,7 @@ class Timeline:
         heapq.heappush(self._heap, (at, count, resource, back, fault, process))
 
 
-def _resources(fault: Fault, nodes: Mapping[str, int], storages: Mapping[str, int]) -> dict[str, int]:
+def resources_of(fault: Fault, nodes: Mapping[str, int], storages: Mapping[str, int]) -> dict[str, int]:
     """Ids by name of what a fault's names mean, in the machine's order."""
     known = nodes if fault.node else storages
     found: set[str] = set()

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         raise error.at(file=args.platform) from None
     files = make_on(config, compute, storages, args.dynamic_jobs, platform)
-    job, profile, profiles = _job(args)
+    job, profile, profiles, jobs = _job(args)
     parts = [part for _, one, _ in with_io(profile, profiles) for part in requested_io(one)]
     plain = (files.default_reads, files.default_writes)
     used = {name for part in parts for name in ([part.filesystem] if part.filesystem else plain)}
@@ -73,7 +73,13 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         raise error.at(file=args.platform) from None
     nodes = None if args.on is None else parse_resources(args.on)
-    found = explain(platform, machine, files, job, profile, nodes, seed=config.seed, profiles=profiles)
+    found = explain(
+        *(platform, machine, files, job, profile, nodes),
+        seed=config.seed,
+        profiles=profiles,
+        jobs=jobs,
+        data_sets=config.data_sets,
+    )
     if args.json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
@@ -81,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found.hold is None else 1
 
 
-def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The job, its profile, and the profiles of its workload."""
+def _job(args: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
+    """The job, its profile, the profiles of its workload and all its jobs."""
     from batfs.workload import read_workload, requested_io
     from batfs.workload.model import Job, ParallelHomogeneous
     from batfs.workload.phases import with_io
@@ -92,18 +98,18 @@ def _job(args: argparse.Namespace) -> tuple[Any, Any, Any]:
             raise InputError("which job?", hint="give a workload (-w) and --job, or --reads and --writes")
         reads, writes = (given or 0 for given in (args.reads, args.writes))
         made = Job("w0!asked", 0.0, args.nodes or 1, "asked")
-        return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes}), {}
+        return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes}), {}, ()
     workload = read_workload(args.workload)
     if args.job is None:
         for job in workload.jobs:
             profile = workload.profiles[job.profile]
             parts = with_io(profile, workload.profiles)
             if any(requested_io(part, f"profiles.{name or job.profile}") for name, part, _ in parts):
-                return job, profile, workload.profiles
+                return job, profile, workload.profiles, workload.jobs
         raise InputError("no job of this workload asks for I/O", file=args.workload)
     for job in workload.jobs:
         if args.job in (job.id, job.name):
-            return job, workload.profiles[job.profile], workload.profiles
+            return job, workload.profiles[job.profile], workload.profiles, workload.jobs
     raise unknown("job", args.job, (job.name for job in workload.jobs[:20]), file=args.workload)
 
 
@@ -122,6 +128,8 @@ def show(found: Any, *, everything: bool) -> None:
     print(f"{found.job} on nodes {format_resources(found.nodes)}")
     for note in found.notes:
         print(f"  note: {note}")
+    for use in found.data_sets:
+        print(f"  data set {use.sentence(found.names)}")
     if found.hold is not None:
         print(f"  can't start: {found.hold.sentence(found.names)}")
         return

@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 
 from batfs.decision.alone import AloneClock, Single
+from batfs.decision.experiment import announced
 from batfs.decision.explained import Crossed, Explanation, Flow, Part, Seconds
+from batfs.decision.explained_sets import set_uses
 from batfs.decision.together import Activity, Stage, Together
 from batfs.errors import InputError, unknown
 from batfs.filesystems.composed import Phased, Phases, write_phases
@@ -44,6 +46,7 @@ from batfs.filesystems.profile import merge
 from batfs.filesystems.script import MERGED, in_turns
 from batfs.filesystems.site import FileSystems
 from batfs.platform import Machine, Platform
+from batfs.scheduling.initial_sets import lay_out
 from batfs.scheduling.machine import Machine as Books
 from batfs.scheduling.trials import transfers_of_plans
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Profile
@@ -59,11 +62,15 @@ def explain(
     *,
     seed: int = 0,
     profiles: Mapping[str, Profile] | None = None,
+    jobs: Sequence[Job] = (),
+    data_sets: Sequence[Mapping[str, Any]] = (),
 ) -> Explanation:
     """Plan ``job`` on ``nodes`` (the lowest free ids if None) of the empty machine and follow its bytes.
 
     InputError when the nodes don't suit the job. ``seed`` is that of the one random generator; ``profiles``
-    are those of the workload, which a composed profile is made of.
+    and ``jobs`` are those of the workload: what a composed profile is made of, and who writes the data sets
+    that the job reads. ``data_sets``: those that lie there from the beginning, as the configuration says
+    them. A job that waits for others is explained as if they were there.
     """
     compute = [r.id for r in machine.compute if r.id not in files.own_nodes]
     chosen = _nodes(job, compute, nodes)
@@ -83,8 +90,15 @@ def explain(
     if not volumes:
         found.notes.append("the job asks for no I/O")
         return found
-    books = Books([], files.storages)
+    books = Books(announced(machine)[0], files.storages, own_nodes=files.own_nodes)
     rng = random.Random(seed)
+    if data_sets:
+        lay_out(data_sets, files, books, rng)
+    found.data_sets = set_uses(files, job, volumes, jobs, profiles or {})
+    if any(use.waits for use in found.data_sets):
+        found.notes.append("it waits for data sets: what follows is as if they lay on all storages, evenly")
+        for sets in files.data_sets.values():
+            sets.assumed = True
     plans = files.plan(job.id, chosen, volumes, 0.0, float("inf"), books.view, rng)
     if isinstance(plans, Hold):
         found.hold = plans

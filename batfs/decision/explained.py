@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from batfs.filesystems.interface import Hold, IoPlan, PhaseVolume, Volume
 from batfs.filesystems.traffic import by_destination, by_source, total
+from batfs.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,34 @@ class Part:
         return max(self.links, key=lambda crossed: crossed.shared, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class SetUse:
+    """What the job does with a data set: ``does`` (``reads``, ``writes``, ``deletes``; with the rule of a
+    read or the way of a write), its bytes now (None: it isn't there), and those on each storage, copies and
+    all. ``writers``: other jobs of the workload that write it, with their times of submission (s).
+    ``waits``: the job stands apart until it exists."""
+
+    name: str
+    filesystem: str
+    does: tuple[str, ...]
+    size: int | None
+    where: dict[int, int]
+    writers: tuple[tuple[str, float], ...]
+    waits: bool
+
+    def sentence(self, names: dict[int, str]) -> str:
+        """One line for a person."""
+        there = "not there"
+        if self.size is not None:
+            on = ", ".join(f"{names[i]} {format_size(size)}" for i, size in sorted(self.where.items()))
+            there = f"{format_size(self.size)}{f' (on {on})' if on else ''}"
+        line = f"{self.name} on {self.filesystem}: {', '.join(self.does)}; {there}"
+        if self.waits:
+            jobs = ", ".join(f"{job} (submitted at {at:g} s)" for job, at in self.writers[:5])
+            line += f"; it waits for {jobs or 'nobody: no job writes it, and it is rejected'}"
+        return line
+
+
 @dataclass(slots=True)
 class Explanation:
     """All of it, for printing. ``hold``: why it can't be placed at all."""
@@ -95,11 +124,13 @@ class Explanation:
     hold: Hold | None = None
     parts: list[Part] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    data_sets: list[SetUse] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for ``--json``."""
         if self.hold is not None:
-            return {"job": self.job, "nodes": list(self.nodes), "hold": self.hold.sentence(self.names)}
+            hold = self.hold.sentence(self.names)
+            return {"job": self.job, "nodes": list(self.nodes), "hold": hold, "data_sets": self._sets()}
         return {
             "job": self.job,
             "nodes": list(self.nodes),
@@ -154,7 +185,22 @@ class Explanation:
                 for part in self.parts
             ],
             "notes": self.notes,
+            "data_sets": self._sets(),
         }
+
+    def _sets(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "data_set": one.name,
+                "file_system": one.filesystem,
+                "does": list(one.does),
+                "bytes": one.size,
+                "by_storage": {str(i): size for i, size in sorted(one.where.items())},
+                "written_by": [{"job": job, "submitted": at} for job, at in one.writers],
+                "waits": one.waits,
+            }
+            for one in self.data_sets
+        ]
 
 
 def of_a_phase(volume: Volume) -> TypeGuard[PhaseVolume]:

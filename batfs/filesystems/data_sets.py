@@ -374,6 +374,12 @@ class DataSets:
             if gone and self.sets.get(found.name) is found:
                 self.drop(found.name, now, "failed", job_id)
 
+    def lay(self, found: DataSet) -> None:
+        """It lies there when the simulation begins, on the books already."""
+        self.sets[found.name] = found
+        self._changed(found)
+        self._schedule(found)
+
     # ---- its end ------------------------------------------------------------------------------------------
 
     def drop(self, name: str, now: float, why: str, by: str = "") -> int:

@@ -60,6 +60,8 @@ class Configuration:
     """The platform file, for models and policies that want topology (``batfs run`` gives it itself)."""
     chunk: str = ""
     """Transfers of their own (phases, staging, drains) are sent in pieces of so many bytes (``1GB``)."""
+    data_sets: Sequence[Mapping[str, Any]] = ()
+    """What lies on the machine when the simulation begins (see ``batfs.scheduling.initial_sets``)."""
     faults: Mapping[str, Any] = field(default_factory=dict)
     """What fails and when: the tables of a file of faults (see ``batfs.scheduling.faults``)."""
     validate: bool = False
@@ -101,6 +103,7 @@ _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "storages": (Mapping, "a table of tables"),
     "platform": (str, "a string"),
     "chunk": (str, "a size, such as '1GB'"),
+    "data_sets": ((list, tuple), "a list of tables"),
     "faults": (Mapping, "a table"),
     "validate": (bool, "true or false"),
     "io": (bool, "true or false"),
@@ -173,6 +176,8 @@ def _checked(layer: Layer) -> dict[str, Any]:
             raise InputError(f"{value!r} is not {words}", file=layer.source, place=key)
         if key == "chunk" and value:
             _check_chunk(str(value), layer.source)
+        if key == "data_sets":
+            _check_data_sets(value, layer.source)
         if key == "faults":
             _check_faults(value, layer.source)
         elif isinstance(value, Mapping):
@@ -189,6 +194,15 @@ def _check_chunk(value: str, source: str) -> None:
             raise InputError(f"{value!r} is no chunk: it must be at least a byte")
     except InputError as error:
         raise error.at(file=source, place="chunk") from None
+
+
+def _check_data_sets(values: Any, source: str) -> None:
+    from batfs.scheduling.initial_sets import parse_initial_sets
+
+    try:
+        parse_initial_sets(values)
+    except InputError as error:
+        raise error.at(file=source) from None
 
 
 def _check_faults(values: Any, source: str) -> None:

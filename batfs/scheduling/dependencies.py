@@ -88,6 +88,15 @@ class Dependencies:
             self._let_go(job_id, self._asks[job_id])
         return sorted(ready.values(), key=lambda job: job.order)
 
+    def makers(self, key: Key) -> list[str]:
+        """Jobs that aren't over and write the set, by id, in order of submission."""
+        return list(self._makers.get(key, ()))
+
+    def needs(self, job_id: str) -> tuple[Key, ...]:
+        """The data sets that a job waits for until they are there."""
+        asks = self._asks.get(job_id)
+        return () if asks is None else asks.needs
+
     # ---- those that wait in vain --------------------------------------------------------------------------
 
     def hopeless(self) -> list[tuple[WaitingJob, Hold]]:

@@ -145,6 +145,10 @@ class Tenancy:
         smallest = min([storage.capacity for storage in machine.ledger.storages], default=0)
         self._empty = EmptyMachine(make, smallest, config.seed)
         self.sets = Sets(self, observer)
+        if config.data_sets:
+            from batfs.scheduling.initial_sets import lay_out
+
+            lay_out(config.data_sets, files, machine, self.rng)
         self.lives = Lives(machine, files, self.rng)
         #: resources that will never be there again were added since somebody set it to False
         self.lost_for_ever = False

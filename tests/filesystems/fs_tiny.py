@@ -138,6 +138,7 @@ class Ran(Observer):
         self.sent: list[m.Decision] = []
         self.idle: Any = None
         self.faults: dict[str, float] = {}
+        self.sets: list[Any] = []  # rows of data sets
         self.result: Any = None
 
     def job_over(self, record: JobRecord) -> None:
@@ -148,6 +149,9 @@ class Ran(Observer):
 
     def failures(self, counts: Mapping[str, float]) -> None:
         self.faults = dict(counts)
+
+    def data_set_over(self, row: Any) -> None:
+        self.sets.append(row)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         self.reserved |= {state.position: state.reserved_bytes for state in states}

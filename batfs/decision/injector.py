@@ -430,7 +430,11 @@ class Injector:
 
     def _kill(self, decision: m.KillJob) -> None:
         tenancy, left = self.tenancy, []
+        ended = {event.job_id for event in self.events if type(event) is m.JobCompleted}
         for job_id in decision.job_ids:
+            if job_id in ended:  # they are yet to hear of it; Batsim answers kills of what is over, too
+                self.events.append(m.JobKilled(tenancy.now, [job_id], {}))
+                continue
             waiting = self._jobs.get(job_id)
             if job_id in self._held or job_id in self._in_steps:
                 self._their_kills.add(job_id)

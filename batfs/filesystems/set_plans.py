@@ -236,6 +236,8 @@ class _Planning:
         parts, plan = made
         asked = self.request
         owner = f"{asked.job_id}/{asked.part}" if asked.part else asked.job_id
+        # a job that is staged, or started, again finds what it left the first time
+        owner += f".{self.sets.version(self.asked.name)}"
         of = self.sets.key(self.asked.name)
         held: list[Placement] = []
         for part in parts:

@@ -143,7 +143,9 @@ class LiveJob:
             self._lives.paused[self.life.job.id] = self
         else:
             self._lives.paused.pop(self.life.job.id, None)
-        if not self.in_use and self.life.state not in ("staging in", "done"):
+        # without nodes, or before it can begin (its storages may be away), nothing of it is used
+        begun = self.life.nodes and self.life.state not in ("waiting", "staging in", "done")
+        if begun and not self.in_use:
             self.in_use = True
             machine.use(self._lines, 1)
 

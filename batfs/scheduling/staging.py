@@ -35,7 +35,6 @@ from batfs.filesystems.interface import Hold, IoPlan, Staging
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import stand_ins
 from batfs.filesystems.staging_modes import TWO_STEP
-from batfs.filesystems.traffic import by_destination, by_source
 from batfs.protocol import messages as m
 from batfs.protocol.clock import on_calendar
 from batfs.records import field, record
@@ -252,9 +251,9 @@ class Stager:
         for plan in _of(job).plans:
             if any(p.storage in storages for p in plan.placements):
                 return True
-            moved = [*plan.reads, *(move.traffic for move in plan.stage_in)]
-            if not storages.isdisjoint(by_source(moved)) or not storages.isdisjoint(by_destination(moved)):
-                return True
+            for traffic in (*plan.reads, *(move.traffic for move in plan.stage_in)):
+                if any(not storages.isdisjoint(end.tolist()) for end in traffic.columns[:2]):
+                    return True
         return False
 
     @property

@@ -224,7 +224,7 @@ class Tenancy:
                 sending=lambda: self.dynamic and self.registering,
                 say=self._say,
                 kill=self.kill,
-                follow=self._follow,
+                follow=self._moved_on,
                 gone=self._are_gone,
             )
         except InputError as error:
@@ -319,7 +319,7 @@ class Tenancy:
             live = stopped.pop(job_id, None)
             if live is not None and job_id in live.life.stopped_at:
                 self.out += live.stopped(job_id, done_part(event.progress.get(job_id)), self.now)
-                self._follow(self.running[live.life.job.id])
+                self._moved_on(live)
 
     def notified(self, event: m.Notification) -> None:
         """What a notification means for machines and bytes."""

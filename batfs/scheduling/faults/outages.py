@@ -79,7 +79,7 @@ class Concerned(Protocol):
 
 class Outages:
     """A plan of faults on ``machine``. ``dynamic``: whether moves can be sent, ``sending``: whether they
-    still can. ``kill`` ends jobs, ``follow`` is called with a job whose life has moved on, ``gone`` with
+    still can. ``kill`` ends jobs, ``follow`` is called with a life that has moved on, ``gone`` with
     resources that will never be there again."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Outages:
         sending: Callable[[], bool],
         say: Callable[[str], None],
         kill: Callable[[Sequence[str]], None],
-        follow: Callable[[Any], None],
+        follow: Callable[[LiveJob], object],
         gone: Callable[[Sequence[int]], None],
     ) -> None:
         self.plan = plan
@@ -157,15 +157,18 @@ class Outages:
         if self._timeline.next_at <= now + _SLACK:
             happened = self._timeline.due(now + _SLACK)
             for one in happened:
-                (self._ends if one.back else self._begins)(one, now, running, out)
+                if one.back:
+                    self._ends(one, now, out)
+                else:
+                    self._begins(one, now, running, out)
         over = self._rebuild(now, out)
         return over or bool(happened)
 
-    def resume(self, now: float, running: Mapping[str, Concerned], out: list[m.Decision]) -> None:
+    def resume(self, now: float, out: list[m.Decision]) -> None:
         """Jobs go on with what is there again."""
         for live in list(self._lives.paused.values()):
             out += live.resume(now)
-            self._follow(running[live.life.job.id])
+            self._follow(live)
 
     def _storages(self, one: Happening) -> list[int]:
         """The storages that go with a resource: itself, or the disks in a node."""
@@ -199,9 +202,7 @@ class Outages:
             if self._concerns(job, touched, one.resource if fault.node else None):
                 self._strike_job(job, FAIL if for_ever else fault.jobs, touched, lost, now, out)
 
-    def _ends(
-        self, one: Happening, now: float, running: Mapping[str, Concerned], out: list[m.Decision]
-    ) -> None:
+    def _ends(self, one: Happening, now: float, out: list[m.Decision]) -> None:
         machine, fault = self._machine, one.fault
         if fault.state != DOWN:
             machine.view.set_health(machine.position[one.resource], 1.0)
@@ -215,7 +216,7 @@ class Outages:
         if fault.data == LOST:
             self._files.erased(storages)
         self._files.back(touched)
-        self.resume(now, running, out)
+        self.resume(now, out)
 
     def _concerns(self, job: Concerned, touched: Collection[int], node: int | None) -> bool:
         if node is not None and not job.left and node in job.booked.ids:
@@ -247,10 +248,10 @@ class Outages:
                 out += decisions
                 counts.restarted += 1
                 counts.lost_node_seconds += undone * len(job.booked.ids)
-            self._follow(job)
+            self._follow(live)
         elif live is not None and job.left:
             out += live.kill(now)
-            self._follow(job)
+            self._follow(live)
             counts.failed += 1
         else:
             counts.failed += 1

@@ -89,11 +89,11 @@ class Agenda:
             self.timeline.hold(stay)
             self._running[job_id] = stay
         # machines that come back, bytes that no running job held, or nothing runs any more
-        self._returns = tuple(view.storage_returns)
-        same = view.all_nodes == self._nodes and view.hidden_storages == self._hidden
+        returns = tuple(view.storage_returns)  # what is away may stay away for longer
+        same = (view.all_nodes, view.hidden_storages, returns) == (self._nodes, self._hidden, self._returns)
         self.freed = freed if freed and running and same else None
         self.broken = self.broken or (bool(self._trial) and not same)
-        self._nodes, self._hidden = view.all_nodes, view.hidden_storages
+        self._nodes, self._hidden, self._returns = view.all_nodes, view.hidden_storages, returns
         self._note_ends()
 
     def _note_ends(self) -> None:
@@ -192,7 +192,12 @@ class Agenda:
         if promise.nodes & ~(free & view.all_nodes):
             return None
         placed = view.again(promise, start, attempt=attempt)
-        return None if isinstance(placed, Hold) else placed
+        if isinstance(placed, Hold):
+            return None
+        if on_calendar(placed.node_end) > end and not self._free(placed):
+            view.undo(placed)  # its data sets lie elsewhere now, and it stages for longer
+            return None
+        return placed
 
     def call_for(
         self, view: QueueView, promise: JobPlacement, starts: Iterable[JobPlacement] = ()

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from math import inf
 
 from batfs.errors import InputError
-from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON
 from batfs.protocol.clock import SAME, on_calendar
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
@@ -168,11 +167,11 @@ class Conservative:
                 return moved
         if not undone:
             return None
-        again = view.again(placed, placed.start)
-        if isinstance(again, Hold):
-            # bytes of waiting jobs are given back when these are promised to be over, which has changed
-            assert view.staged or job.staged is not None, "it was there a moment ago"
-            return None
+        again = agenda.same_stay(view, placed)
+        # bytes of waiting jobs are given back when these are promised to be over, which has changed; or the
+        # job's data sets lie elsewhere now
+        known = job.data_sets or view.staged or job.staged is not None
+        assert again is not None or known, "it was there a moment ago"
         return again
 
     def _admit(self, view: QueueView, kept: dict[str, tuple[JobPlacement, Stay]]) -> None:

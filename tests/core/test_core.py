@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,83 @@ def test_amounts(seed: int) -> None:
         best, starts = module.Queue(queue, alpha, times, np.array(free, np.int64)).search(orders, *rest)
         found.append((best.tolist(), starts.tolist()))
     assert found[0] == found[1]
+
+
+def splitmix64(state: int) -> Iterator[float]:
+    """Numbers from 0 to 1 (Steele, Lea and Flood, OOPSLA 2014)."""
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & (1 << 64) - 1
+        z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+        yield ((z ^ z >> 31) >> 11) / 2**53
+
+
+def planned_anew(jobs: Any, alpha: float, times: Any, free: Any, order: Any) -> tuple[float, list[float]]:
+    """The score and the starts of an order, by trying every step for every job."""
+    needs, lasts, submissions, weights = (column.tolist() for column in jobs)
+    times, free = times.tolist(), free.tolist()
+    score, starts = 0.0, [0.0] * len(lasts)
+    for q in order:
+        end = 0.0
+        for start in times:
+            end = start + lasts[q]
+            met = [row for time, row in zip(times, free, strict=True) if start <= time < end]
+            if all(have >= need for row in met for have, need in zip(row, needs[q], strict=True)):
+                break
+        else:
+            return float("inf"), starts
+        starts[q] = start
+        score += weights[q] * (start - submissions[q]) ** alpha
+        if end not in times:
+            place = sum(time < end for time in times)
+            times.insert(place, end)
+            free.insert(place, free[place - 1].copy())
+        for row in free[times.index(start) : times.index(end)]:
+            row[:] = [have - need for have, need in zip(row, needs[q], strict=True)]
+    return score, starts
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=12, derandomize=True)
+@given(st.integers(0, 2**32), st.integers(2, 60))
+def test_what_a_search_does_not_plan_again_is_as_if_it_did(seed: int, length: int) -> None:
+    """A search that plans every order from its first job on finds the same order and the same starts."""
+    rng = random.Random(seed)
+    most = [rng.choice([2, 16]), rng.choice([100, 3000])]
+    rows = [[rng.randint(0, m) for m in most], most]
+    times, free = np.array([0.0, 7.0]), np.array(rows, np.int64)
+    widths, few = [rng.randint(1, most[0]) for _ in range(2)], rng.random() < 0.5
+    jobs = (
+        np.array([[rng.choice(widths), rng.randint(0, 100)] for _ in range(length)], np.int64),
+        np.array([float(rng.randint(1, 3 if few else 90)) for _ in range(length)]),
+        np.array([-float(rng.randint(0, 50)) for _ in range(length)]),
+        np.array([rng.uniform(0.1, 2) for _ in range(length)]),
+    )
+    orders = np.array([rng.sample(range(length), length) for _ in range(3)], np.int64)
+    word = rng.getrandbits(63)
+    order, starts = amounts.Queue(jobs, 1.5, times, free).search(orders, 0, 40, word, 0.01)
+    draws = splitmix64(word)
+    scores = [planned_anew(jobs, 1.5, times, free, order)[0] for order in orders.tolist()]
+    least = last = min(scores)
+    now = best = orders.tolist()[scores.index(least)]
+    temperature = max(max(scores) - least, 1e-3 * least)
+    for _step in range(40 if length > 1 and least else 0):
+        i, j = int(next(draws) * length), int(next(draws) * (length - 1))
+        j += j >= i
+        tried = now.copy()
+        if next(draws) < 0.5:
+            tried[i], tried[j] = now[j], now[i]
+        else:
+            tried.insert(j, tried.pop(i))
+        limit = last - temperature * math.log(1.0 - next(draws))
+        score, _ = planned_anew(jobs, 1.5, times, free, tried)
+        if score <= limit:
+            now, last = tried, score
+            if score < least:
+                best, least = tried, score
+        temperature *= 0.01 ** (1.0 / 40)
+    assert order.tolist() == best
+    assert starts.tolist() == planned_anew(jobs, 1.5, times, free, best)[1]
 
 
 @settings(max_examples=60, deadline=None)
@@ -293,6 +372,7 @@ def test_copies(seed: int) -> None:
 
 UNCOMPILED = """
 import importlib.machinery, importlib.util, sys
+from collections.abc import Iterator
 from pathlib import Path
 core = Path(sys.argv.pop(1))
 class Plain:

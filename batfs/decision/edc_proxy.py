@@ -39,6 +39,7 @@ class Proxy5:
         self._finish_due = False
         self._theirs: set[str] = set()  # jobs that it has registered
         self._now = 0.0
+        self._kept: dict[str, Raw] = {}  # events that the component is told later, as they were sent
         self.over = False
 
     def hello(self, answer: bytes) -> bytes:
@@ -70,13 +71,14 @@ class Proxy5:
             self._translation.begin_message()
             self._injector.advance(now)
             due, self._injector.events = self._injector.events, []
-            out = [_own_event(event, now) for event in due]
+            out = [self._own_event(event, now) for event in due]
             for event in events:
                 out += self._heard(now, event)
         except WRONG as error:
             raise not_batsims(5, error) from error
+        self._injector.settle()
         more, self._injector.events = self._injector.events, []
-        out += [_own_event(event, now) for event in more]
+        out += [self._own_event(event, now) for event in more]
         if events and not out:
             return None
         return hello.framed(orjson.dumps({**raw, "events": out}))
@@ -101,11 +103,29 @@ class Proxy5:
                 found = self._changed(raw, heard)
                 if found is not None:
                     out.append(found)
+            elif isinstance(event, m.JobSubmitted):
+                self._kept[event.job.id] = raw
+            elif isinstance(event, m.Notification):
+                self._kept[event.kind] = raw
         if kind == "SimulationEndsEvent":
             self.over = True
-        elif kind == "JobSubmittedEvent" and not self._forwards:
-            out = [{**raw, "event": {k: v for k, v in data.items() if k != "profile"}} for raw in out]
+        elif kind == "JobSubmittedEvent":
+            out = [self._submission(raw) for raw in out]
         return out
+
+    def _submission(self, raw: Raw) -> Raw:
+        """With the profile, if the component asked for that."""
+        if self._forwards:
+            return raw
+        return {**raw, "event": {k: v for k, v in raw["event"].items() if k != "profile"}}
+
+    def _own_event(self, event: m.Event, now: float) -> Raw:
+        """An event of the injector's own; one that was kept back is the simulator's, later."""
+        if isinstance(event, m.JobSubmitted):
+            return {**self._submission(self._kept.pop(event.job.id)), "timestamp": now}
+        if isinstance(event, m.Notification):
+            return {**self._kept.pop(event.kind), "timestamp": now}
+        return _own_event(event, now)
 
     def _changed(self, raw: Raw, event: m.Event) -> Raw | None:
         """``raw`` with what was changed in it; None for an event that only the injector is told."""

@@ -13,6 +13,8 @@ Where the two could disagree:
   is rejected as soon as that is known, mostly when it is submitted, and reported as killed to the other side
   once that has started it.
 - A job with several steps is reported complete when its nodes are free; stage-out goes on by itself.
+- A job that waits for data sets (``missing = wait``) is submitted to the other side when they exist: it would
+  give it nodes before. That no more jobs come is told after the last of them.
 - Dynamic jobs and wake-ups of the injector's own are not heard of: the other side is told they are off. It
   may register jobs of its own all the same where they are on, and has I/O for those as well.
 """
@@ -76,6 +78,8 @@ class Injector:
         self._hidden: frozenset[int] = frozenset()
         self._jobs: dict[str, WaitingJob] = {}
         self._held: dict[str, m.ExecuteJob] = {}
+        self._apart: dict[str, m.JobSubmitted] = {}  # jobs that wait for data sets: not told of yet
+        self._last: m.Notification | None = None  # that no more come, which is to be told after them
         self._refused: dict[str, str] = {}  # jobs that were rejected before the other side started them
         self._calls: list[_Call] = []
         self._in_steps: set[str] = set()
@@ -125,8 +129,32 @@ class Injector:
         """What the other side shall hear of a message: :meth:`incoming` of each event, and our own."""
         due, self.events = self.events, []
         seen = [*due, *(e for event in events if (e := self.incoming(now, event)) is not None)]
+        self.settle()
         more, self.events = self.events, []
         return seen + more
+
+    def settle(self) -> None:
+        """At the end of a message's events: jobs whose data sets exist now are submitted to the other side;
+        those whose never will are rejected, and it never hears of them."""
+        if not self.began or not self._apart:
+            return
+        tenancy, dependencies = self.tenancy, self.tenancy.sets.dependencies
+        for waiting in dependencies.due():
+            tenancy.waits.lines_up(waiting.id, tenancy.now)
+            tenancy.join(waiting)
+            self._submit(waiting, self._apart.pop(waiting.id))
+        while dependencies.doubt and tenancy.no_more_jobs:
+            for waiting, hold in dependencies.hopeless():
+                del self._apart[waiting.id]
+                self._reject(waiting, f"can never start: {tenancy.sentence(hold)}", hold)
+        if not self._apart and self._last is not None:
+            self.events.append(replace(self._last, timestamp=tenancy.now))
+            self._last = None
+
+    def _submit(self, waiting: WaitingJob, event: m.JobSubmitted) -> None:
+        """The other side hears of a job that stood apart."""
+        self._jobs[waiting.id] = waiting
+        self.events.append(replace(event, timestamp=self.tenancy.now))
 
     def raw_profile(self, job_id: str, name: str) -> Mapping[str, object] | None:
         """The profile of that name in the job's workload as the simulator sent it at the start, if it did."""
@@ -146,7 +174,13 @@ class Injector:
         if not self.began:
             return True
         tenancy = self.tenancy
-        if self.events or tenancy.registering or tenancy.config.validate or tenancy.outages is not None:
+        if (
+            self.events
+            or self._apart
+            or tenancy.registering
+            or tenancy.config.validate
+            or tenancy.outages is not None
+        ):
             return False
         if self._held and (tenancy.freed or not tenancy.running):
             return False
@@ -159,6 +193,7 @@ class Injector:
         return (
             self.began
             and not self.events
+            and not self._apart
             and not self.tenancy.registering
             and self.tenancy.outages is None
             and not any(not call.theirs for call in self._calls)
@@ -215,7 +250,8 @@ class Injector:
                     hint="staging=held",
                 )
 
-    def _submitted(self, event: m.JobSubmitted) -> m.Event | None:
+    def _submitted(self, event: m.JobSubmitted, *, known: bool = False) -> m.Event | None:
+        """``known``: the other side knows of it already."""
         if is_ours(event.job.id):
             return None
         registered = self._registered.get((event.job.workload, event.job.profile))
@@ -236,6 +272,13 @@ class Injector:
                 )
             lacks = self.tenancy.never(waiting)
             if lacks is None:
+                held = (
+                    self.tenancy.sets.dependencies.hold(waiting) if waiting.data_sets and not known else None
+                )
+                if held is not None:
+                    self.tenancy.waits.held_back(waiting, held, self.tenancy.now)
+                    self._apart[waiting.id] = event
+                    return None
                 self._jobs[waiting.id] = waiting
             else:
                 self._refused[waiting.id] = waiting.job.profile
@@ -263,6 +306,9 @@ class Injector:
 
     def _notified(self, event: m.Notification) -> m.Event | None:
         self.tenancy.notified(event)
+        if event.kind == "no_more_static_job_to_submit" and self._apart:
+            self._last = event
+            return None
         if event.kind not in _MACHINES or not self._hidden:
             return event
         ids = parse_resources(str(event.data["resources"]))
@@ -331,7 +377,7 @@ class Injector:
         elif isinstance(decision, m.RegisterJob):
             self._needs_registration()
             if not self._acknowledged:
-                self._submitted(m.JobSubmitted(now, decision.job))
+                self._submitted(m.JobSubmitted(now, decision.job), known=True)
         return [decision]
 
     def _needs_registration(self) -> None:
@@ -455,6 +501,7 @@ class Injector:
         tenancy = self.tenancy
         self.advance(now)
         self._retry(now)
+        self.settle()
         if self.events:
             # the other side has something to hear, and the simulator nothing to say yet
             tenancy.out.append(m.CallMeLater(now, on_wire(now + SOON)))
@@ -492,7 +539,8 @@ class Injector:
     def _validate(self) -> None:
         try:
             validate(self.tenancy)
-            self.tenancy.account.validate([*self._jobs.values()], self.tenancy.running.values())
+            apart = self.tenancy.sets.dependencies.held.values()
+            self.tenancy.account.validate([*self._jobs.values(), *apart], self.tenancy.running.values())
         except InvariantError as error:
             raise self._story.told(error.problem, self._holders()) from error
 
@@ -500,6 +548,8 @@ class Injector:
         yield from self.tenancy.holders()
         for job_id in self._held:
             yield f"{job_id} is held back"
+        for job_id in self._apart:
+            yield f"{job_id} waits for data sets"
 
 
 class WithFileSystems:

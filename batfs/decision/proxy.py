@@ -49,6 +49,9 @@ _REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE"))
 _HIDING = (b'"JOB_KILLED"', b'"event_machine_', f'"{WORKLOAD}!'.encode())
 
 
+_SETS = b'"data_set"'
+
+
 class Asked(Protocol):
     """A scheduler that answers messages as they are on the wire."""
 
@@ -69,6 +72,8 @@ class RawProxy:
         self.injector = injector
         self.over = False
         self._now = 0.0
+        self._sets = False  # whether jobs may wait for data sets, so that their submissions are kept back
+        self._submissions: dict[str, Mapping[str, Any]] = {}  # kept back, as they were sent
 
     def relay(self, front: Front, back: Asked, first: bytes | None = None) -> None:
         """A whole simulation between the two; ``first``: its first message, if it was read."""
@@ -88,14 +93,17 @@ class RawProxy:
     def passes(self, text: bytes) -> bool:
         """Whether :meth:`request` will find nothing to change in the simulator's message: then it may be sent
         on first, and be looked at while the decision process thinks."""
-        return self.injector.only_watches and not any(word in text for word in _HIDING)
+        if not self.injector.only_watches or any(word in text for word in _HIDING):
+            return False
+        return not (b'"JOB_SUBMITTED"' in text and (self._sets or _SETS in text))
 
     def request(self, text: bytes) -> bytes | None:
         """The simulator's message as the decision process shall get it; None if it needs none."""
         injector = self.injector
+        self._sets = self._sets or (not injector.began and _SETS in text)
         raw = read_object(text)
         due, injector.events = injector.events, []
-        out: list[Any] = [event_to_json(event) for event in due]
+        out: list[Any] = [self._told(event) for event in due]
         changed = bool(due)
         try:
             now, events = float(raw["now"]), list(raw["events"])
@@ -109,9 +117,10 @@ class RawProxy:
                 changed = True
             if seen is not None:
                 out.append(seen)
+        injector.settle()
         if injector.events:
             changed = True
-            out += [event_to_json(event) for event in injector.events]
+            out += [self._told(event) for event in injector.events]
             injector.events = []
         if not changed:
             return text
@@ -132,10 +141,18 @@ class RawProxy:
         seen = self.injector.incoming(now, record)
         if seen is record:
             return event
+        if seen is None and kind == "JOB_SUBMITTED":
+            self._submissions[event["data"]["job_id"]] = event
         try:
             return None if seen is None else _changed(event, seen)
         except WRONG as error:
             raise not_batsims(4, error) from None
+
+    def _told(self, event: m.Event) -> Mapping[str, Any]:
+        """An event of the injector's own; a submission that was kept back is the simulator's, later."""
+        if isinstance(event, m.JobSubmitted):
+            return {**self._submissions.pop(event.job.id), "timestamp": event.timestamp}
+        return event_to_json(event)
 
     def _passes_by(self, data: Mapping[str, Any]) -> bool:
         """Whether a job that says nothing of I/O is submitted: then nothing of it needs to be read. (What a
@@ -242,6 +259,8 @@ def event_to_json(event: m.Event) -> dict[str, Any]:
             "alloc": event.alloc,
         }
         return {"timestamp": event.timestamp, "type": "JOB_COMPLETED", "data": data}
+    if isinstance(event, m.Notification):
+        return {"timestamp": event.timestamp, "type": "NOTIFY", "data": {**event.data, "type": event.kind}}
     assert isinstance(event, m.JobKilled)
     data = {"job_ids": list(event.job_ids), "job_progress": dict(event.progress)}
     return {"timestamp": event.timestamp, "type": "JOB_KILLED", "data": data}

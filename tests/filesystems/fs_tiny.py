@@ -237,7 +237,7 @@ def free_port() -> int:
 
 
 def over_sockets(
-    folder: Path, files: Sequence[Path], where: str, command: Sequence[str], *more: str
+    folder: Path, files: Sequence[Path], where: str, command: Sequence[str], *more: str, protocol: int = 4
 ) -> dict[str, dict[str, str]]:
     """The jobs of a run of ``batfs sim`` and a decision process of ours (``python -m COMMAND``, which listens
     at ``where``), each a process that must end well. What the latter says is in ``said.log``."""
@@ -248,8 +248,10 @@ def over_sockets(
     try:
         sim = subprocess.run(
             [
-                *(*python, "batfs", "sim", "-p", str(files[0]), "-w", str(files[1]), "-s", where),
-                *("-e", str(folder / "sim"), "-q", *more),
+                *(*python, "batfs", "sim", "-p", str(files[0]), "-w", str(files[1]), *more),
+                *(("-e", str(folder / "sim"), "-q") if protocol == 4 else ("-e", str(folder / "sim_"))),
+                *("--protocol", str(protocol)),
+                *("-s", where, *(("",) if protocol == 5 else ())),
             ],
             env=environment,
             cwd=folder,

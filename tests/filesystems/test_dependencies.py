@@ -5,14 +5,25 @@ One node writes or reads 100 MB/s, so that 800 MB take 8 s.
 
 from __future__ import annotations
 
+import csv
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
 
+from batfs.cli.main import main
+from batfs.decision.experiment import Experiment
+from batfs.decision.injector import Injector, WithFileSystems
+from batfs.decision.run import run as run_whole
+from batfs.protocol import messages as m
+from batfs.scheduling.config import Layer, Settings
+
 MB = 10**6
+FCFS5 = Path(__file__).parents[1] / "support/fcfs_batsim5.py"
+LAUNCHER = str(Path(sys.executable).parent / "pybatsim")
 FAST = {"filesystem": "fs", "size": "100GB", "read": "100MBps", "write": "100MBps"}
 
 
@@ -193,3 +204,131 @@ def test_random_histories_with_staging_and_purges(tmp_path: Path, seed: int) -> 
     storages = {"a": FAST, "b": buffer}
     ran = simulate_tiny(tmp_path, 4, storages, jobs, config, dynamic=True, process=watched())
     assert {name for name in ran.jobs if name.startswith("w0!")} == {f"w0!j{k}" for k in range(10)}
+
+
+class AnyNodes:
+    """A scheduler that knows nothing of data: first come, first served, on the lowest free nodes."""
+
+    def __init__(self, nodes: int) -> None:
+        self.free = set(range(nodes))
+        self.queue: list[Any] = []
+        self.running: dict[str, tuple[int, ...]] = {}
+        self.heard: list[str] = []
+
+    def decide(self, request: m.Request) -> m.Reply:
+        for event in request.events:
+            if isinstance(event, m.JobSubmitted):
+                self.heard.append(event.job.id)
+                self.queue.append(event.job)
+            elif isinstance(event, m.JobCompleted):
+                self.free |= set(self.running.pop(event.job_id))
+            elif isinstance(event, m.Notification):
+                self.heard.append(event.kind)
+        out: list[m.Decision] = []
+        while self.queue and self.queue[0].requested_nodes <= len(self.free):
+            one = self.queue.pop(0)
+            nodes = self.running[one.id] = tuple(sorted(self.free))[: one.requested_nodes]
+            self.free -= set(nodes)
+            out.append(m.ExecuteJob(request.now, one.id, nodes))
+        return m.Reply(request.now, out)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_behind_the_proxy(tmp_path: Path, dynamic: bool) -> None:
+    """The scheduler behind it hears of the reader when the set exists, of the one that waits in vain never,
+    and that no more come after both; the times are those of batfs's own fcfs."""
+    jobs = [reads("r", "x", nodes=2), reads("v", "z"), writes("w", "x", at=10), job("o", 2, 5e9, at=1)]
+    inner = AnyNodes(2)
+
+    def process(settings: Any, make: Any, ran: Ran) -> m.DecisionProcess:
+        return WithFileSystems(inner, Injector(settings, make_files=make, observer=ran))
+
+    here = run(tmp_path, 2, jobs, dynamic=dynamic)
+    config = {"filesystems": {"fs": {"model": "pfs"}}}
+    ran = simulate_tiny(tmp_path, 2, {"a": FAST}, jobs, config, dynamic=dynamic, process=process)
+    for name in ("r", "w", "o"):
+        assert ran.times(name) == pytest.approx(here.times(name), abs=1e-3)
+    assert ran.times("r")[0] == pytest.approx(18.0, abs=1e-3)
+    assert ran.jobs["w0!v"].rejected
+    last = "no_more_static_job_to_submit"
+    assert inner.heard == ["w0!o", "w0!w", "w0!r", last]
+    assert waited(ran, "r")["dependency"] == pytest.approx(18.0, abs=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_graphs_behind_the_proxy(tmp_path: Path, seed: int) -> None:
+    """The same jobs run and the same are rejected as under batfs's own fcfs, at the same times."""
+    rng = random.Random(100 + seed)
+    jobs = []
+    for k in range(14):
+        need, make, at = rng.choice(["", *"abcd"]), rng.choice(["", *"abcd"]), float(rng.randrange(30))
+        one = reads(f"j{k}", need, at, makes=make) if need else writes(f"j{k}", make or "e", at)
+        jobs.append(one)
+
+    def process(settings: Any, make: Any, ran: Ran) -> m.DecisionProcess:
+        return WithFileSystems(AnyNodes(3), Injector(settings, make_files=make, observer=ran))
+
+    here = run(tmp_path, 3, jobs, dynamic=bool(seed % 2))
+    config = {"filesystems": {"fs": {"model": "pfs"}}}
+    ran = simulate_tiny(tmp_path, 3, {"a": FAST}, jobs, config, dynamic=bool(seed % 2), process=process)
+    assert ran.jobs.keys() == here.jobs.keys()
+    for name, result in here.jobs.items():
+        assert ran.jobs[name].rejected == result.rejected, name
+        assert ran.jobs[name].start == pytest.approx(result.start, abs=1e-3), name
+
+
+@pytest.mark.parametrize("generation", [4, 5])
+def test_behind_the_proxy_over_sockets(tmp_path: Path, generation: int) -> None:
+    """``batfs-proxy`` before a scheduler of either generation that knows nothing of data sets."""
+    jobs = [reads("1", "x", at=1), reads("2", "z", at=2), writes("3", "x", at=5), job("4", 1, 2e9, at=30)]
+    here = run(tmp_path, 2, jobs)
+    files = write_inputs(tmp_path, 2, {"a": FAST}, jobs, control="1ms")
+    (tmp_path / "batfs.toml").write_text("validate = true\n[filesystems.fs]\nmodel = 'pfs'\n")
+    front, back = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    proxy = ["batfs.decision.proxy_command", "-s", front, "--config", str(tmp_path / "batfs.toml")]
+    proxy += ["--to", back, "--"]
+    if generation == 4:
+        got = over_sockets(tmp_path, files, front, [*proxy, LAUNCHER, "schedFcfs", "-s", back])
+    else:
+        five = tmp_path / "five.json"
+        assert main(["workload", "convert", str(files[1]), "-o", str(five), "--to", "batsim5"]) == 0
+        behind = [sys.executable, str(FCFS5), back]
+        proxy[1:1] = ["-e", str(tmp_path / "proxied")]
+        over_sockets(tmp_path, (files[0], five), front, [*proxy, *behind], protocol=5)
+        # there the jobs with I/O are run as others; the proxy tells what became of them
+        with (tmp_path / "proxied_jobs.csv").open() as text:
+            got = {f"{row['workload_name']}!{row['job_id']}": row for row in csv.DictReader(text)}
+    for name in ("w0!1", "w0!3", "w0!4"):
+        assert float(got[name]["starting_time"]) == pytest.approx(here.jobs[name].start, abs=0.02), name
+    assert "REJECTED" in got["w0!2"]["final_state"]
+
+
+@pytest.mark.parametrize("staging", ["held", "ahead", "two_step"])
+def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, staging: str) -> None:
+    """A chain of jobs that wait for each other's sets, through a buffer that stages: the same steps at the
+    same times; a job joins the queue, and is staged, when its sets exist."""
+    jobs = []
+    for k in range(6):
+        io = [{"filesystem": "bb", "writes": 200 * MB, "options": {"data_set": f"d{k}", "stage_in": False}}]
+        if k:
+            options = {"data_set": f"d{k - 1}", "missing": "wait", "stage_out": False}
+            io.append({"filesystem": "bb", "reads": 200 * MB, "options": options})
+        jobs.append(job(f"j{k}", 2, 1e9, float(5 - k), io=io))
+    storages = {"a": FAST, "b": {**FAST, "filesystem": "bb"}}
+    platform, workload = write_inputs(tmp_path, 4, storages, jobs)
+    tables = {"fs": {"model": "pfs"}, "bb": {"model": f"burst_buffer:backing=fs,staging={staging}"}}
+    found = []
+    for generation in (4, 5):
+        experiment = Experiment(
+            platform=platform, workloads=[workload], dynamic_jobs=True, generation=generation
+        )
+        prefix = tmp_path / str(generation)
+        run_whole(experiment, Settings(flags=Layer("test", {"filesystems": tables})), prefix)
+        with Path(f"{prefix}_jobs.csv").open(newline="", encoding="utf-8") as stream:
+            found.append({row["job_id"]: row for row in csv.DictReader(stream)})
+    four, five = found
+    assert four.keys() == five.keys()
+    assert sum("stage" in name for name in four) == 11  # 6 out, 5 in
+    for name, row in four.items():
+        for column in ("starting_time", "finish_time"):
+            assert float(row[column]) == pytest.approx(float(five[name][column]), abs=1e-2), name

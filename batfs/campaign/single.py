@@ -9,6 +9,7 @@ from typing import Any, Final
 from batfs.decision.experiment import Experiment, machine_fields
 from batfs.decision.run import run
 from batfs.errors import BatfsError
+from batfs.platform import Platform
 from batfs.scheduling.config import Layer, Settings
 
 NO_FLAGS: Final[Mapping[str, Any]] = {}
@@ -37,11 +38,13 @@ def run_once(
     machine: Mapping[str, Any] = NO_FLAGS,
     events: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
+    read: Platform | None = None,
 ) -> dict[str, Any]:
     """Simulate and write ``<prefix>_jobs.csv`` and the others; returns what provenance keeps as results.
 
     ``machine`` holds what of :data:`MACHINE` isn't as usual. The schedule trace, which no table is made from,
     is left out. ``say`` hears what a person should know, such as what is off and which flag turns it on.
+    ``read``: the platform, where it has been read before; the routes it has found serve again.
     """
     experiment = Experiment(
         platform=Path(platform),
@@ -49,6 +52,7 @@ def run_once(
         **machine_fields(machine, events),
         dynamic_jobs=bool(dynamic_jobs),
         schedule_trace=False,
+        read=read,
     )
     settings = Settings(flags=Layer("the settings", configuration))
     result = run(experiment, settings, prefix, say=say)

@@ -56,6 +56,8 @@ class Experiment:
     generation: int = 4
     # where the solver's rounds are told
     solver_log: Path | None = None
+    # the platform, where it has been read before (and is as in the file)
+    read: Platform | None = None
 
     @property
     def inputs(self) -> list[Path]:
@@ -110,7 +112,9 @@ def load(experiment: Experiment, config: Configuration) -> Loaded:
         raise InputError("no workload given", hint="-w FILE")
     if experiment.mmax < 0:
         raise InputError(f"--mmax must be at least 0, found {experiment.mmax}")
-    platform = load_platform(experiment.platform, config=dict(experiment.sg_config))
+    platform = experiment.read
+    if platform is None or experiment.storage_bandwidth != 1:
+        platform = load_platform(experiment.platform, config=dict(experiment.sg_config))
     workloads = [read_workload(path, f"w{k}") for k, path in enumerate(experiment.workloads)]
     limit = experiment.mmax
     if experiment.mmax_workload:

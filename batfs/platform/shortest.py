@@ -17,6 +17,9 @@ from batfs.errors import InputError
 from batfs.platform.model import Network, NoRouteError
 from batfs.platform.zones import Declared, Hop, NetPoint, Path, Zone, already, follow
 
+#: How many ways a zone remembers.
+WAYS = 2**16
+
 UNREACHED = 2**64 - 1  # SimGrid's cost of an unreached node, whose sums wrap around
 
 # continues a route between two gateways: (source, destination, path)
@@ -122,6 +125,7 @@ class FloydZone(GraphZone):
         self._position: dict[int, int] = {}
         self._predecessor: np.ndarray[tuple[int, int], np.dtype[np.int64]] | None = None
         self._long_loop = False
+        self._ways: dict[tuple[int, int], list[Declared]] = {}
 
     def seal(self, loopback: int) -> None:
         if not self.joins_zones:
@@ -167,11 +171,9 @@ class FloydZone(GraphZone):
                 return [self._core[i] for i in reversed(way)]
 
     def local_route(self, src: NetPoint, dst: NetPoint, path: Path) -> None:
-        if src is dst:
-            steps = self._core_steps(src.rank, dst.rank) if self._long_loop else [src.rank, src.rank]
-        else:
-            steps = self._steps(src.rank, dst.rank)
-        routes = [self._edge(a, b, src, dst) for a, b in pairwise(steps)]
+        routes = self._ways.get((src.rank, dst.rank))
+        if routes is None:
+            routes = self._way(src, dst)
         previous: NetPoint | None = None
         for route in routes:
             if self.joins_zones and previous is not None and previous is not route.gw_src:
@@ -182,6 +184,18 @@ class FloydZone(GraphZone):
             previous = route.gw_dst
         if self.joins_zones:
             path.gw_src, path.gw_dst = routes[0].gw_src, routes[-1].gw_dst
+
+    def _way(self, src: NetPoint, dst: NetPoint) -> list[Declared]:
+        """The declared routes between two elements: the same ones serve all that is behind a gateway."""
+        if src is dst:
+            steps = self._core_steps(src.rank, dst.rank) if self._long_loop else [src.rank, src.rank]
+        else:
+            steps = self._steps(src.rank, dst.rank)
+        routes = [self._edge(a, b, src, dst) for a, b in pairwise(steps)]
+        if len(self._ways) >= WAYS:
+            self._ways.clear()
+        self._ways[src.rank, dst.rank] = routes
+        return routes
 
 
 class DijkstraZone(GraphZone):

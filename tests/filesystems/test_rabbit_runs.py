@@ -21,7 +21,9 @@ import pytest
 from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
 from test_proxy import behind_proxy
 
+from batfs.campaign.single import run_once
 from batfs.cli.main import main as batfs
+from batfs.platform import load_platform
 
 ROOT = Path(__file__).parents[2]
 KILLING = ROOT / "tests/scheduling/killing.py"
@@ -220,3 +222,17 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in said
     assert all(path.name.endswith(".partial") for path in out.iterdir())
+
+
+def test_a_platform_read_once_serves_several_runs(tmp_path: Path) -> None:
+    """The routes that one run has found change nothing for the next."""
+    platform, workload, _ = files_of(tmp_path)
+    read = load_platform(platform)
+    for k, policy in enumerate(("round_robin", "worst_fit")):
+        words = (str(platform), str(workload))
+        settings = {**CONFIG, "policy": policy}
+        run_once(*words, tmp_path / f"shared{k}", settings, dynamic_jobs=True, read=read)
+        run_once(*words, tmp_path / f"alone{k}", settings, dynamic_jobs=True)
+        for name in ("jobs", "io_jobs", "storage_states"):
+            found = [(tmp_path / f"{which}{k}_{name}.csv").read_bytes() for which in ("shared", "alone")]
+            assert found[0] == found[1]

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from batfs.campaign.single import run_once
 from batfs.files import write_text
 from batfs.filesystems.staging_modes import STAGING
+from batfs.platform import Platform, load_platform
 from batfs.platform.generate import generate
 from batfs.platform.spec import make_spec, preset
 from batfs.workload import write_workload
@@ -79,10 +80,11 @@ def write_inputs(setting: Setting, folder: Path) -> tuple[Path, Path]:
 def answer(setting: Setting, folder: Path) -> list[Outcome]:
     """Every way of staging on the same machine and month; ``folder`` is for scratch."""
     platform, workload = write_inputs(setting, folder)
-    return [_simulate(mode, setting, platform, workload, folder) for mode in STAGING]
+    read = load_platform(platform)
+    return [_simulate(mode, setting, read, workload, folder) for mode in STAGING]
 
 
-def _simulate(mode: str, setting: Setting, platform: Path, workload: Path, folder: Path) -> Outcome:
+def _simulate(mode: str, setting: Setting, platform: Platform, workload: Path, folder: Path) -> Outcome:
     model = f"rabbit:backing=lustre,type=lustre,servers={setting.servers},staging={mode}"
     configuration = {
         "filesystems": {"rabbit": {"model": model}},
@@ -90,7 +92,8 @@ def _simulate(mode: str, setting: Setting, platform: Path, workload: Path, folde
         "seed": setting.seed,
         "default_filesystem": "lustre",
     }
-    found = run_once(str(platform), str(workload), folder / mode, configuration, dynamic_jobs=True)
+    files = str(platform.file), str(workload)
+    found = run_once(*files, folder / mode, configuration, dynamic_jobs=True, read=platform)
     return Outcome(
         mode,
         found.get("staging_node_hours", 0.0),

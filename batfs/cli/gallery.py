@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from batfs import files
 from batfs.cli.machine_flags import add_machine_flags, machine_values
+from batfs.errors import InputError
 from batfs.parsing import add_word, at_least
+
+if TYPE_CHECKING:
+    from batfs.report.gallery import Exhibit
 
 HELP = """run one workload on the same machine under each file-system model, side by side
 
@@ -19,6 +25,7 @@ table and writes it with figures: how long I/O keeps a job's nodes, and how full
   batfs gallery -n 80 --seed 3 -o out/gallery
   batfs gallery -p platforms/taurus_storage.xml -w workloads/io.json
   batfs gallery --model pfs --model pfs=nfs --model cache
+  batfs gallery --model pfs --faults platforms/faults.toml
 """
 
 
@@ -44,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_word(parser, "--seed", "[%(default)s]", type=int, default=0)
     add_word(parser, "--queue", "[%(default)s]", default="easy")
+    add_word(parser, "--faults", ": each model once more with them, and a figure of both", type=Path)
     add_word(parser, "--output", "[%(default)s]", type=Path, default=Path("out/gallery"), metavar="FOLDER")
     add_word(parser, "--json", action="store_true")
 
@@ -58,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             exhibits[name if name not in exhibits else f"{name} on {exhibit.filesystem}"] = exhibit
     else:
         exhibits = {name: EXHIBITS[name] for name in SHOWN}
+    faults = None if args.faults is None else _faults(args)
     with files.holding_folder(args.output):
         shown = gallery(
             args.platform,
@@ -70,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             machine=machine_values(args),
         )
         written = save(shown, args.output)
+        if faults is not None:
+            written += _with_faults(args, exhibits, faults)
     rows = [one.row() for one in shown]
     if args.json:
         print(json.dumps({"runs": rows, "files": [str(path) for path in written]}, indent=2))
@@ -103,3 +114,34 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {count} jobs rejected, they can never fit")
     print(f"\nwritten: {', '.join(str(path) for path in written)}")
     return 0
+
+
+def _faults(args: argparse.Namespace) -> dict[str, Any]:
+    """What fails, before anything is simulated."""
+    from batfs.report.fault_picture import check_names
+    from batfs.scheduling.faults import read_faults
+
+    faults = read_faults(args.faults)
+    try:
+        check_names(args.platform, faults, machine_values(args))
+    except InputError as error:
+        raise error if error.file is not None else error.at(file=args.faults) from None
+    return faults
+
+
+def _with_faults(
+    args: argparse.Namespace, exhibits: Mapping[str, Exhibit], faults: dict[str, Any]
+) -> list[Path]:
+    """The figure of what the faults do to each model."""
+    from batfs.report.fault_picture import picture, run_both
+    from batfs.report.gallery import flags_of, workload_file
+    from batfs.report.picture import save_figure
+
+    courses = run_both(
+        args.platform,
+        {name: workload_file(args.output, name) for name in exhibits},
+        {name: flags_of(exhibit, args.seed, args.queue) for name, exhibit in exhibits.items()},
+        faults,
+        machine_values(args),
+    )
+    return save_figure(picture(courses), args.output / "gallery-faults", ("png",))

@@ -245,6 +245,19 @@ def gallery(
     return out
 
 
+def workload_file(folder: Path, name: str) -> Path:
+    """Where the workload of an exhibit's run is left."""
+    return folder / f"{name.replace('/', '').replace(' ', '_')}.json"
+
+
+def flags_of(exhibit: Exhibit | None, seed: int, queue: str) -> dict[str, Any]:
+    """The settings of an exhibit's run."""
+    flags: dict[str, Any] = {"seed": seed, "queue": queue}
+    if exhibit is not None:
+        flags["filesystems"] = {exhibit.filesystem: {"model": exhibit.model, **exhibit.options}}
+    return flags
+
+
 def _run(
     platform: Path,
     workload: Workload,
@@ -255,11 +268,9 @@ def _run(
     queue: str,
     machine: Mapping[str, Any],
 ) -> Shown:
-    file = folder / f"{name.replace('/', '').replace(' ', '_')}.json"
+    file = workload_file(folder, name)
     write_workload(file, directed(workload, exhibit))
-    flags: dict[str, Any] = {"seed": seed, "queue": queue}
-    if exhibit is not None:
-        flags["filesystems"] = {exhibit.filesystem: {"model": exhibit.model, **exhibit.options}}
+    flags = flags_of(exhibit, seed, queue)
     seen = Seen()
     jobs: dict[str, JobTimes] = {}
     rejected: dict[str, JobResult] = {}

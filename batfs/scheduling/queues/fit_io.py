@@ -40,8 +40,9 @@ class FitIo:
     above, nodes wait for bytes whatever it does. So nodes go first to jobs whose phases still fit, and jobs
     that would overload a link wait for a time at which they fit: until no other job wants the nodes (none is
     left idle for the sake of I/O), and no longer than ``patience`` times their walltime. Then they are served
-    in their order like any other, with a promise of nodes and storage. Whom a start was promised starts then
-    at the latest, if walltimes hold, whether its I/O fits or not.
+    in their order like any other, with a promise of nodes and storage: a start that is kept while walltimes
+    hold. Nodes are kept for the first that finds no room before that, too; when they are free it may be
+    passed by like any other.
 
     The shares of running jobs are those that the I/O level has seen (bytes moved, in how much time of
     computing and moving); of a job of which nothing has been seen, its need over its walltime, times the part
@@ -65,6 +66,7 @@ class FitIo:
         self._depth = depth
         self._agenda = Agenda()
         self._kept: JobPlacement | None = None  # the promise, as of the last pass
+        self._promised: tuple[str, float] | None = None  # where it is sure
         self._running: dict[str, _Known] = {}
         self._needs: dict[str, Mapping[int, float]] = {}  # of waiting jobs that have been placed before
         self._passed: dict[str, float] = {}  # since when jobs are passed by because of their I/O
@@ -79,16 +81,14 @@ class FitIo:
         passed: list[WaitingJob] = []
         promise: JobPlacement | None = None
         behind: list[WaitingJob] = []
-        told = told_before(view, self._kept)
+        told = [job for job in told_before(view, self._kept) if self._in_order(view, job)]
         try:
-            # whom a start was promised comes first, also where those passed by before it have had enough
+            # who was promised a start as it has been passed by for long enough comes first: others may have
+            # had enough since
             waiting = chain(told, (job for job in view.queue if job not in told))
             for job in waiting:
                 placed = view.place(job)
                 if isinstance(placed, Hold):
-                    if job.id in self._passed and job not in told and self._waits_on(view, job):
-                        passed.append(job)  # there is time to find one that it fits beside
-                        continue
                     promise = agenda.kept_stay(view, job, agenda.ends(view.now), self._kept)
                     if promise is not None:
                         promise = agenda.brought_forward(view, promise, starts)
@@ -97,13 +97,15 @@ class FitIo:
                         break
                     placed = promise  # it fits now, elsewhere
                     promise = None
-                elif job not in told and not self._fits(view, placed, shares) and self._waits_on(view, job):
+                elif not self._fits(view, placed, shares) and self._waits_on(view, job):
                     view.undo(placed)
                     passed.append(job)
                     continue
                 agenda.add(placed)
                 self._starts(view, placed, shares, starts)
             self._kept = promise
+            sure = promise is not None and self._in_order(view, promise.job)
+            self._promised = (promise.job.id, promise.start) if promise is not None and sure else None
             self._fill(view, behind, promise, shares, starts, fitting=True)
             self._fill(view, chain(passed, behind), promise, shares, starts, fitting=False)
             wake_at = None if promise is None else agenda.call_for(view, promise, starts)
@@ -150,6 +152,11 @@ class FitIo:
         return all(
             link not in shares or shares[link] + one / seconds <= self._most for link, one in need.items()
         )
+
+    def _in_order(self, view: QueueView, job: WaitingJob) -> bool:
+        """Whether it is served in its order, whatever its I/O."""
+        since = self._passed.get(job.id, view.now)
+        return view.now - since >= self._patience * job.walltime
 
     def _waits_on(self, view: QueueView, job: WaitingJob) -> bool:
         """Whether a job that doesn't fit may be passed by."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TextIO
 
+from batfs._core.sheets import Sheet
 from batfs.files import writing
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
@@ -66,7 +67,6 @@ DATA_SETS_COLUMNS = (
 WAITS_COLUMNS = ("job_id", "workload_name", "cause", "file_system", "seconds")
 
 # enough for one write call per few hundred rows
-_STATE_ROW: Final = "%.6f,%s,%d,%d,%d\n"
 _BUFFERED = 512
 
 
@@ -84,7 +84,8 @@ class _Sheet:
 
     path: Path
     columns: Sequence[str]
-    rows: list[str] = field(default_factory=list)
+    rows: Sheet = field(default_factory=Sheet)
+    kept: int = 0
     file: TextIO | None = None
 
     def open(self, stack: ExitStack) -> None:
@@ -94,8 +95,8 @@ class _Sheet:
     def flush(self) -> None:
         """What is buffered goes to the file."""
         if self.file is not None:
-            self.file.write("".join(self.rows))
-            self.rows.clear()
+            self.file.write(self.rows.take())
+            self.kept = 0
 
 
 class Recorder(Observer):
@@ -155,26 +156,30 @@ class Recorder(Observer):
     def _add(self, sheet: _Sheet, rows: Iterable[str]) -> None:
         if sheet.file is None:
             sheet.open(self._stack)
-        sheet.rows.extend(rows)
-        if len(sheet.rows) > _BUFFERED:
+        for row in rows:
+            sheet.rows.add(row)
+            sheet.kept += 1
+        if sheet.kept > _BUFFERED:
             sheet.flush()
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
     def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
         self._fixed = [
-            f"{i},{csv_field(s.name)},{csv_field(s.filesystem)},{s.capacity}"
+            f",{i},{csv_field(s.name)},{csv_field(s.filesystem)},{s.capacity},"
             for i, s in zip(ids, storages, strict=True)
         ]
         # the state before anything happens, so that plots have a first point
-        self._states.rows.extend(f"0.000000,{fixed},0,0,0\n" for fixed in self._fixed)
+        for fixed in self._fixed:
+            self._states.rows.storage(0.0, fixed, 0, 0, 0)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        fixed, rows = self._fixed, self._states.rows
+        fixed, sheet = self._fixed, self._states
         for position, reserved, used, transfers in states:
-            rows.append(_STATE_ROW % (now, fixed[position], reserved, used, transfers))
-        if len(rows) > _BUFFERED:
-            self._states.flush()
+            sheet.rows.storage(now, fixed[position], reserved, used, transfers)
+        sheet.kept += len(states)
+        if sheet.kept > _BUFFERED:
+            sheet.flush()
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)

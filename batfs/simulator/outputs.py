@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from batfs import files
+from batfs._core.sheets import Sheet
 from batfs.errors import InputError
 from batfs.simulator.options import JobResult, SimulationOptions
 from batfs.simulator.paje import PajeTrace
@@ -27,10 +28,7 @@ JOBS_HEADER: Final = (
     "starting_time,execution_time,finish_time,waiting_time,turnaround_time,stretch,allocated_resources,"
     "consumed_energy,metadata\n"
 )
-# this way of formatting numbers takes three quarters of an f-string's time
-JOB_ROW: Final = '%s,%s,%s,%.6f,%d,%.6f,%d,%s,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%s,-1.000000,"%s"\n'
-REJECTED_ROW: Final = '%s,%s,%s,%.6f,%d,%.6f,0,REJECTED,,,,,,,,,"%s"\n'
-STATES_ROW: Final = "%g,0,0,0,%d,%d\n"
+REJECTED_ROW: Final = '%s,%.6f,%d,%.6f,0,REJECTED,,,,,,,,,"%s"\n'
 STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
 JOBS_AT_ONCE: Final = 128  # the lines of so many are written together
 VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
@@ -38,21 +36,27 @@ VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
 
 def job_row(job: Job, state: str, start: float, runtime: float, alloc: str, metadata: str) -> str:
     """The line of ``jobs.csv`` for a job that is over or rejected; times in seconds."""
+    sheet = Sheet()
+    add_job(sheet, job, state, start, runtime, alloc, metadata)
+    return sheet.take()
+
+
+def add_job(
+    sheet: Sheet, job: Job, state: str, start: float, runtime: float, alloc: str, metadata: str
+) -> None:
+    """Add that line to a sheet."""
     walltime = -1.0 if job.walltime is None else job.walltime
     workload, _, name = job.id.partition("!")
     submitted = job.submission_time
     profile = job.profile
     if not (name.isalnum() and workload.isalnum() and profile.isalnum()):
         name, workload, profile = csv_field(name), csv_field(workload), csv_field(profile)
-    asked = (name, workload, profile, submitted, job.requested_nodes, walltime)
+    head, nodes = f"{name},{workload},{profile}", job.requested_nodes
     if state == "REJECTED":
-        return REJECTED_ROW % (*asked, metadata)
-    end = start + runtime
-    turnaround = end - submitted
-    success = 1 if state == "COMPLETED_SUCCESSFULLY" else 0
-    waited, stretch = start - submitted, turnaround / runtime
-    done = (success, state, start, runtime, end, waited, turnaround, stretch)
-    return JOB_ROW % (*asked, *done, alloc, metadata)
+        sheet.add(REJECTED_ROW % (head, submitted, nodes, walltime, metadata))
+    else:
+        tail = f',{alloc},-1.000000,"{metadata}"\n'
+        sheet.job(head, submitted, nodes, walltime, state, start, runtime, tail)
 
 
 class Outputs:
@@ -66,7 +70,8 @@ class Outputs:
         self._open: list[tuple[Lines, Path]] = []
         self.paths: list[Path] = []
         self._jobs: Lines | None = None
-        self._states: Lines | None = None
+        #: Told (the time, machines that are idle, machines that compute) at each change.
+        self.machine_states: Callable[[float, int, int], None] = _untold
         self._trace: PajeTrace | None = None
         self._schedule: Path | None = None
         if options.outputs is None:
@@ -77,9 +82,9 @@ class Outputs:
         """Open the files."""
         self._jobs = self._file(f"{prefix}_jobs.csv", JOBS_HEADER)
         if options.machine_state_trace:
-            self._states = self._file(f"{prefix}_machine_states.csv", STATES_HEADER)
+            self.machine_states = self._file(f"{prefix}_machine_states.csv", STATES_HEADER).sheet.states
         if options.schedule_trace:
-            self._trace = PajeTrace(self._file(f"{prefix}_schedule.trace").write, names)
+            self._trace = PajeTrace(self._file(f"{prefix}_schedule.trace").sheet, names)
         self._schedule = Path(f"{prefix}_schedule.csv")
 
     def _file(self, name: str, header: str = "") -> Lines:
@@ -97,10 +102,6 @@ class Outputs:
         return lines
 
     # ---- what happens ----
-
-    def machine_states(self, now: float, idle: int, computing: int) -> None:
-        if self._states is not None:
-            self._states.write(STATES_ROW % (now, idle, computing))
 
     def job_started(self, job: SimJob, now: float) -> None:
         if self._trace is not None:
@@ -128,7 +129,7 @@ class Outputs:
         else:
             self.totals.add(state, submitted, record.start, record.runtime)
         if self._jobs is not None:
-            self._jobs.write(self.row(record))
+            self.add_job(self._jobs, record)
         if self.on_job is not None:
             self.on_job(
                 JobResult(
@@ -147,10 +148,11 @@ class Outputs:
                 )
             )
 
-    def row(self, record: SimJob) -> str:
-        """The line of a job that is over or rejected."""
+    def add_job(self, lines: Lines, record: SimJob) -> None:
+        """Add the line of a job that is over or rejected."""
         alloc = "" if record.state == "REJECTED" else record.alloc_text
-        return job_row(record.job, record.state, record.start, record.runtime, alloc, record.metadata)
+        state, metadata = record.state, record.metadata
+        add_job(lines.sheet, record.job, state, record.start, record.runtime, alloc, metadata)
 
     # ---- the end ----
 
@@ -188,18 +190,21 @@ def _field(value: float | int | str) -> str:
     return str(value)
 
 
+def _untold(now: float, idle: int, computing: int) -> None:
+    """There is no file of machine states."""
+
+
 class Lines:
-    """Text on its way to a file: pieces are kept until :meth:`flush`, and written at once."""
+    """Text on its way to a file: what is on the sheet is kept until :meth:`flush`, and written at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._pieces: list[str] = []
-        self.write: Callable[[str], None] = self._pieces.append
+        self.sheet = Sheet()
+        self.write: Callable[[str], None] = self.sheet.add
 
     def flush(self) -> None:
         """Write what was kept."""
-        self._stream.write("".join(self._pieces))
-        self._pieces.clear()
+        self._stream.write(self.sheet.take())
 
     def close(self) -> None:
         self.flush()

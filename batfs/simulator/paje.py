@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
+
+from batfs._core.sheets import Sheet
 
 # the events used, with Batsim's numbers
 _EVENTS: Final = (
@@ -30,15 +32,15 @@ _COLOURS: Final = (
 )
 _IDLE: Final = "w"
 _SPECIAL: Final = re.compile(r'[\s"]')
-_STATE: Final = "7 %.6f machine_state "
 
 
 class PajeTrace:
     """Writes one container per machine and one state per job."""
 
-    def __init__(self, write: Callable[[str], None], machines: Sequence[str]) -> None:
-        self._write = write
-        self._containers = [f"m{i}" for i in range(len(machines))]
+    def __init__(self, sheet: Sheet, machines: Sequence[str]) -> None:
+        self._write = sheet.add
+        self._trace = sheet.trace
+        self._machines = len(machines)
         self._jobs = 0
         self._last = 0.0
         lines = []
@@ -58,29 +60,20 @@ class PajeTrace:
             lines.append(f"7 0.000000 machine_state m{i} {_IDLE}")
         self._write("\n".join(lines) + "\n")
 
-    def _set(self, alloc: Sequence[int], now: float, value: str, before: str) -> None:
-        self._last = now
-        containers = self._containers
-        first, end = alloc[0], alloc[-1] + 1
-        if end - first == len(alloc):
-            names = containers[first:end]
-        else:
-            names = [containers[i] for i in alloc]
-        head = _STATE % now
-        tail = f" {value}\n"
-        self._write(f"{before}{head}{(tail + head).join(names)}{tail}")
-
     def job_started(self, job_id: str, alloc: Sequence[int], now: float) -> None:
         colour = _COLOURS[self._jobs % len(_COLOURS)]
         self._jobs += 1
         alias = f"j{job_id}"
         if _SPECIAL.search(job_id):  # Paje has no way to write them
             alias, job_id = f"job{self._jobs}", _SPECIAL.sub("_", job_id)
-        self._set(alloc, now, alias, f'4 {alias} machine_state "{job_id}" "{colour}"\n')
+        self._last = now
+        self._write(f'4 {alias} machine_state "{job_id}" "{colour}"\n')
+        self._trace(now, alloc, alias)
 
     def machines_idle(self, ids: Sequence[int], now: float) -> None:
         """These (ascending) have nothing more to do."""
-        self._set(ids, now, _IDLE, "")
+        self._last = now
+        self._trace(now, ids, _IDLE)
 
     def job_killed(self, alloc: Sequence[int], now: float) -> None:
         """A walltime was reached, or a task was cancelled."""
@@ -88,6 +81,6 @@ class PajeTrace:
 
     def finish(self) -> None:
         """Close the containers."""
-        for container in self._containers:
-            self._write(f"6 {self._last:.6f} {container} machine\n")
+        for i in range(self._machines):
+            self._write(f"6 {self._last:.6f} m{i} machine\n")
         self._write(f"6 {self._last:.6f} root 0\n")

@@ -14,6 +14,7 @@ from batfs._core import gather_layout as gather
 from batfs._core.gather import COMPILED
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
+from batfs.platform.consume import distinct
 from batfs.records import record
 from batfs.workload.flows import Flows
 
@@ -92,7 +93,7 @@ def dense_demand(flops: Floats | None, matrix: Floats) -> Demand:
 
 def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[Demand, Indices]:
     """Batsim's merge of a job's task and its I/O: both on the sorted union of their ids."""
-    ids = np.union1d(job_ids, io_ids)
+    ids = distinct(np.concatenate([job_ids, io_ids]))
     size = len(ids)
     job_places, io_places = np.searchsorted(ids, job_ids), np.searchsorted(ids, io_ids)
     flops = _merged_flops(size, (job, job_places), (io, io_places))
@@ -305,17 +306,17 @@ class Gatherer:
         kind, kinds = tables.kind[self._hosts_in[: p[gather.HOSTS]]], tables.kinds
         needed = [np.array([p[gather.KEY]])]
         if self.numbers[gather.VOLUME] > 0.0:
-            own = np.unique(kind[self._places_in[: p[gather.UNIFORM]]])
+            own = distinct(kind[self._places_in[: p[gather.UNIFORM]]])
             pairs = own[:, None] * kinds + own
             needed.append(pairs[~np.eye(len(own), dtype=bool)])  # of one kind: only where it has two hosts
         storages = p[gather.STORAGES]
         if storages:
-            nodes, place = np.unique(kind[: len(kind) - storages]), 0
+            nodes, place = distinct(kind[: len(kind) - storages]), 0
             amounts = self._amounts_in[: 6 * storages].reshape(-1, 3)
             for way in (gather.WRITTEN, gather.READ):
                 if p[way]:
                     moving = amounts[place : place + storages, :2].any(axis=1)
-                    behind = np.unique(kind[len(kind) - storages :][moving])[:, None]
+                    behind = distinct(kind[len(kind) - storages :][moving])[:, None]
                     needed.append(
                         (nodes * kinds + behind if way == gather.WRITTEN else behind * kinds + nodes).ravel()
                     )
@@ -325,7 +326,7 @@ class Gatherer:
             sources, destinations = self._sources_in[:flows], self._destinations_in[:flows]
             moving = (self._volumes_in[:flows] > 0.0) & (sources != destinations)
             needed.append(kind[sources[moving]] * kinds + kind[destinations[moving]])
-        keys = np.unique(np.concatenate(needed))
+        keys = distinct(np.concatenate(needed))
         for key in keys[tables.table[keys] < 0].tolist():
             self._consumer.add_core(key)
 
@@ -380,7 +381,7 @@ class Workshop:
             places: Indices | None = None
             flops: Floats | None = None
             if tuple(io_ids[:count]) != job_ids:
-                union = np.union1d(job_ids, io_ids)
+                union = distinct(np.concatenate([job_ids, io_ids]))
                 places, io_places = np.searchsorted(union, job_ids), np.searchsorted(union, io_ids)
                 sources, destinations, volumes = io.columns()
                 flows = Flows(io_places[sources], io_places[destinations], volumes)

@@ -39,7 +39,7 @@ class Outputs5(Outputs):
         self._prefix = prefix
         self._jobs = self._file(f"{prefix}jobs.csv", JOBS_HEADER)
         if options.machine_state_trace:
-            self._states = self._file(f"{prefix}machine_states.csv", STATES_HEADER)
+            self.machine_states = self._file(f"{prefix}machine_states.csv", STATES_HEADER).sheet.states
         if options.pstate_trace:
             self._pstates = self._file(f"{prefix}pstate_changes.csv", "time,machine_id,new_pstate\n")
         self._schedule = Path(f"{prefix}schedule.json")
@@ -54,17 +54,18 @@ class Outputs5(Outputs):
             self.first_submission = min(self.first_submission, record.job.submission_time)
         super().job_done(record)
 
-    def row(self, record: SimJob) -> str:
+    def add_job(self, lines: Lines, record: SimJob) -> None:
         """Batsim 4's line but for the profile's full name, no metadata, and an energy of 0 (not -1) for jobs
         that the decision component registered."""
         job = record.job
         if "!" not in job.profile:
             job = replace(job, profile=f"{job.workload}!{job.profile}")
         if record.state == "REJECTED":
-            return job_row(job, record.state, 0.0, 0.0, "", "").replace('""', "")
+            lines.write(job_row(job, record.state, 0.0, 0.0, "", "").replace('""', ""))
+            return
         energy = "0.000000" if job.id in self.registered else "-1.000000"
         row = job_row(job, record.state, record.start, record.runtime, record.alloc_text, "")
-        return f"{row.rpartition(',-1.000000,')[0]},{energy},\n"
+        lines.write(f"{row.rpartition(',-1.000000,')[0]},{energy},\n")
 
     def _write_summary(self, path: Path, summary: Mapping[str, float | int | str]) -> None:
         found = {**summary, "batsim_version": VERSION}

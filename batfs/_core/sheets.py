@@ -1,0 +1,233 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Lines of output files, put together from numbers and words. Compiled by Cython.
+
+A run writes some forty lines a job, nearly all of them numbers with six decimals. Here they are digits in a
+buffer of bytes, without a Python object for each; interpreted they are pieces of text, formatted by Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+try:
+    import cython
+except ImportError:
+    from batfs._core import plain as cython
+
+if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_AsString, PyByteArray_Resize
+    from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+    from cython.cimports.libc.string import memcpy
+
+#: Whether this is the compiled form.
+COMPILED = cython.compiled
+
+MOST = cython.declare(cython.longlong, 10**17)
+MILLION = cython.declare(cython.longlong, 1_000_000)
+# as millionths, numbers up to here have an error below the distance from a middle that is looked for
+LARGEST = cython.declare(cython.double, 1e14)
+
+
+@cython.cclass
+class Sheet:
+    """Text that grows: lines are added, and taken off together."""
+
+    buffer: bytearray  # the compiled form's
+    at: cython.p_char
+    room: cython.Py_ssize_t
+    size: cython.Py_ssize_t
+    pieces: list  # the interpreted form's
+
+    def __init__(self) -> None:
+        self.size = 0
+        if cython.compiled:
+            self.room = 4096
+            self.buffer = bytearray(self.room)
+            self.at = PyByteArray_AsString(self.buffer)
+        else:
+            self.pieces = []
+
+    def add(self, words: str) -> None:
+        """Words as they are."""
+        text(self, words)
+
+    def take(self) -> str:
+        """All of it; it is empty then."""
+        if cython.compiled:
+            found: str = PyUnicode_DecodeUTF8(self.at, self.size, cython.NULL)
+            self.size = 0
+            return found
+        found = "".join(self.pieces)
+        self.pieces.clear()
+        return found
+
+    # ---- lines ----
+
+    def job(
+        self,
+        head: str,
+        submitted: cython.double,
+        nodes: cython.longlong,
+        walltime: cython.double,
+        state: str,
+        start: cython.double,
+        runtime: cython.double,
+        tail: str,
+    ) -> None:
+        """A job that has run, in ``jobs.csv``: its names in ``head``, its machines and all behind them in
+        ``tail``; times in seconds."""
+        end: cython.double = start + runtime
+        turnaround: cython.double = end - submitted
+        text(self, head)
+        six(self, submitted)
+        whole(self, nodes)
+        six(self, walltime)
+        text(self, ",1," if state == "COMPLETED_SUCCESSFULLY" else ",0,")
+        text(self, state)
+        six(self, start)
+        six(self, runtime)
+        six(self, end)
+        six(self, start - submitted)
+        six(self, turnaround)
+        six(self, turnaround / runtime)
+        text(self, tail)
+
+    def states(self, now: float, idle: cython.longlong, computing: cython.longlong) -> None:
+        """How many machines do what, in ``machine_states.csv``."""
+        text(self, f"{now:g},0,0,0")
+        whole(self, idle)
+        whole(self, computing)
+        text(self, "\n")
+
+    def trace(self, now: cython.double, machines: Sequence[int], value: str) -> None:
+        """These machines have a new state, in ``schedule.trace``."""
+        before: str = f"7 {now:.6f} machine_state m"
+        after: str = " " + value + "\n"
+        if cython.compiled:
+            lead: cython.Py_ssize_t = 0
+            rest: cython.Py_ssize_t = 0
+            head: cython.p_const_char = PyUnicode_AsUTF8AndSize(before, cython.address(lead))
+            tail: cython.p_const_char = PyUnicode_AsUTF8AndSize(after, cython.address(rest))
+            reserve(self, len(machines) * (lead + rest + 20))
+            for machine in machines:
+                memcpy(self.at + self.size, head, lead)
+                self.size += lead
+                digits(self, machine, 1)
+                memcpy(self.at + self.size, tail, rest)
+                self.size += rest
+        else:
+            self.pieces += [f"{before}{machine}{after}" for machine in machines]
+
+    def storage(
+        self,
+        now: cython.double,
+        about: str,
+        reserved: cython.longlong,
+        used: cython.longlong,
+        transfers: cython.longlong,
+    ) -> None:
+        """A storage has changed, in ``storage_states.csv``; ``about``: which it is, between commas."""
+        decimals(self, now)
+        text(self, about)
+        number(self, reserved)
+        whole(self, used)
+        whole(self, transfers)
+        text(self, "\n")
+
+
+@cython.cfunc
+def text(s: Sheet, words: str):
+    """Words as they are; half a character, which is no text, with its number, as in every file of ours."""
+    if cython.compiled:
+        length: cython.Py_ssize_t = 0
+        found: cython.p_const_char
+        try:
+            found = PyUnicode_AsUTF8AndSize(words, cython.address(length))
+        except UnicodeEncodeError:
+            words = words.encode("utf-8", "backslashreplace").decode()
+            found = PyUnicode_AsUTF8AndSize(words, cython.address(length))
+        reserve(s, length)
+        memcpy(s.at + s.size, found, length)
+        s.size += length
+    else:
+        s.pieces.append(words)
+
+
+@cython.cfunc
+def reserve(s: Sheet, more: cython.Py_ssize_t):
+    """Room for that many bytes more, in the compiled form."""
+    if s.size + more > s.room:
+        s.room = 2 * (s.size + more)
+        PyByteArray_Resize(s.buffer, s.room)
+        s.at = PyByteArray_AsString(s.buffer)
+
+
+@cython.cfunc
+def whole(s: Sheet, value: cython.longlong):
+    """A comma and a whole number."""
+    text(s, ",")
+    number(s, value)
+
+
+@cython.cfunc
+def number(s: Sheet, value: cython.longlong):
+    """A whole number."""
+    if cython.compiled:
+        if 0 <= value < MOST:
+            reserve(s, 24)
+            digits(s, value, 1)
+        else:
+            text(s, str(value))
+    else:
+        s.pieces.append(str(value))
+
+
+@cython.cfunc
+def six(s: Sheet, value: cython.double):
+    """A comma and a number with six decimals."""
+    text(s, ",")
+    decimals(s, value)
+
+
+@cython.cfunc
+def decimals(s: Sheet, value: cython.double):
+    """A number with six decimals, rounded as Python rounds it: exactly.
+
+    The product with a million is off by less than a sixtieth, so that where it isn't near the middle between
+    two whole numbers the nearest one is right. Python's own way, which takes ten times as long, is left for
+    the others, for what is too large, and for what is below zero (or minus zero).
+    """
+    if cython.compiled:
+        micros: cython.double = value * 1e6
+        if micros > 0.0 and micros < LARGEST:
+            nearest: cython.longlong = cython.cast(cython.longlong, micros + 0.5)
+            off: cython.double = micros - cython.cast(cython.double, nearest)
+            if off > -0.48 and off < 0.48:
+                reserve(s, 32)
+                digits(s, nearest // MILLION, 1)
+                s.at[s.size] = 46  # the point
+                s.size += 1
+                digits(s, nearest % MILLION, 6)
+                return
+    text(s, f"{value:.6f}")
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def digits(s: Sheet, value: cython.longlong, least: cython.longlong) -> cython.longlong:
+    """A number (>= 0) of ``least`` digits or more, where there is room; in the compiled form."""
+    length: cython.longlong = least
+    power: cython.longlong = 1
+    for _ in range(least):
+        power *= 10
+    while power <= value:
+        length += 1
+        power *= 10
+    place: cython.Py_ssize_t = s.size + length
+    s.size = place
+    for _ in range(length):
+        place -= 1
+        s.at[place] = cython.cast(cython.char, 48 + value % 10)
+        value //= 10
+    return 0

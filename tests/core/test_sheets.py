@@ -1,0 +1,83 @@
+"""Lines of output files: the compiled core's digits against Python's own formatting, and against itself
+interpreted."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from batfs._core import interpreted, sheets
+
+PLAIN: Any = interpreted("sheets")
+BOTH = pytest.mark.parametrize("core", [sheets, PLAIN], ids=["as built", "interpreted"])
+
+#: Any bits at all, and what lies in the middle between two sixth decimals or next to it.
+NUMBERS = st.one_of(
+    st.floats(allow_nan=False),
+    st.floats(0, 1e9),
+    st.integers(0, 2**40).map(lambda n: n / 2**7),
+    st.integers(0, 10**15).map(lambda n: (n + 0.5) / 1e6),
+    st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("d", struct.pack("Q", bits))[0]),
+)
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+
+
+@BOTH
+@given(NUMBERS, WHOLE)
+@example(0.0, 0)
+@example(-0.0, 10**17)
+@example(2.5e-6, 10**17 - 1)
+@example(0.9999995, -1)
+@example(99_999_999.999_999_5, 2**63 - 1)
+@example(1e8, -(2**63))
+@example(math.inf, 9)
+@example(math.nan, 10)
+def test_numbers_stand_as_python_writes_them(core: Any, number: float, whole: int) -> None:
+    sheet = core.Sheet()
+    sheet.storage(number, ",7,ost,pfs,10,", whole, 0, whole)
+    assert sheet.take() == f"{number:.6f},7,ost,pfs,10,{whole},0,{whole}\n"
+
+
+@BOTH
+def test_every_kind_of_line_by_hand(core: Any) -> None:
+    sheet = core.Sheet()
+    done = ',0-3,-1.000000,"said"\n'
+    sheet.job("1,w0,p", 1.5, 4, -1.0, "COMPLETED_SUCCESSFULLY", 2.0, 4.0, done)
+    sheet.job("2,w0,p", 0.0, 1, 10.0, "COMPLETED_FAILED", 0.0, 8.0, done)
+    sheet.states(123456.7, 3, 1)
+    sheet.trace(0.25, (0, 9, 10), "j1")
+    assert sheet.take() == (
+        "1,w0,p,1.500000,4,-1.000000,1,COMPLETED_SUCCESSFULLY,2.000000,4.000000,6.000000,0.500000,4.500000,"
+        '1.125000,0-3,-1.000000,"said"\n'
+        "2,w0,p,0.000000,1,10.000000,0,COMPLETED_FAILED,0.000000,8.000000,8.000000,0.000000,8.000000,"
+        '1.000000,0-3,-1.000000,"said"\n'
+        "123457,0,0,0,3,1\n"
+        "7 0.250000 machine_state m0 j1\n7 0.250000 machine_state m9 j1\n7 0.250000 machine_state m10 j1\n"
+    )
+    assert sheet.take() == ""
+
+
+@BOTH
+@given(st.lists(st.text(), max_size=30))
+def test_words_stand_as_they_are_however_many(core: Any, words: list[str]) -> None:
+    sheet = core.Sheet()
+    for word in words:
+        sheet.add(word * 300)
+    assert sheet.take() == "".join(words_of(word * 300) for word in words)
+
+
+@BOTH
+def test_half_a_character_is_escaped(core: Any) -> None:
+    sheet = core.Sheet()
+    sheet.add("caf\u00e9 \udc80")
+    assert words_of(sheet.take()) == "caf\u00e9 \\udc80"
+
+
+def words_of(text: str) -> str:
+    """Text as it is in a file of ours."""
+    return text.encode("utf-8", "backslashreplace").decode()

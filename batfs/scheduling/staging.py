@@ -42,7 +42,7 @@ from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
 from batfs.scheduling.sets import tell_started
-from batfs.scheduling.stages import Stages
+from batfs.scheduling.stages import MESSAGES, Stages
 from batfs.scheduling.waits import NO_DATA, Waits
 from batfs.workload.model import Job
 
@@ -87,7 +87,7 @@ class StagedAhead:
         if self.ready <= now:
             return 0.0
         if not self.holds:
-            return self.before
+            return max(self.before, MESSAGES)  # also what has nothing to move is staged first
         left = self.began + self.before - now
         return left if left > 0 else OVERTIME
 

@@ -188,6 +188,108 @@ def test_two_rabbits_half_full(tmp_path: Path) -> None:
     assert nodes("near_storage", 12 * 10**9, 10**9) == "1-2"
 
 
+#: Four nodes, 0 and 1 in chassis a and rack r, 2 and 3 in b and s; where one file system's storages are, its
+#: model, and the nodes near the data that a job on node 3 has left, by level.
+PLACES = {k: {"chassis": "ab"[k // 2], "rack": "rs"[k // 2]} for k in range(4)}
+
+
+def storages(**near: str) -> dict[str, Any]:
+    """One for each place: ``node``, ``chassis`` or ``rack`` with what they are called."""
+    [(key, names)] = near.items()
+    return {
+        f"d{name}": {"filesystem": "disk", "size": "20GB", key: f"n{name}" if key == "node" else name}
+        for name in names
+    }
+
+
+SYSTEMS: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "buffers in nodes": ("burst_buffer", storages(node="0123"), {"node": "3"}),
+    "a DFS": ("dfs:replication=1", storages(node="0123"), {"node": "3"}),
+    "Rabbits": ("rabbit", storages(chassis="ab"), {"chassis": "2-3"}),
+    "targets in racks": ("pfs:stripe_count=1", storages(rack="rs"), {"rack": "2-3"}),
+    "a pool in chassis": ("nvme_pool", storages(chassis="ab"), {"chassis": "2-3"}),
+}
+
+
+def held_on(system: str, *jobs: dict[str, Any], folder: Path, selection: str, **more: Any) -> Ran:
+    """Two data sets from the beginning, of 1 and 2 GB: by nodes 0 and 3 where it matters who writes, else
+    each on the storage that is emptiest, the first of equals first."""
+    model, disks, levels = SYSTEMS[system]
+    by = [{"nodes": [n]} if "node" in levels or model == "rabbit" else {} for n in ("n0", "n3")]
+    sets = [
+        {"name": "first", "size": "1GB", "filesystem": "disk", **by[0]},
+        {"name": "it", "size": "2GB", "filesystem": "disk", **by[1]},
+    ]
+    config = {
+        "filesystem": model,
+        "policy": "worst_fit",
+        "data_sets": sets,
+        "node_selection": selection,
+        "validate": True,
+    }
+    return simulate_tiny(folder, 4, disks, list(jobs), config, process=watched(), properties=PLACES, **more)
+
+
+def reading(name: str, at: float = 0.0, nodes: int = 1) -> dict[str, Any]:
+    entry = {"filesystem": "disk", "reads": 10**9, "options": {"data_set": "it", "missing": "error"}}
+    return job(name, nodes, at=at, io=[entry], walltime=500)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_near_data_on_every_model(tmp_path: Path, system: str, dynamic: bool) -> None:
+    """``lowest`` takes node 0; ``data_locality`` a node on, in the chassis or in the rack of the data."""
+    [near] = SYSTEMS[system][2].values()
+    run = {
+        rule: held_on(system, reading("1"), folder=tmp_path, selection=rule, dynamic=dynamic)
+        for rule in ("lowest", "data_locality")
+    }
+    assert place(run["lowest"], "1")[1] == "0"
+    assert place(run["data_locality"], "1")[1] == near[0]
+    # two nodes: of those on a node's own disk the other is in its chassis
+    both = held_on(system, reading("1", nodes=2), folder=tmp_path, selection="data_locality", dynamic=dynamic)
+    assert place(both, "1")[1] == "2-3"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(("blocked", "start"), [(5.0, 6.0), (30.0, 11.0)])
+def test_patience_on_every_model(tmp_path: Path, system: str, blocked: float, start: float) -> None:
+    """Nodes 2 and 3 are taken at 0 s, for 6 or 31 s; the reader that comes at 1 s waits for them for 10 s at
+    most, then takes node 0."""
+    [(level, near)] = SYSTEMS[system][2].items()
+    jobs = [
+        job("0", 2, cpu=1e9, walltime=500),
+        job("1", 2, cpu=(blocked + 1) * 1e9, walltime=500),
+        reading("2", at=1.0),
+    ]
+    rule = f"data_locality:patience=10,level={level}"
+    found = place(held_on(system, *jobs, folder=tmp_path, selection=rule), "2")
+    assert found[0] == pytest.approx(start, abs=1e-3)
+    assert found[1] == (near[0] if blocked == 5.0 else "0")
+    assert found[2] == pytest.approx(start - 1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("system", "nodes", "size", "without", "beside"),
+    [
+        ("buffers in nodes", 1, 19.0, "0", "1"),
+        ("Rabbits", 2, 18.5, "0-1", "2-3"),
+        ("a pool in chassis", 2, 18.5, "0-1", "2-3"),
+    ],
+)
+def test_room_beside_data_sets(
+    tmp_path: Path, system: str, nodes: int, size: float, without: str, beside: str
+) -> None:
+    """2 GB lie near node 0, on a disk or a Rabbit of 20 GB: 18 GB are left there, not enough for one node's
+    19 GB, nor for two of 9.25 GB each."""
+    model, disks, _ = SYSTEMS[system]
+    writes = job("1", nodes, io=[{"filesystem": "disk", "writes": int(size * 10**9)}], walltime=500)
+    for sets, expected in (([], without), ([{"name": "it", "size": "2GB", "nodes": ["n0"]}], beside)):
+        config = {"filesystem": model, "node_selection": "near_storage", "data_sets": sets, "validate": True}
+        ran = simulate_tiny(tmp_path, 4, disks, [writes], config, process=watched(), properties=PLACES)
+        assert place(ran, "1")[1] == expected
+
+
 @st.composite
 def histories(draw: Any) -> list[dict[str, Any]]:
     jobs = []
@@ -209,19 +311,32 @@ def histories(draw: Any) -> list[dict[str, Any]]:
     st.sampled_from((0, 3, 25)),
     st.sampled_from(("data_locality", "near_storage")),
     st.booleans(),
+    st.sampled_from(["copies", *SYSTEMS]),
 )
 def test_nobody_starves(
-    queue: str, tmp_path: Path, jobs: list[dict[str, Any]], patience: int, selection: str, dynamic: bool
+    queue: str,
+    tmp_path: Path,
+    jobs: list[dict[str, Any]],
+    patience: int,
+    selection: str,
+    dynamic: bool,
+    system: str,
 ) -> None:
     """Every job runs; what it waited for adds up to its wait, and no job waited longer for near nodes than
     it had patience."""
+    model, disks, levels = SYSTEMS.get(system, ("dfs:replication=2", DISKS, {"node": ""}))
+    more = f",level={next(iter(levels))}" if selection == "data_locality" else ""
     config = {
-        "filesystem": "dfs:replication=2",
-        "node_selection": f"{selection}:patience={patience}",
+        "filesystem": model,
+        "node_selection": f"{selection}:patience={patience}{more}",
         "queue": queue,
         "validate": True,
+        "data_sets": [{"name": "x", "filesystem": "disk", "size": "2GB"}],
     }
-    ran = simulate_tiny(tmp_path, 4, DISKS, jobs, config, process=watched(), dynamic=dynamic)
+    # what needs more room than there is on one place is rejected: then there is no record of a start
+    ran = simulate_tiny(
+        tmp_path, 4, disks, jobs, config, process=watched(), dynamic=dynamic, properties=PLACES
+    )
     for record in ran.records:
         waited = record.waits
         near = sum(s for (cause, _), s in waited.items() if cause == "locality")

@@ -10,6 +10,7 @@ ever before, the last for ever after.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,23 @@ except ImportError:
     from batfs._core import plain as cython
 
 INFINITY = cython.declare(cython.double, float("inf"))
+NAN = cython.declare(cython.double, float("nan"))
 _M1 = cython.declare(cython.ulonglong, 0x5555555555555555)
 _M2 = cython.declare(cython.ulonglong, 0x3333333333333333)
 _M4 = cython.declare(cython.ulonglong, 0x0F0F0F0F0F0F0F0F)
 _H = cython.declare(cython.ulonglong, 0x0101010101010101)
+# which of the storages with room a promise goes to
+ROUND, DRAW, FIRST, MOST, LEAST = 0, 1, 2, 3, 4
+_ROUND = cython.declare(cython.longlong, ROUND)
+_DRAW = cython.declare(cython.longlong, DRAW)
+_FIRST = cython.declare(cython.longlong, FIRST)
+_LEAST = cython.declare(cython.longlong, LEAST)
+# what a promise is: left to others, nodes alone, nodes and bytes
+OTHER, NODES, BYTES = 0, 1, 2
+_OTHER = cython.declare(cython.longlong, OTHER)
+_BYTES = cython.declare(cython.longlong, BYTES)
+
+_WHOLE = cython.declare(cython.double, 1e12)
 _ZERO = cython.declare(cython.ulonglong, 0)
 _FULL = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 
@@ -161,46 +175,66 @@ class NodeSteps:
                 self.given[w] = _FULL
         else:
             read(self, among)
-        times, free, found, given, words, size = (
-            self.times,
-            self.free,
-            self.found,
-            self.given,
-            self.words,
-            self.size,
-        )
-        i = step_at(times, size, after)
-        t: cython.double = after
-        while True:
-            end: cython.double = t + duration
-            if closed:
-                end = just_after(end)
-            here: cython.longlong = 0
-            for w in range(words):
-                found[w] = free[i, w] & given[w]
-                here += ones(found[w])
-            k: cython.longlong = i + 1
-            while here >= count and k < size and times[k] < end:
-                here = 0
-                for w in range(words):
-                    found[w] &= free[k, w]
-                    here += ones(found[w])
-                k += 1
-            if here >= count:
-                return float(t), written(self)
-            i += 1  # only a step that frees nodes can be a better start than the one before it
-            while i < size:
-                gains: cython.bint = False
-                for w in range(words):
-                    if free[i, w] & ~free[i - 1, w] != _ZERO:
-                        gains = True
-                        break
-                if gains:
+        found = search(self, count, duration, after, until, closed)
+        return None if found != found else (float(found), written(self))
+
+
+@cython.cfunc
+def search(
+    s: NodeSteps,
+    count: cython.longlong,
+    duration: cython.double,
+    after: cython.double,
+    until: cython.double,
+    closed: cython.bint,
+) -> cython.double:
+    """As ``earliest``, among ``given``: the time, with the nodes in ``found``; NaN if there is none."""
+    i = step_at(s.times, s.size, after)
+    t: cython.double = after
+    while True:
+        end: cython.double = t + duration
+        if closed:
+            end = just_after(end)
+        here: cython.longlong = 0
+        for w in range(s.words):
+            s.found[w] = s.free[i, w] & s.given[w]
+            here += ones(s.found[w])
+        k: cython.longlong = i + 1
+        while here >= count and k < s.size and s.times[k] < end:
+            here = 0
+            for w in range(s.words):
+                s.found[w] &= s.free[k, w]
+                here += ones(s.found[w])
+            k += 1
+        if here >= count:
+            return t
+        i += 1  # only a step that frees nodes can be a better start than the one before it
+        while i < s.size:
+            gains: cython.bint = False
+            for w in range(s.words):
+                if s.free[i, w] & ~s.free[i - 1, w] != _ZERO:
+                    gains = True
                     break
-                i += 1
-            if i == size or times[i] > until:
-                return None
-            t = times[i]
+            if gains:
+                break
+            i += 1
+        if i == s.size or s.times[i] > until:
+            return NAN
+        t = s.times[i]
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def all_found(s: NodeSteps, start: cython.double, end: cython.double) -> cython.bint:
+    """Whether all of ``found`` are free at every instant of [start, end)."""
+    i = step_at(s.times, s.size, start)
+    while True:
+        for w in range(s.words):
+            if s.found[w] & ~s.free[i, w] != _ZERO:
+                return False
+        i += 1
+        if i >= s.size or s.times[i] >= end:
+            return True
 
 
 @cython.cfunc
@@ -277,15 +311,21 @@ class ByteSteps:
 
     def add(self, start: cython.double, end: cython.double, size: cython.longlong) -> None:
         """``size`` bytes more in [start, end), or less."""
-        i = cut_bytes(self, start)
-        j: cython.longlong = cut_bytes(self, end) if end < INFINITY else self.size
-        for k in range(i, j):
-            self.held[k] += size
-        join_bytes(self, j)
-        join_bytes(self, i)
+        add_bytes(self, start, end, size)
 
     def __len__(self) -> int:
         return self.size
+
+
+@cython.cfunc
+def add_bytes(s: ByteSteps, start: cython.double, end: cython.double, size: cython.longlong) -> cython.void:
+    """As ``ByteSteps.add``."""
+    i = cut_bytes(s, start)
+    j: cython.longlong = cut_bytes(s, end) if end < INFINITY else s.size
+    for k in range(i, j):
+        s.held[k] += size
+    join_bytes(s, j)
+    join_bytes(s, i)
 
 
 @cython.cfunc
@@ -359,3 +399,351 @@ def peaks(
         a = first[k]
         b = second[k]
         out[k] = most(a, b, start, end)
+
+
+# ---- promises that move forward ----------------------------------------------------------------------------
+
+
+@cython.cclass
+class Promises:
+    """Stays that were promised, soonest first, of which each may move to an earlier time.
+
+    ``starts``, ``ends``, ``lasts`` float64[n]: [start, end), and seconds asked for; ``counts`` int64[n]
+    nodes, ``nodes`` uint64[n, w] which; ``kinds`` int64[n]: OTHER is left to the caller, NODES, BYTES;
+    ``needs`` int64[n] bytes on the storage ``places`` int64[n]; ``draws`` float64[n] in [0, 1) for DRAW.
+    ``moved`` int64[n]: 1 for those that have. ``among`` int64[m] ascending: storages to choose from by
+    ``mode`` (ROUND: behind the one last chosen; MOST, LEAST: free bytes); ``room`` int64[.] of all storages.
+    """
+
+    starts: cython.double[::1]
+    ends: cython.double[::1]
+    lasts: cython.double[::1]
+    counts: cython.longlong[::1]
+    nodes: cython.ulonglong[:, ::1]
+    kinds: cython.longlong[::1]
+    needs: cython.longlong[::1]
+    places: cython.longlong[::1]
+    draws: cython.double[::1]
+    moved: cython.longlong[::1]
+    among: cython.longlong[::1]
+    room: cython.longlong[::1]
+    free: cython.longlong[::1]
+    # when something is free that was held before, ascending, apart; and when a stay would have to start
+    since: cython.double[::1]
+    until: cython.double[::1]
+    spans: cython.longlong
+    first: cython.double[::1]
+    last: cython.double[::1]
+    idle: cython.ulonglong[::1]
+    mode: cython.longlong
+    after: cython.longlong
+    shift: cython.double
+    same: cython.double
+
+    def __init__(
+        self,
+        stays: tuple[Any, Any, Any, Any, Any],
+        moved: Any,
+        bytes_: tuple[Any, Any, Any, Any],
+        storages: tuple[Any, Any, int],
+        calendar: tuple[float, float],
+    ) -> None:
+        """``stays``: starts, ends, lasts, counts, nodes; ``bytes_``: kinds, needs, places, draws;
+        ``storages``: among, room, mode. ``calendar``: what is added before a time is rounded to whole
+        milliseconds, and by how much a stay may be too long for where it is put (s)."""
+        self.starts, self.ends, self.lasts, self.counts, self.nodes = stays
+        self.kinds, self.needs, self.places, self.draws = bytes_
+        self.among, self.room, self.mode = storages
+        self.shift, self.same = calendar
+        words = stays[4].shape[1]
+        self.moved = moved
+        self.free = np.empty(len(storages[0]), np.int64)
+        self.idle = np.empty(words, np.uint64)
+        self.after = -1
+
+    def forward(
+        self,
+        steps: NodeSteps,
+        books: tuple[list, list],
+        begin: int,
+        now: cython.double,
+        nodes: tuple[int, int],
+        spans: list | None,
+        after: int,
+    ) -> tuple[int, list | None, int]:
+        """Move each from the ``begin``-th on to the first start before its own that meets one of ``spans``
+        [(from, to)] (None: any), if there is one; return the first that is not to be moved here (OTHER, one
+        that would begin at once, or that finds no room for its bytes), n at the end, the spans and who was
+        chosen last then.
+
+        ``steps``: free nodes, the promises' own taken; ``books``: of each storage the bytes held and booked;
+        ``nodes``: those idle ``now``, and all that may be used.
+        """
+        length: cython.longlong = self.starts.shape[0]
+        held, booked = books
+        self.after = after
+        self.spans = -1 if spans is None else len(spans)
+        self.since, self.until = np.empty(self.spans + length + 2), np.empty(self.spans + length + 2)
+        self.first, self.last = np.empty(self.spans + length + 2), np.empty(self.spans + length + 2)
+        for m in range(self.spans):
+            self.since[m], self.until[m] = spans[m]
+        spread(self.idle, nodes[0])
+        read(steps, nodes[1])
+        k: cython.longlong = begin
+        while k < length:
+            if self.starts[k] > now:
+                windows = meeting(self, k, now)
+                if windows > 0 and not (
+                    self.kinds[k] != _OTHER and forwarded(self, steps, held, booked, k, windows, now)
+                ):
+                    break
+            k += 1
+        if spans is not None:
+            spans = [(self.since[m], self.until[m]) for m in range(self.spans)]
+        return k, spans, self.after
+
+
+@cython.cfunc
+def spread(words: cython.ulonglong[::1], nodes: object) -> cython.void:
+    """A set as words."""
+    for w in range(words.shape[0]):
+        words[w] = nodes & _FULL
+        nodes >>= 64
+
+
+@cython.cfunc
+def calendar(p: Promises, at: cython.double) -> cython.double:
+    """The first whole millisecond not before ``at``, as ``protocol.clock.on_calendar`` finds it."""
+    at = at + p.shift
+    scaled: cython.double = at * 1000.0
+    if -_WHOLE < scaled < _WHOLE:
+        nearest: cython.double = math.floor(scaled + 0.5)
+        # where it is clear which one is the nearest, this is what rounding to three decimals gives
+        if -0.49 < scaled - nearest < 0.49:
+            return nearest / 1000.0
+    return round(at, 3)
+
+
+@cython.cfunc
+def meeting(p: Promises, k: cython.longlong, now: cython.double) -> cython.longlong:
+    """When promise ``k`` would have to start, before its time, to meet any of the spans: [first, last] of so
+    many windows, ascending, apart."""
+    stay: cython.double = p.ends[k] - p.starts[k]
+    start: cython.double = p.starts[k]
+    count: cython.longlong = 0
+    if p.spans < 0:
+        p.first[0], p.last[0] = now, start
+        return 1
+    for m in range(p.spans):
+        begin = calendar(p, p.since[m] - stay)
+        begin = begin if begin > now else now
+        end = p.until[m] if p.until[m] < start else start
+        if begin >= end:
+            if begin >= start:
+                break
+            continue
+        if count > 0 and begin <= p.last[count - 1]:
+            if end > p.last[count - 1]:
+                p.last[count - 1] = end
+        else:
+            p.first[count], p.last[count] = begin, end
+            count += 1
+    return count
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def add_span(p: Promises, begin: cython.double, end: cython.double) -> cython.void:
+    """[begin, end) is free as well."""
+    if p.spans < 0:
+        return
+    # those from i to j - 1 touch it
+    i: cython.longlong = 0
+    while i < p.spans and p.until[i] < begin:
+        i += 1
+    j: cython.longlong = i
+    while j < p.spans and p.since[j] <= end:
+        j += 1
+    if i < j:
+        begin = begin if begin < p.since[i] else p.since[i]
+        end = end if end > p.until[j - 1] else p.until[j - 1]
+        for m in range(j, p.spans):
+            p.since[m - (j - i) + 1], p.until[m - (j - i) + 1] = p.since[m], p.until[m]
+        p.spans -= j - i - 1
+    else:
+        for back in range(p.spans - i):
+            m = p.spans - back
+            p.since[m], p.until[m] = p.since[m - 1], p.until[m - 1]
+        p.spans += 1
+    p.since[i], p.until[i] = begin, end
+
+
+@cython.cfunc
+def forwarded(
+    p: Promises,
+    s: NodeSteps,
+    held: list,
+    booked: list,
+    k: cython.longlong,
+    windows: cython.longlong,
+    now: cython.double,
+) -> cython.bint:
+    """Promise ``k`` moved, if there is where to; False, and nothing changed, if somebody else has to."""
+    start: cython.double = p.starts[k]
+    end: cython.double = p.ends[k]
+    last: cython.double = p.lasts[k]
+    count = p.counts[k]
+    line: ByteSteps
+    toggle(s, start, end, p, k)
+    for window in range(windows):
+        since: cython.double = p.first[window]
+        until: cython.double = p.last[window]
+        # nodes for as long as it holds them now, which is rounded; then for as long as it asks for
+        found = search(s, count, end - start - p.same, since, until, False)
+        if found == found:
+            found = search(s, count, last - p.same, since, until, False)
+        if found != found:
+            continue
+        stop = calendar(p, found + last)
+        if found <= now or found == INFINITY:
+            toggle(s, start, end, p, k)
+            return False
+        choose(s, p, count)
+        if stop - found > last and not all_found(s, found, stop):
+            toggle(s, start, end, p, k)
+            return False
+        if p.kinds[k] == _BYTES:
+            line = booked[p.places[k]]
+            add_bytes(line, start, end, -p.needs[k])
+            place = storage_for(p, held, booked, k, found, stop)
+            if place < 0:
+                add_bytes(line, start, end, p.needs[k])
+                toggle(s, start, end, p, k)
+                return False
+            line = booked[place]
+            add_bytes(line, found, stop, p.needs[k])
+            p.places[k] = place
+        for w in range(s.words):
+            p.nodes[k, w] = s.found[w]
+        p.starts[k], p.ends[k], p.moved[k] = found, stop, 1
+        if found < start and start < end:
+            add_span(p, start, end)
+        break
+    toggle(s, p.starts[k], p.ends[k], p, k)
+    return True
+
+
+@cython.cfunc
+def toggle(
+    s: NodeSteps, start: cython.double, end: cython.double, p: Promises, k: cython.longlong
+) -> cython.void:
+    """Take or give back the nodes of promise ``k`` in [start, end)."""
+    if start >= end:
+        return
+    i = cut_nodes(s, start)
+    j = cut_nodes(s, end)
+    for m in range(i, j):
+        for w in range(s.words):
+            s.free[m, w] ^= p.nodes[k, w]
+    join_nodes(s, j)
+    join_nodes(s, i)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def choose(s: NodeSteps, p: Promises, count: cython.longlong) -> cython.void:
+    """Leave ``count`` of ``found``: the lowest of those that are busy now, and where these are too few idle
+    ones from the far end with them."""
+    busy: cython.longlong = 0
+    idle: cython.longlong = 0
+    for w in range(s.words):
+        busy += ones(s.found[w] & ~p.idle[w])
+        idle += ones(s.found[w] & p.idle[w])
+    drop: cython.longlong = idle
+    if busy < count:  # so many idle ones are left out, the lowest
+        drop = idle - (count - busy)
+    for w in range(s.words):
+        here: cython.ulonglong = s.found[w] & p.idle[w]
+        while drop > 0 and here != _ZERO:
+            if not cython.compiled:
+                here = int(here)
+            low: cython.ulonglong = here & -here
+            here ^= low
+            s.found[w] ^= low
+            drop -= 1
+    left: cython.longlong = count
+    for w in range(s.words):
+        word: cython.ulonglong = s.found[w]
+        some = ones(word)
+        if some > left:
+            kept: cython.ulonglong = 0
+            if not cython.compiled:
+                word = int(word)
+            while left > 0:
+                bit: cython.ulonglong = word & -word
+                kept |= bit
+                word ^= bit
+                left -= 1
+            s.found[w] = kept
+        else:
+            left -= some
+
+
+@cython.cfunc
+def storage_for(
+    p: Promises,
+    held: list,
+    booked: list,
+    k: cython.longlong,
+    start: cython.double,
+    end: cython.double,
+) -> cython.longlong:
+    """Where the bytes of promise ``k`` go; -1 if there is no room."""
+    size: cython.longlong = p.among.shape[0]
+    need = p.needs[k]
+    turn: cython.longlong = 0
+    if p.mode == _ROUND:
+        while turn < size and p.among[turn] <= p.after:
+            turn += 1
+    best: cython.longlong = -1
+    fit: cython.longlong = 0
+    a: ByteSteps
+    b: ByteSteps
+    for n in range(size):
+        m: cython.longlong = (turn + n) % size
+        index = p.among[m]
+        a = held[index]
+        b = booked[index]
+        free = p.room[index] - most(a, b, start, end)
+        p.free[m] = free
+        if free < need:
+            continue
+        fit += 1
+        if p.mode == _ROUND:
+            p.after = index
+            return index
+        if p.mode == _FIRST:
+            return index
+        if best < 0 or (free < p.free[best] if p.mode == _LEAST else free > p.free[best]):
+            best = m
+    if fit == 0:
+        return -1
+    if p.mode == _DRAW:
+        drawn: cython.double = p.draws[k]
+        left: cython.longlong = whole(drawn * fit)
+        for m in range(size):
+            if p.free[m] >= need:
+                if left == 0:
+                    return p.among[m]
+                left -= 1
+    return p.among[best]
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def whole(value: cython.double) -> cython.longlong:
+    """Without its fraction."""
+    if cython.compiled:
+        return cython.cast(cython.longlong, value)
+    return int(value)

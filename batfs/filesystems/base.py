@@ -395,6 +395,11 @@ class Model(ABC):
                 left = left[left != share.index]
         return chosen
 
+    def on_one(self, volume: Volume) -> bool:
+        """Whether all bytes of a request go to one storage, whichever the policy chooses, shared evenly by
+        its nodes, whichever they are: nothing else of the plan depends on where and when."""
+        return False
+
     def near(self, request: IoRequest) -> Sequence[str]:
         """Names of the hosts that will use the space: compute nodes, or the buffers of a tier in front."""
         return NodeNames(request.nodes, self.node_names)

@@ -39,6 +39,25 @@ def staged(plans: Sequence[IoPlan]) -> tuple[IoPlan, ...]:
     return tuple(replace(plan, stage_in=()) if plan.stage_in else plan for plan in plans)
 
 
+def elsewhere(plan: IoPlan, nodes: Sequence[int], storage: int) -> IoPlan:
+    """A plan of a request that is ``on_one`` storage as it is on another one, or on other nodes (as many)."""
+    [placement] = plan.placements
+    reads, writes = (
+        [
+            Traffic.evenly(Even(nodes, (storage,), traffic.even.written, traffic.even.read))
+            for traffic in side
+            if traffic.even is not None
+        ]
+        for side in (plan.reads, plan.writes)
+    )
+    return replace(
+        plan,
+        placements=(placement._replace(storage=storage),),
+        reads=reads or (),
+        writes=writes or (),
+    )
+
+
 class _Nodes:
     """The k-th of the stand-ins is the k-th of the nodes."""
 

@@ -109,6 +109,14 @@ class ParallelFileSystem(Model):
                 share = volume.reads / (volume.reads + volume.writes)
                 plan.read_flops = {server: amount * share for server, amount in plan.flops.items()}
 
+    def on_one(self, volume: Volume) -> bool:
+        """See ``Model.on_one``: a file of one stripe, and nobody between the nodes and its target."""
+        if self.gateways is not None or self.metadata is not None or volume.pattern != "shared":
+            return False
+        return (len(self.storages) == 1 or volume.files * self.stripe_count == 1) and bool(
+            self.held_bytes(volume.reads, volume.writes)
+        )
+
     @property
     def attends(self) -> bool:
         """Only gateways remember anything of jobs."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from batfs.filesystems.staging_modes import HELD, NO_LIMIT, TWO_STEP, StagingLim
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
 from batfs.records import replace
-from batfs.storage.interface import StorageView
+from batfs.storage.interface import AllocationPolicy, IntArray, StorageView
 from batfs.storage.policies import make_policy
 from batfs.workload.io import requested_io
 from batfs.workload.model import Composed, Delay, IoProfile, Profile, Recv, Send, UsageTrace
@@ -244,6 +244,19 @@ class FileSystems:
                 taken = [(self.position[p.storage], p.size) for p in outcome.placements]
                 seen = TakenView(seen, taken)
         return tuple(plans)
+
+    def on_one(self, volumes: Sequence[Volume]) -> tuple[AllocationPolicy, IntArray] | None:
+        """Who chooses among which storages for these bytes, if they all go to one and nothing else of the
+        plan depends on when and where: see ``Model.on_one``. None for all others."""
+        if len(volumes) != 1 or self._accesses:
+            return None
+        [volume] = volumes
+        model = self.models[volume.filesystem]
+        # said by each class for itself: one derived from it may plan otherwise
+        if type(volume) is not Volume or volume.options or "on_one" not in vars(type(model)):
+            return None
+        mine = cast(Model, model)
+        return (mine.policy, mine.everywhere) if mine.on_one(volume) else None
 
     def _slow(self, plan: IoPlan, asked: IoRequest, view: StorageView) -> None:
         """Add what access patterns and devices cost."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from batfs.filesystems.data_sets import names_a_set
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
@@ -22,6 +22,8 @@ from batfs.protocol.clock import SAME, on_calendar
 from batfs.records import record
 from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.stages import NO_STAGES, Stages
+from batfs.scheduling.timeline import Hold as Stay
+from batfs.scheduling.timeline import Timeline
 from batfs.storage.interface import StorageView
 from batfs.storage.reservation import Reservation
 from batfs.workload.model import Job, Profile
@@ -201,6 +203,16 @@ class Queue(Protocol):
         ...
 
 
+class Mover(Protocol):
+    """See ``batfs.scheduling.forward``."""
+
+    def begin(self, timeline: Timeline, pairs: Sequence[tuple[Any, Stay]]) -> bool: ...
+
+    def run(
+        self, begin: int, spans: list[tuple[float, float]] | None
+    ) -> tuple[int, list[tuple[float, float]] | None, list[tuple[int, Any, Stay]]]: ...
+
+
 class QueueView(Protocol):
     """The system at the moment of one pass, with what this pass has placed so far taken away."""
 
@@ -337,6 +349,11 @@ class QueueView(Protocol):
 
     def holds(self, placement: JobPlacement) -> bool:
         """Whether this pass holds it: placed, or promised by the last pass, and not undone."""
+        ...
+
+    @property
+    def mover(self) -> Mover | None:
+        """Who moves many promises forward at once; None where that isn't to be had."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from batfs.scheduling.nodes import UNDEMANDING, NodeOrder, Selection, make_selec
 from batfs.scheduling.observer import StorageState
 from batfs.scheduling.storages import storage_table
 from batfs.scheduling.story import InvariantError
-from batfs.storage.interface import Share, StorageView
+from batfs.storage.interface import AllocationPolicy, Share, StorageView
 from batfs.storage.ledger import Ledger, NoRoomError, Reservation
 from batfs.storage.view import SystemView
 from batfs.workload.model import IntArray, IoProfile, Profile
@@ -50,6 +50,8 @@ class FileSystems(Protocol):
     ) -> tuple[IoPlan, ...] | Hold: ...
 
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> Mapping[str, int]: ...
+
+    def on_one(self, volumes: Sequence[Volume]) -> tuple[AllocationPolicy, IntArray] | None: ...
 
     @property
     def stages_ahead(self) -> bool: ...

@@ -422,8 +422,7 @@ class Tenancy:
         rng = self.rng
         if placed.sought:
             # how often a stay is looked for must not change what anybody else draws
-            rng = self._sought
-            rng.seed(job.order << 64 | self.config.seed & _SEEDS)
+            rng = self.draws_of(job)
         begin, view = placed.start - placed.lead, self.machine.view
         plans = self.files.plan(job.id, placed.ids, job.volumes, begin, end, view, rng)
         while isinstance(plans, Hold):
@@ -439,6 +438,11 @@ class Tenancy:
             if stages is not NO_STAGES:
                 self._stages[job.id] = stages
         return None
+
+    def draws_of(self, job: WaitingJob) -> random.Random:
+        """What a stay that is looked for draws from, as it is at first each time."""
+        self._sought.seed(job.order << 64 | self.config.seed & _SEEDS)
+        return self._sought
 
     def reserve(self, placed: Booked, until: float | None = None) -> Hold | None:
         """Hold what the placement's plans need: its ``held``, or what is missing. What is on its way before

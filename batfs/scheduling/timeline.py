@@ -125,6 +125,11 @@ class Timeline:
         self._nodes = NodeSteps(nodes)
         self._bytes = _ByteSteps(self.capacities)
 
+    @property
+    def steps(self) -> NodeSteps:
+        """The free nodes over time, for compiled code."""
+        return self._nodes
+
     # ---- holding ------------------------------------------------------------------------------------------
 
     def make(self, start: float, duration: float, nodes: int, shares: Shares = ()) -> Hold:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.nodeless import stand_ins
+from batfs.filesystems.nodeless import elsewhere, stand_ins
 from batfs.plugins import PluginError
 from batfs.protocol.clock import on_calendar
+from batfs.scheduling.forward import Forward
 from batfs.scheduling.interface import (
     JobPlacement,
     NodeSet,
@@ -39,7 +40,8 @@ class PassView:
         held_back: Callable[[WaitingJob, Hold], None],
     ) -> None:
         machine = self._machine = tenancy.machine
-        self._tenancy = tenancy
+        self.tenancy = self._tenancy = tenancy
+        self.mover = Forward(self)
         self._held_back = held_back
         self._open: dict[int, Booked] = {}
         self._standing: dict[int, Booked] = {}  # promises of the last pass
@@ -119,6 +121,11 @@ class PassView:
             self._give_back(placed)
         if self._standing:
             self._shelf = self._machine.ledger.shelve()
+
+    def exchange(self, placement: Booked, moved: Booked) -> None:
+        """A placement is at another time, with the same reservations: see ``forward``."""
+        self._open[id(moved)] = moved
+        del self._open[id(placement)]
 
     def holds(self, placement: JobPlacement) -> bool:
         """See ``QueueView.holds``."""
@@ -281,9 +288,10 @@ class PassView:
             # what it reads or adds to is no longer what it was
             return self.place(job, start=start if ahead else None, among=placement.nodes)
         ids = machine.order.ids(placement.nodes)
-        placed = Booked(
-            job, placement.nodes, begin, placement.plans, placement.stages, 0.0, ids, NOTHING_HELD, ahead
-        )
+        plans = placement.plans
+        if plans and isinstance(placement, Booked) and not placement.ids:  # moved since it was planned
+            plans = (elsewhere(plans[0], ids, plans[0].placements[0].storage),)
+        placed = Booked(job, placement.nodes, begin, plans, placement.stages, 0.0, ids, NOTHING_HELD, ahead)
         if staged is not None:
             placed.lead = placement.lead
             if staged.holds:

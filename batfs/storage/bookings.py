@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 
 from batfs._core.steps import ByteSteps
+from batfs.storage.interface import Share
 from batfs.storage.parts import Parts
 from batfs.storage.reservation import Reservation
 
@@ -17,13 +18,21 @@ class Bookings:
     def __init__(self, storages: int) -> None:
         self.lines: dict[int, Reservation] = {}
         self.on: dict[int, int] = {}
-        self.starts: list[tuple[float, int]] = []
+        self._starts: list[tuple[float, int]] | None = []
         self.steps = [ByteSteps() for _ in range(storages)]
         self._parts: Parts | None = None
 
+    @property
+    def starts(self) -> list[tuple[float, int]]:
+        if self._starts is None:
+            self._starts = [(line.start, number) for number, line in self.lines.items()]
+            heapq.heapify(self._starts)
+        return self._starts
+
     def add(self, line: Reservation) -> None:
         self.lines[line.id] = line
-        heapq.heappush(self.starts, (line.start, line.id))
+        if self._starts is not None:
+            heapq.heappush(self._starts, (line.start, line.id))
         on, steps = self.on, self.steps
         for share in line.shares:
             steps[share.index].add(line.start, line.end, share.size)
@@ -44,14 +53,29 @@ class Bookings:
             for row in line._rows:
                 self._parts.remove(row)
             line._rows = []
-        if len(self.starts) > 64 and len(self.starts) > 4 * len(self.lines):
-            self.starts = [entry for entry in self.starts if entry[1] in self.lines]
-            heapq.heapify(self.starts)
+        if self._starts is not None and len(self._starts) > 64 + 4 * len(self.lines):
+            self._starts = None
 
     def set_end(self, line: Reservation, end: float) -> None:
         self.remove(line)
         line.end = end
         self.add(line)
+
+    def moved(self, line: Reservation, start: float, end: float, share: Share) -> None:
+        """A line of one share is elsewhere and at another time; ``steps`` say so already."""
+        [was] = line.shares
+        line.start, line.end = start, end
+        self._starts = None
+        if was.index != share.index:
+            line.shares = (share,)
+            self.on[was.index] -= 1
+            if not self.on[was.index]:
+                del self.on[was.index]
+            self.on[share.index] = self.on.get(share.index, 0) + 1
+        if self._parts is not None:
+            [row] = line._rows
+            self._parts.remove(row)
+            line._rows = [self._parts.add(share.index, share.size, start, end)]
 
     @property
     def parts(self) -> Parts:

@@ -283,6 +283,15 @@ class Ledger:
             raise LedgerError("there are other bookings")
         self._bookings = shelf
 
+    @property
+    def books(self) -> tuple[list[ByteSteps], list[ByteSteps]]:
+        """Of each storage, over time: the bytes held now until their ends, and those booked ahead."""
+        return self._steps(), self._bookings.steps
+
+    def moved(self, line: Reservation, start: float, end: float, share: Share) -> None:
+        """Who has moved a booking of one share in :attr:`books` says so."""
+        self._bookings.moved(line, start, end, share)
+
     def advance(self, to: float) -> None:
         """Move the time: bookings whose start has come are held; with ``release_at_end``, ends release.
 

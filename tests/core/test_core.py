@@ -202,6 +202,71 @@ def test_what_a_search_does_not_plan_again_is_as_if_it_did(seed: int, length: in
     assert starts.tolist() == planned_anew(jobs, 1.5, times, free, best)[1]
 
 
+@needs_compiled
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9))
+def test_promises_that_move_forward(seed: int) -> None:
+    """Compiled and interpreted; what has moved is earlier, and nobody has taken what another one holds."""
+    rng = random.Random(seed)
+    nodes, storages = rng.choice([1, 5, 64, 70]), rng.randint(1, 4)
+    found = []
+    for module in (steps, PLAIN_STEPS):
+        rng = random.Random(seed)
+        free = module.NodeSteps(nodes)
+        held, booked = ([module.ByteSteps() for _ in range(storages)] for _ in range(2))
+        stays: list[tuple[float, float, float, int, int, int, int]] = []
+        for _ in range(rng.randrange(1, 12)):
+            lasts = rng.uniform(0.5, 9) if rng.random() < 0.3 else float(rng.randint(1, 9))
+            start = rng.uniform(1, 40) if rng.random() < 0.3 else float(rng.randint(1, 40))
+            end = start + lasts
+            there = free.free_within(start, end)
+            if not there:
+                continue
+            mine = there & -there if rng.random() < 0.5 else there
+            place, need = rng.randrange(storages), rng.randint(1, 60)
+            free.change(start, end, mine)
+            booked[place].add(start, end, need)
+            stays.append((start, end, lasts, mine.bit_count(), mine, place, need))
+        stays.sort()
+        held[0].add(float("-inf"), 9.0, 40)
+        n, words = len(stays), -(-nodes // 64)
+        arrays = (
+            *(np.array([stay[k] for stay in stays], np.float64) for k in range(3)),
+            np.array([stay[3] for stay in stays], np.int64),
+            np.array(
+                [[stay[4] >> 64 * w & (1 << 64) - 1 for w in range(words)] for stay in stays], np.uint64
+            ),
+        )
+        bytes_ = (
+            np.array([rng.randrange(3) for _ in stays], np.int64),
+            *(np.array([stay[k] for stay in stays], np.int64) for k in (6, 5)),
+            np.array([rng.random() for _ in stays], np.float64),
+        )
+        moved = np.zeros(n, np.int64)
+        among = np.arange(storages)
+        core = module.Promises(
+            arrays, moved, bytes_, (among, np.full(storages, 90), rng.randrange(5)), (4.975e-4, 2.5e-6)
+        )
+        spans = rng.choice([None, [(0.5, rng.uniform(1, 30))]])
+        every = (1 << nodes) - 1
+        sets = free, (held, booked)
+        told, k = [], 0
+        while k < n:
+            k, spans, after = core.forward(*sets, k, 0.5, (rng.getrandbits(nodes), every), spans, -1)
+            told.append((k, spans, after))
+            k += 1
+        found.append(
+            (told, [column.tolist() for column in (*arrays, bytes_[2], moved)], free.arrays()[0].tolist())
+        )
+        assert all(new <= old[0] for new, old in zip(arrays[0].tolist(), stays, strict=True))
+        for start, end, mine in zip(arrays[0].tolist(), arrays[1].tolist(), arrays[4].tolist(), strict=True):
+            taken = sum(word << 64 * w for w, word in enumerate(mine))
+            free.change(start, end, taken)  # given back, each once
+        assert free.free_within(0.0, 99.0) == every
+        assert len(free.arrays()[0]) == 1
+    assert found[0] == found[1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9))
 def test_steps_of_nodes(seed: int) -> None:

@@ -11,6 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
+from batfs.filesystems.site import make_filesystems
+from batfs.scheduling.forward import Forward
 from batfs.scheduling.queues import conservative, make_queue_policy
 from batfs.scheduling.queues.agenda import Agenda
 
@@ -48,10 +50,11 @@ def jobs_of(shapes):
     return jobs, runtimes
 
 
-def run(queue, shapes, after=None, selection="lowest"):
+def run(queue, shapes, after=None, selection="lowest", make_files=None):
     jobs, runtimes = jobs_of(shapes)
     options = {"queue": queue, "validate": True, "node_selection": selection}
-    return driving.drive(options, driving.begins(NODES, SIZES), jobs, runtimes, after=after)
+    machine = driving.begins(NODES, SIZES)
+    return driving.drive(options, machine, jobs, runtimes, after=after, make_files=make_files)
 
 
 def check(shapes, result):
@@ -146,25 +149,46 @@ def test_promises_move_forward_as_if_everything_were_searched(shapes):
         return [(now, placed.start)]
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Forward, "begin", lambda *_: False)
         patch.setattr(conservative.Spans, "before", everything)
         thorough = run("conservative", shapes)
     assert quick.starts == thorough.starts
 
 
-def told(shapes, selection):
-    """Every decision, all that is told of each job's wait, and the promises after every message."""
+def told(shapes, selection, policy=None):
+    """Every decision, all that is told of each job's wait, and the promises after every message. ``policy``:
+    of a parallel file system in the place of the pool."""
     promises = []
 
     def look(scheduler):
         placed = scheduler.policy._promises.values()
         promises.append([(p.job.id, p.start, p.nodes, [plan.placements for plan in p.plans]) for p in placed])
 
-    result = run("conservative", shapes, look, selection)
+    make = None if policy is None else lambda _, *machine: make_filesystems({"policy": policy}, *machine[:2])
+    result = run("conservative", shapes, look, selection, make)
     decisions = [
-        (d.timestamp, d.job_id, tuple(d.alloc)) if hasattr(d, "alloc") else repr(d) for d in result.decisions
+        (d.timestamp, d.job_id, tuple(d.alloc), *moved(d)) if hasattr(d, "alloc") else repr(d)
+        for d in result.decisions
     ]
     waits = [(r.job.id, r.waits, r.reason, r.storage_waiting_time) for r in result.memory.records]
     return decisions, waits, promises
+
+
+def moved(decision):
+    """Between whom, and how many bytes, with a job's start."""
+    if decision.io_job is None:
+        return ()
+    profile = decision.io_job.profile
+    return tuple(tuple(c.tolist()) for c in (profile.sources, profile.destinations, profile.volumes))
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes, st.sampled_from(["round_robin", "random", "first_fit", "worst_fit", "best_fit"]))
+def test_promises_move_in_the_core_as_they_do_one_by_one(shapes, policy):
+    quick = told(shapes, "lowest", policy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Forward, "begin", lambda *_: False)
+        assert told(shapes, "lowest", policy) == quick
 
 
 @settings(max_examples=80, deadline=None)

@@ -56,6 +56,9 @@ class OnePool:
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
         return {"pool": sum(volume.reads + volume.writes for volume in volumes)}
 
+    def on_one(self, volumes: Sequence[Volume]) -> None:
+        return None
+
     def announcements(self) -> Sequence[str]:
         return ()
 

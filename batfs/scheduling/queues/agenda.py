@@ -48,7 +48,7 @@ class Agenda:
         """Whether what :meth:`finish` was told to keep could not be."""
         self._running: dict[str, Stay] = {}
         self._trial: dict[int, Stay] = {}
-        self._ends: list[float] = []
+        self._sorted: list[float] | None = []
         self._nodes: NodeSet = 0
         self._hidden: frozenset[int] = frozenset()
         self._returns: tuple[float, ...] = ()
@@ -94,18 +94,22 @@ class Agenda:
         self.freed = freed if freed and running and same else None
         self.broken = self.broken or (bool(self._trial) and not same)
         self._nodes, self._hidden, self._returns = view.all_nodes, view.hidden_storages, returns
-        self._note_ends()
+        self._sorted = None
 
-    def _note_ends(self) -> None:
-        stays = (*self._running.values(), *self._trial.values())
-        self._ends = sorted([*self._returns, *(end for stay in stays for end in _ends(stay))])
+    @property
+    def _ends(self) -> list[float]:
+        """When anything is given back, ascending: sorted when somebody asks."""
+        if self._sorted is None:
+            stays = (*self._running.values(), *self._trial.values())
+            self._sorted = sorted([*self._returns, *(end for stay in stays for end in _ends(stay))])
+        return self._sorted
 
     def withdraw(self) -> None:
         """Take back all that :meth:`add` held."""
         for stay in self._trial.values():
             self.timeline.release(stay)
         self._trial = {}
-        self._note_ends()
+        self._sorted = None
 
     def finish(self, standing: Iterable[Stay] = ()) -> None:
         """Forget what the pass has tried, but what is ``standing``: that is held in the next pass too, unless
@@ -121,16 +125,24 @@ class Agenda:
         stay = Stay(placement.start, placement.end, placement.node_end, placement.nodes)
         self.timeline.hold(stay)
         self._trial[id(stay)] = stay
-        for end in _ends(stay):
-            insort(self._ends, end)
+        if self._sorted is not None:
+            for end in _ends(stay):
+                insort(self._sorted, end)
         return stay
+
+    def exchange(self, stay: Stay, moved: Stay) -> None:
+        """The timeline has one in the place of the other."""
+        self._trial[id(moved)] = moved
+        del self._trial[id(stay)]
+        self._sorted = None
 
     def remove(self, stay: Stay) -> None:
         """Take back what :meth:`add` held."""
         del self._trial[id(stay)]
         self.timeline.release(stay)
-        for end in _ends(stay):
-            del self._ends[bisect_left(self._ends, end)]
+        if self._sorted is not None:
+            for end in _ends(stay):
+                del self._sorted[bisect_left(self._sorted, end)]
 
     def ends(self, now: float, until: float = inf) -> list[float]:
         """``now`` and the times after it, up to ``until``, at which something is expected to be given back,

@@ -128,7 +128,21 @@ class Conservative:
         something freed since: by jobs that ended, or by promises moved before it."""
         agenda = self._agenda
         freed = Spans(agenda.freed)
-        for job_id, (placed, stay) in list(kept.items()):
+        pairs, k = list(kept.values()), 0
+        mover = view.mover
+        if mover is not None and not mover.begin(agenda.timeline, pairs):
+            mover = None
+        while k < len(pairs):
+            if mover is not None:
+                k, freed.known, moves = mover.run(k, freed.known)
+                for _, moved, there in moves:
+                    agenda.exchange(kept[moved.job.id][1], there)
+                    kept[moved.job.id] = moved, there
+                if k == len(pairs):
+                    break
+            placed, stay = pairs[k]
+            job_id = placed.job.id
+            k += 1
             if placed.start <= view.now:
                 continue
             spans = freed.before(placed, view.now)
@@ -193,15 +207,15 @@ class Spans:
     """When something is free that was held before, [from, to); None: perhaps at any time."""
 
     def __init__(self, spans: Sequence[tuple[float, float]] | None) -> None:
-        self._always = spans is None
-        self._spans: list[tuple[float, float]] = []  # ascending, apart from each other
+        self.known: list[tuple[float, float]] | None = None if spans is None else []
+        """Ascending, apart from each other."""
         for begin, end in spans or ():
             self.add(begin, end)
 
     def add(self, begin: float, end: float) -> None:
-        if self._always or begin >= end:
+        spans = self.known
+        if spans is None or begin >= end:
             return
-        spans = self._spans
         # those from i to j - 1 touch it
         i = bisect_left(spans, begin, key=lambda span: span[1])
         j = bisect_right(spans, end, key=lambda span: span[0])
@@ -212,11 +226,11 @@ class Spans:
     def before(self, placed: JobPlacement, now: float) -> list[tuple[float, float]]:
         """When ``placed`` would have to start, before its time, to meet any of them; ascending, apart from
         each other."""
-        if self._always:
+        if self.known is None:
             return [(now, placed.start)]
         stay = placed.end - placed.start
         found: list[tuple[float, float]] = []
-        for since, until in self._spans:
+        for since, until in self.known:
             begin, end = max(now, on_calendar(since - stay)), min(until, placed.start)
             if begin >= end:
                 if begin >= placed.start:

@@ -12,8 +12,22 @@ from typing import Literal
 
 import numpy as np
 
+from batfs._core import steps
 from batfs.storage.interface import FloatArray, IntArray, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, Policy, ScoringPolicy, by_fit, draw
+
+
+def rule_of(policy: object) -> int | None:
+    """How ``_core.steps.Promises`` chooses as this policy does; None for all others."""
+    if type(policy) is RoundRobin:
+        return steps.ROUND if policy.over == "storage" else None
+    rules: dict[type, int] = {
+        Random: steps.DRAW,
+        FirstFit: steps.FIRST,
+        WorstFit: steps.MOST,
+        BestFit: steps.LEAST,
+    }
+    return rules.get(type(policy))
 
 
 @POLICIES.register("random")

@@ -292,6 +292,12 @@ def let_go(view: QueueView, promise: JobPlacement | None) -> None:
         view.undo(promise)
 
 
+def data_is_sure(job: WaitingJob) -> bool:
+    """Whether it is known from when on its data will be there: of a job that is staged before it has nodes,
+    once it has its bytes. Before that others may be staged ahead of it, but for the first of the queue."""
+    return job.staged is None or job.staged.holds
+
+
 def told_before(view: QueueView, promise: JobPlacement | None) -> tuple[WaitingJob, ...]:
     """The job to which a start was promised in the last pass, if it still waits."""
     return (promise.job,) if promise is not None and promise.job.id in view.queue else ()

@@ -15,7 +15,7 @@ from batfs.filesystems.lifecycle import SOON
 from batfs.protocol.clock import SAME, on_calendar
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda
+from batfs.scheduling.queues.agenda import Agenda, data_is_sure
 from batfs.scheduling.timeline import Hold as Stay
 
 
@@ -194,8 +194,7 @@ class Conservative:
         for seen, job in enumerate(view.queue):
             if self.depth and seen >= self.depth:
                 break
-            # where others have staged ahead of it, it is known when it can start once it has its bytes
-            if job.id not in kept and (job.staged is None or job.staged.holds or not seen):
+            if job.id not in kept and (data_is_sure(job) or not seen):
                 missing.append(job)
         for job in missing:
             placed = self._agenda.first_stay(view, job, self._agenda.ends(view.now))

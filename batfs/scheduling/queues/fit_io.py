@@ -13,7 +13,7 @@ from batfs.filesystems.interface import Hold
 from batfs.records import record
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda, let_go, place_before, told_before
+from batfs.scheduling.queues.agenda import Agenda, data_is_sure, let_go, place_before, told_before
 
 #: Part of its walltime for which a job is taken to run before one has ended.
 _AT_FIRST = 0.5
@@ -89,7 +89,8 @@ class FitIo:
             for job in waiting:
                 placed = view.place(job)
                 if isinstance(placed, Hold):
-                    promise = agenda.kept_stay(view, job, agenda.ends(view.now), self._kept)
+                    if data_is_sure(job) or job is view.queue.head:
+                        promise = agenda.kept_stay(view, job, agenda.ends(view.now), self._kept)
                     if promise is not None:
                         promise = agenda.brought_forward(view, promise, starts)
                     if promise is None or promise.start > view.now:

@@ -15,7 +15,14 @@ from batfs.errors import InputError
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
-from batfs.scheduling.queues.agenda import Agenda, in_whole_seconds, let_go, place_before, told_before
+from batfs.scheduling.queues.agenda import (
+    Agenda,
+    data_is_sure,
+    in_whole_seconds,
+    let_go,
+    place_before,
+    told_before,
+)
 from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
 from batfs.scheduling.queues.plan import FOREVER
 from batfs.scheduling.staging import releases
@@ -105,11 +112,15 @@ class PlanIo:
         foreseen then."""
         starts: list[JobPlacement] = []
         told = told_before(view, self._kept)
+        first = True
         for job in chain(told, (job for job in view.queue if job not in told)):
             if view.now - job.queued <= self.patience:
                 break
-            placed = self._agenda.kept_stay(view, job, self._agenda.ends(view.now), self._kept)
+            placed = None
+            if first or job in told or data_is_sure(job):
+                placed = self._agenda.kept_stay(view, job, self._agenda.ends(view.now), self._kept)
             if placed is None:
+                first = False
                 if view.staged:  # bytes are held by those whose data came first: they will give way to it
                     break
                 continue  # nothing is foreseen for it: jobs without walltime

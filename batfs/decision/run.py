@@ -103,8 +103,8 @@ def _run(
 
     def job_ended(job: JobResult) -> None:
         jobs.add(job)
-        if on_job is not None:
-            on_job(job)
+        assert on_job is not None
+        on_job(job)
 
     with ExitStack() as stack:
         foreign: PybatsimProcess | None = None
@@ -134,7 +134,7 @@ def _run(
             storage_sharing=experiment.storage_sharing,
             scheduler_config=experiment.scheduler_config,
             events=events,
-            on_job=job_ended,
+            on_job=jobs.add if on_job is None else job_ended,
             on_work=None if recorder is None else clock.note,
             on_progress=on_progress,
         )

@@ -129,17 +129,10 @@ class FileSystems:
         extra = profile.extra
         if not extra:
             return ()
-        if "io" not in extra and self.default_reads == self.default_writes and self.models:
-            # two whole numbers for one file system, the common case, quickly
-            reads, writes = extra.get("io_reads", 0), extra.get("io_writes", 0)
-            if type(reads) is int and type(writes) is int and reads >= 0 and writes >= 0:
-                return (Volume(self.default_reads, reads, writes),) if reads or writes else ()
         known = self._asked.get(id(profile))
         if known is not None and known[0] is profile:  # many jobs of a workload share one
             return known[1]
         requested = requested_io(profile, f"job {job_id}: profile")
-        if not requested:
-            return ()
         found: list[Volume] = []
         for part in requested:
             named = part.filesystem

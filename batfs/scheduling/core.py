@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due, on_wire
 from batfs.scheduling.config import Configuration, Settings
-from batfs.scheduling.dependencies import Dependencies
 from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
@@ -36,6 +35,9 @@ from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Tenancy, is_ours
 from batfs.scheduling.view import PassView
 from batfs.scheduling.waits import LACK_OF_NODES
+
+if TYPE_CHECKING:
+    from batfs.scheduling.node_choice import NodeChoice
 
 __all__ = ["MakeFiles", "Scheduler"]
 
@@ -138,6 +140,7 @@ class Session:
         self._called_in_vain = 0  # times in a row that it was called at its own wish, and did nothing
         self._wake_ups: list[float] = []
         self._story = Story()
+        self._dependencies = tenancy.sets.dependencies
         self._view = PassView(tenancy, self.queue, self._held_back)
         self._each = tenancy.config.passes == "event"
         self._validate = tenancy.config.validate
@@ -332,10 +335,13 @@ class Session:
                 raise self._blamed(error) from error
             if self._foreign:
                 self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
-            self._wake(decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf))
-            if tenancy.sets.next < LATEST:  # bytes that somebody may wait for go by themselves then
-                self._call_by(tenancy.sets.next)
-            self._wake_impatient()
+            wish = decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf)
+            if wish is not None or self._wish is not None:
+                self._wake(wish)
+            if tenancy.sets.timer.next < LATEST:  # bytes that somebody may wait for go by themselves then
+                self._call_by(tenancy.sets.timer.next)
+            if tenancy.node_choice is not None:
+                self._wake_impatient(tenancy.node_choice)
             if stager is not None:
                 stager.wait_on()
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
@@ -362,10 +368,6 @@ class Session:
                 return
 
     # ---- jobs that wait for data sets ---------------------------------------------------------------------
-
-    @property
-    def _dependencies(self) -> Dependencies:
-        return self.tenancy.sets.dependencies
 
     def _settle(self) -> None:
         """Jobs whose data sets are there join the queue; those whose never will be are rejected."""
@@ -562,20 +564,17 @@ class Session:
             self._wish = wish
         elif self._wish is not None and due(self._wish, now):
             self._wish = None
-        wish = self._wish
-        if wish is None:
-            return
-        self._call_by(wish)
+        if self._wish is not None:
+            self._call_by(self._wish)
 
     def _call_by(self, wish: float) -> None:
         at = on_wire(max(wish, self._now + SOON))
         if not any(pending <= at for pending in self._wake_ups):
             self._call_at(at)
 
-    def _wake_impatient(self) -> None:
+    def _wake_impatient(self, choice: NodeChoice) -> None:
         """See that jobs are tried again when their patience for near nodes is over."""
-        choice = self.tenancy.node_choice
-        at = inf if choice is None else choice.patience.next_end(self._now)
+        at = choice.patience.next_end(self._now)
         if at < inf and at not in self._wake_ups:
             self._call_at(at)
 

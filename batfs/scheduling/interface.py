@@ -49,6 +49,7 @@ class WaitingJob:
     """A job in the queue. ``walltime`` is infinite when the job has none; ``order`` counts submissions.
 
     ``io_ignored``: its profile can't carry I/O, so its bytes hold their space but nothing is moved.
+    ``size``: bytes it asks to read and write, over all executions of its phases.
     ``queued``: since when it is in the queue (s): its submission, or the end of its staging if that was a job
     of its own. ``staged``: what is known of its staging, if that comes before it has nodes. ``data_sets``:
     whether any of its bytes belong to a data set.
@@ -56,7 +57,7 @@ class WaitingJob:
 
     __slots__ = (
         *("job", "profile", "volumes", "order", "io_ignored", "queued", "staged"),
-        *("id", "nodes", "submission_time", "walltime", "data_sets"),
+        *("id", "nodes", "submission_time", "walltime", "data_sets", "size"),
     )
 
     def __init__(
@@ -73,18 +74,12 @@ class WaitingJob:
         self.staged: Staged | None = None
         self.walltime = float("inf") if job.walltime is None else job.walltime
         self.data_sets = False
+        self.size = 0
         for volume in volumes:
             if volume.options and names_a_set(volume):
                 self.data_sets = True
-
-    @property
-    def size(self) -> int:
-        """Bytes it asks to read and write, over all executions of its phases."""
-        total = 0
-        for volume in self.volumes:
             times = 1 if type(volume) is Volume else phase_of(volume)[1]
-            total += times * (volume.reads + volume.writes)
-        return total
+            self.size += times * (volume.reads + volume.writes)
 
 
 class Reserved(Protocol):

@@ -47,8 +47,8 @@ def tell_started(files: FileSystems, booked: Booked, now: float) -> None:
 
 
 class Sets:
-    """``next``: when one goes by itself (s). All that is done here is done for jobs that name data sets, or
-    where something purges them."""
+    """``timer.next``: when one goes by itself (s). All that is done here is done for jobs that name data
+    sets, or where something purges them."""
 
     def __init__(self, tenancy: _Tenancy, observer: Observer | None) -> None:
         self._tenancy = tenancy
@@ -57,12 +57,8 @@ class Sets:
         self._campaigns: dict[str, int] = {}  # jobs of each that are not over
         self.books: Mapping[str, DataSets] = getattr(tenancy.files, "data_sets", {})
         self.dependencies = Dependencies(tenancy.files, self.books)
-        self._timer: Timer = getattr(tenancy.files, "timer", Timer())
+        self.timer: Timer = getattr(tenancy.files, "timer", Timer())
         self.purges = any(sets.purge is not None for sets in self.books.values())
-
-    @property
-    def next(self) -> float:
-        return self._timer.next
 
     def read(self, job: WaitingJob) -> None:
         """A job that names data sets was submitted."""

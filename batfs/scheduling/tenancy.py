@@ -280,7 +280,7 @@ class Tenancy:
         self.machine.ledger.advance(self.now)
         if self.gate is not None:
             self.gate.advance(self.now)
-        if self.sets.next <= self.now:
+        if self.sets.timer.next <= self.now:
             self.sets.time_has_come()
 
     def called(self) -> None:
@@ -359,7 +359,7 @@ class Tenancy:
         if volumes and not self.config.io:
             self.account.asked += waiting.size
             self.account.drop("left out by --no-io", waiting.size)
-            waiting.volumes = ()
+            waiting.volumes, waiting.size = (), 0
         elif volumes:
             self.account.asked += waiting.size
             problem = self.files.cannot(profile)
@@ -785,22 +785,22 @@ class Tenancy:
         nodes = self.machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
         tell = observer.job_over if waiting.volumes else observer.waiter_over
         tell(
-            JobRecord(
-                job=waiting.job,
-                volumes=waiting.volumes,
-                plans=booked.plans,
-                nodes=nodes,
-                io_resources=_io_resources(job, nodes),
-                storage_waiting_time=waited.storage,
-                hold=waited.hold,
-                reason="" if waited.hold is None else self.sentence(waited.hold),
-                moved=not job.dropped,
-                profile=waiting.profile,
-                io=job.io if job.life is None else None,
-                state=state,
-                waits=waited.seconds,
-                waits_known=self.waits.kept,
-                io_times=job.io_times,
+            JobRecord(  # by place: names would take twice the time
+                waiting.job,
+                waiting.volumes,
+                booked.plans,
+                nodes,
+                _io_resources(job, nodes),
+                waited.storage,
+                waited.hold,
+                "" if waited.hold is None else self.sentence(waited.hold),
+                not job.dropped,
+                waiting.profile,
+                job.io if job.life is None else None,
+                state,
+                waited.seconds,
+                self.waits.kept,
+                job.io_times,
             )
         )
 
@@ -827,10 +827,10 @@ def _io_resources(job: Running, nodes: str) -> str:
         return format_ascending(job.life.resources)
     if job.io is None:
         return ""
-    ids, own = job.io_ids, job.booked.ids
+    ids, own, even = job.io_ids, job.booked.ids, job.io.even
     count = len(own)
     # usually all its nodes and then storages, which come after every node: the text is there already
-    if len(ids) > count and ids[count] > ids[count - 1] + 1 and tuple(ids[:count]) == own:
+    if even is not None and even.nodes is own and ids[count] > own[-1] + 1:
         rest = ids[count:]
         return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
     return format_ascending(ids)

@@ -40,7 +40,7 @@ class Machines:
 
     def check(self, ids: Iterable[int], what: str) -> None:
         """InputError when an id is not a machine."""
-        if type(ids) is tuple and ids and min(ids) >= 0 and max(ids) < self.count:
+        if isinstance(ids, tuple | list) and ids and min(ids) >= 0 and max(ids) < self.count:
             return
         for i in ids:
             if not 0 <= i < self.count:

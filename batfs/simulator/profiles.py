@@ -67,11 +67,12 @@ def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
     if isinstance(profile, HOMOGENEOUS):
         cpu, com = of_each(profile, executors)
         return Demand(executors, None, com, each=cpu)
-    size = len(profile.resources()) if isinstance(profile, IoProfile) else len(profile.cpu)  # type: ignore[union-attr]
+    flowing = type(profile) is IoProfile
+    size = len(profile.resources()) if flowing else len(profile.cpu)  # type: ignore[union-attr]
     if size != executors:
         raise InputError(f"a parallel profile for {size} nodes can't be executed on {executors}")
-    if isinstance(profile, IoProfile):
-        return Demand(size, profile.flops, flows=profile)
+    if flowing:
+        return Demand(size, profile.flops, 0.0, profile)  # type: ignore[union-attr, arg-type]
     assert isinstance(profile, Parallel)
     return dense_demand(profile.cpu, profile.com)
 
@@ -136,6 +137,8 @@ class IoTask:
 
     def demand(self) -> Demand:
         """What it asks of its ids; InputError for the types Batsim can't merge."""
+        if type(self.profile) is IoProfile:
+            return demand_of(self.profile, len(self.alloc))
         kind = TYPE_NAMES[type(self.profile)]
         if isinstance(self.profile, HOMOGENEOUS):
             if self.profile.com <= 0:
@@ -150,7 +153,7 @@ class IoTask:
                 "mapping, which "
                 "can't be given together with additional_io_job"
             )
-        elif not isinstance(self.profile, (Parallel, IoProfile)):
+        elif not isinstance(self.profile, Parallel):
             raise InputError(
                 f"additional_io_job: the profile {self.name!r} is of type {kind!r}, expected parallel, "
                 "parallel_homogeneous or parallel_homogeneous_total"

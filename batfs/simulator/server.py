@@ -115,7 +115,7 @@ class Server(Tasks):
                 while self.scheduler_ready and not self.ended and comm is None:
                     if not maestro.alone:
                         yield None
-                    if queue or not self._something_to_say():
+                    if queue or not (self.events or self._something_to_say()):
                         break
                     if not maestro.alone or maestro.cancelled:
                         self._ask()

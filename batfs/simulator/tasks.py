@@ -280,8 +280,10 @@ class Tasks:
         executors = self._executors(job)
         demand = self._demand(job, task, len(executors))
         more = io.demand()
-        self._check_flops(job, demand, executors)
-        self._check_flops(job, more, io.alloc)
+        if job.mapping is not None or executors[-1] >= self.machine.nb_compute:
+            self._check_flops(job, demand, executors)
+        if more.flops is not None or more.each > 0.0:
+            self._check_flops(job, more, io.alloc)
         return self.workshop.merged(demand, executors, more, io.alloc, self.host_of)
 
     def _executors(self, job: SimJob) -> tuple[int, ...]:

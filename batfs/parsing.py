@@ -47,6 +47,7 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "--connect": ("", "ENDPOINT", "where the orchestrator is"),
     "--count": ("-n", "N", "how many"),
     "--default-filesystem": ("", "FS", "where plain io_reads and io_writes go"),
+    "--courses": ("", "", "also draw each setting's first run: Gantt chart, queue, storages over time"),
     "--dynamic-jobs": ("", "", "let the scheduler send jobs of its own: staging, drains, phases of I/O"),
     "--events": ("", "FILE", "external events, one JSON object a line (repeatable)"),
     "--executor": ("", "WHERE", "where runs are made: local, dask://HOST:PORT, dask://FILE, dask://local"),

@@ -78,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(run_, "--executor", "[local]")
     add_dynamic_jobs(run_, "[as 'batfs run']", None)
     add_word(run_, "--title", default="batfs comparison")
-    add_word(run_, "--formats", "[%(default)s]", default="png,svg,pdf")
+    add_word(run_, "--formats", "[%(default)s]", default="svg")
+    add_word(run_, "--courses", action="store_true")
     run_.add_argument("--no-report", action="store_true", help="tables only")
     add_word(run_, "--json", action="store_true")
 
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from batfs.campaign.results import collect, write_campaign
     from batfs.cli.report import figure_formats
     from batfs.report.extras import cores
+    from batfs.report.figures import drawers
 
     formats = figure_formats(args.formats)
     plan = make_plan(_values(args))
@@ -102,8 +104,24 @@ def run(args: argparse.Namespace) -> int:
         say(sentence)
     root = Path(args.output)
     finished = run_campaign(plan, root, executor=args.executor, jobs=args.workers, say=say)
-    comparison = collect(finished, args.workers or cores())
-    write_campaign(finished, comparison)
+    processes = args.workers or cores()
+    wanted = formats and finished.runs and not args.no_report
+    if wanted:
+        files.check_writable(root / "figures")
+    with drawers(processes if wanted else 1) as helpers:
+        comparison = collect(finished, processes)
+
+        def write() -> None:
+            write_campaign(finished, comparison)
+            if comparison.results and not args.no_report:
+                comparison.report(root / "report.html", title=args.title)
+
+        if wanted:  # figures are drawn beside the tables and the page
+            comparison.figures().save(
+                root / "figures", formats, courses=args.courses or None, helpers=helpers, meanwhile=write
+            )
+        else:
+            write()
     if args.json:
         print(comparison.summary.to_json(orient="records", indent=2))
     elif comparison.results:
@@ -113,10 +131,6 @@ def run(args: argparse.Namespace) -> int:
         say(f"failed: {failure.label}{where}, seed {failure.seed}: {failure.error}")
         print(f"  repeat it: {failure.command}", file=sys.stderr)
     if comparison.results and not args.no_report:
-        comparison.report(root / "report.html", title=args.title)
-        if formats:
-            files.check_writable(root / "figures")
-            comparison.figures().save(root / "figures", formats, processes=args.workers or cores())
         say(f"results in {root}; open {root / 'report.html'}")
     else:
         say(f"results in {root}")

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(parser, "--output", ": the HTML file [RUN_report.html]", metavar="FILE")
     add_word(parser, "--figures", "[beside the HTML file]")
     add_word(parser, "--formats", "[%(default)s]", default="png,svg,pdf")
+    add_word(parser, "--courses", "[where there is one setting]", action="store_true")
     add_word(parser, "--threshold", "[10s]", type=seconds, default=10.0)
     add_word(parser, "--baseline", "[the first]", metavar="LABEL")
     add_word(parser, "--primary", "; the others are described")
@@ -91,13 +92,20 @@ def _write(
         compare_groups(every.groups, args.baseline, primary=args.primary) if len(every.groups) > 1 else []
     )
     every.differences = panels(compared)
-    write_figures_report(
-        every, html, title=title, baseline=args.baseline, compared=compared, primary=args.primary
-    )
-    print(f"{html}  ({html.stat().st_size / 1e6:.1f} MB, opens in any browser)")
-    if formats:
-        drawn = every.save(figures, formats, processes=cores() if len(every.groups) > 1 else 1)
-        print(f"{figures}/  {len(drawn)} figures ({', '.join(formats)})")
+
+    def page() -> None:
+        write_figures_report(
+            every, html, title=title, baseline=args.baseline, compared=compared, primary=args.primary
+        )
+        print(f"{html}  ({html.stat().st_size / 1e6:.1f} MB, opens in any browser)")
+
+    if not formats:
+        page()
+        return 0
+    processes = cores() if len(every.groups) > 1 else 1
+    courses = args.courses or None
+    drawn = every.save(figures, formats, processes=processes, courses=courses, meanwhile=page)
+    print(f"{figures}/  {len(drawn)} figures ({', '.join(formats)})")
     return 0
 
 

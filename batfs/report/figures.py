@@ -4,23 +4,33 @@ save.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from batfs.errors import InputError, unknown
-from batfs.report import distributions, gantt, palette, series
+from batfs.report import distributions, forest, gantt, overview, palette, series
+from batfs.report.axes import (
+    canvas,
+    grid,
+    legend_beside,
+    nothing,
+    steps_line,
+    time_axis,
+    time_scale,
+    whole_numbers,
+)
 from batfs.report.extras import require
-from batfs.report.forest import Panel, draw
 from batfs.report.groups import Group, group_runs
-from batfs.report.picture import FORMATS, make_figure, save_figure, slug, styled
+from batfs.report.overview import Distribution
+from batfs.report.picture import FORMATS, save_figure, slug, styled
 from batfs.report.run import Run, read_run
-from batfs.report.statistics import JOB_METRICS, THRESHOLD
+from batfs.report.statistics import JOB_METRICS, THRESHOLD, JobMetric
 from batfs.workers import pool
 
 if TYPE_CHECKING:
@@ -28,14 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DISTRIBUTIONS: Final = ("waiting_time", "bounded_slowdown", "io_time")
-
-
-def time_scale(span: float) -> tuple[float, str]:
-    """Seconds per tick unit and its name, such that ``span`` seconds are a readable number of them."""
-    for limit, scale, unit in ((600.0, 1.0, "s"), (7200.0, 60.0, "min"), (172800.0, 3600.0, "h")):
-        if span <= limit:
-            return scale, unit
-    return 86400.0, "d"
 
 
 class Figures:
@@ -49,7 +51,7 @@ class Figures:
         self.threshold = threshold
         self.groups: list[Group] = group_runs(self.runs, threshold)
         #: Paired differences, where somebody has compared these runs.
-        self.differences: list[Panel] = []
+        self.differences: list[forest.Panel] = []
 
     # ---- the course of one run ----------------------------------------------------------------------------
 
@@ -58,8 +60,8 @@ class Figures:
         """Jobs over time and resources, coloured by why they waited."""
         chosen = self.runs[run]
         found = gantt.thin(gantt.bars(chosen))
-        figure, axes = self._canvas(9.0, 4.8)
-        self._time_axis(axes, chosen)
+        figure, axes = canvas(9.0, 4.8)
+        time_axis(axes, chosen.span)
         scale, _ = time_scale(chosen.span[1])
         colours = np.array([palette.waited(k) for k in range(len(gantt.REASONS))])
         least = (chosen.span[1] - chosen.span[0]) / 4000
@@ -80,43 +82,31 @@ class Figures:
         top = int(found.high.max()) if len(found.job) else 0
         axes.set_ylim(-0.7, max(top, chosen.nodes - 1) + 0.7)
         axes.set_ylabel("resource id")
-        axes.yaxis.set_major_locator(_whole_numbers())
+        axes.yaxis.set_major_locator(whole_numbers())
         axes.set_title(f"Jobs: {chosen.label}")
         counts = np.bincount(gantt.reasons(chosen), minlength=len(gantt.REASONS)).tolist()
         shown = [k for k in range(len(gantt.REASONS)) if k < 3 or counts[k]]
         self._legend(axes, [(f"{gantt.REASONS[k]} ({counts[k]})", colours[k]) for k in shown])
         return figure
 
-    @styled
     def queue(self, run: int | None = None) -> Figure:
         """Jobs waiting over time; of one run also those that wait for storage, else one line per label."""
-        figure, axes = self._canvas(9.0, 3.4)
-        if run is None and len(self.runs) == 1:
-            run = 0
-        if run is not None:
-            chosen = self.runs[run]
-            self._time_axis(axes, chosen)
-            lines = [
-                (series.queue_length(chosen), "all waiting jobs", palette.WAITED_FOR_NODES),
-                (series.storage_queue_length(chosen), "waiting for storage", palette.WAITED_FOR_STORAGE),
-            ]
-            for steps, label, colour in lines:
-                self._steps(axes, steps, chosen, color=colour, label=label, fill=True)
-            axes.set_title(f"Queue: {chosen.label}")
-        else:
-            longest = max((group.runs[0] for group in self.groups), key=lambda item: item.span[1])
-            self._time_axis(axes, longest)
-            for i, group in enumerate(self.groups):
-                steps = series.queue_length(group.runs[0])
-                self._steps(
-                    axes, steps, longest, color=palette.category(i), dash=palette.dash(i), label=group.label
-                )
-            several = any(len(group.runs) > 1 for group in self.groups)
-            axes.set_title("Queue" + (" (first run of each)" if several else ""))
-        axes.set_ylabel("jobs waiting")
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(_whole_numbers())
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        if run is None and len(self.runs) > 1:
+            return self._queues()()
+        return self._queue(run or 0)
+
+    @styled
+    def _queue(self, run: int) -> Figure:
+        chosen = self.runs[run]
+        figure, axes = canvas(9.0, 3.4)
+        time_axis(axes, chosen.span)
+        for steps, label, colour in (
+            (series.queue_length(chosen), "all waiting jobs", palette.WAITED_FOR_NODES),
+            (series.storage_queue_length(chosen), "waiting for storage", palette.WAITED_FOR_STORAGE),
+        ):
+            steps_line(axes, steps, chosen.span, color=colour, label=label, fill=True)
+        axes.set_title(f"Queue: {chosen.label}")
+        overview.queue_axis(axes)
         return figure
 
     @styled
@@ -142,9 +132,9 @@ class Figures:
         chosen = self.runs[run]
         flows = series.storage_bandwidth(chosen)
         names = _storage_names(chosen, flows)
-        figure, axes = self._canvas(9.0, min(12.0, max(2.6, 1.4 + 0.2 * len(names))))
+        figure, axes = canvas(9.0, min(12.0, max(2.6, 1.4 + 0.2 * len(names))))
         if not names:
-            return self._nothing(axes, "no bytes went to or came from a storage")
+            return nothing(axes, "no bytes went to or came from a storage")
         edges = np.linspace(*chosen.span, bins + 1)
         rows = [series.add(*flows[key]).means(edges) if key in flows else np.zeros(bins) for key in names]
         heat = np.array(rows)
@@ -172,198 +162,120 @@ class Figures:
 
     # ---- over all runs ------------------------------------------------------------------------------------
 
-    @styled
     def ecdf(self, metric: str = "waiting_time") -> Figure:
         """The share of jobs with at most each value of ``metric``, a line per label."""
-        title, unit = self._metric(metric)
-        figure, axes = self._canvas(7.0, 4.0)
-        drawn = 0
-        logarithmic = self._logarithmic(metric)
-        for i, group in enumerate(self.groups):
-            values, shares = distributions.ecdf(group.values(metric))
-            if not len(values):
-                continue
-            drawn += 1
-            style: dict[str, Any] = {
-                "color": palette.category(i),
-                "linestyle": palette.dash(i),
-                "linewidth": 1.6,
-            }
-            axes.step(
-                np.append(values[:1], values), np.append(0, shares), where="post", label=group.label, **style
-            )
-        if not drawn:
-            return self._nothing(axes, f"no job has the figure {title!r}")
-        if logarithmic:
-            axes.set_xscale("symlog" if metric != "bounded_slowdown" else "log")
-        axes.set_ylim(0, 1.01)
-        axes.set_xlabel(f"{title} ({unit})" if unit else title)
-        axes.set_ylabel("share of jobs")
-        axes.set_title(f"Distribution of {title}")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        return figure
+        return overview.ecdf(self._lines(_named(metric)))
 
-    @styled
     def letter_values(self, metric: str = "waiting_time") -> Figure:
         """Letter-value plot of ``metric``: nested boxes for the fourths, eighths and so on, a row per
         label.
         """
-        title, unit = self._metric(metric)
-        figure, axes = self._canvas(7.0, 1.3 + 0.5 * len(self.groups))
-        found = [distributions.letter_values(group.values(metric)) for group in self.groups]
-        if not any(item.n for item in found):
-            return self._nothing(axes, f"no job has the figure {title!r}")
-        for i, item in enumerate(found):
-            count = len(item.pairs)
-            for depth, (low, high) in reversed(list(enumerate(item.pairs))):
-                height = 0.8 * (1 - depth / max(count, 1) * 0.85)
-                shade = 0.25 + 0.75 * (1 - depth / max(count, 1))
-                box = require("matplotlib.patches").Rectangle(
-                    (low, i - height / 2),
-                    high - low,
-                    height,
-                    color=palette.category(i),
-                    alpha=shade,
-                    linewidth=0,
-                )
-                axes.add_patch(box)
-            axes.plot([item.median] * 2, [i - 0.4, i + 0.4], color="white", linewidth=2)
-            axes.plot(item.outliers, [i] * len(item.outliers), ".", color=palette.category(i), markersize=3)
-        axes.set_yticks(range(len(self.groups)), [group.label for group in self.groups])
-        axes.set_ylim(len(self.groups) - 0.5, -0.5)
-        axes.autoscale_view(scaley=False)
-        if self._logarithmic(metric):
-            axes.set_xscale("symlog" if metric != "bounded_slowdown" else "log")
-        axes.set_xlabel(f"{title} ({unit})" if unit else title)
-        axes.set_title(f"Letter values of {title} (white: median)")
-        return figure
+        return overview.letter_values(self._letters(_named(metric)))
 
-    @styled
     def metrics(self, names: Sequence[str] | None = None) -> Figure:
         """Mean and 95 % interval over the runs of each label, a panel per figure."""
-        from batfs.report.tables import headline, metric_named
-
-        chosen = [metric_named(name) for name in (names or headline(self.runs, self.threshold))]
-        chosen = [m for m in chosen if any(np.nan_to_num(g.figures(m.name)).any() for g in self.groups)]
-        columns = 2
-        rows = -(-len(chosen) // columns)
-        figure, grid = self._grid(rows, columns, 9.5, rows * (0.9 + 0.24 * len(self.groups)))
-        for axes, metric in zip(grid, chosen, strict=False):
-            for i, group in enumerate(self.groups):
-                interval = group.interval(metric.name)
-                if np.isfinite(interval.low):
-                    axes.plot(
-                        [interval.low, interval.high],
-                        [i, i],
-                        color=palette.category(i),
-                        linewidth=3,
-                        alpha=0.5,
-                    )
-                axes.plot(interval.mean, i, "o", color=palette.category(i), markersize=5)
-            axes.set_yticks(range(len(self.groups)), [group.label for group in self.groups])
-            axes.set_ylim(len(self.groups) - 0.5, -0.5)
-            axes.set_title(f"{metric.title} ({metric.unit})" if metric.unit else metric.title)
-            axes.ticklabel_format(axis="x", useOffset=False)
-        for axes in grid[len(chosen) :]:
-            axes.set_visible(False)
-        return figure
+        return self._intervals(names)()
 
     # ---- saving -------------------------------------------------------------------------------------------
 
-    def drawings(self) -> dict[str, Callable[[], Figure]]:
-        """The figures worth having of these runs, by file name, not yet drawn."""
+    def drawings(self, courses: bool | None = None) -> dict[str, Callable[[], Figure]]:
+        """The figures worth having of these runs, by file name, not yet drawn; each can be sent to another
+        process. ``courses``: with those of the course of each label's first run (default: where there is
+        one label)."""
         found: dict[str, Callable[[], Figure]] = {}
-        for i in representatives(self.groups, self.runs):
-            suffix = f"_{slug(self.runs[i].label)}" if len(self.groups) > 1 else ""
-            found[f"gantt{suffix}"] = partial(self.gantt, i)
-            found[f"queue{suffix}"] = partial(self.queue, i)
-            if len(self.runs[i].storage):
-                found[f"storage_capacity{suffix}"] = partial(self.storage_capacity, i)
-            if len(self.runs[i].io):
-                found[f"storage_bandwidth{suffix}"] = partial(self.storage_bandwidth, i)
-                found[f"storage_heat{suffix}"] = partial(self.storage_heat, i)
-        if len(self.groups) > 1:
-            found["queue"] = self.queue
-            found["metrics"] = self.metrics
+        alone = len(self.groups) == 1
+        for i in representatives(self.groups, self.runs) if courses or (courses is None and alone) else ():
+            run = self.runs[i]
+            suffix = "" if alone else f"_{slug(run.label)}"
+            kinds = ["gantt", "queue"]
+            kinds += ["storage_capacity"] if len(run.storage) else []
+            kinds += ["storage_bandwidth", "storage_heat"] if len(run.io) else []
+            for kind in kinds:
+                found[f"{kind}{suffix}"] = self._course(i, kind)
+        if not alone:
+            found["queue"] = self._queues()
+            found["metrics"] = self._intervals(None)
         if self.differences:
-            found["differences"] = partial(draw, self.differences)
-        for metric in DISTRIBUTIONS:
-            if any(len(group.values(metric)) for group in self.groups):
-                found[f"ecdf_{metric}"] = partial(self.ecdf, metric)
-                found[f"letter_values_{metric}"] = partial(self.letter_values, metric)
+            found["differences"] = partial(forest.draw, self.differences)
+        for metric in map(_named, DISTRIBUTIONS):
+            if any(len(group.values(metric.name)) for group in self.groups):
+                found[f"ecdf_{metric.name}"] = partial(overview.ecdf, self._lines(metric))
+                found[f"letter_values_{metric.name}"] = partial(overview.letter_values, self._letters(metric))
         return found
 
     def save(
-        self, directory: str | Path, formats: Iterable[str] = FORMATS, *, processes: int = 1
+        self,
+        directory: str | Path,
+        formats: Iterable[str] = FORMATS,
+        *,
+        processes: int = 1,
+        courses: bool | None = None,
+        helpers: Executor | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> list[Path]:
-        """Draw every figure into ``directory`` in every format; the paths written, in order.
-
-        With several ``processes`` those of single runs are drawn in others from the run's files.
-        """
+        """Draw every figure of :meth:`drawings` into ``directory`` in every format; the paths written, in
+        order. With several ``processes``, or ``helpers`` that are there already, figures are drawn in those,
+        too; ``meanwhile`` is called when they have begun."""
         kinds = list(formats)
-        stems = {name: Path(directory) / name for name in self.drawings()}
-        with ExitStack() as stack:
+        drawings = self.drawings(courses)
+        stems = {name: Path(directory) / name for name in drawings}
+        done: dict[str, list[Path]] = {}
+        with nullcontext(helpers) if helpers is not None else drawers(processes) as workers:
             elsewhere: dict[str, Future[list[Path]]] = {}
-            if processes > 1:
-                workers = stack.enter_context(pool(processes - 1))
-                for name, draw in self.drawings().items():
-                    run = self.runs[draw.args[0]] if isinstance(draw, partial) and _is_index(draw) else None
-                    if run is not None and Path(f"{run.prefix}jobs.csv").is_file():
-                        method = draw.func.__name__  # type: ignore[attr-defined]
-                        task = (run.prefix, run.label, self.threshold, method, stems[name], kinds)
-                        elsewhere[name] = workers.submit(draw_file, *task)
-            mine = {
-                name: save_figure(draw(), stems[name], kinds)
-                for name, draw in self.drawings().items()
-                if name not in elsewhere
-            }
-            done = {name: future.result() for name, future in elsewhere.items()} | mine
+            if workers is not None:
+                for name, draw in drawings.items():
+                    elsewhere[name] = workers.submit(_draw, draw, stems[name], kinds)
+            meanwhile()
+            for name in reversed(drawings):  # what nobody has begun by now
+                if name not in elsewhere or elsewhere[name].cancel():
+                    elsewhere.pop(name, None)
+                    done[name] = _draw(drawings[name], stems[name], kinds)
+            done |= {name: future.result() for name, future in elsewhere.items()}
         return [path for name in stems for path in done[name]]
 
     # ---- how --------------------------------------------------------------------------------------------
 
-    def _canvas(self, width: float, height: float) -> tuple[Figure, Axes]:
-        figure, grid = self._grid(1, 1, width, height)
-        return figure, grid[0]
+    def _course(self, run: int, kind: str) -> Callable[[], Figure]:
+        """The drawing ``kind`` of one run: from its files, where it has some, so that it can be sent."""
+        chosen = self.runs[run]
+        if Path(f"{chosen.prefix}jobs.csv").is_file():
+            return partial(draw_course, chosen.prefix, chosen.label, self.threshold, kind)
+        return partial(getattr(self, kind), run)
 
-    def _grid(
-        self, rows: int, columns: int, width: float, height: float, *, sharex: bool = False
-    ) -> tuple[Figure, list[Axes]]:
-        figure = make_figure(width, height)
-        grid = figure.subplots(max(rows, 1), columns, squeeze=False, sharex=sharex)
-        return figure, list(grid.flat)
-
-    def _time_axis(self, axes: Axes, run: Run) -> None:
-        scale, unit = time_scale(run.span[1])
-        axes.set_xlabel(f"time ({unit})")
-        axes.set_xlim(run.span[0] / scale, max(run.span[1], run.span[0] + 1e-9) / scale)
-
-    def _steps(
-        self,
-        axes: Axes,
-        steps: series.Steps,
-        run: Run,
-        *,
-        color: str,
-        label: str | None = None,
-        dash: Any = "solid",
-        fill: bool = False,
-        unit: float = 1.0,
-        alpha: float = 1.0,
-        buckets: int = 1200,
-    ) -> None:
-        scale, _ = time_scale(run.span[1])
-        reduced = series.reduce_steps(steps, buckets)
-        times = np.concatenate([[run.span[0]], reduced.times, [run.span[1]]]) / scale
-        values = (
-            np.concatenate([[0.0], reduced.values, reduced.values[-1:] if len(reduced.values) else [0.0]])
-            / unit
+    def _queues(self) -> Callable[[], Figure]:
+        firsts = [group.runs[0] for group in self.groups]
+        return partial(
+            overview.queues,
+            [(group.label, series.queue_length(group.runs[0])) for group in self.groups],
+            max((run.span for run in firsts), key=lambda span: span[1]),
+            several=any(len(group.runs) > 1 for group in self.groups),
         )
-        axes.step(
-            times, values, where="post", color=color, label=label, linestyle=dash, linewidth=1.2, alpha=alpha
+
+    def _intervals(self, names: Sequence[str] | None) -> Callable[[], Figure]:
+        from batfs.report.tables import headline, metric_named
+
+        chosen = [metric_named(name) for name in (names or headline(self.runs, self.threshold))]
+        return partial(
+            overview.intervals,
+            [group.label for group in self.groups],
+            [
+                (metric, [group.interval(metric.name) for group in self.groups])
+                for metric in chosen
+                if any(np.nan_to_num(g.figures(metric.name)).any() for g in self.groups)
+            ],
         )
-        if fill:
-            axes.fill_between(times, values, step="post", color=color, alpha=0.2, linewidth=0)
+
+    def _lines(self, metric: JobMetric) -> Distribution:
+        found = (distributions.ecdf(group.values(metric.name)) for group in self.groups)
+        return self._distribution(metric, lines=tuple(found))
+
+    def _letters(self, metric: JobMetric) -> Distribution:
+        found = (distributions.letter_values(group.values(metric.name)) for group in self.groups)
+        return self._distribution(metric, letters=tuple(found))
+
+    def _distribution(self, metric: JobMetric, **shown: Any) -> Distribution:
+        labels = tuple(group.label for group in self.groups)
+        return Distribution(metric, labels, logarithmic=self._logarithmic(metric.name), **shown)
 
     def _panels(
         self,
@@ -380,20 +292,20 @@ class Figures:
         for ident in steps:
             systems.setdefault(table.filesystem(ident), []).append(ident)
         count = max(len(systems), 1)
-        figure, grid = self._grid(count, 1, 9.0, 0.8 + 1.9 * count, sharex=True)
+        figure, panels = grid(count, 1, 9.0, 0.8 + 1.9 * count, sharex=True)
         if not systems:
-            return self._nothing(grid[0], f"no {what} was recorded")
-        for axes, (system, members) in zip(grid, systems.items(), strict=True):
+            return nothing(panels[0], f"no {what} was recorded")
+        for axes, (system, members) in zip(panels, systems.items(), strict=True):
             peak = max(float(steps[i].values.max(initial=0.0)) for i in members)
             if capacity:
                 peak = max(peak, *(table.capacity(i) for i in members))
             scale, word = _byte_unit(peak)
             few = len(members) <= 8
             for place, ident in enumerate(members):
-                self._steps(
+                steps_line(
                     axes,
                     steps[ident],
-                    run,
+                    run.span,
                     color=palette.category(place) if few else palette.CATEGORIES[0],
                     label=table.name(ident) if few else None,
                     unit=scale,
@@ -403,18 +315,18 @@ class Figures:
             if not few:
                 mean = _mean_steps([steps[i] for i in members])
                 label = f"mean of {len(members)} storages"
-                self._steps(axes, mean, run, color=palette.CATEGORIES[5], label=label, unit=scale)
+                steps_line(axes, mean, run.span, color=palette.CATEGORIES[5], label=label, unit=scale)
             for size in sorted({table.capacity(i) for i in members}) if capacity else ():
                 axes.axhline(
                     size / scale, color=palette.FAINT, linewidth=1, linestyle=(0, (4, 3)), label="capacity"
                 )
-            self._time_axis(axes, run)
-            if axes is not grid[-1]:
+            time_axis(axes, run.span)
+            if axes is not panels[-1]:
                 axes.set_xlabel("")
             axes.set_ylabel(f"{what} ({word}{unit})")
             axes.set_ylim(bottom=0)
             axes.set_title(system, fontsize=10)
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+            legend_beside(axes, 8)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         return figure
 
@@ -423,17 +335,6 @@ class Figures:
         handles = [patch(facecolor=colour, label=label) for label, colour in entries]
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, -0.13), ncols=len(handles))
 
-    def _nothing(self, axes: Axes, why: str) -> Figure:
-        axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=palette.FAINT)
-        axes.set_axis_off()
-        return cast("Figure", axes.figure)
-
-    def _metric(self, name: str) -> tuple[str, str]:
-        for metric in JOB_METRICS:
-            if metric.name == name:
-                return metric.title, metric.unit
-        raise unknown("figure of a job", name, [metric.name for metric in JOB_METRICS])
-
     def _logarithmic(self, metric: str) -> bool:
         """A logarithmic axis where the values span more than three decades."""
         values = np.concatenate([group.values(metric) for group in self.groups])
@@ -441,17 +342,45 @@ class Figures:
         return len(positive) > 0 and float(positive.max()) > 1000 * max(float(np.median(positive)), 1e-9) / 10
 
 
-def _is_index(draw: partial[Figure]) -> bool:
-    return bool(draw.args) and isinstance(draw.args[0], int)
+def _named(name: str) -> JobMetric:
+    for metric in JOB_METRICS:
+        if metric.name == name:
+            return metric
+    raise unknown("figure of a job", name, [metric.name for metric in JOB_METRICS])
 
 
-def draw_file(
-    prefix: str, label: str, threshold: float, method: str, stem: Path, formats: Sequence[str]
-) -> list[Path]:
-    """Draw one figure of the run at ``prefix`` in this process."""
+# a comparison has about a dozen figures, and each process has to learn to draw first
+_DRAWERS: Final = 4
+
+
+@contextmanager
+def drawers(processes: int) -> Iterator[Executor | None]:
+    """Processes that draw beside this one, so that ``processes`` do, getting ready; None for none."""
+    count = min(processes - 1, _DRAWERS)
+    if count < 1:
+        yield None
+        return
+    with pool(count) as workers:
+        for _ in range(count):
+            workers.submit(_ready)
+        yield workers
+
+
+def _ready() -> None:
+    for module in ("figure", "backends.backend_agg", "backends.backend_svg", "backends.backend_pdf"):
+        require(f"matplotlib.{module}")
+
+
+def _draw(draw: Callable[[], Figure], stem: Path, formats: Sequence[str]) -> list[Path]:
+    return save_figure(draw(), stem, formats)
+
+
+def draw_course(prefix: str, label: str, threshold: float, kind: str) -> Figure:
+    """One drawing of the course of the run at ``prefix``."""
     run = _read(prefix)
     run.label = label
-    return save_figure(getattr(Figures([run], threshold), method)(0), stem, formats)
+    found: Figure = getattr(Figures([run], threshold), kind)(0)
+    return found
 
 
 @lru_cache(maxsize=2)
@@ -462,10 +391,6 @@ def _read(prefix: str) -> Run:
 def representatives(groups: Sequence[Group], runs: Sequence[Run], most: int = 8) -> list[int]:
     """The first run of each label, by its index: whose course is shown. At most ``most``."""
     return [next(i for i, run in enumerate(runs) if run is group.runs[0]) for group in groups[:most]]
-
-
-def _whole_numbers() -> Any:
-    return require("matplotlib.ticker").MaxNLocator(integer=True)
 
 
 def _storage_names(run: Run, flows: dict[int, Any]) -> dict[int, str]:

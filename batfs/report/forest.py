@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from batfs.report import palette
+from batfs.report.axes import rows_of
 from batfs.report.comparisons import Compared
 from batfs.report.factors import Effect
 from batfs.report.format import MISSING, number, quantity, together, unit_of
@@ -102,7 +103,8 @@ def draw(found: Sequence[Panel]) -> Figure:
     most = max((len(panel.rows) for panel in found), default=1)
     figure = make_figure(5.6 * columns, lines * (1.0 + 0.3 * most))
     grid = list(figure.subplots(lines, columns, squeeze=False).flat)
-    for axes, panel in zip(grid, found, strict=False):
+    beside: list[str] = []
+    for place, (axes, panel) in enumerate(zip(grid, found, strict=False)):
         known = [row for row in panel.rows if row.difference.n]
         ends = [
             abs(v)
@@ -127,12 +129,15 @@ def draw(found: Sequence[Panel]) -> Figure:
                 markersize=6,
             )
             if math.isfinite(d.effect):
-                axes.annotate(
-                    f"d = {number(d.effect, 2)}", (1.0, k), xycoords=("axes fraction", "data"), fontsize=8,
+                axes.text(
+                    1.0, k, f"d = {number(d.effect, 2)}", transform=axes.get_yaxis_transform(), fontsize=8,
                     ha="right", va="bottom", color=palette.FAINT,
                 )  # fmt: skip
-        axes.set_yticks(range(len(known)), [row.label for row in known])
+        labels = [row.label for row in known]
+        rows_of(axes, labels, named=place % columns == 0 or labels != beside)
+        beside = labels
         axes.set_ylim(len(known) - 0.4, -0.6)
+        axes.locator_params(axis="x", nbins=6)
         name = "percentage points" if unit == "%" else unit
         axes.set_title(panel.title)
         axes.set_xlabel(f"difference ({name})" if name else "difference")

@@ -28,6 +28,7 @@ import math
 import random
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
@@ -182,10 +183,22 @@ def mean_interval(
     return Interval(mean, min(drawn.low, mean - half), max(drawn.high, mean + half), n, least, most)
 
 
-def _draws(count: int, n: int, rng: random.Random) -> NDArray[np.int64]:
-    """``count`` x ``n`` indices below ``n``; 32 random bits each, so the bias is below n / 2**32."""
-    bits = np.frombuffer(rng.randbytes(4 * count * n), dtype="<u4").astype(np.uint64)
-    return ((bits * np.uint64(n)) >> np.uint64(32)).astype(np.int64).reshape(count, n)
+def _draws(count: int, n: int, seed: int) -> NDArray[np.int64]:
+    """``count`` x ``n`` indices below ``n``; 32 random bits each, so the bias is below n / 2**32. Most
+    figures of a report have as many values as the one before, and so the same draws: those of ordinary size
+    are kept."""
+    return _kept(count, n, seed) if count * n <= _KEPT else _kept.__wrapped__(count, n, seed)
+
+
+_KEPT: Final = 4_000_000
+
+
+@lru_cache(maxsize=2)
+def _kept(count: int, n: int, seed: int) -> NDArray[np.int64]:
+    bits = np.frombuffer(random.Random(seed).randbytes(4 * count * n), dtype="<u4").astype(np.uint64)
+    found = ((bits * np.uint64(n)) >> np.uint64(32)).astype(np.int64).reshape(count, n)
+    found.setflags(write=False)
+    return found
 
 
 def bootstrap_mean(
@@ -207,7 +220,7 @@ def bootstrap_mean(
         return Interval(mean, math.nan, math.nan, 1)
     if np.ptp(data) == 0.0:
         return Interval(mean, mean, mean, n)
-    means = np.sort(data[_draws(resamples, n, random.Random(seed))].mean(axis=1))
+    means = np.sort(data[_draws(resamples, n, seed)].mean(axis=1))
     low, high = _bca_levels(data, means, mean, level)
     return Interval(mean, float(np.quantile(means, low)), float(np.quantile(means, high)), n)
 

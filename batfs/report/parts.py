@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from batfs.filesystems.script import APART, WORKLOAD
-from batfs.report.extras import pd
+from batfs.report.extras import pd, typed_table
 
 COMPUTE: Final = "compute"
 _SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
@@ -44,7 +44,7 @@ def split_steps(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     ours = table["workload_name"] == WORKLOAD
     if not ours.any():
-        return table, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in MOVES_DTYPES.items()})
+        return table, typed_table(MOVES_DTYPES)
     jobs, steps = table[~ours].reset_index(drop=True), table[ours].reset_index(drop=True)
     keys = job_keys(jobs).tolist()
     rows = {key.replace("!", ".", 1): row for row, key in enumerate(keys)}

@@ -19,7 +19,7 @@ import numpy as np
 from batfs import texts
 from batfs.errors import InputError, nearest
 from batfs.filesystems.script import AHEAD, STAGE_IN
-from batfs.report.extras import pd, require
+from batfs.report.extras import pd, require, typed_table
 from batfs.report.parts import job_keys, split_steps
 from batfs.resource_sets import are_resources, shown
 from batfs.scheduling.waits import CAUSES, OF_SPACE
@@ -223,7 +223,7 @@ class Run:
         waits = self.waits
         names = {"jobs": "int64", "seconds": "float64", "mean": "float64", "share": "float64"}
         if waits is None:
-            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in names.items()})
+            return typed_table(names)
         ran = set(job_keys(self.finished))
         mine = waits[job_keys(waits).isin(ran)]
         found = mine.groupby(["cause", "file_system"])["seconds"].agg(jobs="count", seconds="sum")
@@ -444,7 +444,7 @@ def _read_waits(prefix: str, io: pd.DataFrame) -> pd.DataFrame | None:
         # other causes stand on a job's first row, whatever its file system
         columns["file_system"] += [of_io["file_system"][row] if cause in OF_SPACE else "" for row in rows]
         columns["seconds"] += seconds[rows].tolist()
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=kind) for name, kind in WAITS_DTYPES.items()})
+    return typed_table(WAITS_DTYPES, columns)
 
 
 def _read_times(path: str) -> pd.DataFrame | None:
@@ -469,7 +469,7 @@ def read_table(
     known = {**dtypes, **later}
     if not os.path.isfile(path):
         if optional:
-            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in known.items()})
+            return typed_table(known)
         raise InputError("no such file", file=path)
     # empty strings must stay strings in text columns, and become NaN in the others
     missing = {name: [""] for name, kind in known.items() if kind == "float64"}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from batfs.errors import InputError
 from batfs.filesystems.script import APART, STAGE_IN
 from batfs.filesystems.staging_modes import seconds_staging
-from batfs.report.extras import pd
+from batfs.report.extras import pd, typed_table
 from batfs.report.parts import job_keys
 from batfs.report.run import REJECTED, SUCCESS, Run
 from batfs.resource_sets import count_below
@@ -210,17 +210,16 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     nothing: list[Any] = [0, 0, 0, 0, math.nan, "", "", ""]
     moves = zip(*(found.get(key, nothing) for key in keys), strict=True)
     columns = [list(column) for column in moves] or [[] for _ in nothing]
-    io = {
-        name: pd.Series(column, dtype=_IO_BY_JOB[name])
-        for name, column in zip(_IO_BY_JOB, columns, strict=True)
-    }
+    io: dict[str, Any] = dict(zip(_IO_BY_JOB, columns, strict=True))
+    for name, kind in _IO_BY_JOB.items():
+        io[name] = pd.array(io[name], dtype="str") if kind == "str" else np.array(io[name], dtype=kind)
     executed = jobs["execution_time"].to_numpy()
     ran = jobs["starting_time"].notna().to_numpy()
-    volumes = [io[name].to_numpy() for name in ("read_bytes", "written_bytes", "internal_bytes")]
+    volumes = [io[name] for name in ("read_bytes", "written_bytes", "internal_bytes")]
     moved = (sum(volumes) > 0) & (jobs["final_state"] == SUCCESS).to_numpy(dtype=bool)
     alone = np.array([run.alone_times.get(key, math.nan) for key in keys], dtype=np.float64)
-    held = io["storage_waiting_time"].to_numpy()
-    io["storage_waiting_time"] = pd.Series(np.where(ran & np.isnan(held), 0.0, held), dtype="float64")
+    held = io["storage_waiting_time"]
+    io["storage_waiting_time"] = np.where(ran & np.isnan(held), 0.0, held)
     with np.errstate(divide="ignore", invalid="ignore"):  # a job that moves nothing takes no time alone
         slowdown = executed / np.where(moved, alone, math.nan)
     waited = _waits_by_job(run)
@@ -493,9 +492,7 @@ def storage_table(run: Run) -> pd.DataFrame:
                 "written_bytes": written.get(ident, 0),
             }
         )
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in _STORAGE_TABLE.items()}
-    )
+    return typed_table(_STORAGE_TABLE, {name: [row[name] for row in rows] for name in _STORAGE_TABLE})
 
 
 def parse_bytes(text: str) -> list[tuple[int, int]]:

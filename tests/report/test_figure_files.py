@@ -57,3 +57,29 @@ def test_a_png_has_three_channels_and_says_its_size(tmp_path):
         assert opened.mode == "RGB"
         assert opened.size == (450, 300)
         assert round(opened.info["dpi"][0]) == 150
+
+
+def test_which_figures_there_are_and_that_they_are_the_same_wherever_drawn(tmp_path, write_run):
+    """Of several settings those that compare; the course of each where it is asked for, or where there is
+    one setting only. Other processes draw the same bytes."""
+    from batfs.report import load_run
+    from batfs.report.figures import Figures
+
+    prefixes = [
+        write_run(tmp_path / f"{name}{k}", jobs=20, seed=k, label=name) for name in "ab" for k in (1, 2)
+    ]
+    figures = Figures([load_run(prefix) for prefix in prefixes])
+    names = set(figures.drawings())
+    assert {"queue", "metrics", "ecdf_waiting_time", "letter_values_waiting_time"} <= names
+    assert not any(name.startswith(("gantt", "storage")) for name in names)
+    more = set(figures.drawings(courses=True))
+    assert more > names
+    assert {"gantt_a", "gantt_b", "queue_a", "storage_heat_b"} <= more
+    assert {"gantt", "queue"} <= set(Figures([load_run(prefix) for prefix in prefixes[:2]]).drawings())
+    written = []
+    for place, processes in (("here", 1), ("there", 3)):
+        (tmp_path / place).mkdir()
+        paths = figures.save(tmp_path / place, ["svg"], processes=processes, courses=True)
+        assert {path.stem for path in paths} == more
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1]

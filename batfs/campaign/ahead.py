@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batfs.campaign.plan import NULL_SUFFIX, Plan
+from batfs.report.headline import HEADLINE
 from batfs.report.power import detectable, pairs_needed
-from batfs.report.tables import HEADLINE, OF_TRANSFERS
-from batfs.scheduling.io_policies import FAIR
 
 
-def ahead(plan: Plan) -> list[str]:
+def ahead(plan: Plan, shown: Sequence[str] = HEADLINE) -> list[str]:
     """Sentences: how many tests, how many pairs they need at least, what these see, what no number of pairs
-    would tell. Figures that turn out not to vary leave the tests afterwards."""
+    would tell. ``shown``: the figures that the runs may have (of :func:`batfs.campaign.check.check_plan`);
+    those that turn out not to vary leave the tests afterwards."""
     labels = plan.labels()
     others = len(labels) - 1 + plan.null
     contexts, pairs = len(plan.contexts()), len(plan.seeds)
@@ -18,8 +20,7 @@ def ahead(plan: Plan) -> list[str]:
         return ["one setting: nothing is compared; intervals say how its figures vary over the seeds"]
     # each context, and where there are several all of them together
     couples = others * (contexts + (contexts > 1))
-    watched = [plan.base.get("measure_io"), plan.base.get("io_policy", FAIR) != FAIR]
-    figures = len(HEADLINE) + (len(OF_TRANSFERS) if any(watched) else 0)
+    figures = len(shown)
     tests = couples * (figures if plan.primary is None else 1)
     needed = pairs_needed(tests)
     what = f"{figures} figures" if plan.primary is None else plan.primary

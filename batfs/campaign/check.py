@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from batfs.campaign.engine import configured
 from batfs.campaign.plan import Plan
 from batfs.decision.experiment import Experiment, Loaded, check_settings, load, machine_fields
 from batfs.decision.options import PYBATSIM, split_pybatsim
-from batfs.scheduling.config import Layer, Settings
+from batfs.filesystems.site import FileSystems
+from batfs.report.headline import STAGED, WATCHED, possible
+from batfs.scheduling.config import Configuration, Layer, Settings
+from batfs.scheduling.io_times import asks_for_watch
 
 
-def check_plan(plan: Plan) -> list[str]:
-    """Read every platform and workload once, and make every policy, queue and model on each. InputError.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a sound plan's models say, such as what is off and which flag turns it on (each sentence once);
+    and the figures that comparisons of its runs may show."""
 
-    Returns what the models have to say, such as what is off and which flag turns it on; each sentence once.
-    """
+    said: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
+def check_plan(plan: Plan) -> Checked:
+    """Read every platform and workload once, and make every policy, queue and model on each. InputError."""
     hosted: set[str] = set()
     said: dict[str, None] = {}
+    let: set[str] = set()
     for platform, workload, _ in plan.contexts():
         loaded: Loaded | None = None
         for treatment in plan.products():
@@ -34,10 +45,20 @@ def check_plan(plan: Plan) -> list[str]:
                 files = loaded.files
             else:
                 files = check_settings(loaded, config)
-            said |= dict.fromkeys(files.announcements() if files is not None else ())
+            if files is not None:
+                said |= dict.fromkeys(files.announcements())
+                let |= _let(files, config)
             if config.queue.startswith(PYBATSIM) and config.queue not in hosted:
                 from batfs.decision.pybatsim_process import load_pybatsim
 
                 hosted.add(config.queue)
                 load_pybatsim(*split_pybatsim(config.queue))
-    return list(said)
+    return Checked(tuple(said), possible(let))
+
+
+def _let(files: FileSystems, config: Configuration) -> set[str]:
+    """What such settings let a run do that some figures need."""
+    found = {STAGED} if files.stages_in else set()
+    if files.dynamic_jobs and asks_for_watch(config, paced=bool(files.staging_limits)):
+        found.add(WATCHED)
+    return found

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batfs import __version__
 from batfs.campaign.executors import Workers, open_workers
@@ -23,6 +23,9 @@ from batfs.campaign.store import Store, to_json
 from batfs.campaign.task import Outcome, Task, execute
 from batfs.decision.options import PYBATSIM
 from batfs.errors import InputError
+
+if TYPE_CHECKING:
+    from batfs.campaign.check import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,17 @@ def run_campaign(
     jobs: int | None = None,
     say: Callable[[str], None] = lambda sentence: None,
     progress: bool | None = None,
+    checked: Checked | None = None,
 ) -> Finished:
     """Do every run of ``plan`` that ``directory`` doesn't hold yet.
 
     ``executor`` as in :func:`batfs.campaign.executors.open_workers`. Raises InputError where the plan
-    itself can't
-    be run (a missing file, an unknown policy); a run that fails is an entry of ``failures``.
+    itself can't be run (a missing file, an unknown policy), unless it was looked at already (``checked``);
+    a run that fails is an entry of ``failures``.
     """
     from batfs.campaign.check import check_plan
 
-    for sentence in check_plan(plan):
+    for sentence in (checked or check_plan(plan)).said:
         say(sentence)
     store = Store(Path(directory))
     with store.locked():

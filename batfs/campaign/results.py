@@ -25,11 +25,12 @@ from batfs.report.factors import Effect, main_effects
 from batfs.report.forest import CELLS, cells, panels
 from batfs.report.format import MISSING
 from batfs.report.groups import Group
+from batfs.report.headline import headline
 from batfs.report.latex import latex_table
 from batfs.report.reading import read_many
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, job_table, summarize
-from batfs.report.tables import headline, metric_named, with_ends
+from batfs.report.tables import metric_named, with_ends
 
 if TYPE_CHECKING:
     from batfs.report.figures import Figures

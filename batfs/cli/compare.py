@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the comparison; 0, 1 when runs failed, 2 for bad input."""
     from batfs.campaign.ahead import ahead
+    from batfs.campaign.check import check_plan
     from batfs.campaign.engine import run_campaign
     from batfs.campaign.plan import make_plan
     from batfs.campaign.results import collect, write_campaign
@@ -100,10 +101,11 @@ def run(args: argparse.Namespace) -> int:
     def say(sentence: str) -> None:
         process.say("batfs compare", sentence)
 
-    for sentence in ahead(plan):
+    checked = check_plan(plan)
+    for sentence in ahead(plan, checked.figures):
         say(sentence)
     root = Path(args.output)
-    finished = run_campaign(plan, root, executor=args.executor, jobs=args.workers, say=say)
+    finished = run_campaign(plan, root, executor=args.executor, jobs=args.workers, say=say, checked=checked)
     processes = args.workers or cores()
     wanted = formats and finished.runs and not args.no_report
     if wanted:

@@ -78,6 +78,8 @@ class FileSystems:
         self._asked: dict[int, tuple[Profile, tuple[Volume, ...]]] = {}
         #: Whether a job may be staged before it has nodes.
         self.stages_ahead = dynamic_jobs and any(map(_brings, self.models.values()))
+        #: Whether what a job reads may be staged in, before it has nodes or when it has them.
+        self.stages_in = dynamic_jobs and any(_has_behind(model) for model in self.models.values())
         #: What the stagings of each file system may take together, where that is limited.
         self.staging_limits: dict[str, StagingLimit] = {
             name: limit
@@ -542,6 +544,11 @@ def make_filesystems(
 def _brings(model: FileSystemModel) -> bool:
     """Whether it could stage anything."""
     return hasattr(model, "staging") and bool(getattr(model, "brings", True))
+
+
+def _has_behind(model: FileSystemModel) -> bool:
+    """Whether it could stage from somewhere."""
+    return bool(getattr(model, "backing", "")) and hasattr(model, "stages")
 
 
 def _needs_nodes(model: FileSystemModel, volume: Volume) -> bool:

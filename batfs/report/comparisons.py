@@ -10,10 +10,11 @@ import numpy as np
 from batfs.errors import unknown
 from batfs.report.format import number
 from batfs.report.groups import Group
+from batfs.report.headline import headline
 from batfs.report.inference import Difference, compare_pairs, holm, sentence
 from batfs.report.power import LEVEL, flips_needed
 from batfs.report.statistics import Metric
-from batfs.report.tables import headline, metric_named
+from batfs.report.tables import metric_named
 
 #: Figures that say themselves how many jobs were lost.
 _LOSSES = ("refused_jobs", "unsuccessful_jobs")

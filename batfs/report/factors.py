@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from batfs.report.headline import headline
 from batfs.report.inference import Difference, compare_pairs
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, summarize
-from batfs.report.tables import headline, metric_named
+from batfs.report.tables import metric_named
 
 
 @dataclass(frozen=True, slots=True)

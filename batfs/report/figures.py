@@ -252,7 +252,8 @@ class Figures:
         )
 
     def _intervals(self, names: Sequence[str] | None) -> Callable[[], Figure]:
-        from batfs.report.tables import headline, metric_named
+        from batfs.report.headline import headline
+        from batfs.report.tables import metric_named
 
         chosen = [metric_named(name) for name in (names or headline(self.runs, self.threshold))]
         return partial(

@@ -130,8 +130,8 @@ def draw(found: Sequence[Panel]) -> Figure:
             )
             if math.isfinite(d.effect):
                 axes.text(
-                    1.0, k, f"d = {number(d.effect, 2)}", transform=axes.get_yaxis_transform(), fontsize=8,
-                    ha="right", va="bottom", color=palette.FAINT,
+                    1.01, k, f"d = {number(d.effect, 2)}", transform=axes.get_yaxis_transform(), fontsize=8,
+                    ha="left", va="center", color=palette.FAINT,
                 )  # fmt: skip
         labels = [row.label for row in known]
         rows_of(axes, labels, named=place % columns == 0 or labels != beside)

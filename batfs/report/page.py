@@ -18,11 +18,12 @@ from batfs.report.forest import CELLS, cells, panels
 from batfs.report.format import MISSING, between, number, quantity, together
 from batfs.report.groups import Group
 from batfs.report.header import SYSTEM_COLUMNS, header
+from batfs.report.headline import headline
 from batfs.report.parts import moves_by_kind
 from batfs.report.payload import distribution_payload, pack, run_payload
 from batfs.report.run import Run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD
-from batfs.report.tables import TOLD, headline, metric_named, shown
+from batfs.report.tables import TOLD, metric_named, shown
 
 SCRIPTS = ("base.js", "charts.js", "page.js")
 # charts of so many labels are embedded; tables and distributions hold all

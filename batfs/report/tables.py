@@ -4,58 +4,23 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from batfs.errors import unknown
 from batfs.report.format import number, quantity, together
+from batfs.report.headline import HEADLINE as HEADLINE
+from batfs.report.headline import OF_TRANSFERS as OF_TRANSFERS
+from batfs.report.headline import headline as headline
 from batfs.report.inference import Interval
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, summarize
-
-# what a table shows when nobody says what it should
-HEADLINE: Final = (
-    "mean_waiting_time",
-    "p95_waiting_time",
-    "mean_bounded_slowdown",
-    "mean_turnaround_time",
-    "makespan",
-    "node_utilisation",
-    "mean_io_time",
-    "mean_io_slowdown",
-    "mean_storage_waiting_time",
-    "storage_utilisation",
-    "storage_imbalance",
-    "staged_bytes",
-    "refused_jobs",
-)
-
-# and these, where transfers were watched (``--io-policy``, ``--measure-io``)
-OF_TRANSFERS: Final = (
-    "mean_transfer_slowdown",
-    "mean_dilation",
-    "max_dilation",
-    "system_efficiency",
-    "idle_bandwidth",
-)
-
-# and this one, where something was staged in
-OF_STAGING: Final = "staging_node_hours"
 
 # the figures whose conclusions are told first
 TOLD: Final = (
     *("mean_waiting_time", "mean_bounded_slowdown", "mean_io_time", "mean_io_slowdown"),
     *("mean_transfer_slowdown", "mean_dilation", "system_efficiency"),
 )
-
-
-def headline(runs: Iterable[Run], threshold: float = THRESHOLD) -> tuple[str, ...]:
-    """The figures that a table of these runs shows when nobody says which."""
-    runs = list(runs)
-    known = [summarize(run, threshold) for run in runs if run.io_times is not None]
-    there = (name for name in OF_TRANSFERS if any(not math.isnan(one[name]) for one in known))
-    staged = [OF_STAGING] if any(run.stages_in for run in runs) else []
-    return (*HEADLINE, *staged, *there)
 
 
 def metric_named(name: str) -> Metric:

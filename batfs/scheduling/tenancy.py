@@ -36,7 +36,7 @@ from batfs.scheduling.config import Configuration
 from batfs.scheduling.interface import JobState, StartedJob, WaitingJob
 from batfs.scheduling.io_needs import IoNeeds, IoProgress
 from batfs.scheduling.io_policies import FAIR, make_io_policy
-from batfs.scheduling.io_times import IoTimes
+from batfs.scheduling.io_times import IoTimes, asks_for_watch
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import JobRecord, Observer
@@ -174,7 +174,7 @@ class Tenancy:
         """What holds transfers back; None if nobody wants that."""
         config, machine = self.config, self.machine
         paced: Mapping[str, StagingLimit] = getattr(self.files, "staging_limits", {})
-        if config.io_policy == FAIR and not config.measure_io and not config.chunk and not paced:
+        if not asks_for_watch(config, paced=bool(paced)):
             return None
         from batfs.scheduling.gate import Gate
         from batfs.scheduling.loads import Loads

@@ -312,7 +312,7 @@ def find_size(
         values = (knob.values[k] for knob, k in zip(knobs, place, strict=True))
         return math.fsum(one * value for one, value in zip(price, values, strict=True))
 
-    said = check_plan(plan)
+    said = check_plan(plan).said
     with Bench(
         plan, knobs, targets, directory, executor=executor, jobs=jobs, progress=progress, say=say
     ) as bench:

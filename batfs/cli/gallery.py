@@ -26,6 +26,7 @@ table and writes it with figures: how long I/O keeps a job's nodes, and how full
   batfs gallery -p platforms/taurus_storage.xml -w workloads/io.json
   batfs gallery --model pfs --model pfs=nfs --model cache
   batfs gallery --model pfs --faults platforms/faults.toml
+  batfs gallery --model pfs --model cache --data-sets
 """
 
 
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word(parser, "--seed", "[%(default)s]", type=int, default=0)
     add_word(parser, "--queue", "[%(default)s]", default="easy")
     add_word(parser, "--faults", ": each model once more with them, and a figure of both", type=Path)
+    parser.add_argument(
+        "--data-sets",
+        action="store_true",
+        help="each model once more with jobs that share data sets, and a figure of how long these live",
+    )
     add_word(parser, "--output", "[%(default)s]", type=Path, default=Path("out/gallery"), metavar="FOLDER")
     add_word(parser, "--json", action="store_true")
 
@@ -81,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         written = save(shown, args.output)
         if faults is not None:
             written += _with_faults(args, exhibits, faults)
+        if args.data_sets:
+            written += _with_data_sets(args, exhibits)
     rows = [one.row() for one in shown]
     if args.json:
         print(json.dumps({"runs": rows, "files": [str(path) for path in written]}, indent=2))
@@ -127,6 +135,25 @@ def _faults(args: argparse.Namespace) -> dict[str, Any]:
     except InputError as error:
         raise error if error.file is not None else error.at(file=args.faults) from None
     return faults
+
+
+def _with_data_sets(args: argparse.Namespace, exhibits: Mapping[str, Exhibit]) -> list[Path]:
+    """The figure of jobs that share data sets, under each model."""
+    from batfs.report import set_picture
+    from batfs.report.gallery import flags_of, simulated, workload_file
+    from batfs.report.picture import save_figure
+    from batfs.workload import read_workload, write_workload
+
+    shown, reading = [], []
+    for name, exhibit in exhibits.items():
+        plain = read_workload(workload_file(args.output, name), "w0")
+        file = workload_file(args.output, f"{name}-data_sets")
+        shared = set_picture.sharing(plain, exhibit)
+        write_workload(file, shared)
+        flags = set_picture.with_sets(flags_of(exhibit, args.seed, args.queue), exhibit)
+        shown.append(simulated(args.platform, file, name, exhibit, flags, machine_values(args)))
+        reading.append(set_picture.readers(shared))
+    return save_figure(set_picture.picture(shown, reading), args.output / "gallery-data_sets", ("png",))
 
 
 def _with_faults(

@@ -20,6 +20,7 @@ from batfs.decision.tally import spread
 from batfs.errors import InputError, unknown
 from batfs.files import check_writable, write_text
 from batfs.filesystems.base import MODELS
+from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, WORKLOAD
 from batfs.platform import load_platform, number_resources
@@ -62,7 +63,8 @@ SHOWN = ("pfs", "dfs", "burst_buffer", "nvme_pool")
 
 @dataclass(slots=True)
 class JobTimes:
-    """Seconds. ``held`` is the time from the first of its activities on nodes (or for them) to the last."""
+    """Seconds. ``held`` is the time from the first of its activities on nodes (or for them) to the last;
+    ``ahead``: when it was staged in before it had nodes, from when until when."""
 
     submitted: float
     start: float
@@ -70,6 +72,7 @@ class JobTimes:
     computing: float = 0.0
     stage_in: float = 0.0
     after: float = 0.0
+    ahead: Sequence[tuple[float, float]] = ()
     succeeded: bool = True
 
     @property
@@ -81,6 +84,11 @@ class JobTimes:
     def waited(self) -> float:
         return self.start - self.submitted
 
+    @property
+    def staging(self) -> float:
+        """With its nodes, before them, and after it had given them back."""
+        return self.stage_in + _covered(self.ahead) + self.after
+
 
 class Seen(Observer):
     """The bytes reserved on each storage over time."""
@@ -88,7 +96,7 @@ class Seen(Observer):
     def __init__(self) -> None:
         self.table: StorageTable | None = None
         self.history: dict[int, list[tuple[float, int]]] = {}
-        self.staged = 0
+        self.sets: list[SetRow] = []
 
     def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
         self.table = storages
@@ -97,6 +105,9 @@ class Seen(Observer):
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         for state in states:
             self.history[state.position].append((now, state.reserved_bytes))
+
+    def data_set_over(self, row: SetRow) -> None:
+        self.sets.append(row)
 
 
 @dataclass(slots=True)
@@ -140,7 +151,7 @@ class Shown:
             "rejected": self.rejected,
             **{f"{word}_io_time": io[word] or 0.0 for word in ("mean", "median", "max")},
             "mean_waiting_time": math.fsum(job.waited for job in jobs) / count,
-            "mean_staging_time": math.fsum(job.stage_in + job.after for job in jobs) / count,
+            "mean_staging_time": math.fsum(job.staging for job in jobs) / count,
             "makespan": self.makespan,
             "peak_reserved_bytes": max((size for _, size in self.used()), default=0),
             "unsuccessful": sum(not job.succeeded for job in jobs),
@@ -270,7 +281,18 @@ def _run(
 ) -> Shown:
     file = workload_file(folder, name)
     write_workload(file, directed(workload, exhibit))
-    flags = flags_of(exhibit, seed, queue)
+    return simulated(platform, file, name, exhibit, flags_of(exhibit, seed, queue), machine)
+
+
+def simulated(
+    platform: Path,
+    file: Path,
+    name: str,
+    exhibit: Exhibit | None,
+    flags: Mapping[str, Any],
+    machine: Mapping[str, Any],
+) -> Shown:
+    """One run of the workload ``file`` under these settings; what a job computes isn't known from it."""
     seen = Seen()
     jobs: dict[str, JobTimes] = {}
     rejected: dict[str, JobResult] = {}
@@ -309,8 +331,8 @@ def _run(
         times.start = min([times.start, *(p.start for p in held)])
         times.end = max([times.end, *(p.end for p in held)])
         times.succeeded = times.succeeded and all(p.state == SUCCESS for p in held)
-        into = [p for p in parts if p.job_id.endswith((".stage_in", f".{AHEAD}"))]
-        times.stage_in = _covered([(p.start, p.end) for p in into])
+        times.stage_in = _covered([(p.start, p.end) for p in parts if p.job_id.endswith(".stage_in")])
+        times.ahead = [(p.start, p.end) for p in parts if p.job_id.endswith(f".{AHEAD}")]
         later = [p.end for p in parts if p.job_id.endswith(".stage_out")]
         times.after = max(0.0, max(later, default=times.end) - times.end)
     if result.deadlock:
@@ -372,6 +394,7 @@ def portrait(one: Shown, index: int = 0) -> Figure:
     for y, times in enumerate(one.jobs.values()):
         bars = (
             (times.submitted, times.waited, palette.STARTED_AT_ONCE, "waiting"),
+            *((begin, end - begin, "#F0E442", "stage-in, no nodes yet") for begin, end in times.ahead),
             (times.start, times.stage_in, "#E69F00", "stage-in"),
             (times.start + times.stage_in, times.computing, "#009E73", "as long as without I/O"),
             (

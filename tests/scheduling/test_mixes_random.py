@@ -170,6 +170,9 @@ def history(folder: Path, seed: int) -> Ran:
     }
     if rng.random() < 0.7:
         files["faults"] = random_faults(rng, nodes=not behind_a_proxy)
+        for one in files["faults"]["fault"]:
+            if "storage" in one and rng.random() < 0.4:
+                one["storage"] = rng.choice(["v0", "v*", "c0", "c*", "r0", "r1", "r*"])
     if rng.random() < 0.3:
         files["chunk"] = "1500MB"
     if rng.random() < 0.3:

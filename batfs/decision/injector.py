@@ -41,9 +41,10 @@ from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked
 from batfs.scheduling.observer import Observer
 from batfs.scheduling.possible import TRIES
+from batfs.scheduling.running import Running
 from batfs.scheduling.storages import is_throttle
 from batfs.scheduling.story import InvariantError, Story
-from batfs.scheduling.tenancy import MakeFiles, Running, Tenancy, is_ours
+from batfs.scheduling.tenancy import MakeFiles, Tenancy, is_ours
 from batfs.workload.model import IoProfile, Profile
 
 _CODES = {SUCCESS: 0, "COMPLETED_FAILED": 1, "COMPLETED_WALLTIME_REACHED": -1, "COMPLETED_KILLED": -2}

@@ -15,7 +15,7 @@ records out: which protocol they travel by is no concern of it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, nextafter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,33 +26,29 @@ from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import staged
 from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
-from batfs.filesystems.staging_modes import TWO_STEP, StagingLimit
+from batfs.filesystems.staging_modes import TWO_STEP
 from batfs.protocol import messages as m
 from batfs.protocol.clock import on_calendar
-from batfs.records import record, replace
-from batfs.resource_sets import format_ascending, parse_resources
+from batfs.records import replace
+from batfs.resource_sets import parse_resources
 from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Configuration
-from batfs.scheduling.interface import JobState, StartedJob, WaitingJob
+from batfs.scheduling.interface import JobState, WaitingJob
 from batfs.scheduling.io_needs import IoNeeds, IoProgress
-from batfs.scheduling.io_policies import FAIR, make_io_policy
-from batfs.scheduling.io_times import IoTimes, asks_for_watch
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
-from batfs.scheduling.observer import JobRecord, Observer
+from batfs.scheduling.making import make_gate, make_machine, make_outages
+from batfs.scheduling.observer import Observer
 from batfs.scheduling.possible import EmptyMachine
+from batfs.scheduling.running import Running, holders, record_of, record_of_rejected
 from batfs.scheduling.sets import Sets, tell_started
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
 from batfs.scheduling.staging import Stager
 from batfs.scheduling.storages import throttles, with_overrides
-from batfs.scheduling.waits import LACK_OF_NODES, Waited, Waits
-from batfs.storage.topology import PlatformNetwork
-from batfs.units import parse_size
-from batfs.workload.model import Composed, IoProfile
+from batfs.scheduling.waits import LACK_OF_NODES, Waits
+from batfs.workload.model import Composed
 
 if TYPE_CHECKING:
-    from batfs.scheduling.faults import Outages
-    from batfs.scheduling.gate import Gate
     from batfs.scheduling.node_choice import NodeChoice
 
 _SEEDS = (1 << 64) - 1
@@ -69,25 +65,6 @@ Say: TypeAlias = Callable[[str], None]
 def is_ours(job_id: str) -> bool:
     """Whether it is a dynamic job of batfs's own."""
     return job_id.startswith(_OURS)
-
-
-@record(frozen=False, eq=False)
-class Running(StartedJob):
-    """A job that holds something: the interface's record, and what to give back.
-
-    ``dropped``: why its bytes don't move, if they don't. ``left``: its nodes are free, whatever its bytes
-    still do. ``io_times``: what its transfers took, once its nodes are free, if that is measured.
-    """
-
-    booked: Booked
-    waited: Waited
-    io: IoProfile | None = None
-    io_ids: Sequence[int] = ()
-    transfers: Sequence[tuple[int, int]] = ()
-    life: LiveJob | None = None
-    dropped: str = ""
-    left: bool = False
-    io_times: IoTimes | None = None
 
 
 class Tenancy:
@@ -128,7 +105,7 @@ class Tenancy:
 
         def make() -> tuple[FileSystems, Machine]:
             files = make_files(config, event.compute_resources, storages, self.dynamic)
-            return files, _machine(event.compute_resources, storages, files, config)
+            return files, make_machine(event.compute_resources, storages, files, config)
 
         self.files, self.machine = files, machine = make()
         system_of = dict(
@@ -152,7 +129,15 @@ class Tenancy:
         self.lives = Lives(machine, files, self.rng)
         #: resources that will never be there again were added since somebody set it to False
         self.lost_for_ever = False
-        self.outages = self._make_outages(config)
+        self.outages = make_outages(
+            *(config, machine, files, self.lives),
+            dynamic=self.dynamic,
+            sending=lambda: self.dynamic and self.registering,
+            say=say,
+            kill=self.kill,
+            follow=self._moved_on,
+            gone=self._are_gone,
+        )
         platform = getattr(files, "platform", None)
         limits = getattr(files, "staging_limits", {})
         self._stage_times = StageTimes(machine.view, machine.position, machine.names, platform, limits)
@@ -160,8 +145,14 @@ class Tenancy:
         #: What is staged before it has nodes; None until a job asks for that.
         self.stager: Stager | None = None
         self.profiles = dict(event.profiles)
-        self._io_needs: IoNeeds | None = None
-        self.gate = self._make_gate(event, system_of)
+        throttled = throttles(event.storage_resources)
+        made = make_gate(
+            *(config, machine, files, self.lives, self._stage_times.routes, throttled, system_of),
+            dynamic=self.dynamic,
+            say=say,
+        )
+        self.gate = None if made is None else made[0]
+        self._io_needs = None if made is None else IoNeeds(made[1])
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
         self._read = 0
         self._upkeep_due = True
@@ -169,66 +160,6 @@ class Tenancy:
             observer.begins(machine.ledger.storages, machine.storage_ids)
         for sentence in files.announcements():
             say(sentence)
-
-    def _make_gate(self, event: m.SimulationBegins, system_of: Mapping[int, str]) -> Gate | None:
-        """What holds transfers back; None if nobody wants that."""
-        config, machine = self.config, self.machine
-        paced: Mapping[str, StagingLimit] = getattr(self.files, "staging_limits", {})
-        if not asks_for_watch(config, paced=bool(paced)):
-            return None
-        from batfs.scheduling.gate import Gate
-        from batfs.scheduling.loads import Loads
-        from batfs.scheduling.pacing import Pacer
-
-        policy = make_io_policy(config.io_policy)
-        if not self.dynamic:
-            self._say(
-                f"the I/O policy {policy.name!r} has nothing to decide: transfers are sent by themselves "
-                "where dynamic jobs are on (--enable-dynamic-jobs)"
-            )
-            return None
-        limits = throttles(event.storage_resources)
-        if getattr(policy, "limits_rates", False) and not limits:
-            raise InputError(
-                f"the I/O policy {policy.name!r} limits rates, and the platform has no throttle",
-                hint="batfs platform add-throttles FILE",
-            )
-        routes = self._stage_times.routes
-        if routes is None and (policy.name != FAIR or any(limit.share for limit in paced.values())):
-            what = f"the I/O policy {policy.name!r}" if policy.name != FAIR else "the share of staging"
-            self._say(
-                f"{what} goes by what storages say of their bandwidths: without the "
-                "platform file (the setting 'platform') it knows no others"
-            )
-        loads = Loads(routes, machine.view, machine.position)
-        self._io_needs = IoNeeds(loads)
-        gate = self.lives.gate = Gate(policy, loads, system_of, limits, self.lives.moves)
-        if config.chunk:
-            gate.chunk = parse_size(config.chunk)
-            gate.slowed = lambda piece: self.files.slowed(piece, machine.view)
-        if paced:
-            gate.pacer = Pacer(paced, loads.capacity, gate.chunk)
-        return gate
-
-    def _make_outages(self, config: Configuration) -> Outages | None:
-        """What fails, and when; None if nothing does."""
-        if not config.faults:
-            return None
-        from batfs.scheduling.faults import Outages, parse_faults
-
-        try:
-            return Outages(
-                parse_faults(config.faults),
-                *(self.machine, self.files, self.lives, config.seed),
-                dynamic=self.dynamic,
-                sending=lambda: self.dynamic and self.registering,
-                say=self._say,
-                kill=self.kill,
-                follow=self._moved_on,
-                gone=self._are_gone,
-            )
-        except InputError as error:
-            raise error.at(place="faults") from None
 
     @property
     def hopeful(self) -> bool:
@@ -724,7 +655,8 @@ class Tenancy:
             else:
                 account.cut_short += size
         if self._observer is not None and (job.booked.job.volumes or job.waited.seconds):
-            self._record(self._observer, job, state)
+            tell = self._observer.job_over if job.booked.job.volumes else self._observer.waiter_over
+            tell(record_of(job, state, self.machine, self.waits.kept))
         job.state = JobState.DONE
         self.done += 1
         self.gave_back()
@@ -744,93 +676,12 @@ class Tenancy:
         self.account.drop("of jobs that were rejected", job.size)
         waited = self.waits.over(job.id, self.now)
         if self._observer is not None:
-            self._observer.job_over(
-                JobRecord(
-                    job.job,
-                    job.volumes,
-                    (),
-                    "",
-                    "",
-                    waited.storage,
-                    hold,
-                    reason,
-                    False,
-                    waits=waited.seconds,
-                    waits_known=self.waits.kept,
-                )
-            )
+            self._observer.job_over(record_of_rejected(job, waited, hold, reason, self.waits.kept))
 
     def sentence(self, hold: Hold) -> str:
         """Why a job has to wait, with names."""
         return hold.sentence(self.machine.names)
 
     def holders(self) -> Iterator[str]:
-        """A line for each job that runs: its state, its nodes and its bytes."""
-        names = self.machine.names
-        for job in self.running.values():
-            bytes_on = [
-                f"{share.size} on {names[self.machine.storage_ids[share.index]]}"
-                for line in job.booked.held.lines
-                for share in line.shares
-            ]
-            nodes = "" if job.left else f" on {format_ascending(job.booked.ids)}"
-            yield f"{job.id} {job.state}{nodes}, holds {', '.join(bytes_on) or 'no bytes'}"
-        if self.stager is not None:
-            for booked in self.stager.held():
-                size = sum(share.size for line in booked.held.lines for share in line.shares)
-                yield f"{booked.job.id} has no nodes yet and holds {size} bytes"
-
-    def _record(self, observer: Observer, job: Running, state: str) -> None:
-        waiting, booked, waited = job.booked.job, job.booked, job.waited
-        nodes = self.machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
-        tell = observer.job_over if waiting.volumes else observer.waiter_over
-        tell(
-            JobRecord(  # by place: names would take twice the time
-                waiting.job,
-                waiting.volumes,
-                booked.plans,
-                nodes,
-                _io_resources(job, nodes),
-                waited.storage,
-                waited.hold,
-                "" if waited.hold is None else self.sentence(waited.hold),
-                not job.dropped,
-                waiting.profile,
-                job.io if job.life is None else None,
-                state,
-                waited.seconds,
-                self.waits.kept,
-                job.io_times,
-            )
-        )
-
-
-def _machine(
-    compute: Sequence[m.Resource], storages: Sequence[m.Resource], files: FileSystems, config: Configuration
-) -> Machine:
-    machine = Machine(
-        compute,
-        storages,
-        own_nodes=files.own_nodes,
-        node_order=config.node_order,
-        node_selection=config.node_selection,
-    )
-    platform = getattr(files, "platform", None)
-    if platform is not None:  # what the policies locality and max_bandwidth go by
-        names = [storage.name for storage in storages]
-        machine.view.network = PlatformNetwork(platform, names, machine.transfers)
-    return machine
-
-
-def _io_resources(job: Running, nodes: str) -> str:
-    if job.life is not None:
-        return format_ascending(job.life.resources)
-    if job.io is None:
-        return ""
-    ids, own, even = job.io_ids, job.booked.ids, job.io.even
-    count = len(own)
-    # usually all its nodes and then storages, which come after every node: the text is there already
-    if even is not None and even.nodes is own and ids[count] > own[-1] + 1:
-        rest = ids[count:]
-        return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
-    return format_ascending(ids)
+        """A line for each job that runs, or is staged without nodes: its state, its nodes and its bytes."""
+        return holders(self.running.values(), () if self.stager is None else self.stager.held(), self.machine)

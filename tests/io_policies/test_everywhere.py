@@ -14,9 +14,8 @@ from fs_tiny import free_port, over_sockets, simulate_tiny, write_inputs
 from test_proxy import behind_proxy
 
 from batfs.cli.main import main
-from batfs.scheduling import loads
+from batfs.scheduling import loads, tenancy
 from batfs.scheduling.io_policies import fair, known_io_policies, make_io_policy
-from batfs.scheduling.tenancy import Tenancy
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,9 +36,9 @@ def test_fair_by_default_makes_nothing_and_asks_nobody(
     measure = loads.Loads.of
     monkeypatch.setattr(loads.Loads, "of", lambda self, profile: asked.append("of") or measure(self, profile))
     gates: list[object] = []
-    make = Tenancy._make_gate
+    make = tenancy.make_gate
     monkeypatch.setattr(
-        Tenancy, "_make_gate", lambda self, *given: gates.append(make(self, *given)) or gates[-1]
+        tenancy, "make_gate", lambda *given, **more: gates.append(make(*given, **more)) or gates[-1]
     )
     monkeypatch.setattr(fair.Fair, "schedule", lambda self, view: pytest.fail("fair was asked"))
     plain = simulate_tiny(tmp_path, 3, {"pfs": PFS}, jobs(), dynamic=True)

@@ -1,0 +1,99 @@
+"""A job that holds something, and what is told of it: the record when it is over, a line while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from batfs.filesystems.interface import Hold
+from batfs.records import record
+from batfs.resource_sets import format_ascending
+from batfs.scheduling.interface import StartedJob, WaitingJob
+from batfs.scheduling.io_times import IoTimes
+from batfs.scheduling.lives import LiveJob
+from batfs.scheduling.machine import Booked, Machine
+from batfs.scheduling.observer import JobRecord
+from batfs.scheduling.waits import Waited
+from batfs.workload.model import IoProfile
+
+
+@record(frozen=False, eq=False)
+class Running(StartedJob):
+    """A job that holds something: the interface's record, and what to give back.
+
+    ``dropped``: why its bytes don't move, if they don't. ``left``: its nodes are free, whatever its bytes
+    still do. ``io_times``: what its transfers took, once its nodes are free, if that is measured.
+    """
+
+    booked: Booked
+    waited: Waited
+    io: IoProfile | None = None
+    io_ids: Sequence[int] = ()
+    transfers: Sequence[tuple[int, int]] = ()
+    life: LiveJob | None = None
+    dropped: str = ""
+    left: bool = False
+    io_times: IoTimes | None = None
+
+
+def record_of(job: Running, state: str, machine: Machine, waits_known: bool) -> JobRecord:
+    """What observers are told of a job that has ended in ``state`` (Batsim's word)."""
+    waiting, booked, waited = job.booked.job, job.booked, job.waited
+    nodes = machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
+    return JobRecord(  # by place: names would take twice the time
+        waiting.job,
+        waiting.volumes,
+        booked.plans,
+        nodes,
+        _io_resources(job, nodes),
+        waited.storage,
+        waited.hold,
+        "" if waited.hold is None else waited.hold.sentence(machine.names),
+        not job.dropped,
+        waiting.profile,
+        job.io if job.life is None else None,
+        state,
+        waited.seconds,
+        waits_known,
+        job.io_times,
+    )
+
+
+def record_of_rejected(
+    job: WaitingJob, waited: Waited, hold: Hold | None, reason: str, waits_known: bool
+) -> JobRecord:
+    """The same of one that will never run."""
+    return JobRecord(
+        *(job.job, job.volumes, (), "", "", waited.storage, hold, reason, False),
+        waits=waited.seconds,
+        waits_known=waits_known,
+    )
+
+
+def holders(running: Iterable[Running], staged: Iterable[Booked], machine: Machine) -> Iterator[str]:
+    """A line for each job that runs, and for each that is staged without nodes."""
+    names = machine.names
+    for job in running:
+        bytes_on = [
+            f"{share.size} on {names[machine.storage_ids[share.index]]}"
+            for line in job.booked.held.lines
+            for share in line.shares
+        ]
+        nodes = "" if job.left else f" on {format_ascending(job.booked.ids)}"
+        yield f"{job.id} {job.state}{nodes}, holds {', '.join(bytes_on) or 'no bytes'}"
+    for booked in staged:
+        size = sum(share.size for line in booked.held.lines for share in line.shares)
+        yield f"{booked.job.id} has no nodes yet and holds {size} bytes"
+
+
+def _io_resources(job: Running, nodes: str) -> str:
+    if job.life is not None:
+        return format_ascending(job.life.resources)
+    if job.io is None:
+        return ""
+    ids, own, even = job.io_ids, job.booked.ids, job.io.even
+    count = len(own)
+    # usually all its nodes and then storages, which come after every node: the text is there already
+    if even is not None and even.nodes is own and ids[count] > own[-1] + 1:
+        rest = ids[count:]
+        return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
+    return format_ascending(ids)

@@ -8,6 +8,7 @@ column, and each flow's bytes are added to the links it crosses: what ``simulato
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from batfs._core import gather_layout as places_of
@@ -85,6 +86,57 @@ def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.long
     Returns DONE, MISSING (a core is not known yet: ``KEY``) or SELF (a flow from a host to itself).
     """
     return fill(integers(parameters), floats(numbers))
+
+
+def enter(
+    parameters: cython.longlong,
+    numbers: cython.longlong,
+    ids: Sequence[int],
+    matrix: cython.longlong,
+    uniform: cython.double,
+    flops: cython.longlong,
+    each: cython.double,
+    even: tuple[tuple[Sequence[int], Sequence[int]] | None, ...] | None,
+) -> None:
+    """Write a task into the buffers, which have room for it: its executors ``ids``; how many of them, the
+    first ones, are in the matrix of ``uniform`` bytes; whose ``flops`` are given (WITH_FLOPS), and how many
+    each; what is written and read of ``even`` I/O: (amounts, starts) of the storages, which come last."""
+    p: cython.p_longlong = integers(parameters)
+    x: cython.p_double = floats(numbers)
+    hosts: cython.p_longlong = integers(p[A_HOSTS])
+    count: cython.longlong = 0
+    resource: cython.longlong
+    for resource in ids:
+        hosts[count] = resource
+        count += 1
+    p[HOSTS] = count
+    p[UNIFORM] = matrix
+    x[VOLUME] = uniform
+    p[WITH_FLOPS] = flops
+    x[FLOPS] = each
+    places: cython.p_longlong = integers(p[A_PLACES])
+    if uniform > 0.0:
+        for i in range(matrix):
+            places[i] = i
+    p[FLOWS] = p[STORAGES] = 0
+    if even is not None:
+        written, read = even
+        amounts: cython.p_longlong = integers(p[A_AMOUNTS])
+        storages: cython.longlong = len((read if written is None else written)[0])
+        p[STORAGES] = storages
+        p[WRITTEN], p[READ] = written is not None, read is not None
+        place: cython.longlong = 0
+        amount: cython.longlong
+        nodes: cython.longlong = count - storages
+        for part in even:
+            if part is not None:
+                sizes, starts = part
+                for k in range(storages):
+                    amount = sizes[k]
+                    amounts[place] = amount // nodes
+                    amounts[place + 1] = amount % nodes
+                    amounts[place + 2] = starts[k]
+                    place += 3
 
 
 @cython.cfunc

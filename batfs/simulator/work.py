@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs._core import gather_layout as gather
-from batfs._core.gather import COMPILED
+from batfs._core.gather import COMPILED, enter
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
 from batfs.platform.consume import distinct
@@ -167,7 +166,6 @@ class Gatherer:
         p = self.parameters
         self._hosts_in = np.zeros(size, np.int64)
         self._places_in = np.zeros(size, np.int64)
-        self._host_places: Any = memoryview(self._hosts_in.data)
         self._flops_in = np.zeros(size)
         rows = size + len(self._seen)  # one per CPU and one per link at most
         self._resources = np.zeros(rows, np.int64)
@@ -192,7 +190,6 @@ class Gatherer:
         """A buffer for even I/O on that many storages: three numbers a way."""
         self._storage_room = size
         self._amounts_in = np.zeros(6 * size, np.int64)
-        self._amounts: Any = memoryview(self._amounts_in.data)
         self.parameters[gather.A_AMOUNTS] = self._amounts_in.ctypes.data
 
     def _fetch_tables(self) -> bool:
@@ -242,59 +239,46 @@ class Gatherer:
         size, n = len(ids), job.size
         if size > self._room:
             self._make_room(2 * size)
-        buffer = self._host_places
-        buffer[:size] = array(buffer.format, ids)
         p[gather.MAPPED] = host_of is not None
         if host_of is not None and host_of is not self._host_of:
             self._host_of = host_of
             p[gather.A_HOST_OF] = host_of.ctypes.data
-        p[gather.HOSTS], p[gather.UNIFORM], p[gather.DISTINCT] = size, n, distinct
-        self._put_flows(flows)
-        x = self.numbers
-        x[gather.VOLUME] = job.uniform
-        if job.uniform > 0.0:
-            self._places_in[:n] = all_places(n) if places is None else places
+        p[gather.DISTINCT] = distinct
+        whose = gather.EACH_ITS_OWN if flops is not None else gather.ALL_THE_SAME if job.each > 0.0 else 0
+        even = None if flows is None else flows.even
+        if even is not None:
+            self._make_even_room(len(even.nodes), len(even.storages))
+        enter(
+            *self._addresses,
+            ids,
+            n,
+            job.uniform,
+            whose,
+            job.each,
+            None if even is None else (even.written, even.read),
+        )
+        if even is None and flows is not None:
+            self._put_columns(*flows.columns)
+        if places is not None and job.uniform > 0.0:
+            self._places_in[:n] = places
         if flops is not None:
-            p[gather.WITH_FLOPS] = gather.EACH_ITS_OWN
             self._flops_in[:size] = flops
-        elif job.each > 0.0:
-            p[gather.WITH_FLOPS] = gather.ALL_THE_SAME
-            x[gather.FLOPS] = job.each
-        else:
-            p[gather.WITH_FLOPS] = gather.NO_FLOPS
         return self._gather(gamma)
 
-    def _put_flows(self, flows: Flows | None) -> None:
-        """Flows into the buffers: even ones as their amounts, of which the kernel makes the columns."""
-        p = self.parameters
-        p[gather.FLOWS] = p[gather.STORAGES] = 0
-        if flows is None:
-            return
-        even = flows.even
-        if even is None:
-            sources, destinations, volumes = flows.columns
-            count = p[gather.FLOWS] = len(volumes)
-            if count > self._flow_room:
-                self._make_flow_room(2 * count)
-            self._sources_in[:count] = sources
-            self._destinations_in[:count] = destinations
-            self._volumes_in[:count] = volumes
-            return
-        n, m = len(even.nodes), len(even.storages)
-        if 2 * n * m > self._flow_room:
-            self._make_flow_room(4 * n * m)
-        if m > self._storage_room:
-            self._make_storage_room(2 * m)
-        amounts = self._amounts
-        place = 0
-        for part in (even.written, even.read):
-            if part is not None:
-                for amount, start in zip(*part, strict=True):
-                    amounts[place], amounts[place + 1] = divmod(amount, n)
-                    amounts[place + 2] = start
-                    place += 3
-        p[gather.STORAGES] = m
-        p[gather.WRITTEN], p[gather.READ] = even.written is not None, even.read is not None
+    def _put_columns(self, sources: Indices, destinations: Indices, volumes: Floats) -> None:
+        """Flows into the buffers. Of even ones the kernel makes the columns."""
+        count = self.parameters[gather.FLOWS] = len(volumes)
+        if count > self._flow_room:
+            self._make_flow_room(2 * count)
+        self._sources_in[:count] = sources
+        self._destinations_in[:count] = destinations
+        self._volumes_in[:count] = volumes
+
+    def _make_even_room(self, nodes: int, storages: int) -> None:
+        if 2 * nodes * storages > self._flow_room:
+            self._make_flow_room(4 * nodes * storages)
+        if storages > self._storage_room:
+            self._make_storage_room(2 * storages)
 
     def _learn(self) -> None:
         """Find the cores that this task needs: the kernel stops at the first it misses, and begins anew.

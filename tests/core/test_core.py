@@ -393,6 +393,7 @@ def test_gather(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = rows(cases)
     plain: Any = interpreted("gather")
     monkeypatch.setattr(work, "gather_rows", plain.gather)
+    monkeypatch.setattr(work, "enter", plain.enter)
     assert rows(cases) == compiled
     assert len(compiled) == len(cases)
 

@@ -151,6 +151,17 @@ def jobs_of(rng: random.Random) -> list[dict[str, Any]]:
     return jobs
 
 
+def initial_sets(rng: random.Random) -> list[dict[str, Any]]:
+    """Some of those that the jobs use lie there from the beginning."""
+    found = []
+    for name in rng.sample("xyz", rng.randint(1, 3)):
+        for where in rng.sample(["fs", "hdfs"], rng.randint(1, 2)):
+            one = {"name": name, "filesystem": where, "size": rng.randrange(1, 9) * GB}
+            one |= rng.choice([{}, {"life": 60.0}, {"life": "campaign", "campaign": "w0"}, {"pin": True}])
+            found.append(one | ({"nodes": ["n1"]} if rng.random() < 0.3 else {}))
+    return found
+
+
 def history(folder: Path, seed: int) -> Ran:
     """One of them, with all that must hold in the end."""
     rng = random.Random(seed)
@@ -177,6 +188,12 @@ def history(folder: Path, seed: int) -> Ran:
         files["chunk"] = "1500MB"
     if rng.random() < 0.3:
         files["io_policy"] = rng.choice(["exclusive", "fcfs", "set10"])
+    if rng.random() < 0.4:  # what all stagings together may take
+        limit = rng.choice([{"staging_share": 0.3}, {"staging_rate": "50MBps"}])
+        for name in ("bb", "nvme", "cache", "rabbit"):
+            systems[name] |= limit
+    if rng.random() < 0.4:
+        files["data_sets"] = initial_sets(rng)
     paths = write_inputs(folder, NODES, storages, jobs, properties=CHASSIS)
     platform = load_platform(paths[0])
     machine, ran = number_resources(platform), Ran()

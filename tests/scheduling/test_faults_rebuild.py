@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 from fs_tiny import Ran, job, simulate_tiny, watched
+from test_faults_random import NoIo
+
+from batfs.decision.injector import Injector, WithFileSystems
+from batfs.scheduling.config import Settings
+from batfs.scheduling.core import Scheduler
 
 GB = 10**9
 MB = 10**6
@@ -113,3 +118,21 @@ def test_with_its_node_away_it_stands_still(tmp_path: Path) -> None:
     assert begun[49:51] == pytest.approx([49, 79.5], abs=1e-2)
     assert one.duration("a") == pytest.approx(0.02, abs=0.02)
     assert one.duration("b") == pytest.approx(10, abs=1e-2)
+
+
+def test_behind_a_proxy_it_is_the_same(tmp_path: Path) -> None:
+    """A scheduler that knows nothing of storages starts the jobs; the pieces are sent by the proxy."""
+    jobs = [write("a", 10), write("b", 199, MB), write("c", 201)]
+
+    def proxied(settings: Settings, make: Any, one: Ran) -> WithFileSystems:
+        inner = Scheduler(Settings(), lambda config, compute, storages, on: NoIo(storages))  # type: ignore[arg-type, return-value]
+        return WithFileSystems(inner, Injector(settings, make_files=make, observer=one, say=one.said.append))
+
+    config = {
+        "faults": {"fault": [degraded(rebuild="10GB", rebuild_rate="50MBps")]},
+        "policy": "first_fit",
+        "validate": True,
+    }
+    one = simulate_tiny(tmp_path, 2, TWO, jobs, config, dynamic=True, process=proxied)
+    assert len(pieces(one)) == 100
+    assert [one.duration(name) for name in "abc"] == pytest.approx([40, 0.02, 10], abs=2e-2)

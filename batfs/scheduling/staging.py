@@ -15,7 +15,8 @@ The rules:
    that holds bytes waits for nothing but transfers and nodes, which all end: no circle of waiting.
 3. *Space follows the queue.* While the first of the queue waits for space, nothing begins to stage on the
    file systems it uses; if what waiting jobs behind it have staged there would be enough, or nothing runs any
-   more, they give it back, the last first, and are staged again later.
+   more, they give it back, the last first, and are staged again later. Who has been promised a start keeps
+   it, and no staging is given what has been promised to others.
 4. *Once is enough.* What several jobs read from a cache is brought there once: the others' staging is over
    when that one's is. If it ends badly they are staged anew.
 5. *Nobody is passed for ever.* A job whose data is there keeps its age. Under queue policies that start the

@@ -7,9 +7,10 @@ Batsim 4 (it silently drops what follows one), so they are refused here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
+from batfs._core.nodes import text_of
 from batfs.errors import InputError
 
 _TOKEN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -68,49 +69,8 @@ def count_below(text: str, limit: int) -> int:
 
 def format_resources(ids: Iterable[int]) -> str:
     """The canonical text of a set of ids: ascending, runs of two or more as ``a-b``."""
-    parts: list[str] = []
-    first = last = -1
-    for i in sorted(ids):
-        if i == last:
-            continue
-        if i == last + 1 and first >= 0:
-            last = i
-            continue
-        if first >= 0:
-            parts.append(str(first) if first == last else f"{first}-{last}")
-        first = last = i
-    if first >= 0:
-        parts.append(str(first) if first == last else f"{first}-{last}")
-    return " ".join(parts)
+    return text_of(sorted(set(ids)))
 
 
-def format_ascending(ids: Sequence[int]) -> str:
-    """The same for ids that ascend without repetition: costs the number of runs, not of ids."""
-    count = len(ids)
-    if not count:
-        return ""
-    first = ids[0]
-    if ids[-1] - first == count - 1:  # one run
-        return str(first) if count == 1 else f"{first}-{ids[-1]}"
-    if count <= 8:
-        return format_resources(ids)
-    parts: list[str] = []
-    k = 0
-    while k < count:
-        first = ids[k]
-        if k + 1 < count and ids[k + 1] != first + 1:
-            parts.append(str(first))
-            k += 1
-            continue
-        # ids ascend, so ids[j] - j never falls: doubling steps, then halves, find the end of the run
-        last, step = k, 1
-        while last + step < count and ids[last + step] - first == last + step - k:
-            last += step
-            step *= 2
-        while step:
-            if last + step < count and ids[last + step] - first == last + step - k:
-                last += step
-            step //= 2
-        parts.append(str(first) if last == k else f"{first}-{ids[last]}")
-        k = last + 1
-    return " ".join(parts)
+#: The same for ids that ascend without repetition: costs the number of runs, not of ids.
+format_ascending = text_of

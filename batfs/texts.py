@@ -202,7 +202,7 @@ def decode(data: bytes, path: str | PathLike[str] | None = None) -> Text:
 def csv_field(text: object) -> str:
     """One field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
     word = text if type(text) is str else str(text)
-    if word.isalnum():
+    if word.isalnum() or not word:
         return word
     if "," in word or '"' in word or "\n" in word or "\r" in word:
         return '"' + word.replace('"', '""') + '"'

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from batfs._core.nodes import positions, prefix
 from batfs.errors import InputError, unknown
 from batfs.plugins import PluginError, Registry, parse_spec, place_in
 from batfs.protocol.messages import Resource
@@ -28,9 +26,6 @@ SELECTIONS: Registry[Any] = Registry(
     "batfs.node_selections",
     {"batfs.scheduling.nearness": ("data_locality", "near_storage")},
 )
-
-# Above this many runs or bits, going through numpy is cheaper than taking runs one by one.
-_FEW = 512
 
 # Sets of nodes are kept as ids until there are so many of these.
 _KEPT_IDS = 500_000
@@ -51,36 +46,11 @@ def runs(nodes: NodeSet) -> list[tuple[int, int]]:
     return found
 
 
-def positions(nodes: NodeSet) -> tuple[int, ...]:
-    """The bits that are set, ascending."""
-    if nodes.bit_length() <= _FEW:
-        found = runs(nodes)
-        if len(found) == 1:
-            return tuple(range(*found[0]))
-        return tuple(chain.from_iterable(range(first, end) for first, end in found))
-    size = (nodes.bit_length() + 7) // 8
-    bits = np.unpackbits(np.frombuffer(nodes.to_bytes(size, "little"), dtype=np.uint8), bitorder="little")
-    return tuple(np.flatnonzero(bits).tolist())
-
-
 def lowest(free: NodeSet, count: int) -> NodeSet | None:
     """The ``count`` lowest nodes in node order."""
     if count <= 0 or free.bit_count() < count:
         return None
-    # usually the first run is long enough
-    skip = (free & -free).bit_length() - 1
-    run = free >> skip
-    if (~run & (run + 1)).bit_length() > count:
-        return ((1 << count) - 1) << skip
-    # the shortest prefix of `free` with `count` bits, by bisection
-    low, high = count, free.bit_length()
-    while low < high:
-        middle = (low + high) // 2
-        if (free & ((1 << middle) - 1)).bit_count() >= count:
-            high = middle
-        else:
-            low = middle + 1
-    return free & ((1 << low) - 1)
+    return free & ((1 << prefix(free, count)) - 1)
 
 
 def block(free: NodeSet, count: int) -> NodeSet | None:

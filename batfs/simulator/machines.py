@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from batfs._core.nodes import States
 from batfs.errors import InputError
 from batfs.platform import Machine
 
@@ -25,14 +26,13 @@ class Machines:
         self.outputs = outputs
         self.count = len(machine.resources)
         self.hosts = [resource.host for resource in machine.resources]
-        self.busy = [0] * self.count  # 1 for a machine that computes
+        #: Who computes; and when each last changed its state, or, while `_simple`, last stopped to compute.
+        self.states = States(self.count)
         self.extra: dict[int, int] = {}  # further jobs on machines that compute several
         self.unavailable: set[int] = set()
         self.running: dict[str, SimJob] = {}
         self.idle = machine.nb_compute
         self.computing = 0
-        # when each last changed its state; while `_simple`, when it last stopped to compute
-        self.since = [0.0] * self.count
         self._simple = True  # no machine has been shared or unavailable yet
         self._time_idle = 0.0
         self.time_computing = 0.0
@@ -52,21 +52,11 @@ class Machines:
         if not self._simple:
             return self._time_idle
         # what each did until it last stopped to compute was to compute or to be idle
-        idle = sum(self.since) - self.time_computing
+        since = self.states.since
+        idle: float = sum(since) - self.time_computing
         for job in self.running.values():
-            idle += sum(job.start - self.since[i] for i in job.alloc)
+            idle += sum(job.start - since[i] for i in job.alloc)
         return idle
-
-    def are_idle(self, alloc: Sequence[int]) -> bool:
-        """Whether none of these machines (ascending) computes."""
-        busy = self.busy
-        first, end = alloc[0], alloc[-1] + 1
-        if end - first == len(alloc):
-            return 1 not in busy[first:end]
-        for i in alloc:  # noqa: SIM110 (all() takes three times as long)
-            if busy[i]:
-                return False
-        return True
 
     def _leave_simple(self) -> None:
         """From now on each change of state is told by :meth:`_spent`."""
@@ -74,31 +64,25 @@ class Machines:
         self._simple = False
         for job in self.running.values():
             for i in job.alloc:
-                self.since[i] = job.start
+                self.states.since[i] = job.start
 
     def _spent(self, i: int, now: float) -> None:
-        spent = now - self.since[i]
+        spent = now - self.states.since[i]
         if i in self.unavailable:
             self.time_unavailable += spent
-        elif self.busy[i]:
+        elif self.states.busy[i]:
             self.time_computing += spent
         else:
             self._time_idle += spent
-        self.since[i] = now
+        self.states.since[i] = now
 
     def start(self, job: SimJob, now: float) -> None:
         """The job's machines start to compute, at ``job.start``, which is now."""
-        alloc = job.alloc
-        busy = self.busy
-        if self._simple and self.are_idle(alloc):
-            size, first, end = len(alloc), alloc[0], alloc[-1] + 1
-            if end - first == size:
-                busy[first:end] = [1] * size
-            else:
-                for i in alloc:
-                    busy[i] = 1
-            self.idle -= size
-            self.computing += size
+        alloc, busy = job.alloc, self.states.busy
+        if self._simple and self.states.are_idle(alloc):
+            self.states.compute(alloc)
+            self.idle -= len(alloc)
+            self.computing += len(alloc)
         else:
             if self._simple:
                 self._leave_simple()
@@ -117,18 +101,11 @@ class Machines:
     def end(self, job: SimJob, now: float) -> None:
         """The job's machines are done with it. One that is unavailable stays so."""
         alloc = freed = job.alloc
-        busy = self.busy
+        busy = self.states.busy
         if self._simple:
-            size, first, end = len(alloc), alloc[0], alloc[-1] + 1
+            size = len(alloc)
             self.time_computing += size * (now - job.start)
-            if end - first == size:
-                busy[first:end] = [0] * size
-                self.since[first:end] = [now] * size
-            else:
-                since = self.since
-                for i in alloc:
-                    busy[i] = 0
-                    since[i] = now
+            self.states.stop(alloc, now)
             self.idle += size
             self.computing -= size
         else:
@@ -174,7 +151,7 @@ class Machines:
                 self.unavailable.remove(i)
             else:
                 self.unavailable.add(i)
-            if self.busy[i]:
+            if self.states.busy[i]:
                 self.computing += change
             else:
                 self.idle += change

@@ -174,7 +174,7 @@ class Tasks:
             for i in alloc:
                 if i in machines.unavailable:
                     raise InputError(f"EXECUTE_JOB of {name!r}: machine {i} is unavailable")
-        if not machines.are_idle(alloc):
+        if not machines.states.are_idle(alloc):
             self._check_sharing(name, alloc)
         executors = len(alloc)
         if decision.mapping is not None:
@@ -185,16 +185,13 @@ class Tasks:
         if decision.io_job is not None:
             machines.check(decision.io_job.alloc, f"EXECUTE_JOB of {name!r}: additional_io_job")
         job.alloc = alloc
-        if alloc[-1] - alloc[0] + 1 == len(alloc):
-            job.alloc_text = str(alloc[0]) if len(alloc) == 1 else f"{alloc[0]}-{alloc[-1]}"
-        else:
-            job.alloc_text = format_resources(alloc)
+        job.alloc_text = format_resources(alloc)
         job.storage_mapping = decision.storage_mapping
         job.io = decision.io_job
 
     def _check_sharing(self, name: str, alloc: Sequence[int]) -> None:
         for i in alloc:
-            if not self.machines.busy[i]:
+            if not self.machines.states.busy[i]:
                 continue
             compute = self.is_compute[i]
             # Batsim's test of "is a storage" is true of compute nodes as well

@@ -14,19 +14,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.lifecycle import SOON, SUCCESS
-from batfs.plugins import PluginError, Unusable, blamed, place_in
+from batfs.filesystems.lifecycle import SUCCESS
+from batfs.plugins import Unusable
 from batfs.protocol import messages as m
-from batfs.protocol.clock import due, on_wire
+from batfs.scheduling.ahead import give_way, keep_nodes_for_overdue
+from batfs.scheduling.calls import Calls
 from batfs.scheduling.config import Configuration, Settings
-from batfs.scheduling.interface import JobPlacement, NodeSet, Pass, QueuePolicy, StartedJob, WaitingJob
+from batfs.scheduling.interface import JobPlacement, Pass, QueuePolicy, StartedJob, WaitingJob
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import Observer
+from batfs.scheduling.outside import LATEST, Outside
 from batfs.scheduling.possible import TRIES
 from batfs.scheduling.queue import WaitingQueue
 from batfs.scheduling.queues import make_queue_policy
@@ -37,14 +37,9 @@ from batfs.scheduling.view import PassView
 from batfs.scheduling.waits import LACK_OF_NODES
 
 if TYPE_CHECKING:
-    from batfs.scheduling.node_choice import NodeChoice
+    pass
 
 __all__ = ["MakeFiles", "Scheduler"]
-
-#: The last moment that a policy may wish to be called at (s): dates with six decimals are exact before it.
-LATEST = 2.0**53 / 1e6
-#: Calls at a policy's own wish in a row, without an event or a start between them, that are no fault yet.
-MOST_IN_VAIN = 100_000
 
 
 class Scheduler:
@@ -135,10 +130,8 @@ class Session:
         self._in_vain = 0
         self._hopeless: dict[str, Hold] = {}
         self._lacking: dict[str, WaitingJob] = {}  # tried, and a data set wasn't there
-        self._wish: float | None = None
-        self._foreign = not type(policy).__module__.startswith("batfs.")
-        self._called_in_vain = 0  # times in a row that it was called at its own wish, and did nothing
-        self._wake_ups: list[float] = []
+        self._calls = Calls()
+        self._outside = Outside(policy)
         self._story = Story()
         self._dependencies = tenancy.sets.dependencies
         self._view = PassView(tenancy, self.queue, self._held_back)
@@ -269,7 +262,7 @@ class Session:
 
     def _called(self, event: m.RequestedCall) -> None:
         now = self._now
-        self._wake_ups = [at for at in self._wake_ups if not due(at, now)]
+        self._calls.came(now)
         choice = self.tenancy.node_choice
         if choice is not None and choice.patience.seconds:
             self.tenancy.freed = True  # whose patience is over may take what was free before
@@ -325,23 +318,29 @@ class Session:
                     self._start(view.keep(placement))
                 promises = decided.promises
             except (Exception, SystemExit) as error:
-                raise self._blamed(error) from error
+                raise self._outside.blamed(error, self._now, self.queue.head) from error
             finally:
                 view.finish(promises)
             try:
                 if decided.kills:
                     self._kill(decided.kills)
             except (Exception, SystemExit) as error:
-                raise self._blamed(error) from error
-            if self._foreign:
-                self._check_wish(decided.wake_at, bool(decided.starts or decided.kills or arrived or freed))
+                raise self._outside.blamed(error, self._now, self.queue.head) from error
+            if self._outside.foreign:
+                self._outside.check_wish(
+                    *(decided.wake_at, self._now, self.queue.head),
+                    something=bool(decided.starts or decided.kills or arrived or freed),
+                    nothing_to_come=not tenancy.running and tenancy.no_more_jobs,
+                )
             wish = decided.wake_at if wake_staged is None else min(wake_staged, decided.wake_at or inf)
-            if wish is not None or self._wish is not None:
-                self._wake(wish)
+            calls, now = self._calls, self._now
+            if wish is not None or calls.wish is not None:
+                tenancy.out += calls.wished(wish, now)
             if tenancy.sets.timer.next < LATEST:  # bytes that somebody may wait for go by themselves then
-                self._call_by(tenancy.sets.timer.next)
+                tenancy.out += calls.by(tenancy.sets.timer.next, now)
             if tenancy.node_choice is not None:
-                self._wake_impatient(tenancy.node_choice)
+                # who was patient for near nodes is tried again when that is over
+                tenancy.out += calls.at(tenancy.node_choice.patience.next_end(now), now)
             if stager is not None:
                 stager.wait_on()
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
@@ -425,81 +424,16 @@ class Session:
         stager.lacking.clear()
         if getattr(self.policy, "orderly", False):
             return None
-        patience, now = self.tenancy.config.staged_patience, self._now
-        job = stager.overdue(now, patience)
-        if job is None:
-            due_at = stager.next_overdue(patience)
-            return due_at if due_at < inf else None
-        nodes, time = self._soonest(view, job)
-        view.keep_nodes(nodes, time, job)
-        if time <= now:
-            placed = view.place(job)
-            if not isinstance(placed, Hold):
-                self._start(view.keep(placed))
-        return None
-
-    def _soonest(self, view: PassView, job: WaitingJob) -> tuple[NodeSet, float]:
-        """The nodes that a job can have first, and when, by the walltimes of those that run: nodes of jobs
-        without one are waited for."""
-        then, now = view.free_nodes, self._now
-        ends = sorted((max(r.expected_end, now), r.nodes) for r in view.running.values() if r.nodes)
-        for time, nodes in ((now, 0), *ends):
-            then |= nodes
-            chosen = view.select(job.nodes, then & view.all_nodes)
-            if chosen is not None:
-                return chosen, time
-        return view.all_nodes, inf  # nodes are away
+        start, wake_at = keep_nodes_for_overdue(view, stager, self.tenancy.config.staged_patience)
+        if start is not None:
+            self._start(start)
+        return wake_at
 
     def _give_way(self, stager: Stager) -> bool:
-        """Let jobs behind the first of the queue give it the space that it lacks and that they have filled
-        before they had nodes; whether any did at once."""
-        head, tenancy = self.queue.head, self.tenancy
-        if head is None or not tenancy.waits.lacks_space(head.id):
-            return False
-        hold = tenancy.waits.reason(head.id)
-        anyhow = not tenancy.running and not stager.busy
-        # who has been promised a start needs its data then, and will be gone
-        stay = {head.id} if anyhow else {head.id, *self._view.promised}
-        gives = hold is not None and stager.give_way(hold, lambda job: job.id not in stay, anyhow=anyhow)
-        if gives:
-            self._dirty = True
-        return gives and tenancy.freed
-
-    def _blamed(self, error: BaseException) -> BaseException:
-        """``error`` in a pass: with the file, the line and the time if the queue policy is from outside."""
-        if not self._foreign:
-            return error
-        return blamed(error, self.policy, self._story_of_policy())
-
-    def _story_of_policy(self) -> str:
-        head = self.queue.head
-        whose = f", with {head.id!r} at the head of the queue" if head is not None else ""
-        return f"at {self._now:g} s{whose}, the queue policy"
-
-    def _blame(self, problem: str) -> PluginError:
-        file, line = place_in(self.policy.schedule)
-        return PluginError(problem, file=file, place=line)
-
-    def _check_wish(self, wish: Any, something: bool) -> None:
-        """PluginError for a policy from outside that wishes to be called at no time at all, or again and
-        again without end while nothing happens."""
-        if wish is None:
-            self._called_in_vain = 0
-            return
-        if isinstance(wish, bool) or not isinstance(wish, int | float | np.integer) or not 0 <= wish < LATEST:
-            hint = f"0 to {LATEST:g} s, or None"
-            raise self._blame(f"{self._story_of_policy()} wishes to be called at {wish!r:.40} ({hint})")
-        self._called_in_vain = 0 if something else self._called_in_vain + 1
-        most = MOST_IN_VAIN
-        if wish < self._now + SOON / 2:  # nearer than it can be called: the same moment again
-            most //= 100
-        elif not self.tenancy.running and self.tenancy.no_more_jobs:  # there is nothing to wait for
-            most //= 5
-        if self._called_in_vain > most:
-            times = f"{self._called_in_vain} times in a row"
-            raise self._blame(
-                f"{self._story_of_policy()} was called {times} at its own wish, and nothing happened"
-            )
+        """Jobs behind the first of the queue give it the space that it lacks; whether any did at once."""
+        gives = give_way(self.tenancy, self._view, stager, self.queue.head)
+        self._dirty = self._dirty or gives
+        return gives and self.tenancy.freed
 
     def _held_back(self, job: WaitingJob, hold: Hold) -> None:
         """Called for every failed attempt to start a job now."""
@@ -520,7 +454,7 @@ class Session:
             or tenancy.running
             or (stager is not None and stager.busy)
             or not tenancy.no_more_jobs
-            or self._wake_ups
+            or self._calls.any
             or tenancy.hopeful
         ):
             return False
@@ -555,32 +489,6 @@ class Session:
             if job_id not in running:
                 raise InvariantError(f"the queue policy kills {job_id}, which is not running")
         self.tenancy.kill([job_id for job_id in job_ids if job_id in running])
-
-    def _wake(self, wish: float | None) -> None:
-        """See that the policy is called when it wishes: a wish stands until its time has come or the policy
-        wishes for another, also while an earlier call is on its way."""
-        now = self._now
-        if wish is not None:
-            self._wish = wish
-        elif self._wish is not None and due(self._wish, now):
-            self._wish = None
-        if self._wish is not None:
-            self._call_by(self._wish)
-
-    def _call_by(self, wish: float) -> None:
-        at = on_wire(max(wish, self._now + SOON))
-        if not any(pending <= at for pending in self._wake_ups):
-            self._call_at(at)
-
-    def _wake_impatient(self, choice: NodeChoice) -> None:
-        """See that jobs are tried again when their patience for near nodes is over."""
-        at = choice.patience.next_end(self._now)
-        if at < inf and at not in self._wake_ups:
-            self._call_at(at)
-
-    def _call_at(self, at: float) -> None:
-        self._wake_ups.append(at)
-        self.tenancy.out.append(m.CallMeLater(self._now, at))
 
     def _reject(self, job: WaitingJob, reason: str, hold: Hold | None) -> None:
         self._rejections += 1

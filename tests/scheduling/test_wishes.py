@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batfs.cli.main import main
-from batfs.scheduling import core
+from batfs.scheduling import outside
 
 ROOT = Path(__file__).parents[2]
 POLICY = """import numpy as np
@@ -49,7 +49,7 @@ def test_wishes_without_an_end(
     tmp_path: Path, wish: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A policy that never starts anything and always wants to be called again: it is ended with its name."""
-    monkeypatch.setattr(core, "MOST_IN_VAIN", 5000)
+    monkeypatch.setattr(outside, "MOST_IN_VAIN", 5000)
     assert run(tmp_path, wish, False) == 2
     said = capsys.readouterr().err
     assert re.search(

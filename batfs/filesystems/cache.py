@@ -242,7 +242,7 @@ class CacheTier(StagingTier):
             "data_set": name,
         }
         if brought:
-            plan.notes["staged"] = True
+            plan.notes["staged"] = "staged" if known(request.nodes) else "ahead"
             parts = [Part("stage_in", storage, size) for storage, size in sorted(filled.items()) if size]
             moves = self.bring(plan, request, parts, view, rng)
             if isinstance(moves, Hold):
@@ -252,11 +252,12 @@ class CacheTier(StagingTier):
         return plan
 
     def _joined(self, name: str) -> dict[str, dict[int, int]]:
-        """Bytes of a set on each storage that jobs' stagings are bringing, by job."""
+        """Bytes of a set on each storage that the stagings of jobs without nodes are bringing, by job: one
+        can wait for these."""
         entry = self.cache.find(name)
         out: dict[str, dict[int, int]] = {}
         for job_id, portions in entry.coming.items() if entry is not None else ():
-            staged = [portion.bytes_on for portion in portions if portion.way == "staged"]
+            staged = [portion.bytes_on for portion in portions if portion.way == "ahead"]
             if staged:
                 out[job_id] = bytes_of(staged)
         return out
@@ -403,7 +404,7 @@ class CacheTier(StagingTier):
             self._deleting.setdefault(request.job_id, []).append(name)
         added, filled = plan.notes.get("added") or {}, plan.notes.get("filled") or {}
         written = {storage: size - filled.get(storage, 0) for storage, size in added.items()}
-        copied: Way = "staged" if plan.notes.get("staged") else "read"
+        copied: Way = plan.notes.get("staged", "read")
         portions: tuple[tuple[Mapping[int, int], Way], ...] = ((filled, copied), (written, "written"))
         for portion, way in portions:
             there = {storage: size for storage, size in portion.items() if size}
@@ -450,7 +451,7 @@ class CacheTier(StagingTier):
 
     def has_staged(self, job_id: str, now: float) -> None:
         """What was brought for the job is here, though it may not have begun."""
-        self.cache.arrive(job_id, "staged")
+        self.cache.arrive(job_id, "ahead", "staged")
 
 
 def bytes_of(portions: Iterable[Mapping[int, int]]) -> dict[int, int]:

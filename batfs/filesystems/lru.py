@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from batfs.records import field, record
 
-#: Why bytes are on their way: brought before a job reads them, copied as it does, or written by it.
-Way: TypeAlias = Literal["staged", "read", "written"]
+#: Why bytes are on their way: brought before a job has nodes, or before it reads them, copied as it does, or
+#: written by it.
+Way: TypeAlias = Literal["ahead", "staged", "read", "written"]
 
 
 class Portion(NamedTuple):
@@ -112,10 +113,10 @@ class Cache:
         self.entries.move_to_end(name)
         return True
 
-    def arrive(self, job_id: str, way: Way | None = None) -> None:
-        """What the job was bringing is here (in one ``way``; all of it if None)."""
+    def arrive(self, job_id: str, *ways: Way) -> None:
+        """What the job was bringing is here (in these ways; all of it if none is said)."""
         for entry in self.entries.values():
-            left = [p for p in entry.coming.pop(job_id, ()) if way is not None and p.way != way]
+            left = [p for p in entry.coming.pop(job_id, ()) if ways and p.way not in ways]
             if left:
                 entry.coming[job_id] = left
 

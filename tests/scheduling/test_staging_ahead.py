@@ -275,7 +275,6 @@ def test_buffers_in_the_nodes_are_staged_with_them(tmp_path: Path) -> None:
         ("two_step", "burst_buffer"),
         ("ahead", "nvme_pool"),
         ("ahead", "cache"),
-        ("two_step", "cache"),
     ],
 )
 def test_the_same_times_over_a_socket(tmp_path: Path, mode: str, model: str) -> None:

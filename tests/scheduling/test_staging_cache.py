@@ -121,6 +121,21 @@ def test_held_stages_in_with_the_nodes(tmp_path: Path) -> None:
     assert ran.times("b") == (pytest.approx(60.0), pytest.approx(120.0))
 
 
+def test_nobody_counts_on_what_is_staged_with_nodes(tmp_path: Path) -> None:
+    """The first job is staged held, from 0 s on; the second, which comes at 10 s and would be staged ahead,
+    leaves the copying to it and starts at once. It reads from behind: 300 B each at 5 B/s until 70 s, its
+    last 100 B until 80 s."""
+    jobs = [
+        job("a", 2, 20e9, io=reads(400, staging="held")),
+        job("b", 2, 1e9, at=10.0, io=reads(400)),
+    ]
+    ran = run(tmp_path, jobs)
+    assert not staged(ran)
+    [kind] = [t for k, t in ran.kinds().items() if k.endswith("stage_in")]
+    assert kind == (pytest.approx(0.0, abs=1e-3), pytest.approx(70.0))
+    assert ran.times("b") == (pytest.approx(10.0, abs=1e-3), pytest.approx(80.0))
+
+
 def test_what_a_fault_leaves_of_it(tmp_path: Path) -> None:
     """The cache is down from 20 to 30 s: what was coming is given up, for the job that brought it and for the
     one that waited for it. Both pass the cache by, as everything does while a storage of it is away: each
@@ -142,14 +157,15 @@ def test_every_byte_in_the_cache_has_its_room() -> None:
     cache = Cache({1: 100})
     assert cache.insert("x", {1: 40}, "j", way="staged")
     assert cache.insert("x", {1: 20}, "j", way="read")
+    assert cache.insert("x", {1: 5}, "j", way="ahead")
     assert cache.insert("x", {1: 10}, "j", way="written")
     entry = cache.find("x")
     assert entry is not None
     assert entry.here == {}
-    cache.arrive("j", "staged")
-    assert entry.here == {1: 40}
+    cache.arrive("j", "staged", "ahead")
+    assert entry.here == {1: 45}
     cache.arrive("j", "read")
-    assert entry.here == {1: 60}
+    assert entry.here == {1: 65}
     cache.give_up("j")
-    assert entry.here == {1: 60}
+    assert entry.here == {1: 65}
     cache.check()

@@ -233,7 +233,7 @@ def test_ctrl_c_while_data_is_staged(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*command, "-e", str(out / "r")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     ) as process:
-        time.sleep(3.0)
+        time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said

@@ -199,7 +199,7 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
     """Ctrl-C while jobs copy in and out: it ends soon, nothing incomplete has the name of a whole file."""
     _, _, config = files_of(tmp_path)
     one = copies()
-    jobs = [{**one, "job": {**one["job"], "id": str(k), "subtime": float(k)}} for k in range(20_000)]
+    jobs = [{**one, "job": {**one["job"], "id": str(k), "subtime": float(k)}} for k in range(6_000)]
     platform, workload = write_inputs(tmp_path, 4, STORAGES, jobs, properties=CHASSIS)
     out = tmp_path / "out"
     out.mkdir()

@@ -28,7 +28,7 @@ from batfs.scheduling.core import Scheduler
 from batfs.simulator import JobResult, SimulationOptions, simulate
 from batfs.workload import read_workload
 
-COUNT = int(os.environ.get("BATFS_MIXES", "48"))
+COUNT = int(os.environ.get("BATFS_MIXES", "40"))
 PARTS = 8
 GB = 10**9
 NODES = 4

@@ -146,7 +146,7 @@ def bottleneck(groups: Sequence[Group]) -> str:
 
 def _range(shares: Sequence[float]) -> str:
     low, high = f"{100 * min(shares):.0f}", f"{100 * max(shares):.0f}"
-    return f"{low} %" if low == high else f"{low} to {high} %"
+    return f"{low}\N{NO-BREAK SPACE}%" if low == high else f"{low} to {high}\N{NO-BREAK SPACE}%"
 
 
 _KIN = {"behind_nodes": "nodes", "behind_storage": "storage", "staging": "storage"}

@@ -16,7 +16,7 @@ async function showRun(index) {
   home.replaceChildren(el("p", { class: "note" }, "unpacking…"));
   const run = await unpack(`run-${index}`), x = new Range(...run.span), j = run.jobs;
   home.replaceChildren();
-  home.append(el("p", { class: "note" }, "Drag over a chart to zoom, double-click to see everything again, Shift+drag to move, Ctrl+wheel to zoom where you point. The charts of a run move together."));
+  home.append(el("p", { class: "note by-hand" }, "Drag over a chart to zoom, double-click to see everything again, Shift+drag to move, Ctrl+wheel to zoom where you point. The charts of a run move together."));
 
   const holder = el("div"), count = j.id.length;
   const tools = el("div", { class: "tools" });

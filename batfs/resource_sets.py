@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from batfs._core.nodes import count_below as count_below
 from batfs._core.nodes import text_of
 from batfs.errors import InputError
 
@@ -53,18 +54,6 @@ def are_resources(text: str) -> bool:
         if found is None or not int(found[1]) <= int(found[2] or found[1]) < 2**31:
             return False
     return True
-
-
-def count_below(text: str, limit: int) -> int:
-    """How many ids of a text written by Batsim or by us are below ``limit``, without making a set of them."""
-    count = 0
-    for token in text.split():
-        first, _, last = token.partition("-")
-        low = int(first)
-        high = min(int(last), limit - 1) if last else low
-        if low < limit and high >= low:
-            count += high - low + 1
-    return count
 
 
 def format_resources(ids: Iterable[int]) -> str:

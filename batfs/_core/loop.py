@@ -171,6 +171,18 @@ class Activities:
         """The clock, in seconds."""
         return self.clock[0]
 
+    @property
+    def date(self) -> float:
+        """The clock as Batsim prints it, with six decimals."""
+        now: cython.double = self.clock[0]
+        micros: cython.double = now * 1e6
+        if micros < 1e14:
+            nearest: cython.longlong = whole(micros + 0.5)
+            off: cython.double = micros - nearest
+            if off > -0.48 and off < 0.48:  # round(now, 6) is needed near the middle of two only
+                return nearest / 1e6
+        return round(now, 6)
+
     def add_timer(self, duration: cython.double, owner: object) -> cython.longlong:
         """A slot that ends after ``duration`` seconds (>= 0)."""
         return timer(self, duration, owner)
@@ -274,6 +286,16 @@ def integers(array: Any) -> cython.p_longlong:
     if cython.compiled:
         return cython.cast(cython.p_longlong, cython.cast(cython.size_t, array.ctypes.data))
     return memoryview(array.data)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def whole(value: cython.double) -> cython.longlong:
+    """Without its fraction."""
+    if cython.compiled:
+        return cython.cast(cython.longlong, value)
+    return int(value)
 
 
 @cython.cfunc

@@ -35,7 +35,7 @@ class Server(Tasks):
     """The server and its books. ``decide`` is the scheduler: a request in, a reply out."""
 
     __slots__ = (
-        *("_date", "_now", "actor", "completed", "decide", "ended", "ending", "events", "farewells"),
+        *("_date", "actor", "completed", "decide", "ended", "ending", "events", "farewells"),
         *("killing", "known_ids", "maestro", "mailbox", "master", "outputs", "registration_over", "requests"),
         *("running", "scheduler_ready", "static", "submitted", "submitters", "to_create", "to_forget"),
         "waiting",
@@ -67,7 +67,7 @@ class Server(Tasks):
         self.to_forget: list[SimJob] = []
         self.scheduler_ready = False
         self.requests = 0
-        self._now = self._date = 0.0
+        self._date = 0.0
         self.ending = False
         self.ended = False
         self.submitters = {"job": 0, "event": 0}
@@ -129,15 +129,7 @@ class Server(Tasks):
 
     def date(self) -> float:
         """The clock as Batsim prints it, with 6 decimals."""
-        now = self.engine.now
-        if now != self._now:
-            self._now = now
-            micros = now * 1e6
-            whole = int(micros + 0.5)
-            # round(now, 6), which takes four times as long, is not needed far from the middle of two
-            near = micros < 1e14 and -0.48 < micros - whole < 0.48
-            self._date = whole / 1e6 if near else round(now, 6)
-        return self._date
+        return self.engine.date
 
     def _begin(self) -> None:
         from batfs.simulator.beginning import simulation_begins

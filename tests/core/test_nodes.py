@@ -68,3 +68,10 @@ def test_who_computes(core: Any, moves: list[tuple[bool, set[int]]]) -> None:
                 since[i] = float(now)
         assert [i for i in range(61) if states.busy[i]] == sorted(computing)
         assert list(states.since) == since
+
+
+@BOTH
+@given(IDS, st.integers(0, 3100))
+def test_ids_below_a_limit_are_counted_in_their_text(core: Any, ids: set[int], limit: int) -> None:
+    assert core.count_below(format_resources(ids), limit) == sum(i < limit for i in ids)
+    assert core.count_below("7-7 9", limit) == (limit > 7) + (limit > 9)

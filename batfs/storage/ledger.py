@@ -68,6 +68,7 @@ class Ledger:
         self._free_shown.flags.writeable = self._count_shown.flags.writeable = False
         self._on: list[dict[int, Reservation]] = [{} for _ in range(m)]  # what is held, by storage
         self._bookings = Bookings(m)
+        self._spare: Bookings | None = None  # an empty one, to be used again
         # made when a question needs the ends of what is held
         self._held: Parts | None = None
         self._held_steps: list[ByteSteps] | None = None
@@ -272,7 +273,8 @@ class Ledger:
     def shelve(self) -> Bookings:
         """Take all bookings out of the book, at once: they are in nobody's way, and their starts may pass,
         until they are put back."""
-        shelf, self._bookings = self._bookings, Bookings(len(self._left))
+        empty, self._spare = self._spare or Bookings(len(self._left)), None
+        shelf, self._bookings = self._bookings, empty
         return shelf
 
     def unshelve(self, shelf: Bookings) -> None:
@@ -281,6 +283,8 @@ class Ledger:
         bookings."""
         if self._bookings.lines:
             raise LedgerError("there are other bookings")
+        if not self._bookings.starts:  # never used: one for each storage is made once, not in every pass
+            self._spare = self._bookings
         self._bookings = shelf
 
     @property

@@ -49,6 +49,7 @@ from batfs.platform import Machine, Platform
 from batfs.scheduling.initial_sets import lay_out
 from batfs.scheduling.machine import Machine as Books
 from batfs.scheduling.trials import transfers_of_plans
+from batfs.units import format_bandwidth
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Profile
 
 
@@ -111,6 +112,7 @@ def explain(
         steps = write_phases(job, profile, chosen, volumes, plans, books.position)
         found.notes.append(f"its phases bring I/O: it runs in {len(steps)} steps, as dynamic jobs")
     found.notes += files.announcements()
+    found.notes += _limits(files, plans)
     others = _others(job, files, volumes, plans, compute, chosen, books, rng)
     everybody = [(chosen, pieces_of(volumes, plans))]
     everybody += [(theirs, pieces_of(volumes, other)) for theirs, other in others]
@@ -122,6 +124,17 @@ def explain(
         used += [_consumption(platform, host_of, p[key].profile) for _, p in beside if key in p]
         found.parts.append(_part(platform, host_of, key, piece, used, len(others), clock))
     return found
+
+
+def _limits(files: FileSystems, plans: Sequence[IoPlan]) -> list[str]:
+    """What holds back the staging of these plans, which the times don't count."""
+    out = []
+    for name, limit in files.staging_limits.items():
+        if any(plan.file_system == name and (plan.stage_in or plan.stage_out) for plan in plans):
+            parts = [f"{limit.share:g} of any link's bandwidth"] if limit.share else []
+            parts += [format_bandwidth(limit.rate)] if limit.rate else []
+            out.append(f"all stagings of {name!r} take at most {' and '.join(parts)}: times are without that")
+    return out
 
 
 def _nodes(job: Job, compute: Sequence[int], nodes: Sequence[int] | None) -> tuple[int, ...]:

@@ -201,6 +201,18 @@ def test_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found[0]["written_by"] == []
 
 
+def test_a_limit_of_staging_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    storages = {**TWO, "b0": {**FAST, "filesystem": "bb"}}
+    entry = {"filesystem": "bb", "reads": 800 * MB, "writes": 0}
+    platform, workload = write_inputs(tmp_path, 2, storages, [job("1", io=[entry])])
+    model = "bb=nvme_pool:backing=fs,staging_share=0.3,staging_rate=50MBps"
+    words = ("explain", "-p", str(platform), "-w", str(workload), "--dynamic-jobs", "--filesystem", model)
+    code, said = command(capsys, *words)
+    assert code == 0
+    limits = "all stagings of 'bb' take at most 0.3 of any link's bandwidth and 50 MB/s"
+    assert f"{limits}: times are without that" in said
+
+
 def test_the_same_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``batfs run --config``; without the set the reader is refused."""
     platform, workload = write_inputs(tmp_path, 2, TWO, [reads("1", missing="error")])

@@ -107,6 +107,16 @@ def test_a_jobs_own_word(tmp_path: Path) -> None:
     assert ran.times("a") == (pytest.approx(50.0), pytest.approx(70.0))
 
 
+@pytest.mark.parametrize("mode", ["held", "ahead", "two_step"])
+def test_one_word_for_all_file_systems(tmp_path: Path, mode: str) -> None:
+    """The setting ``staging`` (``--staging``, ``--vary staging=``) has a cache stage that says nothing."""
+    config = {"staging": mode, "filesystems": {"cache": {"model": "cache", "backing": "lustre"}}}
+    ran = run(tmp_path, [BUSY, job("a", 4, 20e9, io=reads(400))], config=config)
+    assert ran.times("a")[1] == pytest.approx(110.0 if mode == "held" else 70.0)
+    kinds = {kind.rpartition(".")[2] for kind in ran.kinds()}
+    assert kinds == {"stage_in" if mode == "held" else "stage_ahead"}
+
+
 def test_held_stages_in_with_the_nodes(tmp_path: Path) -> None:
     """From 50 s on; a reader that starts at 60 s on other nodes reads from behind as well, and leaves the
     copying to the first: 300 B each at 5 B/s from then on, until 120 s."""

@@ -145,8 +145,9 @@ def batfs(*words: str) -> list[str]:
     return [sys.executable, "-m", "batfs", *words]
 
 
-def batsim_seconds(folder: Path, platform: str, workload: str) -> float | None:
-    """The same with the real Batsim and pybatsim's FCFS, where both are on PATH."""
+def batsim_seconds(folder: Path, platform: str, workload: str, limit: float | None = None) -> float | None:
+    """The same with the real Batsim and pybatsim's FCFS, where both are on PATH and take no longer than
+    ``limit`` seconds; on the clock."""
     batsim, pybatsim = shutil.which("batsim"), shutil.which("pybatsim")
     if batsim is None or pybatsim is None:
         return None
@@ -167,8 +168,11 @@ def batsim_seconds(folder: Path, platform: str, workload: str) -> float | None:
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            timeout=limit,
         )
         scheduler.wait(60)
+    except subprocess.TimeoutExpired:
+        return None
     finally:
         scheduler.kill()
         scheduler.wait()

@@ -8,7 +8,8 @@ where a job costs the same however large the thing is. What an axis may reach, a
 
 A process that is quick because it did not do the work is no measurement: of every simulation it is checked
 that all jobs were completed. Neither is a difference that drowns in the start's own noise: such a size is
-shown in brackets and left out of the fit. A size that takes longer than ``--limit`` ends its line.
+shown in brackets and left out of the fit. A size that takes longer than ``--limit`` ends its line. Where a
+``batsim`` (and ``pybatsim``) is on PATH, what its FCFS takes for the same files stands below.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Line(NamedTuple):
     exponent: float | None
     over: int | None
     problem: str = ""
+    #: the same of Batsim and pybatsim's FCFS, on the clock, where a line is measured with them too
+    beside: dict[int, float] | None = None
 
 
 def less(total: float | None, start: float | None, units: int) -> Cost:
@@ -79,6 +82,8 @@ class Meter:
 
     def __init__(self, folder: Path, limit: float, best: int) -> None:
         self.folder, self.limit, self.best = folder, limit, best
+        #: what Batsim took for the last simulation, where there is one and it plans as that did
+        self.beside: Cost = None
 
     def processor(self, command: Sequence[str], after: Callable[[], None] = lambda: None) -> float | None:
         """The least processor time of the command; None when it takes longer than the limit."""
@@ -102,6 +107,13 @@ class Meter:
         (self.folder / "one.json").write_text(json.dumps(one))
         start = self._run("one.json", 1, flags)
         total = self._run("w.json", jobs, flags)
+        self.beside = None
+        if not flags and total is not None:
+            clock = [
+                cases.batsim_seconds(self.folder, "p.xml", name, self.limit)
+                for name in ("w.json", "one.json")
+            ]
+            self.beside = less(*clock, jobs - 1)
         return less(total, start, jobs - 1)
 
     def _run(self, workload: str, jobs: int, flags: Sequence[str]) -> float | None:
@@ -320,8 +332,11 @@ AXES: dict[str, Axis] = {
 }
 
 
-def measure(name: str, what: str, sizes: Sequence[int], cost: Callable[[int], Cost]) -> Line:
+def measure(
+    name: str, what: str, sizes: Sequence[int], cost: Callable[[int], Cost], meter: Meter | None = None
+) -> Line:
     """One line, from the smallest size on, until a size takes too long."""
+    beside: dict[int, float] | None = None
     points: dict[int, float] = {}
     drowned: dict[int, float] = {}
     over: int | None = None
@@ -338,7 +353,11 @@ def measure(name: str, what: str, sizes: Sequence[int], cost: Callable[[int], Co
         total, start, units = found
         told = total - start >= TOLD * start
         (points if told else drowned)[size] = (total - start) / units
-    return Line(name, what, points, drowned, slope(points), over, problem)
+        if meter is not None and meter.beside is not None:
+            theirs, begun, units = meter.beside
+            beside[size] = (theirs - begun) / units
+            meter.beside = None
+    return Line(name, what, points, drowned, slope(points), over, problem, beside)
 
 
 def verdict(line: Line) -> str:
@@ -362,6 +381,11 @@ def show(line: Line) -> None:
     costs = "  ".join(f"{size}: {told[size]}" for size in sorted(told))
     exponent = "-" if line.exponent is None else f"{line.exponent:+.2f}"
     print(f"  {line.what:<28}{costs:<52}{exponent:>6}  {verdict(line)}", flush=True)
+    if line.beside:
+        costs = "  ".join(f"{size}: {cost * 1e3:.3f}" for size, cost in sorted(line.beside.items()))
+        theirs = slope(line.beside)
+        exponent = "-" if theirs is None else f"{theirs:+.2f}"
+        print(f"  {'Batsim, on the clock':<28}{costs:<52}{exponent:>6}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -391,7 +415,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{chosen_axis}: milliseconds a {axis.unit}, by size; exponent")
             for what, cost in axis.lines(meter):
                 sizes = [*axis.sizes, *(axis.large if args.large else ())]
-                found.append(measure(chosen_axis, what, sizes, cost))
+                found.append(measure(chosen_axis, what, sizes, cost, meter))
                 show(found[-1])
     Path(args.output).write_text(json.dumps([line._asdict() for line in found], indent=1) + "\n")
     print(f"written to {args.output}")

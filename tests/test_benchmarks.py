@@ -119,3 +119,28 @@ def test_every_allocation_and_queue_policy_runs_on_its_axis(scaling: Any, tmp_pa
         registry = POLICIES if flag == "--policy" else QUEUE_POLICIES
         make = {"--policy": "choose", "--queue": "schedule"}[flag]
         assert hasattr(registry.make(spec), make)
+
+
+def test_batsim_stands_beside_where_it_is_on_path(
+    scaling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program of that name that takes 0.02 s for each job of its workload: 20 ms a job."""
+    program = "#!{}\nimport json, sys, time\nw = json.load(open(sys.argv[sys.argv.index('-w') + 1]))\n"
+    program += "time.sleep(0.02 * len(w['jobs']))\n"
+    for name, text in (("batsim", program.format(sys.executable)), ("pybatsim", "#!/bin/sh\n")):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    meter = scaling.Meter(tmp_path, 60.0, 1)
+    scaling.cases.write_platform(tmp_path / "p.xml", 2, 1)
+
+    def cost(jobs: int) -> Any:
+        scaling.write_jobs(tmp_path / "w.json", jobs, 2, [1], 10.0)
+        return meter.simulated(jobs)
+
+    line = scaling.measure("jobs", "made up", [20], cost, meter)
+    assert 0.015 < line.beside[20] < 0.2
+    scaling.show(line)
+    assert "Batsim, on the clock" in capsys.readouterr().out

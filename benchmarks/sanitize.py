@@ -37,7 +37,7 @@ def build(folder: Path) -> None:
     """The tree, with a core of its own, in ``folder``."""
     for name in ("batfs", "tests", "platforms", "workloads", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "README.md"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "COPYING"):
         shutil.copy(ROOT / name, folder)
     # -O3 of its own would come after ours
     setup = folder / "setup.py"

@@ -336,7 +336,7 @@ def measure(
     name: str, what: str, sizes: Sequence[int], cost: Callable[[int], Cost], meter: Meter | None = None
 ) -> Line:
     """One line, from the smallest size on, until a size takes too long."""
-    beside: dict[int, float] | None = None
+    beside: dict[int, float] = {}
     points: dict[int, float] = {}
     drowned: dict[int, float] = {}
     over: int | None = None

@@ -70,8 +70,8 @@ class CacheTier(StagingTier):
     behind send the bytes to the cache and the cache passes them on to the nodes. ``auto``: ``servers`` where
     every storage of the cache stands behind a server of the backing file system, else ``nodes``.
 
-    ``staging`` (``held``, ``ahead``, ``two_step``; also a job's option): missing bytes are brought here
-    before a job reads them, as into a burst buffer, and the job reads all of the set from here;
+    ``staging`` (``none``; ``held``, ``ahead``, ``two_step``, also a job's option): missing bytes are brought
+    here before a job reads them, as into a burst buffer, and the job reads all of the set from here;
     ``max_staging``, ``staging_share`` and ``staging_rate`` as there. A set is brought once: who reads what
     another job's staging is bringing waits for that. A job's ``stage_in`` says whether that is done for it.
     What finds no room is read from behind, as ever.
@@ -94,7 +94,7 @@ class CacheTier(StagingTier):
         fill: bool = True,
         fill_by: Literal["auto", "nodes", "servers"] = "auto",
         pins: str = "",
-        staging: Literal["", "held", "ahead", "two_step"] = "",
+        staging: Literal["none", "held", "ahead", "two_step"] = "none",
         max_staging: int = 4,
         staging_share: float = 0.0,
         staging_rate: Bandwidth = 0.0,
@@ -106,9 +106,9 @@ class CacheTier(StagingTier):
         super().__init__(
             setup,
             backing=backing,
-            stage_in=bool(staging),
+            stage_in=staging != "none",
             stage_out=False,
-            staging=staging or HELD,
+            staging=HELD if staging == "none" else staging,
             max_staging=max_staging,
             staging_share=staging_share,
             staging_rate=staging_rate,

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from fs_tiny import Ran, job, simulate_tiny, watched
 
+from batfs.errors import InputError
+
 STORAGES = {
     "bb0": {"filesystem": "bb", "size": "1000B", "read": "100Bps", "write": "100Bps"},
     "ost0": {"filesystem": "lustre", "size": "100kB", "read": "10Bps", "write": "100Bps"},
@@ -116,6 +118,30 @@ def test_under_any_io_policy(tmp_path: Path, policy: str) -> None:
         config={"io_policy": policy},
     )
     assert ran.times("1") == (pytest.approx(75.0, abs=0.2), pytest.approx(95.0, abs=0.2))
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (
+            "burst_buffer:backing=lustre,staging_share=2",
+            "staging_share is 2, expected a part of",
+        ),
+        ("nvme_pool:backing=lustre,staging_share=half", "'half' is not a number"),
+        ("nvme_pool:backing=lustre,staging_rate=-5MBps", "must be finite and not negative"),
+        ("nvme_pool:backing=bb", "the pool 'bb' can't be its own backing file system"),
+        ("nvme_pool:backing=lustr", "did you mean 'lustre'?"),
+        ("nvme_pool:backing=lustre,max_staging=-1", "max_staging is -1"),
+        ("cache:backing=lustre,staging=aheda", "'aheda' is not one of none, held, ahead, two_step"),
+        ("cache:backing=lustre,staging_shre=0.1", "did you mean 'staging_share'?"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, model: str, told: str) -> None:
+    config = {"filesystems": {"bb": {"model": model}}, "default_filesystem": "lustre"}
+    with pytest.raises(InputError) as caught:
+        simulate_tiny(tmp_path, 4, STORAGES, [job("1", 1, 1e9)], config, dynamic=True)
+    assert told in str(caught.value)
+    assert "filesystems.bb" in str(caught.value)
 
 
 def test_what_nobody_limits_is_as_it_was(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Lines of output files, put together from numbers and words. Compiled by Cython.
+"""Lines of output files, put together from numbers and words, and totals. Compiled by Cython.
 
 A run writes some forty lines a job, nearly all of them numbers with six decimals. Here they are digits in a
 buffer of bytes, without a Python object for each; interpreted they are pieces of text, formatted by Python.
@@ -133,6 +133,55 @@ class Sheet:
         whole(self, used)
         whole(self, transfers)
         text(self, "\n")
+
+
+@cython.cclass
+class Totals:
+    """Running figures of all jobs: how many, when the last ended (s), and sums and maxima of what they
+    took."""
+
+    rejected = cython.declare(cython.longlong, visibility="public")
+    success = cython.declare(cython.longlong, visibility="public")
+    failed = cython.declare(cython.longlong, visibility="public")
+    makespan = cython.declare(cython.double, visibility="public")
+    waiting = cython.declare(cython.double, visibility="public")
+    turnaround = cython.declare(cython.double, visibility="public")
+    slowdown = cython.declare(cython.double, visibility="public")
+    max_waiting = cython.declare(cython.double, visibility="public")
+    max_turnaround = cython.declare(cython.double, visibility="public")
+    max_slowdown = cython.declare(cython.double, visibility="public")
+
+    def __init__(self) -> None:
+        self.rejected = self.success = self.failed = 0
+        self.makespan = 0.0
+        self.waiting = self.turnaround = self.slowdown = 0.0
+        self.max_waiting = self.max_turnaround = self.max_slowdown = 0.0
+
+    def add(self, state: str, submitted: cython.double, start: cython.double, runtime: cython.double) -> None:
+        """A job that has run, for ``runtime`` seconds (> 0)."""
+        end: cython.double = start + runtime
+        waiting: cython.double = start - submitted
+        turnaround: cython.double = end - submitted
+        slowdown: cython.double = turnaround / runtime
+        if state == "COMPLETED_SUCCESSFULLY":
+            self.success += 1
+        else:
+            self.failed += 1
+        self.waiting += waiting
+        self.turnaround += turnaround
+        self.slowdown += slowdown
+        self.makespan = larger(self.makespan, end)
+        self.max_waiting = larger(self.max_waiting, waiting)
+        self.max_turnaround = larger(self.max_turnaround, turnaround)
+        self.max_slowdown = larger(self.max_slowdown, slowdown)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def larger(most: cython.double, value: cython.double) -> cython.double:
+    """The larger of the two."""
+    return value if value > most else most
 
 
 @cython.cfunc

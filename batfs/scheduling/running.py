@@ -44,7 +44,7 @@ def record_of(job: Running, state: str, machine: Machine, waits_known: bool) -> 
         waiting.volumes,
         booked.plans,
         nodes,
-        _io_resources(job, nodes),
+        _io_resources(job),
         waited.storage,
         waited.hold,
         "" if waited.hold is None else waited.hold.sentence(machine.names),
@@ -85,15 +85,9 @@ def holders(running: Iterable[Running], staged: Iterable[Booked], machine: Machi
         yield f"{booked.job.id} has no nodes yet and holds {size} bytes"
 
 
-def _io_resources(job: Running, nodes: str) -> str:
+def _io_resources(job: Running) -> str:
     if job.life is not None:
         return format_ascending(job.life.resources)
     if job.io is None:
         return ""
-    ids, own, even = job.io_ids, job.booked.ids, job.io.even
-    count = len(own)
-    # usually all its nodes and then storages, which come after every node: the text is there already
-    if even is not None and even.nodes is own and ids[count] > own[-1] + 1:
-        rest = ids[count:]
-        return f"{nodes} {rest[0] if len(rest) == 1 else format_ascending(rest)}"
-    return format_ascending(ids)
+    return format_ascending(job.io_ids)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from batfs import files
-from batfs._core.sheets import Sheet
+from batfs._core.sheets import Sheet, Totals
 from batfs.errors import InputError
 from batfs.simulator.options import JobResult, SimulationOptions
 from batfs.simulator.paje import PajeTrace
@@ -211,71 +211,41 @@ class Lines:
         self._stream.close()
 
 
-class Totals:
-    """Running figures of all jobs."""
+def summary(
+    totals: Totals, machines: Machines, scheduling: float, simulation: float
+) -> dict[str, float | int | str]:
+    """The fields of ``schedule.csv``; means are over all jobs, rejected ones included, as Batsim's."""
+    finished = totals.success + totals.failed
+    jobs = finished + totals.rejected
 
-    def __init__(self) -> None:
-        self.rejected = self.success = self.failed = 0
-        self.makespan = 0.0
-        self.waiting = self.turnaround = self.slowdown = 0.0
-        self.max_waiting = self.max_turnaround = self.max_slowdown = 0.0
+    def mean(total: float) -> float:
+        return total / jobs if jobs else float("nan")
 
-    def add(self, state: str, submitted: float, start: float, runtime: float) -> None:
-        end = start + runtime
-        waiting = start - submitted
-        turnaround = end - submitted
-        slowdown = turnaround / runtime
-        if state == "COMPLETED_SUCCESSFULLY":
-            self.success += 1
-        else:
-            self.failed += 1
-        self.waiting += waiting
-        self.turnaround += turnaround
-        self.slowdown += slowdown
-        if end > self.makespan:
-            self.makespan = end
-        if waiting > self.max_waiting:
-            self.max_waiting = waiting
-        if turnaround > self.max_turnaround:
-            self.max_turnaround = turnaround
-        if slowdown > self.max_slowdown:
-            self.max_slowdown = slowdown
-
-    def summary(
-        self, machines: Machines, scheduling: float, simulation: float
-    ) -> dict[str, float | int | str]:
-        """The fields of ``schedule.csv``; means are over all jobs, rejected ones included, as Batsim's."""
-        finished = self.success + self.failed
-        jobs = finished + self.rejected
-
-        def mean(total: float) -> float:
-            return total / jobs if jobs else float("nan")
-
-        return {
-            "batsim_version": VERSION,
-            "consumed_joules": 0.0,
-            "makespan": self.makespan,
-            "max_slowdown": self.max_slowdown,
-            "max_turnaround_time": self.max_turnaround,
-            "max_waiting_time": self.max_waiting,
-            "mean_slowdown": mean(self.slowdown),
-            "mean_turnaround_time": mean(self.turnaround),
-            "mean_waiting_time": mean(self.waiting),
-            "nb_computing_machines": machines.count,
-            "nb_grouped_switches": 0,
-            "nb_jobs": jobs,
-            "nb_jobs_finished": finished,
-            "nb_jobs_killed": self.failed,
-            "nb_jobs_rejected": self.rejected,
-            "nb_jobs_success": self.success,
-            "nb_machine_switches": 0,
-            "scheduling_time": scheduling,
-            "simulation_time": simulation,
-            "success_rate": mean(float(self.success)),
-            "time_computing": machines.time_computing,
-            "time_idle": machines.time_idle,
-            "time_sleeping": 0.0,
-            "time_switching_off": 0.0,
-            "time_switching_on": 0.0,
-            "time_unavailable": machines.time_unavailable,
-        }
+    return {
+        "batsim_version": VERSION,
+        "consumed_joules": 0.0,
+        "makespan": totals.makespan,
+        "max_slowdown": totals.max_slowdown,
+        "max_turnaround_time": totals.max_turnaround,
+        "max_waiting_time": totals.max_waiting,
+        "mean_slowdown": mean(totals.slowdown),
+        "mean_turnaround_time": mean(totals.turnaround),
+        "mean_waiting_time": mean(totals.waiting),
+        "nb_computing_machines": machines.count,
+        "nb_grouped_switches": 0,
+        "nb_jobs": jobs,
+        "nb_jobs_finished": finished,
+        "nb_jobs_killed": totals.failed,
+        "nb_jobs_rejected": totals.rejected,
+        "nb_jobs_success": totals.success,
+        "nb_machine_switches": 0,
+        "scheduling_time": scheduling,
+        "simulation_time": simulation,
+        "success_rate": mean(float(totals.success)),
+        "time_computing": machines.time_computing,
+        "time_idle": machines.time_idle,
+        "time_sleeping": 0.0,
+        "time_switching_off": 0.0,
+        "time_switching_on": 0.0,
+        "time_unavailable": machines.time_unavailable,
+    }

@@ -14,6 +14,7 @@ from batfs.simulator import submitters
 from batfs.simulator.engine import Deadlock, Engine
 from batfs.simulator.options import Progress, SimulationOptions, SimulationResult
 from batfs.simulator.outputs import Outputs
+from batfs.simulator.outputs import summary as summary_of
 from batfs.simulator.server import Server
 from batfs.workload.model import Workload
 
@@ -122,7 +123,7 @@ class _Run:
             if self.solver_log is not None:
                 self.solver_log.flush()
         machines = self.server.machines
-        summary = self.outputs.totals.summary(machines, self.deciding, time.perf_counter() - begin)
+        summary = summary_of(self.outputs.totals, machines, self.deciding, time.perf_counter() - begin)
         self.outputs.finish(summary)
         unreported = self.outputs.unreported
         return SimulationResult(

@@ -81,3 +81,16 @@ def test_half_a_character_is_escaped(core: Any) -> None:
 def words_of(text: str) -> str:
     """Text as it is in a file of ours."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+@BOTH
+def test_totals_by_hand(core: Any) -> None:
+    """Two jobs of 4 s and 8 s, submitted at 1 s and 2 s, started at 3 s and 2 s: they wait 2 and 0 s, stay 6
+    and 8 s, 1.5 and 1 times as long as they run, and the last ends at 10 s."""
+    totals = core.Totals()
+    totals.add("COMPLETED_SUCCESSFULLY", 1.0, 3.0, 4.0)
+    totals.add("COMPLETED_KILLED", 2.0, 2.0, 8.0)
+    totals.rejected += 1
+    assert (totals.success, totals.failed, totals.rejected, totals.makespan) == (1, 1, 1, 10.0)
+    assert (totals.waiting, totals.turnaround, totals.slowdown) == (2.0, 14.0, 2.5)
+    assert (totals.max_waiting, totals.max_turnaround, totals.max_slowdown) == (2.0, 8.0, 1.5)

@@ -140,22 +140,39 @@ class States:
             self.stopped = self.since
 
     def are_idle(self, machines: Sequence[int]) -> bool:
-        """Whether none of them computes."""
+        """Whether none of them (ascending, at least one) computes."""
         i: cython.longlong
+        first: cython.longlong = machines[0]
+        if in_run(machines, len(machines) - 1, first, 0):  # no need to look at each id
+            for i in range(first, first + len(machines)):  # noqa: SIM110
+                if self.computes[i]:
+                    return False
+            return True
         for i in machines:  # noqa: SIM110 (typed, as it stands)
             if self.computes[i]:
                 return False
         return True
 
     def compute(self, machines: Sequence[int]) -> None:
-        """They compute from now on."""
+        """They (as above) compute from now on."""
         i: cython.longlong
+        first: cython.longlong = machines[0]
+        if in_run(machines, len(machines) - 1, first, 0):
+            for i in range(first, first + len(machines)):
+                self.computes[i] = 1
+            return
         for i in machines:
             self.computes[i] = 1
 
     def stop(self, machines: Sequence[int], now: cython.double) -> None:
         """They no longer do, since now."""
         i: cython.longlong
+        first: cython.longlong = machines[0]
+        if in_run(machines, len(machines) - 1, first, 0):
+            for i in range(first, first + len(machines)):
+                self.computes[i] = 0
+                self.stopped[i] = now
+            return
         for i in machines:
             self.computes[i] = 0
             self.stopped[i] = now

@@ -52,9 +52,10 @@ class LinkedBatsim(Batsim):  # type: ignore[misc]
         return job, profile
 
     def start(self) -> None:
-        """The simulation to its end."""
+        """The simulation to its end, which may have been in the first message already."""
         with self._link.followed():
-            super().start()
+            if not self._link.closed:
+                super().start()
 
     @property
     def network(self) -> Link:
@@ -75,8 +76,12 @@ class _Mended:
         self.takes_arrays = bool(getattr(link, "takes_arrays", False))
         self.bind = link.bind
         self.send = link.send
-        self.close = link.close
+        self.closed = False
         self.last: Any = None  # the message that is being handled
+
+    def close(self) -> None:
+        self.closed = True
+        self._link.close()
 
     def recv(self, blocking: bool = True) -> dict[str, Any]:
         message = self.last = self._link.recv(blocking=blocking)

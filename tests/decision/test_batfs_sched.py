@@ -271,6 +271,17 @@ def test_a_simulation_that_begins_on_nothing_is_named() -> None:
     assert "missing required field `storage_resources` in events[0].data (SIMULATION_BEGINS)" in said
 
 
+def test_a_simulation_may_end_in_its_first_message() -> None:
+    """A workload without jobs: nothing comes after it, and nothing is waited for."""
+    where = endpoint()
+    with started(*SCHED, "-s", where) as process:
+        batsim = PlayedBatsim(where)
+        batsim.ask(0.0, beginning(), ("SIMULATION_ENDS", {}))
+        _, said = process.communicate(timeout=20)
+        batsim.close()
+    assert process.returncode == 0, said
+
+
 def test_settings_by_sched_cfg_count_between_file_and_flags(tmp_path: Path) -> None:
     file = tmp_path / "base.toml"
     file.write_text('policy = "random"\nqueue = "easy"\nseed = 3\n')

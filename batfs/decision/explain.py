@@ -42,13 +42,14 @@ from batfs.filesystems.interface import (
     phase_of,
     ways,
 )
-from batfs.filesystems.profile import merge
-from batfs.filesystems.script import MERGED, in_turns
+from batfs.filesystems.lifecycle import Life
+from batfs.filesystems.profile import build_profile, merge
+from batfs.filesystems.script import MERGED, in_turns, needs_script
 from batfs.filesystems.site import FileSystems
 from batfs.platform import Machine, Platform
 from batfs.scheduling.initial_sets import lay_out
+from batfs.scheduling.lives import profiles_of
 from batfs.scheduling.machine import Machine as Books
-from batfs.scheduling.trials import transfers_of_plans
 from batfs.units import format_bandwidth
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Profile
 
@@ -113,7 +114,7 @@ def explain(
         found.notes.append(f"its phases bring I/O: it runs in {len(steps)} steps, as dynamic jobs")
     found.notes += files.announcements()
     found.notes += _limits(files, plans)
-    others = _others(job, files, volumes, plans, compute, chosen, books, rng)
+    others = _others(job, profile, files, volumes, plans, compute, chosen, books, rng)
     everybody = [(chosen, pieces_of(volumes, plans))]
     everybody += [(theirs, pieces_of(volumes, other)) for theirs, other in others]
     clock = _Clock(platform, machine, profile, everybody)
@@ -152,6 +153,7 @@ def _nodes(job: Job, compute: Sequence[int], nodes: Sequence[int] | None) -> tup
 
 def _others(
     job: Job,
+    profile: Profile,
     files: FileSystems,
     volumes: Any,
     plans: Sequence[IoPlan],
@@ -171,7 +173,13 @@ def _others(
         if isinstance(held, Hold) or len(left) < n:
             return out
         # as when a scheduler starts them in one pass
-        books.expect(transfers_of_plans(mine, books), 1)
+        if files.dynamic_jobs and needs_script(profile, mine):
+            life = Life(job, profile, nodes, mine, books.position, volumes)
+            first = [moved for activity in life.first for moved in profiles_of(activity)]
+        else:
+            merged = build_profile(mine)
+            first = [] if merged is None else [merged]
+        books.expect([t for moved in first for t in books.transfers_of(moved, moved.resources())], 1)
         if files.attending:
             for volume, plan in zip(volumes, mine, strict=True):
                 files.tried(IoRequest(name, nodes, volume, 0.0, float("inf")), plan)

@@ -31,10 +31,11 @@ from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SOON, SUCCESS
 from batfs.filesystems.staging_modes import HELD
 from batfs.protocol import messages as m
-from batfs.protocol.clock import on_wire
+from batfs.protocol.clock import LATEST, on_wire
 from batfs.protocol.decision_side import LazyProfiles
 from batfs.records import replace
 from batfs.resource_sets import format_resources, parse_resources
+from batfs.scheduling.calls import Calls
 from batfs.scheduling.config import Settings
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.invariants import validate
@@ -79,6 +80,7 @@ class Injector:
         self._hidden: frozenset[int] = frozenset()
         self._jobs: dict[str, WaitingJob] = {}
         self._held: dict[str, m.ExecuteJob] = {}
+        self._calls = Calls()
         self._apart: dict[str, m.JobSubmitted] = {}  # jobs that wait for data sets: not told of yet
         self._last: m.Notification | None = None  # that no more come, which is to be told after them
         self._refused: dict[str, str] = {}  # jobs that were rejected before the other side started them
@@ -503,6 +505,10 @@ class Injector:
         self.advance(now)
         self._retry(now)
         self.settle()
+        if self._held:
+            self._calls.came(now)
+            if tenancy.sets.timer.next < LATEST:  # bytes that they wait for may go by themselves then
+                tenancy.out += self._calls.by(tenancy.sets.timer.next, now)
         if self.events:
             # the other side has something to hear, and the simulator nothing to say yet
             tenancy.out.append(m.CallMeLater(now, on_wire(now + SOON)))

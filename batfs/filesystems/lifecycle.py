@@ -149,6 +149,16 @@ class Life:
         """Activities sent so far, for names."""
         return self._count
 
+    @property
+    def first(self) -> list[Activity]:
+        """What would start at once at the beginning, without being asked for."""
+        found: list[Activity] = []
+        for step in self.steps:
+            found += [*step.activities, *(activity for activity, _ in step.spanning), *step.detached]
+            if step.activities:
+                break
+        return [activity for activity in found if self._gate is None or activity.kind in BESIDE]
+
     def begin(self, now: float) -> list[m.Decision]:
         """Start the first step."""
         self._since = now

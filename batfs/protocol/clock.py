@@ -12,6 +12,9 @@ RESOLUTION = 1e-6
 #: Seconds; as much later is no later on the calendar: two steps of the wire's, and some rounding.
 SAME = 2.5 * RESOLUTION
 
+#: Seconds; dates with six decimals are exact before it: nobody is called later.
+LATEST = 2.0**53 / 1e6
+
 
 def on_calendar(at: float) -> float:
     """The first whole millisecond that is not before ``at``: what is foreseen (an end, a promise) is kept in

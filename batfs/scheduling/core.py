@@ -19,6 +19,7 @@ from batfs.filesystems.interface import Hold
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.plugins import Unusable
 from batfs.protocol import messages as m
+from batfs.protocol.clock import LATEST
 from batfs.scheduling.ahead import give_way, keep_nodes_for_overdue
 from batfs.scheduling.calls import Calls
 from batfs.scheduling.config import Configuration, Settings
@@ -26,7 +27,7 @@ from batfs.scheduling.interface import JobPlacement, Pass, QueuePolicy, StartedJ
 from batfs.scheduling.invariants import validate
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import Observer
-from batfs.scheduling.outside import LATEST, Outside
+from batfs.scheduling.outside import Outside
 from batfs.scheduling.possible import TRIES
 from batfs.scheduling.queue import WaitingQueue
 from batfs.scheduling.queues import make_queue_policy

@@ -179,11 +179,18 @@ class Lives:
     ) -> LiveJob:
         """``plans``: those of ``booked``, as far as they are still to be done; ``mapped``: how the job was to
         be executed, if with a mapping; ``whole``: see ``write_script``."""
-        return self._life(booked, booked.ids, plans, mapped, whole=whole)
+        life = self._life(booked, booked.ids, plans, mapped, whole=whole)
+        return LiveJob(self, life, booked.held.lines)
+
+    def first_of(self, booked: Booked, plans: Sequence[IoPlan], *, whole: bool) -> list[IoProfile]:
+        """The transfers with which it would :meth:`begin`, but for those that have to be asked for."""
+        life = self._life(booked, booked.ids, plans, whole=whole)
+        return [profile for activity in life.first for profile in profiles_of(activity)]
 
     def stage(self, booked: Booked) -> LiveJob:
         """The staging in of a job that has no nodes yet."""
-        return self._life(booked, (), (), staging=staging_in(booked.plans, self.machine.position, AHEAD))
+        staging = staging_in(booked.plans, self.machine.position, AHEAD)
+        return LiveJob(self, self._life(booked, (), (), staging=staging), booked.held.lines)
 
     def _life(
         self,
@@ -192,16 +199,15 @@ class Lives:
         plans: Sequence[IoPlan],
         mapped: m.ExecuteJob | None = None,
         **more: Any,
-    ) -> LiveJob:
+    ) -> Life:
         job, machine = booked.job, self.machine
-        life = Life(
+        return Life(
             *(job.job, job.profile, nodes, plans, machine.position, job.volumes, mapped),
             away=machine.away,
             gate=self.gate,
             sent=booked.sent,
             **more,
         )
-        return LiveJob(self, life, booked.held.lines)
 
     @property
     def held(self) -> dict[str, list[Reservation]]:

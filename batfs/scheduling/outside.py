@@ -8,10 +8,9 @@ import numpy as np
 
 from batfs.filesystems.lifecycle import SOON
 from batfs.plugins import PluginError, blamed, place_in
+from batfs.protocol.clock import LATEST
 from batfs.scheduling.interface import QueuePolicy, WaitingJob
 
-#: The last moment that a policy may wish to be called at (s): dates with six decimals are exact before it.
-LATEST: Final = 2.0**53 / 1e6
 #: Calls at a policy's own wish in a row, without an event or a start between them, that are no fault yet.
 MOST_IN_VAIN: Final = 100_000
 

@@ -89,8 +89,10 @@ class Sets:
                 sets.end_campaign(campaign, self._tenancy.now)
 
     def changed(self) -> None:
-        """Something may be there, or gone: the purge policies look at it, and it is told."""
+        """Something may be there, or gone: what is past its life goes, the purge policies look at the rest,
+        and it is told."""
         tenancy = self._tenancy
+        self._files.time_has_come(tenancy.now)
         if self.purges:
             ledger = tenancy.machine.ledger
             self._files.purge(ledger.held, ledger.storages.capacities.tolist(), tenancy.now)

@@ -28,7 +28,7 @@ from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
 from batfs.filesystems.staging_modes import TWO_STEP
 from batfs.protocol import messages as m
-from batfs.protocol.clock import on_calendar
+from batfs.protocol.clock import LATEST, on_calendar
 from batfs.records import replace
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.account import ByteAccount
@@ -163,9 +163,10 @@ class Tenancy:
 
     @property
     def hopeful(self) -> bool:
-        """Whether nodes or storages are away that may come back."""
+        """Whether there may be more by itself: nodes or storages are away that come back, data sets go."""
         outages = self.outages
-        return self.machine.some_unavailable or (outages is not None and outages.hopeful)
+        back = self.machine.some_unavailable or (outages is not None and outages.hopeful)
+        return back or self.sets.timer.next < LATEST
 
     def _are_gone(self, ids: Sequence[int]) -> None:
         self._empty.without(ids)
@@ -413,7 +414,7 @@ class Tenancy:
             if job.data_sets:
                 self.sets.changed()
         mapped = asked is not None and (asked.mapping is not None or asked.storage_mapping is not None)
-        in_steps = self.outages is not None and not mapped and self.outages.in_steps(booked)
+        in_steps = not mapped and self._cut(booked)
         if in_steps or (self.dynamic and booked.plans and (mapped or needs_script(job.profile, plans))):
             if self.gate is not None:
                 self.gate.begin(job.job, job.nodes, now)
@@ -444,6 +445,22 @@ class Tenancy:
         else:
             self.out.append(asked if io_job is None else replace(asked, io_job=io_job))
         return running
+
+    def _cut(self, booked: Booked) -> bool:
+        """Whether a job is to run in steps so that it can stop at a fault and go on."""
+        return self.outages is not None and self.outages.in_steps(booked)
+
+    def first_transfers(self, booked: Booked) -> Sequence[tuple[int, int]]:
+        """(position of a storage, transfers there) of what a job would move as soon as it began."""
+        job, machine = booked.job, self.machine
+        plans = booked.plans if job.staged is None else staged(booked.plans)
+        cut = self._cut(booked)
+        if cut or (self.dynamic and needs_script(job.profile, plans)):
+            profiles = self.lives.first_of(booked, plans, whole=not cut)
+        else:
+            merged = None if job.io_ignored else build_profile(plans)
+            profiles = [] if merged is None else [merged]
+        return [t for profile in profiles for t in machine.transfers_of(profile, profile.resources())]
 
     def _with_data(self, booked: Booked) -> Sequence[IoPlan]:
         """The job on ``booked`` has its bytes already: what is left to do. They are held until it is over, as

@@ -7,19 +7,21 @@ started before it. So its transfers are counted, and the file systems told, as s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from batfs.filesystems.interface import IoPlan, IoRequest
-from batfs.filesystems.nodeless import staged
-from batfs.filesystems.profile import build_profile, merge
+from batfs.filesystems.interface import IoRequest
 from batfs.scheduling.machine import Booked, FileSystems, Machine
+
+#: (position of a storage, transfers there) of what a job moves as soon as it begins.
+First = Callable[[Booked], Sequence[tuple[int, int]]]
 
 
 class Trials:
     """Placements that begin now, with I/O. The last one, after which nobody is planned, costs nothing."""
 
-    def __init__(self, machine: Machine, files: FileSystems) -> None:
+    def __init__(self, machine: Machine, files: FileSystems, first: First) -> None:
         self._machine = machine
+        self._first = first
         self._files = files
         self._new: list[Booked] = []
         self._told: dict[int, Sequence[tuple[int, int]]] = {}
@@ -40,7 +42,7 @@ class Trials:
     def tell(self) -> None:
         """Another job is about to be planned."""
         for placed in self._new:
-            counted = self._told[id(placed)] = first_transfers(placed, self._machine)
+            counted = self._told[id(placed)] = self._first(placed)
             self._machine.expect(counted, 1)
             # what is staged ahead is known since its staging began
             if (self._files.attending or placed.job.data_sets) and placed.job.staged is None:
@@ -48,21 +50,3 @@ class Trials:
                     asked = IoRequest(placed.job.id, placed.ids, volume, placed.start, placed.end)
                     self._files.tried(asked, plan)
         self._new.clear()
-
-
-def first_transfers(placed: Booked, machine: Machine) -> Sequence[tuple[int, int]]:
-    """(position of a storage, transfers there) of what a job does first: staging in, else its own I/O."""
-    job = placed.job
-    if job.io_ignored:
-        return ()
-    return transfers_of_plans(placed.plans if job.staged is None else staged(placed.plans), machine)
-
-
-def transfers_of_plans(plans: Sequence[IoPlan], machine: Machine) -> Sequence[tuple[int, int]]:
-    """:func:`first_transfers` of a job with these plans."""
-    moves = [move for plan in plans for move in plan.stage_in]
-    if moves:
-        profiles = [merge([move.traffic]) for move in moves]
-    else:
-        profiles = [build_profile(plans)]
-    return [t for p in profiles if p is not None for t in machine.transfers_of(p, p.resources())]

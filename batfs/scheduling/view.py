@@ -46,7 +46,7 @@ class PassView:
         self._open: dict[int, Booked] = {}
         self._standing: dict[int, Booked] = {}  # promises of the last pass
         self._shelf: Bookings | None = None  # what they hold
-        self._trials = Trials(machine, tenancy.files)
+        self._trials = Trials(machine, tenancy.files, tenancy.first_transfers)
         self.queue = queue
         self.running: Mapping[str, StartedJob] = tenancy.running
         self.rng: random.Random = tenancy.rng

@@ -191,6 +191,73 @@ def random_io(rng: random.Random) -> dict[str, Any]:
     return {"io": entries}
 
 
+IO_POLICIES = (
+    "fair", "exclusive", "exclusive:chunk=3MB", "fcfs", "shortest_first:chunk=5MB", "round_robin:chunk=2MB",
+    "min_dilation", "max_efficiency", "set10", "priority:of=started",
+)  # fmt: skip
+
+
+def enrich(
+    seed: int, storages: dict[str, Any], config: dict[str, Any], jobs: list[Any], dynamic: bool
+) -> None:
+    """Half of the workloads with what came later: I/O policies, pieces, devices that share, data sets on
+    every file system, purges, and storages that fail. Drawn apart, so that the seeds keep their workloads."""
+    rng = random.Random(f"more of {seed}")
+    if rng.random() < 0.5:
+        return
+    systems = config["filesystems"]
+    if dynamic and rng.random() < 0.5:
+        config["io_policy"] = rng.choice(IO_POLICIES)
+        config["measure_io"] = config["io_policy"] == "fair"
+    if dynamic and rng.random() < 0.3:
+        config["chunk"] = rng.choice(["2MB", "9MB"])
+    if rng.random() < 0.3:
+        storages[f"o{rng.randrange(4)}"] |= {"shared_bandwidth": "8MBps", "mix_efficiency": "0.7"}
+    if rng.random() < 0.3:
+        systems[rng.choice(list(systems))]["efficiency"] = "1:1 2:0.9 6:0.4"
+    if rng.random() < 0.5:
+        _name_sets(rng, systems, jobs)
+    if rng.random() < 0.4:
+        config["faults"] = {"fault": [_fault(rng, list(storages)) for _ in range(rng.randint(1, 3))]}
+        for made in jobs:  # the proxy doesn't cut jobs without I/O
+            profiles = [made["profile"], *made.get("children", {}).values()]
+            if not any("io" in profile or "io_reads" in profile for profile in profiles):
+                made["profile"]["io_reads"] = rng.randint(1, MB)
+
+
+def _name_sets(rng: random.Random, systems: dict[str, Any], jobs: list[Any]) -> None:
+    if rng.random() < 0.3:
+        systems["lustre"]["purge"] = rng.choice(["lru", "watermark:high=0.5,low=0.2", "age:after=2s"])
+    for made in jobs:
+        profiles = [made["profile"], *made.get("children", {}).values()]
+        for entry in (e for profile in profiles for e in profile.get("io", []) if rng.random() < 0.5):
+            options = entry["options"]
+            options["data_set"] = rng.choice("abc")
+            for name, choices in {
+                "size": [None, None, rng.randint(1, 20 * MB)],
+                "write": [None, "append", "overwrite", "replace"],
+                "missing": [None, "fill", "fill", "error", "wait"],
+                "life": [None, None, "job", "campaign", "3s"],
+                "delete": [None, None, True],
+                "pin": [None, None, True],
+            }.items():
+                chosen = rng.choice(choices)
+                if chosen is not None:
+                    options[name] = chosen
+
+
+def _fault(rng: random.Random, names: list[str]) -> dict[str, Any]:
+    fault = {"at": round(1 + rng.random() * 6, 3), "storage": rng.choice(names)}
+    if rng.random() < 0.8:
+        fault["lasts"] = round(0.3 + rng.random() * 4, 3)
+    if rng.random() < 0.3:
+        return fault | {"state": "degraded", "bandwidth": rng.choice([0.5, 0.25])}
+    fault |= {"state": "down", "jobs": rng.choice(["wait", "fail", "restart"])}
+    if rng.random() < 0.3:
+        fault |= {"data": "lost", "jobs": rng.choice(["fail", "restart"])}
+    return fault
+
+
 def random_jobs(rng: random.Random, *, kills: bool) -> list[dict[str, Any]]:
     jobs, place = [], 0
     for k in range(rng.randint(2, 6)):
@@ -257,6 +324,7 @@ def differing(seed: int, folder: Path) -> str:
     tight, dynamic = rng.random() < 0.4, rng.random() < 0.7
     storages, config = random_storages(rng, tight), random_config(rng, tight)
     jobs = random_jobs(rng, kills=not tight)
+    enrich(seed, storages, config, jobs, dynamic)
     folder.mkdir(parents=True, exist_ok=True)
     events = write_events(rng, folder / "events.txt")
     (folder / "ours.py").write_text(OURS)
@@ -290,11 +358,13 @@ def differing(seed: int, folder: Path) -> str:
             return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         return outcome(ran, books)
 
+    # a set that goes by itself is heard of at once only where a job waits: our last one does
+    timed = "3s" in str(jobs) or "age:" in str(config)
     kinds = ("scheduler", "through pybatsim", "behind the proxy", "behind the proxy, in bytes")
     results = {kind: run(kind) for kind in kinds}
     first = results["scheduler"]
     for kind, found in results.items():
-        for part in first.keys() | found.keys():
+        for part in (first.keys() | found.keys()) - ({"reserved"} if timed else set()):
             if found.get(part) != first.get(part):
                 return f"seed {seed}: {kind}: {part}\n  {_apart(first.get(part), found.get(part))}"
     return ""

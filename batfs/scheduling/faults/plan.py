@@ -43,6 +43,7 @@ from typing import Any, Final
 
 from batfs import texts
 from batfs.errors import InputError, unknown
+from batfs.protocol.clock import LATEST
 from batfs.records import record
 from batfs.units import parse_bandwidth, parse_size, parse_time
 
@@ -51,7 +52,6 @@ WAIT, FAIL, RESTART = "wait", "fail", "restart"
 RECOVERED, LOST = "recovered", "lost"
 
 #: The latest moment of a fault (s): dates with six decimals are exact before it.
-_LATEST: Final = 2.0**53 / 1e6
 
 
 @record
@@ -184,8 +184,8 @@ class _Table:
             time = parse_time(value) if isinstance(value, str) else _number(value)
         except InputError as error:
             raise self.wrong(key, error.problem, error.hint) from None
-        if not 0 <= time < _LATEST:
-            raise self.wrong(key, f"found {value!r:.40}, expected 0 to {_LATEST:g} s")
+        if not 0 <= time < LATEST:
+            raise self.wrong(key, f"found {value!r:.40}, expected 0 to {LATEST:g} s")
         return time
 
     def number(self, key: str, default: float) -> float:
@@ -262,9 +262,9 @@ def _left(table: _Table) -> tuple[float, int, float]:
         rate = rebuild / max(table.seconds("rebuild_time"), math.ulp(0.0))
     else:
         rate = table.quantity("rebuild_rate", parse_bandwidth, rate)
-    if not rebuild / _LATEST < rate < math.inf:
+    if not rebuild / LATEST < rate < math.inf:
         found = (
-            f"found {values[paces[0]]!r:.40}, expected more than 0, and at most {_LATEST:g} s for all of it"
+            f"found {values[paces[0]]!r:.40}, expected more than 0, and at most {LATEST:g} s for all of it"
         )
         raise table.wrong(paces[0], found)
     return bandwidth, rebuild, rate

@@ -80,7 +80,7 @@ class Injector:
         self._hidden: frozenset[int] = frozenset()
         self._jobs: dict[str, WaitingJob] = {}
         self._held: dict[str, m.ExecuteJob] = {}
-        self._calls = Calls()
+        self._ours = Calls()  # what we want to be called for
         self._apart: dict[str, m.JobSubmitted] = {}  # jobs that wait for data sets: not told of yet
         self._last: m.Notification | None = None  # that no more come, which is to be told after them
         self._refused: dict[str, str] = {}  # jobs that were rejected before the other side started them
@@ -506,9 +506,9 @@ class Injector:
         self._retry(now)
         self.settle()
         if self._held:
-            self._calls.came(now)
+            self._ours.came(now)
             if tenancy.sets.timer.next < LATEST:  # bytes that they wait for may go by themselves then
-                tenancy.out += self._calls.by(tenancy.sets.timer.next, now)
+                tenancy.out += self._ours.by(tenancy.sets.timer.next, now)
         if self.events:
             # the other side has something to hear, and the simulator nothing to say yet
             tenancy.out.append(m.CallMeLater(now, on_wire(now + SOON)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from batfs.errors import InputError, unknown
@@ -177,7 +177,7 @@ class CacheTier(StagingTier):
         first = self.setup.dynamic_jobs and bool(name) and self.stages("stage_in", volume)
         fill = max(0, miss - self._coming(name)) if name and (self.fill or first) else 0
         kept = volume.writes if self.write != "around" else 0
-        room = self.cache.choose(fill + kept, name) if there else None
+        room = self.cache.choose(fill + kept, name, self._expected()) if there else None
         ahead = back and room is not None and bool(volume.writes)
         plan = RepeatedPlan(self.name, timing=self.timing_of(request))
         # what is here when the job begins: brought before, or by jobs whose staging it can wait for
@@ -262,16 +262,19 @@ class CacheTier(StagingTier):
                 out[job_id] = bytes_of(staged)
         return out
 
+    def _expected(self) -> Iterator[tuple[str, Mapping[int, int]]]:
+        """(data set, its new bytes on each storage) of jobs that will start when this pass is over."""
+        for tries in self.trials.values():
+            for _, plan in tries:
+                if plan.notes.get("data_set"):
+                    yield plan.notes["data_set"], plan.notes["added"]
+
     def _coming(self, name: str) -> int:
         """Bytes of a set that jobs are bringing, or will as soon as this pass is over."""
         entry = self.cache.find(name)
         portions = [p for group in entry.coming.values() for p in group] if entry is not None else []
         coming = sum(size for portion in portions for size in portion.bytes_on.values())
-        for tries in self.trials.values():
-            for _, plan in tries:
-                if plan.notes.get("data_set") == name:
-                    coming += sum(plan.notes["added"].values())
-        return coming
+        return coming + sum(sum(added.values()) for other, added in self._expected() if other == name)
 
     @property
     def _by_servers(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from batfs.records import field, record
@@ -71,20 +71,28 @@ class Cache:
         """It was used just now."""
         self.entries.move_to_end(name)
 
-    def evictable(self, keep: str = "") -> dict[int, int]:
+    def evictable(self, *keep: str) -> dict[int, int]:
         """Bytes that could be had on each storage: free and held by entries nobody needs; not ``keep``'s."""
         out = dict(self.free)
         for name, entry in self.entries.items():
-            if not entry.fixed and name != keep:
+            if not entry.fixed and name not in keep:
                 for storage, size in entry.bytes_on.items():
                     out[storage] += size
         return out
 
-    def choose(self, size: int, name: str) -> dict[int, int] | None:
+    def choose(
+        self, size: int, name: str, expected: Iterable[tuple[str, Mapping[int, int]]] = ()
+    ) -> dict[int, int] | None:
         """Where ``size`` more bytes of ``name`` would go: evenly over as few storages as can hold them, those
-        with most free bytes first (then most evictable, then the lower id). None if they don't fit."""
-        could = self.evictable(name)
-        order = sorted(could, key=lambda s: (-self.free[s], -could[s], s))
+        with most free bytes first (then most evictable, then the lower id). None if they don't fit.
+        ``expected``: (entry, its new bytes) that will be inserted before."""
+        coming = list(expected)
+        could, free = self.evictable(name, *(other for other, _ in coming)), dict(self.free)
+        for _, bytes_on in coming:
+            for storage, more in bytes_on.items():
+                could[storage] -= more
+                free[storage] = max(0, free[storage] - more)
+        order = sorted(could, key=lambda s: (-free[s], -could[s], s))
         for count in range(1, len(order) + 1):
             base, rest = divmod(size, count)
             parts = {s: base + (k < rest) for k, s in enumerate(order[:count])}

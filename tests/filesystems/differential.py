@@ -218,10 +218,12 @@ def enrich(
     if rng.random() < 0.5:
         _name_sets(rng, systems, jobs)
     if rng.random() < 0.4:
+        config["policy"] = rng.choice(POLICIES[2:])  # as where space is short
         config["faults"] = {"fault": [_fault(rng, list(storages)) for _ in range(rng.randint(1, 3))]}
         for made in jobs:  # the proxy doesn't cut jobs without I/O
             profiles = [made["profile"], *made.get("children", {}).values()]
-            if not any("io" in profile or "io_reads" in profile for profile in profiles):
+            io = [one for profile in profiles for one in (profile, *profile.get("io", []))]
+            if not any(one.get(key) for one in io for key in ("reads", "writes", "io_reads", "io_writes")):
                 made["profile"]["io_reads"] = rng.randint(1, MB)
 
 

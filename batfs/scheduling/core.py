@@ -347,6 +347,8 @@ class Session:
             tenancy.waits.pass_over(self._now, arrived, freed, self.queue.head, self.queue.__contains__)
             if self._lacking and self._stand_apart():
                 continue
+            if decided.starts and self._settle():  # a set that was there before is known of since a start
+                continue
             if stager is not None and (
                 self._give_way(stager) or (decided.starts and stager.line) or stager.news
             ):
@@ -369,12 +371,14 @@ class Session:
 
     # ---- jobs that wait for data sets ---------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Jobs whose data sets are there join the queue; those whose never will be are rejected."""
+    def _settle(self) -> bool:
+        """Jobs whose data sets are there join the queue; those whose never will be are rejected. Whether
+        there were any of the first."""
         tenancy, dependencies = self.tenancy, self._dependencies
         if not dependencies.held:
-            return
-        for job in dependencies.due():
+            return False
+        ready = dependencies.due()
+        for job in ready:
             tenancy.waits.lines_up(job.id, self._now)
             tenancy.join(job)
             if tenancy.line_up(job):
@@ -382,6 +386,7 @@ class Session:
         if dependencies.doubt and tenancy.no_more_jobs:
             for job, hold in dependencies.hopeless():
                 self._reject(job, f"can never start: {tenancy.sentence(hold)}", hold)
+        return bool(ready)
 
     def _stand_apart(self) -> bool:
         """Jobs of the queue whose data sets have gone wait for them again; whether any does."""

@@ -238,7 +238,7 @@ def _name_sets(rng: random.Random, systems: dict[str, Any], jobs: list[Any]) -> 
             for name, choices in {
                 "size": [None, None, rng.randint(1, 20 * MB)],
                 "write": [None, "append", "overwrite", "replace"],
-                "missing": [None, "fill", "fill", "error", "wait"],
+                "missing": [None, "fill", "fill", "error"],  # the other side hears of who waits 0.1 s later
                 "life": [None, None, "job", "campaign", "3s"],
                 "delete": [None, None, True],
                 "pin": [None, None, True],

@@ -70,6 +70,14 @@ def test_it_starts_when_the_set_exists_and_keeps_nobody_back(
     assert waited(ran, "r") == {"dependency": pytest.approx(18.0, abs=1e-2)}
 
 
+def test_a_set_that_was_there_before_is_there_when_its_first_reader_starts(tmp_path: Path) -> None:
+    """Two nodes. The reader that waits came at 0; one for which the set was there all along (``fill``) comes
+    at 10 and reads until 26, as both share 100 MB/s: the first starts at 10, too, not at the next message."""
+    entry = {"filesystem": "fs", "reads": 800 * MB, "options": {"data_set": "x", "missing": "fill"}}
+    ran = run(tmp_path, 2, [reads("r", "x"), job("f", at=10, io=[entry])])
+    assert [ran.times(name) for name in "rf"] == [pytest.approx((10.0, 26.0), abs=1e-3)] * 2
+
+
 def test_it_joins_the_end_of_the_queue(tmp_path: Path) -> None:
     """One node. The reader came at 0, the writer runs from 0 to 8; a job that came at 1 is before the reader
     in the queue and runs from 8 to 13: the reader waited 8 s for data and 5 s for the node."""

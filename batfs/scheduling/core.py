@@ -426,7 +426,11 @@ class Session:
         """Before the queue policy is asked: begin to stage what may be staged, and keep nodes for a job whose
         data has been there for too long; when to be called for the next one that may be."""
         stager.begin(self.queue.head, view)
-        self._lacking |= {job.id: job for job in stager.lacking}
+        for job_id, hold in stager.lacking.items():
+            if hold.never:  # and it doesn't wait for it: it is rejected
+                self._hopeless[job_id] = hold
+            else:
+                self._lacking[job_id] = stager.line[job_id]
         stager.lacking.clear()
         if getattr(self.policy, "orderly", False):
             return None

@@ -146,7 +146,7 @@ class Stager:
         self.line: dict[str, WaitingJob] = {}
         self.coming: dict[str, WaitingJob] = {}
         self.there: dict[str, WaitingJob] = {}
-        self.lacking: list[WaitingJob] = []  # their data is no longer where it would come from
+        self.lacking: dict[str, Hold] = {}  # by job: its data is no longer where it would come from
         self._systems: dict[str, frozenset[str]] = {}  # what the jobs use
 
     # ---- what is known ------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Stager:
                 continue
             hold = self._stage(job, promises)
             if hold is not None and hold.reason == MISSING:
-                self.lacking.append(job)
+                self.lacking[job.id] = hold
                 continue
             if hold is not None:
                 tenancy.waits.held_back(job, hold, tenancy.now)

@@ -242,7 +242,8 @@ def history(folder: Path, seed: int) -> Ran:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_byte_is_somewhere_and_everybody_ends(tmp_path: Path, part: int) -> None:
-    for seed in range(part, COUNT, PARTS):
+    # 9113: a set that a job must find is gone when it would be staged
+    for seed in (*range(part, COUNT, PARTS), *([9113] if part == 0 else [])):
         history(tmp_path, seed)
 
 

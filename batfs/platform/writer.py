@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from xml.sax.saxutils import escape, quoteattr
 
+from batfs.errors import InputError
+
 HEAD = "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+
+#: What no XML 1.0 document may hold (its production Char), half characters among it.
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Writer:
     """Collects elements; ``text()`` is the file. Attributes are written in the order given.
 
-    A trailing underscore in an attribute's name is dropped, and None leaves an attribute out.
+    A trailing underscore in an attribute's name is dropped, and None leaves an attribute out. InputError for
+    a value that can't stand in XML; in comments such characters are shown by their numbers.
     """
 
     def __init__(self, comment: str = "") -> None:
@@ -84,6 +91,9 @@ class Writer:
 
 
 def _attributes(attributes: Mapping[str, str | None]) -> str:
+    for name, value in attributes.items():
+        if value is not None and _NO_XML.search(value):
+            raise InputError(f"{name.rstrip('_')} {value!r:.60} can't stand in an XML file")
     return "".join(
         f" {name.rstrip('_')}={quoteattr(value)}" for name, value in attributes.items() if value is not None
     )
@@ -91,4 +101,5 @@ def _attributes(attributes: Mapping[str, str | None]) -> str:
 
 def _plain(text: str) -> str:
     # "--" ends a comment in XML
-    return escape(text).replace("--", "- -")
+    printable = _NO_XML.sub(lambda found: ascii(found[0])[1:-1], text)
+    return escape(printable).replace("--", "- -")

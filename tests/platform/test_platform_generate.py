@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from batfs.cli.main import main
+from batfs.errors import InputError
 from batfs.platform import load_platform, number_resources
 from batfs.platform.spec import presets
+from batfs.platform.writer import Writer
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORMS = ROOT / "platforms"
@@ -190,3 +192,13 @@ def test_mistakes(words: list[str], message: str, tmp_path: Path, capsys: pytest
     assert message in told
     assert told.count("\n") == 1
     assert not out.exists()
+
+
+def test_what_xml_cannot_hold() -> None:
+    """A file's name in a comment is shown by its numbers; a value is refused."""
+    out = Writer("from \udcff\x01.yml")
+    out.element("host", {"note": "ü\t\U0001f600"}, id="h")
+    assert b"<!-- from \\udcff\\x01.yml -->" in out.text().encode()
+    for value in ("\udcff", "\x01", "\x0b", "\ufffe"):
+        with pytest.raises(InputError, match="can't stand in an XML file"):
+            out.element("host", {"note": value}, id="h")

@@ -40,6 +40,9 @@ STAGE_IN = "stage_in"
 #: Kind of the activities that stage in before the job has nodes.
 AHEAD = "stage_ahead"
 
+#: Kind of the moves to a storage that is rebuilt.
+REBUILD = "rebuild"
+
 #: Kinds of steps before the job has nodes, or that go on when they are free again.
 APART = frozenset(("stage_out", "drain", AHEAD))
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from batfs.decision.experiment import Experiment, load, machine_fields
 from batfs.errors import InputError
+from batfs.filesystems.script import REBUILD
 from batfs.platform import load_platform, number_resources
 from batfs.protocol import messages as m
 from batfs.report import palette
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 
     from batfs.decision.experiment import Loaded
 
-REBUILD = ".rebuild"
-_STRUCK = "#D55E00"
+_STRUCK = palette.category(5)
 
 
 class Watched:
@@ -83,7 +83,7 @@ class Watched:
 
     def _moved(self, job_id: str, began: float, end: float, size: float) -> None:
         if end > began and size:
-            (self.rebuilds if job_id.endswith(REBUILD) else self.moves).append((began, end, size))
+            (self.rebuilds if job_id.endswith(f".{REBUILD}") else self.moves).append((began, end, size))
 
 
 def _bytes_of(profile: object) -> float:
@@ -186,11 +186,13 @@ def picture(courses: Mapping[str, tuple[Course, Course]], bins: int = 150) -> Fi
             axes[1].step(one.alive.times / 60, one.alive.values, where="post", color=colour, label=label)
         if len(struck.rebuilding.times):
             rebuilt = struck.rebuilding.means(edges) / 1e9
-            axes[0].stairs(rebuilt, edges / 60, fill=True, alpha=0.5, color="#009E73", label="rebuild")
+            axes[0].stairs(
+                rebuilt, edges / 60, fill=True, alpha=0.5, color=palette.category(2), label="rebuild"
+            )
         for side in axes:
             for spans, colour, label in (
                 (struck.away, _STRUCK, "down"),
-                (struck.slow, "#E69F00", "degraded"),
+                (struck.slow, palette.category(1), "degraded"),
             ):
                 for k, (begin, until) in enumerate(spans):
                     shade = {"alpha": 0.15, "linewidth": 0, "label": "_" if k else label}

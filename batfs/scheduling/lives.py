@@ -12,7 +12,7 @@ from typing import Any
 
 from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
-from batfs.filesystems.script import AHEAD, Activity, launch, move_activity, staging_in
+from batfs.filesystems.script import AHEAD, REBUILD, Activity, launch, move_activity, staging_in
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m
 from batfs.protocol.clock import due
@@ -20,7 +20,6 @@ from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Ma
 from batfs.storage.ledger import Reservation
 from batfs.workload.model import IoProfile
 
-_REBUILD = "rebuild"
 _WHY_REJECTED = "runs in parts, as dynamic jobs of the workload batfs"
 
 
@@ -274,7 +273,7 @@ class Lives:
         """``size`` bytes for a storage that is rebuilt, evenly from ``sources``; the id of the move."""
         parts = split_evenly(size, len(sources)).tolist()
         transfers = [Transfer(s, target, part) for s, part in zip(sources, parts, strict=True) if part]
-        move = Move(_REBUILD, from_transfers(transfers), tag=str(target))
+        move = Move(REBUILD, from_transfers(transfers), tag=str(target))
         activity = move_activity(move, self.machine.position)
         assert activity is not None, "it moves something"
         return self._begin_move(move, NOTHING_HELD, activity, now, out)
@@ -287,7 +286,7 @@ class Lives:
         self.machine.count_transfers(transfers, -1)
         self.machine.use(held.lines, -1)
         self.machine.end(held.lines)
-        if move.kind != _REBUILD:
+        if move.kind != REBUILD:
             self.files.moved(move, success)
         for key in self.files.released():
             self.machine.drop(key)

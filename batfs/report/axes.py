@@ -92,5 +92,11 @@ def legend_beside(axes: Axes, size: int | None = None) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=size)
 
 
+def legend_once(axes: Axes, size: int) -> None:
+    """A legend that has each label once, however often it was drawn."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(handles.values(), handles.keys(), fontsize=size, loc="upper left")
+
+
 def whole_numbers() -> Any:
     return require("matplotlib.ticker").MaxNLocator(integer=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from batfs.report import palette
-from batfs.report.axes import rows_of
+from batfs.report.axes import grid, rows_of
 from batfs.report.comparisons import Compared
 from batfs.report.factors import Effect
 from batfs.report.format import MISSING, number, quantity, together, unit_of
 from batfs.report.inference import Difference
-from batfs.report.picture import make_figure, styled
+from batfs.report.picture import styled
 from batfs.report.statistics import Metric
 
 if TYPE_CHECKING:
@@ -101,10 +101,9 @@ def draw(found: Sequence[Panel]) -> Figure:
     columns = 1 if len(found) < 2 else 2
     lines = -(-max(1, len(found)) // columns)
     most = max((len(panel.rows) for panel in found), default=1)
-    figure = make_figure(5.6 * columns, lines * (1.0 + 0.3 * most))
-    grid = list(figure.subplots(lines, columns, squeeze=False).flat)
+    figure, places = grid(lines, columns, 5.6 * columns, lines * (1.0 + 0.3 * most))
     beside: list[str] = []
-    for place, (axes, panel) in enumerate(zip(grid, found, strict=False)):
+    for place, (axes, panel) in enumerate(zip(places, found, strict=False)):
         known = [row for row in panel.rows if row.difference.n]
         ends = [
             abs(v)
@@ -141,7 +140,7 @@ def draw(found: Sequence[Panel]) -> Figure:
         name = "percentage points" if unit == "%" else unit
         axes.set_title(panel.title)
         axes.set_xlabel(f"difference ({name})" if name else "difference")
-    for axes in grid[len(found) :]:
+    for axes in places[len(found) :]:
         axes.set_visible(False)
     return figure
 

@@ -25,6 +25,7 @@ from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, WORKLOAD
 from batfs.platform import load_platform, number_resources
 from batfs.report import palette
+from batfs.report.axes import legend_once
 from batfs.report.picture import make_figure, save_figure, styled
 from batfs.scheduling.config import Layer, Settings
 from batfs.scheduling.observer import Observer, StorageState
@@ -408,8 +409,7 @@ def portrait(one: Shown, index: int = 0) -> Figure:
         for begin, length, colour, label in bars:
             if length > 0:
                 left.barh(y, length / 60, left=begin / 60, height=0.8, color=colour, label=label)
-    handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
-    left.legend(handles.values(), handles.keys(), loc="upper left", fontsize=8)
+    legend_once(left, 8)
     left.set_xlabel("time (min)")
     left.set_ylabel("job")
     left.set_title(f"{one.name}: the life of each job")

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from batfs.filesystems.data_sets import DELETED, JOB, SetRow
 from batfs.report import palette
+from batfs.report.axes import legend_once
 from batfs.report.picture import make_figure, styled
+from batfs.report.series import Steps, intervals
 from batfs.workload import requested_io
 
 if TYPE_CHECKING:
@@ -115,14 +118,14 @@ def picture(shown: Sequence[Shown], reading: Sequence[Mapping[str, Sequence[str]
             left.plot(marks, [y] * len(marks), "|", color=palette.INK, label="a reader starts")
         left.set_yticks(range(len(rows)), [row.name for _, _, row in rows], fontsize=7)
         left.set(xlim=(0, end / 60), xlabel="time (min)", title=f"{one.name}: the life of each data set")
-        handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
-        left.legend(handles.values(), handles.keys(), fontsize=7, loc="upper left")
+        legend_once(left, 7)
         used = one.used()
         times = [t / 60 for t, _ in used]
         right.step(times, [size / 1e9 for _, size in used], where="post", color=palette.INK, label="all")
-        times, held = _held(rows)
+        held = _held(rows)
         right.fill_between(
-            *([t / 60 for t in times], [size / 1e9 for size in held]),
+            held.times / 60,
+            held.values / 1e9,
             step="post",
             alpha=0.5,
             color=palette.category(0),
@@ -148,11 +151,7 @@ def _why(row: SetRow) -> tuple[str, str]:
     return _OTHER
 
 
-def _held(rows: Sequence[tuple[float, float, SetRow]]) -> tuple[list[float], list[int]]:
-    """Bytes that the sets hold from each of these times (s) on, if each holds the most it ever does."""
-    changes: dict[float, int] = {0.0: 0}
-    for begin, until, row in rows:
-        changes[begin] = changes.get(begin, 0) + row.held
-        changes[until] = changes.get(until, 0) - row.held
-    times = sorted(changes)
-    return times, list(accumulate(changes[time] for time in times))
+def _held(rows: Sequence[tuple[float, float, SetRow]]) -> Steps:
+    """Bytes that the sets hold over time (s), if each holds the most it ever does."""
+    lives = [(begin, until, row.held) for begin, until, row in rows]
+    return intervals(*np.array(lives, dtype=np.float64).reshape(-1, 3).T)

@@ -78,6 +78,16 @@ def machine_fields(flags: Mapping[str, Any], events: Sequence[str | Path] | None
     }
 
 
+def read_machine(platform: Path, flags: Mapping[str, Any]) -> tuple[Platform, Machine]:
+    """A platform file and the machine that it is under Batsim's flags of those names. InputError."""
+    fields = machine_fields(flags)
+    read = load_platform(platform)
+    machine = number_resources(
+        read, master=fields["master"], roles=fields["roles"], limit=fields["mmax"] or None
+    )
+    return read, machine
+
+
 @record
 class Loaded:
     """An experiment's inputs, read and found sound.
@@ -158,9 +168,8 @@ def _check_faults(config: Configuration, machine: Machine, *, foreign: bool) -> 
     from batfs.scheduling.faults import Timeline, parse_faults
 
     plan = parse_faults(config.faults)
-    nodes, storages = ({r.name: r.id for r in found} for found in (machine.compute, machine.storages))
     try:
-        Timeline(plan, nodes, storages, config.seed)
+        Timeline.on(plan, machine, config.seed)
     except InputError as error:
         raise error.at(place="faults") from None
     if foreign and plan.of_nodes:

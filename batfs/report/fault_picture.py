@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from batfs.decision.experiment import Experiment, load, machine_fields
+from batfs.decision.experiment import Experiment, load, machine_fields, read_machine
 from batfs.errors import InputError
 from batfs.filesystems.script import REBUILD
-from batfs.platform import load_platform, number_resources
 from batfs.protocol import messages as m
 from batfs.report import palette
 from batfs.report.picture import make_figure, styled
@@ -131,10 +130,8 @@ def _rates(spans: Sequence[tuple[float, float, float]]) -> Steps:
 
 def _shade(found: Course, loaded: Loaded, config: Configuration, rebuilt: Sequence[float]) -> None:
     """When storages were away and degraded: as said, and until their last rebuild."""
-    storages = {one.name: one.id for one in loaded.machine.storages}
-    nodes = {one.name: one.id for one in loaded.machine.compute}
     since: dict[int, tuple[str, float]] = {}
-    for one in Timeline(parse_faults(config.faults), nodes, storages, config.seed).due(found.end):
+    for one in Timeline.on(parse_faults(config.faults), loaded.machine, config.seed).due(found.end):
         state, began = since.pop(one.resource, ("", 0.0))
         if state:
             (found.away if state == DOWN else found.slow).append((began, one.at))
@@ -147,12 +144,7 @@ def _shade(found: Course, loaded: Loaded, config: Configuration, rebuilt: Sequen
 
 def check_names(platform: Path, faults: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
     """InputError where what fails isn't on the machine."""
-    fields = machine_fields(machine)
-    found = number_resources(
-        load_platform(platform), master=fields["master"], roles=fields["roles"], limit=fields["mmax"] or None
-    )
-    nodes, storages = ({one.name: one.id for one in some} for some in (found.compute, found.storages))
-    Timeline(parse_faults(faults), nodes, storages, 0)
+    Timeline.on(parse_faults(faults), read_machine(platform, machine)[1], 0)
 
 
 def run_both(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batfs.decision.experiment import Experiment, machine_fields
+from batfs.decision.experiment import Experiment, machine_fields, read_machine
 from batfs.decision.run import run
 from batfs.decision.tally import spread
 from batfs.errors import InputError, unknown
@@ -23,7 +23,6 @@ from batfs.filesystems.base import MODELS
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, WORKLOAD
-from batfs.platform import load_platform, number_resources
 from batfs.report import palette
 from batfs.report.axes import legend_once
 from batfs.report.picture import make_figure, save_figure, styled
@@ -179,11 +178,7 @@ def parse_exhibit(text: str) -> tuple[str, Exhibit]:
 def make_workload(platform: Path, jobs: int, seed: int, flags: Mapping[str, Any]) -> Workload:
     """Jobs of 1 to 8 nodes that compute some tens of seconds and read and write some tens of GB, one arriving
     every 25 s on average. Seeded; the same on every machine."""
-    loaded = load_platform(platform)
-    fields = machine_fields(flags)
-    machine = number_resources(
-        loaded, master=fields["master"], roles=fields["roles"], limit=fields["mmax"] or None
-    )
+    loaded, machine = read_machine(platform, flags)
     speed = loaded.hosts[machine.compute[0].host].speed
     most = min(8, machine.nb_compute)
     rng = random.Random(seed)

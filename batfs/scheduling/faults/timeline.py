@@ -13,10 +13,13 @@ import math
 import random
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batfs.errors import unknown
 from batfs.scheduling.faults.plan import BACK, DOWN, Fault, FaultPlan, RandomFaults
+
+if TYPE_CHECKING:
+    from batfs.platform import Machine
 
 
 class Happening(NamedTuple):
@@ -65,6 +68,12 @@ class Timeline:
                 process = _Process(law, f"{seed}/{k}/{name}")
                 self._processes.setdefault(resource, []).append((process, law.fault))
                 self._add(process.next(), resource, False, law.fault, process)
+
+    @classmethod
+    def on(cls, plan: FaultPlan, machine: Machine, seed: int) -> Timeline:
+        """That of ``machine`` as its platform file has it."""
+        nodes, storages = ({one.name: one.id for one in some} for some in (machine.compute, machine.storages))
+        return cls(plan, nodes, storages, seed)
 
     @property
     def next_at(self) -> float:

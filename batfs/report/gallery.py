@@ -31,6 +31,7 @@ from batfs.scheduling.observer import Observer, StorageState
 from batfs.simulator import JobResult
 from batfs.storage.interface import StorageTable
 from batfs.workload import read_workload, requested_io, write_workload
+from batfs.workload.io import without_io
 from batfs.workload.model import Job, ParallelHomogeneous, Workload
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def directed(workload: Workload, exhibit: Exhibit | None) -> Workload:
     profiles = {}
     for k, (name, profile) in enumerate(workload.profiles.items()):
         parts = requested_io(profile)
-        extra = {key: v for key, v in profile.extra.items() if key not in ("io", "io_reads", "io_writes")}
+        extra = without_io(profile.extra)
         if exhibit is not None and parts:
             entry: dict[str, Any] = {
                 "filesystem": exhibit.filesystem,

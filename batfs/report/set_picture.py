@@ -20,6 +20,7 @@ from batfs.report.axes import legend_once
 from batfs.report.picture import make_figure, styled
 from batfs.report.series import Steps, intervals
 from batfs.workload import requested_io
+from batfs.workload.io import without_io
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,9 +72,8 @@ def sharing(workload: Workload, exhibit: Exhibit) -> Workload:
             io = [_entry(where, reads=max(1, reads), data_set=name, size=size, missing="wait", **more)]
         if place == 2:
             io.append(_entry(where, writes=writes, data_set=f"own{group}", life=JOB))
-        extra = {key: v for key, v in profile.extra.items() if key not in ("io", "io_reads", "io_writes")}
         named = f"{job.profile}, shared {k}"  # jobs may have one profile
-        profiles[named] = replace(profile, extra={**extra, "io": io})
+        profiles[named] = replace(profile, extra={**without_io(profile.extra), "io": io})
         made[job.id] = replace(job, profile=named)
     return replace(workload, jobs=tuple(made.values()), profiles=profiles)
 

@@ -33,6 +33,9 @@ from batfs.workload.fields import (
 )
 from batfs.workload.model import NO_EXTRA, Json, Profile
 
+#: The members of a profile that say what bytes it moves.
+IO: Final = ("io", "io_reads", "io_writes")
+
 PATTERNS: Final = ("shared", "per_node", "per_process")
 MOST_BYTES: Final = 2**63 - 1
 _ENTRY: Final = (
@@ -57,6 +60,11 @@ class RequestedIo:
     options: Mapping[str, Json] = field(default_factory=_nothing)
     operations: Mapping[str, int] = field(default_factory=_nothing)
     access: Access = PLAIN
+
+
+def without_io(members: Mapping[str, Json]) -> dict[str, Json]:
+    """A profile's members but those of its I/O."""
+    return {key: value for key, value in members.items() if key not in IO}
 
 
 def requested_io(profile: Profile, place: str = "profile") -> Sequence[RequestedIo]:

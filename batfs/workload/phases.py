@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from batfs.workload.io import RequestedIo, requested_io
+from batfs.workload.io import IO, RequestedIo, requested_io
 from batfs.workload.model import Composed, Profile, Recv, Send, Smpi, UsageTrace
 
 #: What a composed job must be executed as it is for: these speak with the scheduler under the job's name, or
 #: name files and profiles that are looked up in the workload. Others can be sent as jobs of their own.
 UNSENT = (Send, Recv, Smpi, UsageTrace)
-
-_IO = ("io", "io_reads", "io_writes")
 
 
 def below(composed: Composed, profiles: Mapping[str, Profile]) -> Mapping[str, Profile | None]:
@@ -35,7 +33,7 @@ def below(composed: Composed, profiles: Mapping[str, Profile]) -> Mapping[str, P
 
 def has_io(profile: Profile | None) -> bool:
     """Whether a profile says anything of I/O of its own."""
-    return profile is not None and bool(profile.extra) and any(key in profile.extra for key in _IO)
+    return profile is not None and bool(profile.extra) and any(key in profile.extra for key in IO)
 
 
 def children_first(composed: Composed, profiles: Mapping[str, Profile]) -> Iterator[tuple[str, Composed]]:

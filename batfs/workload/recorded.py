@@ -24,7 +24,7 @@ from batfs.workload.access import access_members
 from batfs.workload.account import Report
 from batfs.workload.draws import Draws
 from batfs.workload.fields import INT_MAX
-from batfs.workload.io import RequestedIo
+from batfs.workload.io import RequestedIo, without_io
 from batfs.workload.iomodels import JobShape, Volumes, make_io_model
 from batfs.workload.model import NO_EXTRA, Composed, Delay, Job, Json, ParallelHomogeneous, Profile, Workload
 from batfs.workload.numbers import plain
@@ -227,7 +227,7 @@ def _phased(job: RecordedJob, options: ConvertOptions) -> dict[str, Profile]:
     """The profiles of a job that computes between its phases: the composed one first, under the job's id."""
     phases = _phases_in_order(job)
     members = _io_members(job, None, options.filesystem)
-    kept = {key: value for key, value in members.items() if key not in ("io", "io_reads", "io_writes")}
+    kept = without_io(members)
     children: dict[str, Profile] = {}
 
     def compute(seconds: float) -> None:
@@ -268,7 +268,7 @@ def _iterated(job: RecordedJob, options: ConvertOptions) -> dict[str, Profile]:
         for part in rest
     ]
     members = _io_members(job, None, options.filesystem)
-    kept = {key: value for key, value in members.items() if key not in ("io", "io_reads", "io_writes")}
+    kept = without_io(members)
     cpu = plain(_finite(round(max(seconds, 0.0) / count, 6) * options.speed))
     names = {kind: f"{job.id}:{kind}" for kind in ("start", "iteration", "iterations", "last")}
     uneven = last != each

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from batfs.workload.fields import member_place
+from batfs.workload.io import IO
 from batfs.workload.model import Composed, Job, Json, ParallelHomogeneousPfs, Profile, Workload
 
-IO: Final = ("io_reads", "io_writes", "io")
 # what else people call the bytes of a job, without separators
 _READS: Final = frozenset(
     ("ioread", "readbytes", "bytesread", "bytestoread", "reads", "readvolume", "ioreadbytes")

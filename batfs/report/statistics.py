@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from batfs.errors import InputError
 from batfs.filesystems.script import APART, STAGE_IN
 from batfs.filesystems.staging_modes import seconds_staging
-from batfs.report.extras import pd, typed_table
+from batfs.report.extras import pd, typed_columns, typed_table
 from batfs.report.parts import job_keys
 from batfs.report.run import REJECTED, SUCCESS, Run
 from batfs.resource_sets import count_below
@@ -210,9 +210,7 @@ def _job_table(run: Run, threshold: float) -> pd.DataFrame:
     nothing: list[Any] = [0, 0, 0, 0, math.nan, "", "", ""]
     moves = zip(*(found.get(key, nothing) for key in keys), strict=True)
     columns = [list(column) for column in moves] or [[] for _ in nothing]
-    io: dict[str, Any] = dict(zip(_IO_BY_JOB, columns, strict=True))
-    for name, kind in _IO_BY_JOB.items():
-        io[name] = pd.array(io[name], dtype="str") if kind == "str" else np.array(io[name], dtype=kind)
+    io = typed_columns(_IO_BY_JOB, dict(zip(_IO_BY_JOB, columns, strict=True)))
     executed = jobs["execution_time"].to_numpy()
     ran = jobs["starting_time"].notna().to_numpy()
     volumes = [io[name] for name in ("read_bytes", "written_bytes", "internal_bytes")]

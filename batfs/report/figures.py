@@ -27,10 +27,12 @@ from batfs.report.axes import (
 )
 from batfs.report.extras import require
 from batfs.report.groups import Group, group_runs
+from batfs.report.headline import headline
 from batfs.report.overview import Distribution
 from batfs.report.picture import FORMATS, save_figure, slug, styled
 from batfs.report.run import Run, read_run
 from batfs.report.statistics import JOB_METRICS, THRESHOLD, JobMetric
+from batfs.report.tables import metric_named
 from batfs.workers import pool
 
 if TYPE_CHECKING:
@@ -252,9 +254,6 @@ class Figures:
         )
 
     def _intervals(self, names: Sequence[str] | None) -> Callable[[], Figure]:
-        from batfs.report.headline import headline
-        from batfs.report.tables import metric_named
-
         chosen = [metric_named(name) for name in (names or headline(self.runs, self.threshold))]
         return partial(
             overview.intervals,

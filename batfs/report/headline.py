@@ -1,8 +1,7 @@
 """Which figures a table shows, and a comparison tests, when nobody says which: one list for both ends.
 
 Before its first run a comparison says how many tests it will make at most, and afterwards it makes them: both
-go by the groups here. A group is shown where a run tells its figures (``there``), and can only be told where
-the settings let it (``needs``).
+go by the lists here, of figures that are always shown, and of those that some settings let some runs tell.
 """
 
 from __future__ import annotations
@@ -45,34 +44,32 @@ OF_TRANSFERS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Figures that are shown together: always without ``needs``; else where a run of ``there`` has them."""
+class Conditional:
+    """Figures that are shown where a run tells them. ``needs``: what settings must let runs do for that;
+    ``there``: whether a run may tell them."""
 
     names: tuple[str, ...]
-    needs: str = ""
-    there: Callable[[Run], bool] = lambda run: True
+    needs: str
+    there: Callable[[Run], bool]
 
 
-GROUPS: Final = (
-    Group(HEADLINE),
-    Group(("staging_node_hours",), STAGED, lambda run: run.stages_in),
+CONDITIONAL: Final = (
+    Conditional(("staging_node_hours",), STAGED, lambda run: run.stages_in),
     # an I/O policy, ``measure_io``, pieces of transfers, limits of staging
-    Group(OF_TRANSFERS, WATCHED, lambda run: run.io_times is not None),
+    Conditional(OF_TRANSFERS, WATCHED, lambda run: run.io_times is not None),
 )
 
 
 def headline(runs: Iterable[Run], threshold: float = THRESHOLD) -> tuple[str, ...]:
     """The figures that a table of these runs shows when nobody says which."""
     runs = list(runs)
-    found: list[str] = []
-    for group in GROUPS:
-        known = [summarize(run, threshold) for run in runs if group.needs and group.there(run)]
-        found += [
-            name for name in group.names if not group.needs or any(not math.isnan(one[name]) for one in known)
-        ]
+    found = [*HEADLINE]
+    for more in CONDITIONAL:
+        known = [summarize(run, threshold) for run in runs if more.there(run)]
+        found += [name for name in more.names if any(not math.isnan(one[name]) for one in known)]
     return tuple(found)
 
 
 def possible(let: Collection[str] = ()) -> tuple[str, ...]:
     """The most that :func:`headline` can find in runs whose settings ``let`` them do that much."""
-    return tuple(name for group in GROUPS if not group.needs or group.needs in let for name in group.names)
+    return (*HEADLINE, *(name for more in CONDITIONAL if more.needs in let for name in more.names))

@@ -9,9 +9,7 @@ from typing import Final
 
 from batfs.errors import unknown
 from batfs.report.format import number, quantity, together
-from batfs.report.headline import HEADLINE as HEADLINE
-from batfs.report.headline import OF_TRANSFERS as OF_TRANSFERS
-from batfs.report.headline import headline as headline
+from batfs.report.headline import headline
 from batfs.report.inference import Interval
 from batfs.report.run import Run
 from batfs.report.statistics import THRESHOLD, Metric, all_metrics, summarize

@@ -17,9 +17,9 @@ from fs_tiny import write_inputs  # noqa: E402
 import batfs  # noqa: E402
 from batfs.cli.main import main  # noqa: E402
 from batfs.errors import InputError  # noqa: E402
+from batfs.report.headline import HEADLINE, OF_TRANSFERS, headline  # noqa: E402
 from batfs.report.run import read_run  # noqa: E402
 from batfs.report.statistics import job_table, summarize  # noqa: E402
-from batfs.report.tables import HEADLINE, OF_TRANSFERS, headline  # noqa: E402
 
 #: Two applications that compute 1 s and write 1 GB at 100 MB/s, 10 s alone. Fair: both write until 21 s, so
 #: 20 s instead of 10, 21 instead of 11, and 2 of 42 node-seconds are work. Exclusive: one is not disturbed,

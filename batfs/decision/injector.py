@@ -28,10 +28,10 @@ from typing import NamedTuple
 from batfs.decision.files import make_files as default_make_files
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.lifecycle import SOON, SUCCESS
+from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.staging_modes import HELD
 from batfs.protocol import messages as m
-from batfs.protocol.clock import LATEST, on_wire
+from batfs.protocol.clock import LATEST, call_at
 from batfs.protocol.decision_side import LazyProfiles
 from batfs.records import replace
 from batfs.resource_sets import format_resources, parse_resources
@@ -511,7 +511,7 @@ class Injector:
                 tenancy.out += self._ours.by(tenancy.sets.timer.next, now)
         if self.events:
             # the other side has something to hear, and the simulator nothing to say yet
-            tenancy.out.append(m.CallMeLater(now, on_wire(now + SOON)))
+            tenancy.out.append(m.CallMeLater(now, call_at(now, now)))
         busy = self._alive or self._registers or self.events
         tenancy.close(alive=bool(busy) or not tenancy.no_more_jobs)
         tenancy.tell_changes()

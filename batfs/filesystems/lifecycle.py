@@ -19,7 +19,7 @@ from batfs.filesystems.composed import Phased, write_phases
 from batfs.filesystems.interface import IoPlan, Volume
 from batfs.filesystems.script import BESIDE, WORKLOAD, Activity, Step, launch, left_over, write_script
 from batfs.protocol import messages as m
-from batfs.protocol.clock import due, on_wire
+from batfs.protocol.clock import call_at, due
 from batfs.records import record, replace
 from batfs.workload.model import IoProfile, Job, Profile
 
@@ -27,10 +27,6 @@ SUCCESS = "COMPLETED_SUCCESSFULLY"
 FAILED = "COMPLETED_FAILED"
 KILLED = "COMPLETED_KILLED"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"
-
-#: Seconds. Batsim aborts when the time asked for has passed on its clock by the time it handles the message,
-#: and every decision before it in the reply delays that by the latency of a message.
-SOON = 0.1
 
 
 @record
@@ -409,7 +405,7 @@ class Life:
             if step.state == "running" and self.deadline is None and self.job.walltime is not None:
                 self.deadline = now + self.job.walltime
                 if self._next < len(self.steps) and self.steps[self._next].state == "running":
-                    out.append(m.CallMeLater(now, on_wire(max(self.deadline, now + SOON))))
+                    out.append(m.CallMeLater(now, call_at(self.deadline, now)))
             for activity in step.activities:
                 out += self._launch(activity, now)
             for activity, steps in step.spanning:

@@ -15,6 +15,10 @@ SAME = 2.5 * RESOLUTION
 #: Seconds; dates with six decimals are exact before it: nobody is called later.
 LATEST = 2.0**53 / 1e6
 
+#: Seconds. Batsim aborts when the time asked for has passed on its clock by the time it handles the message,
+#: and every decision before it in the reply delays that by the latency of a message.
+SOON = 0.1
+
 
 def on_calendar(at: float) -> float:
     """The first whole millisecond that is not before ``at``: what is foreseen (an end, a promise) is kept in
@@ -35,3 +39,8 @@ def on_wire(at: float) -> float:
     """The first date with six decimals that is not before ``at``: who is called then finds it has come."""
     rounded = round(at, 6)
     return rounded if rounded >= at else round(rounded + RESOLUTION, 6)
+
+
+def call_at(at: float, now: float) -> float:
+    """The first date, not before ``at``, at which one can ask ``now`` to be called."""
+    return on_wire(max(at, now + SOON))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from batfs.filesystems.lifecycle import SOON
 from batfs.protocol import messages as m
-from batfs.protocol.clock import due, on_wire
+from batfs.protocol.clock import call_at, due
 
 
 class Calls:
@@ -34,7 +33,7 @@ class Calls:
 
     def by(self, wish: float, now: float) -> list[m.Decision]:
         """A call at that time or before it."""
-        at = on_wire(max(wish, now + SOON))
+        at = call_at(wish, now)
         return [] if any(pending <= at for pending in self._pending) else self._call(at, now)
 
     def at(self, at: float, now: float) -> list[m.Decision]:

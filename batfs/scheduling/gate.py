@@ -23,12 +23,12 @@ from operator import attrgetter
 import numpy as np
 
 from batfs.errors import BatfsError
-from batfs.filesystems.lifecycle import SOON, SUCCESS
+from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import EMPTY, Activity, launch
 from batfs.filesystems.traffic import split_rows
 from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
-from batfs.protocol.clock import due, on_wire
+from batfs.protocol.clock import call_at, due
 from batfs.records import record, replace
 from batfs.scheduling.io_policies import FAIR
 from batfs.scheduling.io_policies.interface import Application, IoPass, IoPolicy, IoView, Start, Transfer
@@ -296,7 +296,7 @@ class Gate:
                 for start in decided.starts:
                     out += self._start(start, now)
                 if wake is not None:
-                    self._wish = on_wire(max(wake, now + SOON))
+                    self._wish = call_at(wake, now)
                     out.append(m.CallMeLater(now, self._wish))
             except (Exception, SystemExit) as error:
                 raise self._blamed(error, now) from error
@@ -310,7 +310,7 @@ class Gate:
         late = self._waiting.values() if self._alarm == float("inf") else came
         first = min([d for t in late if t.waits and (d := t.deadline) is not None], default=self._alarm)
         if first < self._alarm:  # Batsim can't end at its walltime what doesn't run
-            self._alarm = on_wire(max(first, now + SOON))
+            self._alarm = call_at(first, now)
             out.append(m.CallMeLater(now, self._alarm))
         self._measure()
         return out
@@ -373,7 +373,7 @@ class Gate:
             elif asked.offered and not may:
                 self._take_back(asked)
         if self.pacer.next < self._pace_at:
-            self._pace_at = on_wire(max(self.pacer.next, now + SOON))
+            self._pace_at = call_at(self.pacer.next, now)
             out.append(m.CallMeLater(now, self._pace_at))
         return out
 

@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from batfs.filesystems.lifecycle import SOON
 from batfs.plugins import PluginError, blamed, place_in
-from batfs.protocol.clock import LATEST
+from batfs.protocol.clock import LATEST, SOON
 from batfs.scheduling.interface import QueuePolicy, WaitingJob
 
 #: Calls at a policy's own wish in a row, without an event or a start between them, that are no fault yet.

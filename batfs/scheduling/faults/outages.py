@@ -24,10 +24,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.lifecycle import SOON
 from batfs.filesystems.script import cuttable
 from batfs.protocol import messages as m
-from batfs.protocol.clock import on_wire
+from batfs.protocol.clock import SOON, call_at
 from batfs.records import record
 from batfs.scheduling.faults.plan import DOWN, FAIL, LOST, WAIT, FaultPlan
 from batfs.scheduling.faults.rebuilds import Rebuilds, not_sent
@@ -146,7 +145,7 @@ class Outages:
         at = min(self._timeline.next_at, self._rebuilds.next_at)
         if at == math.inf or now < self._asked <= at + SOON:
             return []
-        self._asked = on_wire(max(at, now + SOON))
+        self._asked = call_at(at, now)
         return [m.CallMeLater(now, self._asked)]
 
     # ---- what happens -------------------------------------------------------------------------------------

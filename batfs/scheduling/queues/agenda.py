@@ -13,8 +13,7 @@ from math import inf
 import numpy as np
 
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.lifecycle import SOON
-from batfs.protocol.clock import on_calendar
+from batfs.protocol.clock import SOON, on_calendar
 from batfs.scheduling.interface import JobPlacement, NodeSet, QueueView, WaitingJob
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline, first_nodes

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from math import inf
 
 from batfs.errors import InputError
-from batfs.filesystems.lifecycle import SOON
-from batfs.protocol.clock import SAME, on_calendar
+from batfs.protocol.clock import SAME, SOON, on_calendar
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import Agenda, data_is_sure

@@ -32,7 +32,6 @@ from batfs.filesystems.interface import (
     add_flops,
     add_internal,
     earlier,
-    phase_of,
 )
 from batfs.filesystems.lru import Cache, Way
 from batfs.filesystems.nodeless import known
@@ -396,11 +395,6 @@ class CacheTier(StagingTier):
         """The set is used (and so stays) until the job has ended; what the job adds has its room from now on,
         unless other jobs took it since the plan was made, and is there when it has been brought."""
         name = str(plan.notes.get("data_set", ""))
-        hits, misses = int(plan.notes.get("hits", 0)), int(plan.notes.get("misses", 0))
-        _, times = phase_of(request.volume)
-        served_again = isinstance(plan, RepeatedPlan) and plan.again is not None
-        self.cache.hits += times * hits + (times - 1) * misses * served_again
-        self.cache.misses += misses if served_again else times * misses
         if not name:
             return
         if request.volume.options.get("delete"):

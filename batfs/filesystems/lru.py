@@ -61,7 +61,6 @@ class Cache:
         self.capacities = dict(sorted(capacities.items()))
         self.free = dict(self.capacities)
         self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.hits = self.misses = self.evictions = 0
 
     def find(self, name: str) -> Entry | None:
         """The entry, without touching it."""
@@ -156,7 +155,6 @@ class Cache:
         entry = self.entries.pop(name)
         for storage, size in entry.bytes_on.items():
             self.free[storage] += size
-        self.evictions += 1
 
     def _make_room(self, storage: int, size: int, keep: str) -> None:
         for name in list(self.entries):

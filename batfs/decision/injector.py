@@ -228,7 +228,7 @@ class Injector:
             )
         self._refuse_staging_ahead(tenancy)
         self.began = True
-        self._acknowledged = bool(event.config.get("dynamic-jobs-acknowledged", False))
+        self._acknowledged = event.dynamic_jobs_acknowledged
         own = tenancy.files.own_nodes
         if own:
             names = ", ".join(tenancy.machine.names[node] for node in own)

@@ -61,11 +61,11 @@ class SimulationBegins:
 
     @property
     def dynamic_jobs(self) -> bool:
-        return bool(self.config["dynamic-jobs-enabled"])
+        return bool(self.config.get("dynamic-jobs-enabled", False))
 
     @property
     def dynamic_jobs_acknowledged(self) -> bool:
-        return bool(self.config["dynamic-jobs-acknowledged"])
+        return bool(self.config.get("dynamic-jobs-acknowledged", False))
 
 
 @record

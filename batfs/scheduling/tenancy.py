@@ -98,7 +98,7 @@ class Tenancy:
         self._left = left
         self._observer = observer
         storages = with_overrides(event.storage_resources, config)
-        self.registering = bool(event.config.get("dynamic-jobs-enabled", False))
+        self.registering = event.dynamic_jobs
         self.dynamic = self.registering and event.allow_storage_sharing
         if self.registering and not self.dynamic:
             say("storages can't be shared (--disable-storage-sharing): nothing is staged")

@@ -47,8 +47,7 @@ _EVENTS = frozenset(
 _REGISTERING = frozenset(("REGISTER_JOB", "REGISTER_PROFILE"))
 #: What is said of jobs and machines of which a part may have to be hidden.
 _HIDING = (b'"JOB_KILLED"', b'"event_machine_', f'"{WORKLOAD}!'.encode())
-
-
+#: What a job says that may wait for a data set.
 _SETS = b'"data_set"'
 
 

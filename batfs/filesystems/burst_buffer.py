@@ -141,10 +141,8 @@ class BurstBuffer(StagingTier):
 
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
         times, checkpoint = self._checkpoints(volume) if self.setup.dynamic_jobs else (0, 0)
-        held = {self.name: self.held_bytes(volume.reads, volume.writes) + checkpoint * self._copies(times)}
-        for name, size in self.held_behind(volume, nodes, checkpoint).items():
-            held[name] = held.get(name, 0) + size
-        return held
+        mine = self.held_bytes(volume.reads, volume.writes) + checkpoint * self._copies(times)
+        return {self.name: mine, **self.held_behind(volume, nodes, checkpoint)}
 
     # ---- planning -----------------------------------------------------------------------------------------
 

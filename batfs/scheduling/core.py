@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
@@ -36,9 +36,6 @@ from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Tenancy, is_ours
 from batfs.scheduling.view import PassView
 from batfs.scheduling.waits import LACK_OF_NODES
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["MakeFiles", "Scheduler"]
 

@@ -184,8 +184,8 @@ class Stager:
             volume.filesystem for volume in job.volumes
         }
 
-    def begin(self, head: WaitingJob | None, promises: Promises) -> bool:
-        """Stage what may be staged now; whether anything was. ``head`` is first in the queue."""
+    def begin(self, head: WaitingJob | None, promises: Promises) -> None:
+        """Stage what may be staged now. ``head`` is first in the queue."""
         tenancy, blocked = self._tenancy, set[str]()
         if head is not None and head.staged is None and tenancy.waits.lacks_space(head.id):
             blocked |= set(tenancy.files.footprint(head.volumes, head.nodes))
@@ -194,7 +194,6 @@ class Stager:
             for name in _of(job).rule.most:
                 using[name] = using.get(name, 0) + 1
         every = frozenset().union(*self._systems.values()) if self._systems else frozenset()
-        began = False
         for job in list(self.line.values()):
             if blocked >= every:
                 break
@@ -214,10 +213,8 @@ class Stager:
                 tenancy.waits.held_back(job, hold, tenancy.now)
                 blocked |= systems
                 continue
-            began = True
             for name in most:
                 using[name] = using.get(name, 0) + 1
-        return began
 
     def _stage(self, job: WaitingJob, promises: Promises) -> Hold | None:
         tenancy, staged, now = self._tenancy, _of(job), self._tenancy.now

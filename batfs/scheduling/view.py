@@ -40,7 +40,7 @@ class PassView:
         held_back: Callable[[WaitingJob, Hold], None],
     ) -> None:
         machine = self._machine = tenancy.machine
-        self.tenancy = self._tenancy = tenancy
+        self.tenancy = tenancy
         self.mover = Forward(self)
         self._held_back = held_back
         self._open: dict[int, Booked] = {}
@@ -101,13 +101,13 @@ class PassView:
         """See ``staging.Promises``."""
         for placed in self._open.values():
             if placed.job is job:
-                self._tenancy.reserve(placed)
+                self.tenancy.reserve(placed)
                 return
 
     def finish(self, promises: Sequence[JobPlacement] = ()) -> None:
         """Give back what was tried and not started, but ``promises``, which are put aside for the next pass.
         InvariantError for one that this pass doesn't hold, or that begins now."""
-        told = self._tenancy.waits.promised
+        told = self.tenancy.waits.promised
         for promise in promises:
             placed = self._open.pop(id(promise), None)
             if placed is None or not placed.ahead:
@@ -178,7 +178,7 @@ class PassView:
                 kept = avoid & pool and machine.select(pool, job.nodes) is not None
                 self._held_back(job, PROMISED if kept else LACK_OF_NODES)
             return LACK_OF_NODES
-        choice = self._tenancy.node_choice
+        choice = self.tenancy.node_choice
         if choice is not None and start is None and choice.lets_wait(job, nodes, pool & ~avoid, now):
             self._held_back(job, FAR)
             return FAR
@@ -192,8 +192,8 @@ class PassView:
             placed.lead, placed.ids = staged.lead(now), stand_ins(job.nodes)
         self._trials.tell()
         while True:
-            known = self._tenancy.stages(job)
-            hold = self._tenancy.plan(placed)
+            known = self.tenancy.stages(job)
+            hold = self.tenancy.plan(placed)
             if hold is not None:
                 if not ahead:
                     self._held_back(job, hold)
@@ -217,7 +217,7 @@ class PassView:
 
     def _without_data(self, job: WaitingJob, staged: Staged) -> None:
         """It can't start now: it waits for its data, or for the space to bring it to."""
-        waits = self._tenancy.waits
+        waits = self.tenancy.waits
         if not staged.holds and waits.lacks_space(job.id):
             waits.promised(job.id)
         else:
@@ -230,7 +230,7 @@ class PassView:
         placed.plans = staged.plans
         if not placed.ahead:
             window = placed.start, placed.end
-            files = self._tenancy.files
+            files = self.tenancy.files
             placed.plans = files.settled(job.id, placed.ids, job.volumes, staged.plans, window, self.storage)
         return placed
 
@@ -241,31 +241,31 @@ class PassView:
     @property
     def staged(self) -> Sequence[WaitingJob]:
         """See ``QueueView.staged``."""
-        stager = self._tenancy.stager
+        stager = self.tenancy.stager
         return () if stager is None else stager.holding
 
     def _chosen(self, job: WaitingJob, among: NodeSet, begin: float) -> NodeSet | None:
         """Nodes for the job by the configured selection."""
-        choice = self._tenancy.node_choice
+        choice = self.tenancy.node_choice
         if choice is None:
             return self._machine.select(among, job.nodes)
         return choice.choose(job, among, begin)
 
     def stay(self, job: WaitingJob) -> float:
         """See ``QueueView.stay``."""
-        return job.walltime + self._tenancy.stages(job).before
+        return job.walltime + self.tenancy.stages(job).before
 
     def io_need(self, placement: JobPlacement) -> Mapping[int, float]:
         """See ``QueueView.io_need``."""
-        return self._tenancy.io_needs.of(placement.job.volumes, placement.plans)
+        return self.tenancy.io_needs.of(placement.job.volumes, placement.plans)
 
     def io_progress(self, job_id: str) -> IoProgress | None:
         """See ``QueueView.io_progress``."""
-        return self._tenancy.io_progress(job_id)
+        return self.tenancy.io_progress(job_id)
 
     def footprint(self, job: WaitingJob) -> Mapping[str, int]:
         """See ``QueueView.footprint``."""
-        return self._tenancy.files.footprint(job.volumes, job.nodes)
+        return self.tenancy.files.footprint(job.volumes, job.nodes)
 
     def again(self, placement: JobPlacement, start: float, *, attempt: bool = True) -> Booked | Hold:
         """See ``QueueView.again``."""
@@ -284,7 +284,7 @@ class PassView:
             if attempt:
                 self._held_back(job, PROMISED)
             return PROMISED
-        if job.data_sets and staged is None and not self._tenancy.files.is_current(placement.plans):
+        if job.data_sets and staged is None and not self.tenancy.files.is_current(placement.plans):
             # what it reads or adds to is no longer what it was
             return self.place(job, start=start if ahead else None, among=placement.nodes)
         ids = machine.order.ids(placement.nodes)
@@ -304,7 +304,7 @@ class PassView:
         if staged is not None and staged.holds:
             self._until(staged, placed.end)
         elif placed.plans:
-            hold = self._tenancy.reserve(placed)
+            hold = self.tenancy.reserve(placed)
             if hold is not None:
                 if not placed.ahead and attempt:
                     self._held_back(placed.job, hold)
@@ -314,7 +314,7 @@ class PassView:
             if placed.plans:
                 self._trials.add(placed)
         else:
-            self._tenancy.waits.promised(placed.job.id)
+            self.tenancy.waits.promised(placed.job.id)
         self._open[id(placed)] = placed
         return placed
 

@@ -51,8 +51,6 @@ DOWN, DEGRADED, BACK = "down", "degraded", "back"
 WAIT, FAIL, RESTART = "wait", "fail", "restart"
 RECOVERED, LOST = "recovered", "lost"
 
-#: The latest moment of a fault (s): dates with six decimals are exact before it.
-
 
 @record
 class Fault:
@@ -246,7 +244,7 @@ def _left(table: _Table) -> tuple[float, int, float]:
     """Of what is degraded: the part of its bandwidth that is left, bytes of a rebuild, and how many of them
     a second at most."""
     values = table.values
-    bandwidth, rebuild, rate = table.number("bandwidth", 1.0), 0, math.inf
+    bandwidth, rate = table.number("bandwidth", 1.0), math.inf
     if "bandwidth" not in values or not 0 < bandwidth <= 1:
         found = f"found {values['bandwidth']!r:.40}" if "bandwidth" in values else "it has no bandwidth"
         raise table.wrong("bandwidth", f"{found}, expected the part that is left, above 0 and at most 1")

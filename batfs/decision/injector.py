@@ -141,23 +141,15 @@ class Injector:
         those whose never will are rejected, and it never hears of them."""
         if not self.began or not self._apart:
             return
-        tenancy, dependencies = self.tenancy, self.tenancy.sets.dependencies
-        for waiting in dependencies.due():
-            tenancy.waits.lines_up(waiting.id, tenancy.now)
-            tenancy.join(waiting)
-            self._submit(waiting, self._apart.pop(waiting.id))
-        while dependencies.doubt and tenancy.no_more_jobs:
-            for waiting, hold in dependencies.hopeless():
-                del self._apart[waiting.id]
-                self._reject(waiting, f"can never start: {tenancy.sentence(hold)}", hold)
+        self.tenancy.sets.settle(self._submit, self._reject)
         if not self._apart and self._last is not None:
-            self.events.append(replace(self._last, timestamp=tenancy.now))
+            self.events.append(replace(self._last, timestamp=self.tenancy.now))
             self._last = None
 
-    def _submit(self, waiting: WaitingJob, event: m.JobSubmitted) -> None:
+    def _submit(self, waiting: WaitingJob) -> None:
         """The other side hears of a job that stood apart."""
         self._jobs[waiting.id] = waiting
-        self.events.append(replace(event, timestamp=self.tenancy.now))
+        self.events.append(replace(self._apart.pop(waiting.id), timestamp=self.tenancy.now))
 
     def raw_profile(self, job_id: str, name: str) -> Mapping[str, object] | None:
         """The profile of that name in the job's workload as the simulator sent it at the start, if it did."""
@@ -275,11 +267,7 @@ class Injector:
                 )
             lacks = self.tenancy.never(waiting)
             if lacks is None:
-                held = (
-                    self.tenancy.sets.dependencies.hold(waiting) if waiting.data_sets and not known else None
-                )
-                if held is not None:
-                    self.tenancy.waits.held_back(waiting, held, self.tenancy.now)
+                if not known and self.tenancy.sets.stands_apart(waiting):
                     self._apart[waiting.id] = event
                     return None
                 self._jobs[waiting.id] = waiting
@@ -467,6 +455,7 @@ class Injector:
         self._reject(waiting, why, hold)
 
     def _reject(self, waiting: WaitingJob, why: str, hold: Hold | None) -> None:
+        self._apart.pop(waiting.id, None)
         self._alive -= 1
         self.counts["rejected"] += 1
         self.tenancy.reject(waiting, why, hold)

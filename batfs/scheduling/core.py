@@ -219,13 +219,13 @@ class Session:
                 " them one with --walltime, such as runtime:2)",
             )
         self._dirty = True
-        if waiting.data_sets:
-            lacks = self._dependencies.hold(waiting)
-            if lacks is not None:
-                self.tenancy.waits.held_back(waiting, lacks, self._now)
-                return
-        if self.tenancy.line_up(waiting):
-            self._join(waiting)
+        if not self.tenancy.sets.stands_apart(waiting):
+            self._line_up(waiting)
+
+    def _line_up(self, job: WaitingJob) -> None:
+        """It joins the queue now, or when it is staged."""
+        if self.tenancy.line_up(job):
+            self._join(job)
 
     def _join(self, job: WaitingJob) -> None:
         self.queue.add(job)
@@ -369,28 +369,14 @@ class Session:
     # ---- jobs that wait for data sets ---------------------------------------------------------------------
 
     def _settle(self) -> bool:
-        """Jobs whose data sets are there join the queue; those whose never will be are rejected. Whether
-        there were any of the first."""
-        tenancy, dependencies = self.tenancy, self._dependencies
-        if not dependencies.held:
-            return False
-        ready = dependencies.due()
-        for job in ready:
-            tenancy.waits.lines_up(job.id, self._now)
-            tenancy.join(job)
-            if tenancy.line_up(job):
-                self._join(job)
-        if dependencies.doubt and tenancy.no_more_jobs:
-            for job, hold in dependencies.hopeless():
-                self._reject(job, f"can never start: {tenancy.sentence(hold)}", hold)
-        return bool(ready)
+        """See ``Sets.settle``."""
+        return self.tenancy.sets.settle(self._line_up, self._reject)
 
     def _stand_apart(self) -> bool:
         """Jobs of the queue whose data sets have gone wait for them again; whether any does."""
         moved = False
         for job in self._lacking.values():
-            lacks = self._dependencies.hold(job) if self._waiting(job.id) is not None else None
-            if lacks is None:
+            if self._waiting(job.id) is None or not self.tenancy.sets.stands_apart(job):
                 continue
             moved = True
             if job.id in self.queue:
@@ -398,7 +384,6 @@ class Session:
             if self.tenancy.stager is not None and job.staged is not None:
                 self.tenancy.stager.cancel(job)
                 job.staged = None
-            self.tenancy.waits.held_back(job, lacks, self._now)
         self._lacking.clear()
         if moved:
             self.tenancy.freed = True  # those behind have not been tried

@@ -6,7 +6,7 @@ names one has come, has started, is over; time has passed; no more jobs come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from batfs.filesystems.data_sets import DataSets, SetRow, Timer
@@ -15,6 +15,7 @@ from batfs.scheduling.dependencies import Dependencies
 from batfs.scheduling.interface import WaitingJob
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.observer import Observer
+from batfs.scheduling.waits import Waits
 from batfs.workload.model import Job
 
 
@@ -25,6 +26,11 @@ class _Tenancy(Protocol):
     no_more_jobs: bool
     files: FileSystems
     machine: Machine
+    waits: Waits
+
+    def join(self, job: WaitingJob) -> None: ...
+
+    def sentence(self, hold: Hold) -> str: ...
 
     def drop_released(self) -> None: ...
 
@@ -65,6 +71,33 @@ class Sets:
         self.dependencies.read(job)
         campaign = campaign_of(job.job)
         self._campaigns[campaign] = self._campaigns.get(campaign, 0) + 1
+
+    def stands_apart(self, job: WaitingJob) -> bool:
+        """Whether a job waits from now on, apart from the queue, for data sets that aren't there."""
+        lacks = self.dependencies.hold(job) if job.data_sets else None
+        if lacks is not None:
+            self._tenancy.waits.held_back(job, lacks, self._tenancy.now)
+        return lacks is not None
+
+    def settle(
+        self,
+        join: Callable[[WaitingJob], None],
+        reject: Callable[[WaitingJob, str, Hold], None],
+    ) -> bool:
+        """Jobs that stand apart whose data sets are there ``join`` the end of the queue, those whose never
+        will be are rejected; whether there were any of the first."""
+        tenancy, dependencies = self._tenancy, self.dependencies
+        if not dependencies.held:
+            return False
+        ready = dependencies.due()
+        for job in ready:
+            tenancy.waits.lines_up(job.id, tenancy.now)
+            tenancy.join(job)
+            join(job)
+        while dependencies.doubt and tenancy.no_more_jobs:
+            for job, hold in dependencies.hopeless():
+                reject(job, f"can never start: {tenancy.sentence(hold)}", hold)
+        return bool(ready)
 
     def over(self, job: WaitingJob) -> None:
         """It is over, or was rejected."""

@@ -70,15 +70,12 @@ class Proxy5:
             events: list[Raw] = list(raw["events"])
             self._translation.begin_message()
             self._injector.advance(now)
-            due, self._injector.events = self._injector.events, []
-            out = [self._own_event(event, now) for event in due]
+            out = [self._own_event(event, now) for event in self._injector.untold()]
             for event in events:
                 out += self._heard(now, event)
         except WRONG as error:
             raise not_batsims(5, error) from error
-        self._injector.settle()
-        more, self._injector.events = self._injector.events, []
-        out += [self._own_event(event, now) for event in more]
+        out += [self._own_event(event, now) for event in self._injector.settled()]
         if events and not out:
             return None
         return hello.framed(orjson.dumps({**raw, "events": out}))

@@ -95,8 +95,7 @@ class Injector:
         self._registered: dict[tuple[str, str], Profile | IoProfile] = {}
         self._alive = 0
         self._story = Story()
-        #: events for the other side that the simulator did not send
-        self.events: list[m.Event] = []
+        self._events: list[m.Event] = []  # for the other side, that the simulator did not send
         self.counts = {"with_io": 0, "held_back": 0, "staged": 0, "rejected": 0}
 
     # ---- events, on their way to the decision process -----------------------------------------------------
@@ -130,26 +129,35 @@ class Injector:
 
     def heard(self, now: float, events: Sequence[m.Event]) -> list[m.Event]:
         """What the other side shall hear of a message: :meth:`incoming` of each event, and our own."""
-        due, self.events = self.events, []
-        seen = [*due, *(e for event in events if (e := self.incoming(now, event)) is not None)]
-        self.settle()
-        more, self.events = self.events, []
-        return seen + more
+        seen = self.untold()
+        seen += [e for event in events if (e := self.incoming(now, event)) is not None]
+        return seen + self.settled()
 
-    def settle(self) -> None:
-        """At the end of a message's events: jobs whose data sets exist now are submitted to the other side;
-        those whose never will are rejected, and it never hears of them."""
+    def untold(self) -> list[m.Event]:
+        """Events of our own that the other side has not been told of yet; each once."""
+        events, self._events = self._events, []
+        return events
+
+    def settled(self) -> list[m.Event]:
+        """:meth:`untold` at the end of a message's events: now it is clear which jobs have all their data
+        sets."""
+        self._settle()
+        return self.untold()
+
+    def _settle(self) -> None:
+        """Jobs whose data sets exist now are submitted to the other side; those whose never will are
+        rejected, and it never hears of them."""
         if not self.began or not self._apart:
             return
         self.tenancy.sets.settle(self._submit, self._reject)
         if not self._apart and self._last is not None:
-            self.events.append(replace(self._last, timestamp=self.tenancy.now))
+            self._events.append(replace(self._last, timestamp=self.tenancy.now))
             self._last = None
 
     def _submit(self, waiting: WaitingJob) -> None:
         """The other side hears of a job that stood apart."""
         self._jobs[waiting.id] = waiting
-        self.events.append(replace(self._apart.pop(waiting.id), timestamp=self.tenancy.now))
+        self._events.append(replace(self._apart.pop(waiting.id), timestamp=self.tenancy.now))
 
     def raw_profile(self, job_id: str, name: str) -> Mapping[str, object] | None:
         """The profile of that name in the job's workload as the simulator sent it at the start, if it did."""
@@ -170,7 +178,7 @@ class Injector:
             return True
         tenancy = self.tenancy
         if (
-            self.events
+            self._events
             or self._apart
             or tenancy.registering
             or tenancy.config.validate
@@ -187,7 +195,7 @@ class Injector:
         runs in steps, and there is nothing to tell."""
         return (
             self.began
-            and not self.events
+            and not self._events
             and not self._apart
             and not self.tenancy.registering
             and self.tenancy.outages is None
@@ -322,11 +330,11 @@ class Injector:
 
     def _report(self, completed: m.JobCompleted, profile: str) -> None:
         """JOB_KILLED follows for who asked for the kill."""
-        self.events.append(completed)
+        self._events.append(completed)
         if completed.job_id in self._their_kills:
             self._their_kills.discard(completed.job_id)
             progress = {completed.job_id: {"profile_name": profile, "progress": 0.0}}
-            self.events.append(m.JobKilled(completed.timestamp, [completed.job_id], progress))
+            self._events.append(m.JobKilled(completed.timestamp, [completed.job_id], progress))
 
     # ---- decisions, on their way to the simulator ---------------------------------------------------------
 
@@ -468,10 +476,10 @@ class Injector:
 
     def _kill(self, decision: m.KillJob) -> None:
         tenancy, left = self.tenancy, []
-        ended = {event.job_id for event in self.events if type(event) is m.JobCompleted}
+        ended = {event.job_id for event in self._events if type(event) is m.JobCompleted}
         for job_id in decision.job_ids:
             if job_id in ended:  # they are yet to hear of it; Batsim answers kills of what is over, too
-                self.events.append(m.JobKilled(tenancy.now, [job_id], {}))
+                self._events.append(m.JobKilled(tenancy.now, [job_id], {}))
                 continue
             waiting = self._jobs.get(job_id)
             if job_id in self._held or job_id in self._in_steps:
@@ -493,15 +501,15 @@ class Injector:
         tenancy = self.tenancy
         self.advance(now)
         self._retry(now)
-        self.settle()
+        self._settle()
         if self._held:
             self._ours.came(now)
             if tenancy.sets.timer.next < LATEST:  # bytes that they wait for may go by themselves then
                 tenancy.out += self._ours.by(tenancy.sets.timer.next, now)
-        if self.events:
+        if self._events:
             # the other side has something to hear, and the simulator nothing to say yet
             tenancy.out.append(m.CallMeLater(now, call_at(now, now)))
-        busy = self._alive or self._registers or self.events
+        busy = self._alive or self._registers or self._events
         tenancy.close(alive=bool(busy) or not tenancy.no_more_jobs)
         tenancy.tell_changes()
         if tenancy.config.validate:

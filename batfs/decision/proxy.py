@@ -101,9 +101,8 @@ class RawProxy:
         injector = self.injector
         self._sets = self._sets or (not injector.began and _SETS in text)
         raw = read_object(text)
-        due, injector.events = injector.events, []
-        out: list[Any] = [self._told(event) for event in due]
-        changed = bool(due)
+        out: list[Any] = [self._told(event) for event in injector.untold()]
+        changed = bool(out)
         try:
             now, events = float(raw["now"]), list(raw["events"])
         except WRONG as error:
@@ -116,12 +115,9 @@ class RawProxy:
                 changed = True
             if seen is not None:
                 out.append(seen)
-        injector.settle()
-        if injector.events:
-            changed = True
-            out += [self._told(event) for event in injector.events]
-            injector.events = []
-        if not changed:
+        more = injector.settled()
+        out += [self._told(event) for event in more]
+        if not changed and not more:
             return text
         if events and not out:
             return None

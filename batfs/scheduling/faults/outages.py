@@ -26,8 +26,8 @@ from typing import Any, Protocol
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.script import cuttable
 from batfs.protocol import messages as m
-from batfs.protocol.clock import SOON, call_at
 from batfs.records import record
+from batfs.scheduling.calls import Calls
 from batfs.scheduling.faults.plan import DOWN, FAIL, LOST, WAIT, FaultPlan
 from batfs.scheduling.faults.rebuilds import Rebuilds, not_sent
 from batfs.scheduling.faults.timeline import Happening, Timeline
@@ -108,7 +108,7 @@ class Outages:
         ids = {storage.name: i for storage, i in zip(storages, machine.storage_ids, strict=True)}
         self._timeline = Timeline(plan, nodes, ids, seed)
         self._names = machine.names
-        self._asked = -math.inf
+        self._calls = Calls()
         self._sending = sending
         self.stops = plan.stops and dynamic
         self._rebuilds = Rebuilds(machine, lives)
@@ -143,10 +143,8 @@ class Outages:
     def call(self, now: float) -> list[m.Decision]:
         """See that the next fault is heard of."""
         at = min(self._timeline.next_at, self._rebuilds.next_at)
-        if at == math.inf or now < self._asked <= at + SOON:
-            return []
-        self._asked = call_at(at, now)
-        return [m.CallMeLater(now, self._asked)]
+        self._calls.came(now)
+        return [] if at == math.inf else self._calls.by(at, now)
 
     # ---- what happens -------------------------------------------------------------------------------------
 

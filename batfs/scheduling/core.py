@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
@@ -20,7 +20,6 @@ from batfs.filesystems.lifecycle import SUCCESS
 from batfs.plugins import Unusable
 from batfs.protocol import messages as m
 from batfs.protocol.clock import LATEST
-from batfs.scheduling.ahead import give_way, keep_nodes_for_overdue
 from batfs.scheduling.calls import Calls
 from batfs.scheduling.config import Configuration, Settings
 from batfs.scheduling.interface import JobPlacement, Pass, QueuePolicy, StartedJob, WaitingJob
@@ -31,11 +30,13 @@ from batfs.scheduling.outside import Outside
 from batfs.scheduling.possible import TRIES
 from batfs.scheduling.queue import WaitingQueue
 from batfs.scheduling.queues import make_queue_policy
-from batfs.scheduling.staging import Stager
 from batfs.scheduling.story import InvariantError, Story
 from batfs.scheduling.tenancy import MakeFiles, Tenancy, is_ours
 from batfs.scheduling.view import PassView
 from batfs.scheduling.waits import LACK_OF_NODES
+
+if TYPE_CHECKING:
+    from batfs.scheduling.staging import Stager
 
 __all__ = ["MakeFiles", "Scheduler"]
 
@@ -407,6 +408,8 @@ class Session:
     def _before(self, view: PassView, stager: Stager) -> float | None:
         """Before the queue policy is asked: begin to stage what may be staged, and keep nodes for a job whose
         data has been there for too long; when to be called for the next one that may be."""
+        from batfs.scheduling.ahead import keep_nodes_for_overdue
+
         stager.begin(self.queue.head, view)
         for job_id, hold in stager.lacking.items():
             if hold.never:  # and it doesn't wait for it: it is rejected
@@ -423,6 +426,8 @@ class Session:
 
     def _give_way(self, stager: Stager) -> bool:
         """Jobs behind the first of the queue give it the space that it lacks; whether any did at once."""
+        from batfs.scheduling.ahead import give_way
+
         gives = give_way(self.tenancy, self._view, stager, self.queue.head)
         self._dirty = self._dirty or gives
         return gives and self.tenancy.freed

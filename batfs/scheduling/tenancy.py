@@ -43,13 +43,13 @@ from batfs.scheduling.possible import EmptyMachine
 from batfs.scheduling.running import Running, holders, record_of, record_of_rejected
 from batfs.scheduling.sets import Sets, tell_started
 from batfs.scheduling.stages import NO_STAGES, Stages, StageTimes
-from batfs.scheduling.staging import Stager
 from batfs.scheduling.storages import throttles, with_overrides
 from batfs.scheduling.waits import LACK_OF_NODES, Waits
 from batfs.workload.model import Composed
 
 if TYPE_CHECKING:
     from batfs.scheduling.node_choice import NodeChoice
+    from batfs.scheduling.staging import Stager
 
 _SEEDS = (1 << 64) - 1
 
@@ -325,6 +325,8 @@ class Tenancy:
         if not stages.before:  # nothing is staged in
             return True
         if self.stager is None:
+            from batfs.scheduling.staging import Stager
+
             self.stager = Stager(self)
         self.stager.add(job, rule, stages)
         return rule.mode != TWO_STEP

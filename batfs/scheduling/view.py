@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from math import inf
 
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.nodeless import elsewhere, stand_ins
 from batfs.plugins import PluginError
 from batfs.protocol.clock import on_calendar
-from batfs.scheduling.forward import Forward
 from batfs.scheduling.interface import (
     JobPlacement,
+    Mover,
     NodeSet,
     Queue,
     Staged,
@@ -41,7 +42,6 @@ class PassView:
     ) -> None:
         machine = self._machine = tenancy.machine
         self.tenancy = tenancy
-        self.mover = Forward(self)
         self._held_back = held_back
         self._open: dict[int, Booked] = {}
         self._standing: dict[int, Booked] = {}  # promises of the last pass
@@ -121,6 +121,13 @@ class PassView:
             self._give_back(placed)
         if self._standing:
             self._shelf = self._machine.ledger.shelve()
+
+    @cached_property
+    def mover(self) -> Mover:
+        """See ``QueueView.mover``."""
+        from batfs.scheduling.forward import Forward
+
+        return Forward(self)
 
     def exchange(self, placement: Booked, moved: Booked) -> None:
         """A placement is at another time, with the same reservations: see ``forward``."""

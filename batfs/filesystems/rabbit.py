@@ -126,7 +126,7 @@ class Rabbit(BurstBuffer):
     def _place(
         self, request: IoRequest, checkpoint: int, view: StorageView, rng: random.Random
     ) -> list[Part] | Hold:
-        volume, nodes = request.volume, request.nodes
+        volume = request.volume
         times = self._copies(self._checkpoints(volume)[0]) if checkpoint else 0
         shares = self._shares(request, view, rng)
         if isinstance(shares, Hold):
@@ -146,7 +146,7 @@ class Rabbit(BurstBuffer):
                 Part(users, storage, r, w, c, (i, o), held)
                 for storage, r, w, c, i, o, held in zip(storages, *pieces, strict=True)
             ]
-        return self._room(parts, request, view, len(nodes))
+        return self._room(parts, request, view)
 
     def _shares(
         self, request: IoRequest, view: StorageView, rng: random.Random
@@ -174,9 +174,7 @@ class Rabbit(BurstBuffer):
             return [(mine, self._rabbits[chassis], len(mine)) for chassis, mine in near.items()]
         return [((node,), self._rabbits[self._chassis[node]], 1) for node in nodes]
 
-    def _room(
-        self, parts: list[Part], request: IoRequest, view: StorageView, nodes: int
-    ) -> list[Part] | Hold:
+    def _room(self, parts: list[Part], request: IoRequest, view: StorageView) -> list[Part] | Hold:
         """The parts, or what is missing for them on which storages."""
         free = view.free(request.start, request.end)
         wanted: Counter[int] = Counter()

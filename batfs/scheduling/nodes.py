@@ -156,7 +156,6 @@ class NodeOrder:
         self._ids = tuple(r.id for r in ranked)
         self._bit_of = {resource_id: bit for bit, resource_id in enumerate(self._ids)}
         self._plain = self._ids == tuple(range(len(self._ids)))
-        self._names = {r.id: r.name for r in resources}
         self._known: dict[NodeSet, tuple[tuple[int, ...], str | None]] = {}
         self._room = _KEPT_IDS
 

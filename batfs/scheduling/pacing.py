@@ -41,7 +41,6 @@ class Pacer:
         self._capacity = capacity
         self._chunk = chunk
         self._open_at: dict[Hashable, float] = {}
-        self._waiting: dict[str, Transfer] = {}
         #: When the first of those that wait may be able to move (s), as of the last :meth:`allowed`.
         self.next = inf
 

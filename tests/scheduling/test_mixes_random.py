@@ -15,11 +15,11 @@ from typing import Any, cast
 
 import pytest
 from fs_tiny import Ran, composed, job, sleep, work, write_inputs
+from histories import QUEUES, kept_by_sets
 from test_faults_random import NoIo, random_faults
 
 from batfs.decision.files import make_on
 from batfs.decision.injector import Injector, WithFileSystems
-from batfs.filesystems.cache import add_bytes
 from batfs.filesystems.site import FileSystems
 from batfs.platform import load_platform, number_resources
 from batfs.protocol import messages as m
@@ -34,17 +34,6 @@ GB = 10**9
 NODES = 4
 CHASSIS = {k: {"chassis": "ab"[k // 2]} for k in range(NODES)}
 SYSTEMS = ("fs", "bb", "hdfs", "nvme", "cache", "rabbit")
-QUEUES = (
-    "fcfs",
-    "filler",
-    "easy",
-    "easy_storage",
-    "sjf_storage",
-    "conservative",
-    "plan",
-    "plan_io",
-    "fit_io",
-)
 POLICIES = ("round_robin", "random", "worst_fit", "best_fit", "first_fit", "least_loaded")
 
 
@@ -231,11 +220,7 @@ def history(folder: Path, seed: int) -> Ran:
     assert not tenancy.machine.transfers.any()
     assert len(ledger) == len(tenancy.machine.kept)
     # nothing is held any more but by the data sets that are there
-    kept: dict[int, int] = {}
-    systems_there = cast(FileSystems, tenancy.files)
-    for book in systems_there.data_sets.values():
-        for found in book.sets.values():
-            add_bytes(kept, {systems_there.position[s]: size for s, size in found.bytes_on().items()})
+    kept = kept_by_sets(cast(FileSystems, tenancy.files))
     assert {k: ledger.held(k) for k in range(len(storages)) if ledger.held(k)} == kept
     return ran
 

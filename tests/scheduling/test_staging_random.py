@@ -13,25 +13,14 @@ from typing import Any, cast
 
 import pytest
 from fs_tiny import Ran, job, simulate_tiny
+from histories import QUEUES, kept_by_sets
 
-from batfs.filesystems.cache import add_bytes
 from batfs.filesystems.site import FileSystems
 from batfs.scheduling.config import Settings
 from batfs.scheduling.core import Scheduler
 
 COUNT = int(os.environ.get("BATFS_STAGING", "120"))
 PARTS = 8
-QUEUES = (
-    "fcfs",
-    "filler",
-    "easy",
-    "easy_storage",
-    "sjf_storage",
-    "conservative",
-    "plan",
-    "plan_io",
-    "fit_io",
-)
 POLICIES = ("round_robin", "random", "worst_fit", "best_fit", "first_fit")
 IO_POLICIES = ("fcfs", "exclusive", "set10", "shortest_first:chunk=50B", "tbf:rate=30Bps,burst=60B")
 TIERS = ("burst_buffer", "nvme_pool", "cache")
@@ -128,11 +117,7 @@ def test_no_deadlock_and_nobody_starves(tmp_path: Path, part: int) -> None:
                 assert abs(waited - (min(began) - record.job.submission_time)) < 1e-3, (seed, record.job.id)
         staged += sum(kind.endswith("stage_ahead") for kind in ran.kinds())
         # nothing is held any more but by the data sets that are there
-        kept: dict[int, int] = {}
-        for book in files.data_sets.values():
-            for found in book.sets.values():
-                add_bytes(kept, {files.position[s]: size for s, size in found.bytes_on().items()})
-        assert {k: size for k, size in ran.reserved.items() if size} == kept, seed
+        assert {k: size for k, size in ran.reserved.items() if size} == kept_by_sets(files), seed
     assert staged or COUNT < PARTS
 
 

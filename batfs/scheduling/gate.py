@@ -34,7 +34,7 @@ from batfs.scheduling.io_policies import FAIR
 from batfs.scheduling.io_policies.interface import Application, IoPass, IoPolicy, IoView, Start, Transfer
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.loads import Loads
-from batfs.scheduling.pacing import Pacer
+from batfs.scheduling.pacing import Pace, Pacer
 from batfs.scheduling.storages import Throttle
 from batfs.scheduling.story import InvariantError
 from batfs.workload.model import FloatArray, IoProfile, Job
@@ -81,7 +81,7 @@ class _Asked(Transfer):
     throttle: Throttle | None = None
     failed: str = ""
     stopped: bool = False
-    paced: bool = False
+    pace: Pace | None = None
     offered: bool = False
 
 
@@ -107,7 +107,7 @@ class Gate:
         self.slowed: Callable[[IoProfile], IoProfile] | None = None
         #: what holds staging back, if its part of the machine is limited
         self.pacer: Pacer | None = None
-        self._paced: dict[str, _Asked] = {}  # of those that wait, the ones with a pace
+        self._paced: dict[str, _Asked] = {}  # of those that wait, the ones with a pace, in order of since
         self._may: set[str] = set()  # which of them may move now
         self._pace_at = float("inf")  # when to look at them again
         self._waiting: dict[str, _Asked] = {}
@@ -180,7 +180,7 @@ class Gate:
             _asks(asked.application, asked.alone, now)
         self._begins_to_wait(asked)
         self._dirty = True
-        return self._start(Start(asked), now) if self._at_once and not asked.paced else []
+        return self._start(Start(asked), now) if self._at_once and asked.pace is None else []
 
     def holds(self, activity_id: str) -> bool:
         """Whether nothing of it is under way."""
@@ -263,7 +263,7 @@ class Gate:
         asked.rate = None
         self._begins_to_wait(asked)
         self._moves(asked.id, False)
-        if self._at_once and not asked.paced:
+        if self._at_once and asked.pace is None:
             out += self._start(Start(asked), now)
         return out, None
 
@@ -341,7 +341,8 @@ class Gate:
             narrow=found.narrow,
             pieces=set(),
         )
-        made.paced = self.pacer is not None and self.pacer.paces(made)
+        if self.pacer is not None:
+            made.pace = self.pacer.pace(made)
         return made
 
     def _measure_one(self, activity: Activity) -> _Measured:
@@ -363,8 +364,9 @@ class Gate:
         looked at again."""
         assert self.pacer is not None
         out: list[m.Decision] = []
-        self._may = self.pacer.allowed(self._paced.values(), now)
-        for asked in sorted(self._paced.values(), key=attrgetter("since")):
+        waiting = [(asked, asked.pace) for asked in self._paced.values() if asked.pace is not None]
+        self._may = self.pacer.allowed([(asked.id, pace, asked.left) for asked, pace in waiting], now)
+        for asked, _ in waiting:
             may = asked.id in self._may
             if may and self._at_once:
                 out += self._start(Start(asked), now)
@@ -380,7 +382,7 @@ class Gate:
     def _begins_to_wait(self, asked: _Asked) -> None:
         asked.waits = True
         self._waiting[asked.id] = asked
-        if asked.paced:
+        if asked.pace is not None:
             self._paced[asked.id] = asked  # the policy sees it when it may move
         elif not self._at_once:  # else it starts before anybody looks
             self._offer(asked)
@@ -427,7 +429,7 @@ class Gate:
             raise self._wrong(
                 f"the I/O policy {self.policy.name!r} starts {asked.id} at {start.rate} bytes/s"
             )
-        if asked.paced and asked.id not in self._may:
+        if asked.pace is not None and asked.id not in self._may:
             return []
         throttle = None
         rate = start.rate if asked.size and start.rate is not None else None
@@ -438,13 +440,13 @@ class Gate:
         else:
             rate = None
         size = asked.left if start.size is None else min(start.size, asked.left)
-        if asked.paced and self.pacer is not None:
-            size = min(size, self.pacer.piece(asked))
+        if asked.pace is not None and self.pacer is not None:
+            size = min(size, self.pacer.piece(asked.pace, asked.left))
         if self.chunk is not None:
             size = min(size, self.chunk)
         parts = self._parts(asked, size, start.weight)
-        if asked.paced and self.pacer is not None:
-            self.pacer.starts(asked, size, now)
+        if asked.pace is not None and self.pacer is not None:
+            self.pacer.starts(asked.pace, size, now)
         asked.left -= size
         self._waits_no_more(asked)
         self._moving[asked.id] = asked

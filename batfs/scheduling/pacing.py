@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from math import inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from batfs.filesystems.script import AHEAD, STAGE_IN
 from batfs.filesystems.staging_modes import StagingLimit
@@ -25,6 +25,10 @@ from batfs.scheduling.io_policies.interface import Transfer
 PACE: Final = 10.0
 
 _KINDS: Final = frozenset((STAGE_IN, AHEAD, "stage_out"))
+
+#: Of each link that a transfer needs and may have a part of only: the bytes on it for each byte of the
+#: transfer, and the bytes/s that it may have.
+Pace: TypeAlias = Mapping[Hashable, tuple[float, float]]
 
 
 class Pacer:
@@ -44,42 +48,10 @@ class Pacer:
         #: When the first of those that wait may be able to move (s), as of the last :meth:`allowed`.
         self.next = inf
 
-    def paces(self, transfer: Transfer) -> bool:
-        """Whether the transfer is one of those with a limit."""
-        return transfer.kind in _KINDS and any(name in self._limits for name in transfer.file_systems)
-
-    def allowed(self, waiting: Iterable[Transfer], now: float) -> set[str]:
-        """Which of these, by id, may start a piece now, all of them together; they are its own, in the order
-        in which they have come to wait."""
-        closed: set[Hashable] = set()
-        opens = dict(self._open_at)
-        found: set[str] = set()
-        self.next = inf
-        for transfer in sorted(waiting, key=lambda t: t.since):
-            takes = self._takes(transfer)
-            if closed.isdisjoint(takes):
-                at = max((opens.get(link, 0.0) for link in takes), default=0.0)
-                if at <= now or due(at, now):
-                    found.add(transfer.id)
-                    _close(opens, takes, self.piece(transfer), now)
-                    continue
-                self.next = min(self.next, at)
-            closed.update(takes)
-        return found
-
-    def piece(self, transfer: Transfer) -> int:
-        """Bytes of its next piece."""
-        if self._chunk is not None:
-            return min(self._chunk, transfer.left)
-        rate = min((r / part for part, r in self._takes(transfer).values() if part), default=inf)
-        return max(1, min(int(rate * PACE), transfer.left)) if rate < inf else transfer.left
-
-    def starts(self, transfer: Transfer, size: int, now: float) -> None:
-        """A piece of ``size`` bytes starts."""
-        _close(self._open_at, self._takes(transfer), size, now)
-
-    def _takes(self, transfer: Transfer) -> dict[Hashable, tuple[float, float]]:
-        """(bytes on it for each byte of the transfer, bytes/s that it may have) of each link it needs."""
+    def pace(self, transfer: Transfer) -> Pace | None:
+        """What limits the transfer; None if it isn't one of those with a limit."""
+        if transfer.kind not in _KINDS or not any(name in self._limits for name in transfer.file_systems):
+            return None
         out: dict[Hashable, tuple[float, float]] = {}
         speed = transfer.bandwidth
         for name in transfer.file_systems:
@@ -94,9 +66,36 @@ class Pacer:
                     out[name, link] = demand / speed, allowed
         return out
 
+    def allowed(self, waiting: Iterable[tuple[str, Pace, int]], now: float) -> set[str]:
+        """Which of these (id, pace, bytes left) may start a piece now, all of them together; they are its
+        own, in the order in which they have come to wait."""
+        closed: set[Hashable] = set()
+        opens = dict(self._open_at)
+        found: set[str] = set()
+        self.next = inf
+        for transfer_id, pace, left in waiting:
+            if closed.isdisjoint(pace):
+                at = max((opens.get(link, 0.0) for link in pace), default=0.0)
+                if at <= now or due(at, now):
+                    found.add(transfer_id)
+                    _close(opens, pace, self.piece(pace, left), now)
+                    continue
+                self.next = min(self.next, at)
+            closed.update(pace)
+        return found
 
-def _close(
-    open_at: dict[Hashable, float], takes: Mapping[Hashable, tuple[float, float]], size: int, now: float
-) -> None:
-    for link, (part, rate) in takes.items():
+    def piece(self, pace: Pace, left: int) -> int:
+        """Bytes of the next piece of a transfer with ``left`` bytes to move."""
+        if self._chunk is not None:
+            return min(self._chunk, left)
+        rate = min((r / part for part, r in pace.values() if part), default=inf)
+        return max(1, min(int(rate * PACE), left)) if rate < inf else left
+
+    def starts(self, pace: Pace, size: int, now: float) -> None:
+        """A piece of ``size`` bytes starts."""
+        _close(self._open_at, pace, size, now)
+
+
+def _close(open_at: dict[Hashable, float], pace: Pace, size: int, now: float) -> None:
+    for link, (part, rate) in pace.items():
         open_at[link] = max(now, open_at.get(link, 0.0)) + size * part / rate

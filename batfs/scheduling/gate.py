@@ -20,21 +20,19 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
-import numpy as np
-
 from batfs.errors import BatfsError
 from batfs.filesystems.lifecycle import SUCCESS
-from batfs.filesystems.script import EMPTY, Activity, launch
-from batfs.filesystems.traffic import split_rows
+from batfs.filesystems.script import Activity, launch
 from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m
 from batfs.protocol.clock import call_at, due
-from batfs.records import record, replace
+from batfs.records import record
 from batfs.scheduling.io_policies import FAIR
 from batfs.scheduling.io_policies.interface import Application, IoPass, IoPolicy, IoView, Start, Transfer
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.loads import Loads
 from batfs.scheduling.pacing import Pace, Pacer
+from batfs.scheduling.pieces import part_of, tasks, throttled, with_bytes
 from batfs.scheduling.storages import Throttle
 from batfs.scheduling.story import InvariantError
 from batfs.workload.model import FloatArray, IoProfile, Job
@@ -195,7 +193,7 @@ class Gate:
         if left is profile.volumes:
             return asked.activity
         flops = None if profile.flops is None else profile.flops * (left.sum() / asked.size)
-        return _with(
+        return with_bytes(
             asked.activity, IoProfile(profile.ids, profile.sources, profile.destinations, left, flops)
         )
 
@@ -461,9 +459,9 @@ class Gate:
         for part in parts:
             if self.slowed is not None:
                 part = self.slowed(part)
-            activity = asked.activity if part is asked.profile else _with(asked.activity, part)
+            activity = asked.activity if part is asked.profile else with_bytes(asked.activity, part)
             if throttle is not None and rate is not None:
-                activity = _throttled(asked.activity, part, throttle, rate)
+                activity = throttled(asked.activity, part, throttle, rate)
             name = asked.name
             if asked.sent:  # the first one has the activity's own name
                 head, _, kind = name.rpartition(".")
@@ -481,21 +479,12 @@ class Gate:
         profile = asked.profile
         if size == asked.size and weight == 1:
             return [profile]
-        volumes = asked.rest if size == asked.left else _share(asked.rest, size, asked.left)
+        volumes = asked.rest if size == asked.left else part_of(asked.rest, size, asked.left)
         asked.rest = asked.rest - volumes
         flops = profile.flops
         if flops is not None:
             flops = flops * (size / asked.size / max(weight, 1)) if asked.size else flops
-        whole = max(1, min(weight, size))
-        columns = split_rows(volumes.astype(np.int64), whole).T if whole > 1 else volumes[None, :]
-        parts = []
-        for column in columns:
-            there = np.flatnonzero(column)
-            sent = column[there].astype(float)
-            parts.append(
-                IoProfile(profile.ids, profile.sources[there], profile.destinations[there], sent, flops)
-            )
-        return parts
+        return tasks(profile, volumes, flops, max(1, min(weight, size)))
 
     def _over(self, asked: _Asked, now: float) -> None:
         """It has ended, whichever way."""
@@ -566,44 +555,3 @@ def _direction(profile: IoProfile, storages: Mapping[int, str]) -> str:
     if from_storage == {True}:
         return "move" if to_storage == {True} else "read"
     return "write" if to_storage == {True} and from_storage == {False} else "both"
-
-
-def _share(volumes: FloatArray, size: int, whole: int) -> FloatArray:
-    """``size`` bytes out of ``volumes`` (whole numbers that add up to ``whole``), in proportion."""
-    base = np.minimum(np.floor(volumes * (size / whole)), volumes)
-    missing = size - int(base.sum())
-    while missing > 0:  # a byte each from the first that have one left
-        room = np.flatnonzero(base < volumes)[:missing]
-        base[room] += 1
-        missing -= len(room)
-    while missing < 0:
-        room = np.flatnonzero(base > 0)[:-missing]
-        base[room] -= 1
-        missing += len(room)
-    return base
-
-
-def _with(activity: Activity, profile: IoProfile) -> Activity:
-    """The same activity for a part of its bytes."""
-    if isinstance(activity.profile, IoProfile):
-        return replace(activity, profile=profile)
-    return replace(activity, io=profile)
-
-
-def _throttled(activity: Activity, part: IoProfile, throttle: Throttle, rate: float) -> Activity:
-    """With one more flow, over the throttle: as an empty job on one of its own storages, beside which all of
-    it moves."""
-    size = float(part.volumes.sum())
-    n, more = len(part.ids), np.array([throttle.source, throttle.destination])
-    beside = max(1.0, round(throttle.bandwidth * size / rate))
-    order = np.argsort(more)
-    at = np.empty(2, dtype=np.int64)
-    at[order] = (n, n + 1)
-    profile = IoProfile(
-        np.concatenate((part.ids, more[order])),
-        np.append(part.sources, at[0]),
-        np.append(part.destinations, at[1]),
-        np.append(part.volumes, beside),
-        None if part.flops is None else np.append(part.flops, (0.0, 0.0)),
-    )
-    return replace(activity, alloc=activity.alloc[:1], profile=EMPTY, io=profile)

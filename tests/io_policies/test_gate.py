@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batfs.protocol import messages as m
-from batfs.scheduling.gate import Gate, _share
+from batfs.scheduling.gate import Gate
 from batfs.scheduling.io_policies import exclusive, ordered
 from batfs.scheduling.io_policies.interface import IoPass, Start
+from batfs.scheduling.pieces import part_of
 from batfs.workload.model import IoProfile
 
 WALLTIME, SUCCESS = "COMPLETED_WALLTIME_REACHED", "COMPLETED_SUCCESSFULLY"
@@ -214,7 +215,7 @@ def test_a_share_of_bytes_is_exact(sizes: list[int], part: float) -> None:
 
     whole = sum(sizes)
     size = max(1, int(whole * part))
-    shares = _share(np.array(sizes, dtype=float), size, whole)
+    shares = part_of(np.array(sizes, dtype=float), size, whole)
     assert int(shares.sum()) == size
     assert all(
         0 <= share <= given and share == int(share) for share, given in zip(shares, sizes, strict=True)

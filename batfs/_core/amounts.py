@@ -152,8 +152,10 @@ class Queue:
         if plan(self, order, 0, INFINITY) < INFINITY:
             accept(self, 0)
         for _step in range(trials):
-            i = first + whole(drawn(self) * count)
-            j = first + whole(drawn(self) * (count - 1))
+            i = int(drawn(self) * count)
+            j = int(drawn(self) * (count - 1))
+            i += first
+            j += first
             if j >= i:
                 j += 1
             if drawn(self) < 0.5:
@@ -185,16 +187,6 @@ class Queue:
             temperature *= cooling
         plan(self, best, 0, INFINITY)
         return best, np.array(self.starts)
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def whole(value: cython.double) -> cython.longlong:
-    """Without its fraction."""
-    if cython.compiled:
-        return cython.cast(cython.longlong, value)
-    return int(value)
 
 
 @cython.cfunc

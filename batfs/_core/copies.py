@@ -268,7 +268,7 @@ def pick(s: Copies, size: cython.longlong, where: cython.longlong, rack: cython.
         return -1
     if s.mode == _DRAW:
         drawn: cython.double = s.source()
-        left = whole(drawn * count)
+        left: cython.longlong = int(drawn * count)
         for k in range(disks):
             if may(s, k, size, where, rack):
                 if left == 0:
@@ -289,13 +289,3 @@ def pick(s: Copies, size: cython.longlong, where: cython.longlong, rack: cython.
         if s.positions[k] == position:
             return k
     return -1
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def whole(value: cython.double) -> cython.longlong:
-    """Without its fraction."""
-    if cython.compiled:
-        return cython.cast(cython.longlong, value)
-    return int(value)

@@ -177,7 +177,7 @@ class Activities:
         now: cython.double = self.clock[0]
         micros: cython.double = now * 1e6
         if micros < 1e14:
-            nearest: cython.longlong = whole(micros + 0.5)
+            nearest: cython.longlong = int(micros + 0.5)
             off: cython.double = micros - nearest
             if off > -0.48 and off < 0.48:  # round(now, 6) is needed near the middle of two only
                 return nearest / 1e6
@@ -286,16 +286,6 @@ def integers(array: Any) -> cython.p_longlong:
     if cython.compiled:
         return cython.cast(cython.p_longlong, cython.cast(cython.size_t, array.ctypes.data))
     return memoryview(array.data)
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def whole(value: cython.double) -> cython.longlong:
-    """Without its fraction."""
-    if cython.compiled:
-        return cython.cast(cython.longlong, value)
-    return int(value)
 
 
 @cython.cfunc

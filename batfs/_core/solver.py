@@ -668,16 +668,6 @@ def note_rises(s: Solver, active: cython.longlong):
 
 
 @cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def whole(value: cython.double) -> cython.longlong:
-    """Without its fraction."""
-    if cython.compiled:
-        return cython.cast(cython.longlong, value)
-    return int(value)
-
-
-@cython.cfunc
 @cython.exceptval(check=False)
 def leap(
     s: Solver, active: cython.longlong, resources: cython.longlong, most: cython.longlong

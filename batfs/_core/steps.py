@@ -730,20 +730,10 @@ def storage_for(
         return -1
     if p.mode == _DRAW:
         drawn: cython.double = p.draws[k]
-        left: cython.longlong = whole(drawn * fit)
+        left: cython.longlong = int(drawn * fit)
         for m in range(size):
             if p.free[m] >= need:
                 if left == 0:
                     return p.among[m]
                 left -= 1
     return p.among[best]
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def whole(value: cython.double) -> cython.longlong:
-    """Without its fraction."""
-    if cython.compiled:
-        return cython.cast(cython.longlong, value)
-    return int(value)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine
-from batfs.resource_sets import format_resources
+from batfs.resource_sets import format_ascending
 from batfs.simulator.jobs import SimJob, Task
 from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
 from batfs.simulator.work import Demand, Work, Workshop
@@ -185,7 +185,7 @@ class Tasks:
         if decision.io_job is not None:
             machines.check(decision.io_job.alloc, f"EXECUTE_JOB of {name!r}: additional_io_job")
         job.alloc = alloc
-        job.alloc_text = format_resources(alloc)
+        job.alloc_text = format_ascending(alloc)
         job.storage_mapping = decision.storage_mapping
         job.io = decision.io_job
 

@@ -115,7 +115,7 @@ class Server(Tasks):
                 while self.scheduler_ready and not self.ended and comm is None:
                     if not maestro.alone:
                         yield None
-                    if queue or not (self.events or self._something_to_say()):
+                    if queue or not (self.events or self._ends()):
                         break
                     if not maestro.alone or maestro.cancelled:
                         self._ask()
@@ -137,12 +137,13 @@ class Server(Tasks):
         self.events.append(simulation_begins(self))
         self._ask()
 
-    def _something_to_say(self) -> bool:
-        """Whether there are events for the scheduler, the last of which is that the simulation ends."""
-        if not self.events and not self.ending and self._finished():
-            self.ending = True
-            self.events.append(m.SimulationEnds(self.date()))
-        return bool(self.events)
+    def _ends(self) -> bool:
+        """Whether the scheduler is to be told, once, that the simulation ends."""
+        if self.ending or not self._finished():
+            return False
+        self.ending = True
+        self.events.append(m.SimulationEnds(self.date()))
+        return True
 
     def _ask(self) -> None:
         self.to_create = (converse(self, self.request()), self.master, None)

@@ -277,10 +277,8 @@ class Tasks:
         executors = self._executors(job)
         demand = self._demand(job, task, len(executors))
         more = io.demand()
-        if job.mapping is not None or executors[-1] >= self.machine.nb_compute:
-            self._check_flops(job, demand, executors)
-        if more.flops is not None or more.each > 0.0:
-            self._check_flops(job, more, io.alloc)
+        self._check_flops(job, demand, executors)
+        self._check_flops(job, more, io.alloc)
         return self.workshop.merged(demand, executors, more, io.alloc, self.host_of)
 
     def _executors(self, job: SimJob) -> tuple[int, ...]:
@@ -313,7 +311,9 @@ class Tasks:
         if not ids or (job.mapping is None and ids[-1] < self.machine.nb_compute):
             return
         flops = demand.work()
-        for amount, i in zip([] if flops is None else flops.tolist(), ids, strict=False):
+        if flops is None:
+            return
+        for amount, i in zip(flops.tolist(), ids, strict=False):
             if i >= self.machine.nb_compute and amount > LEAST_FLOPS:
                 name = self.machine.resources[i].name
                 raise InputError(

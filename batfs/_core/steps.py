@@ -126,25 +126,12 @@ class NodeSteps:
     def all_free(self, start: cython.double, end: cython.double, nodes: int) -> bool:
         """Whether all of ``nodes`` are, at every instant of [start, end); at ``start`` if that is empty."""
         read(self, nodes)
-        i = step_at(self.times, self.size, start)
-        while True:
-            for w in range(self.words):
-                if self.given[w] & ~self.free[i, w] != _ZERO:
-                    return False
-            i += 1
-            if i >= self.size or self.times[i] >= end:
-                return True
+        return all_of(self, self.given, start, end)
 
     def change(self, start: cython.double, end: cython.double, nodes: int) -> None:
         """In [start, end), of these nodes, take the free ones and give back those taken."""
         read(self, nodes)
-        i = cut_nodes(self, start)
-        j = cut_nodes(self, end)
-        for k in range(i, j):
-            for w in range(self.words):
-                self.free[k, w] ^= self.given[w]
-        join_nodes(self, j)
-        join_nodes(self, i)
+        flip(self, self.given, start, end)
 
     def free_within(self, start: cython.double, end: cython.double) -> int:
         """The nodes free at every instant of [start, end), or at ``start`` if that is empty."""
@@ -225,16 +212,32 @@ def search(
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def all_found(s: NodeSteps, start: cython.double, end: cython.double) -> cython.bint:
-    """Whether all of ``found`` are free at every instant of [start, end)."""
+def all_of(
+    s: NodeSteps, nodes: cython.ulonglong[::1], start: cython.double, end: cython.double
+) -> cython.bint:
+    """As ``NodeSteps.all_free``."""
     i = step_at(s.times, s.size, start)
     while True:
         for w in range(s.words):
-            if s.found[w] & ~s.free[i, w] != _ZERO:
+            if nodes[w] & ~s.free[i, w] != _ZERO:
                 return False
         i += 1
         if i >= s.size or s.times[i] >= end:
             return True
+
+
+@cython.cfunc
+def flip(s: NodeSteps, nodes: cython.ulonglong[::1], start: cython.double, end: cython.double) -> cython.void:
+    """As ``NodeSteps.change``."""
+    if start >= end:
+        return
+    i = cut_nodes(s, start)
+    j = cut_nodes(s, end)
+    for k in range(i, j):
+        for w in range(s.words):
+            s.free[k, w] ^= nodes[w]
+    join_nodes(s, j)
+    join_nodes(s, i)
 
 
 @cython.cfunc
@@ -455,10 +458,8 @@ class Promises:
         self.kinds, self.needs, self.places, self.draws = bytes_
         self.among, self.room, self.mode = storages
         self.shift, self.same = calendar
-        words = stays[4].shape[1]
         self.moved = moved
         self.free = np.empty(len(storages[0]), np.int64)
-        self.idle = np.empty(words, np.uint64)
         self.after = -1
 
     def forward(
@@ -487,7 +488,8 @@ class Promises:
         self.first, self.last = np.empty(self.spans + length + 2), np.empty(self.spans + length + 2)
         for m in range(self.spans):
             self.since[m], self.until[m] = spans[m]
-        spread(self.idle, nodes[0])
+        read(steps, nodes[0])
+        self.idle = steps.given_array.copy()
         read(steps, nodes[1])
         k: cython.longlong = begin
         while k < length:
@@ -501,14 +503,6 @@ class Promises:
         if spans is not None:
             spans = [(self.since[m], self.until[m]) for m in range(self.spans)]
         return k, spans, self.after
-
-
-@cython.cfunc
-def spread(words: cython.ulonglong[::1], nodes: object) -> cython.void:
-    """A set as words."""
-    for w in range(words.shape[0]):
-        words[w] = nodes & _FULL
-        nodes >>= 64
 
 
 @cython.cfunc
@@ -594,7 +588,7 @@ def forwarded(
     last: cython.double = p.lasts[k]
     count = p.counts[k]
     line: ByteSteps
-    toggle(s, start, end, p, k)
+    flip(s, p.nodes[k], start, end)
     for window in range(windows):
         since: cython.double = p.first[window]
         until: cython.double = p.last[window]
@@ -606,11 +600,11 @@ def forwarded(
             continue
         stop = calendar(p, found + last)
         if found <= now or found == INFINITY:
-            toggle(s, start, end, p, k)
+            flip(s, p.nodes[k], start, end)
             return False
         choose(s, p, count)
-        if stop - found > last and not all_found(s, found, stop):
-            toggle(s, start, end, p, k)
+        if stop - found > last and not all_of(s, s.found, found, stop):
+            flip(s, p.nodes[k], start, end)
             return False
         if p.kinds[k] == _BYTES:
             line = booked[p.places[k]]
@@ -618,7 +612,7 @@ def forwarded(
             place = storage_for(p, held, booked, k, found, stop)
             if place < 0:
                 add_bytes(line, start, end, p.needs[k])
-                toggle(s, start, end, p, k)
+                flip(s, p.nodes[k], start, end)
                 return False
             line = booked[place]
             add_bytes(line, found, stop, p.needs[k])
@@ -629,24 +623,8 @@ def forwarded(
         if found < start and start < end:
             add_span(p, start, end)
         break
-    toggle(s, p.starts[k], p.ends[k], p, k)
+    flip(s, p.nodes[k], p.starts[k], p.ends[k])
     return True
-
-
-@cython.cfunc
-def toggle(
-    s: NodeSteps, start: cython.double, end: cython.double, p: Promises, k: cython.longlong
-) -> cython.void:
-    """Take or give back the nodes of promise ``k`` in [start, end)."""
-    if start >= end:
-        return
-    i = cut_nodes(s, start)
-    j = cut_nodes(s, end)
-    for m in range(i, j):
-        for w in range(s.words):
-            s.free[m, w] ^= p.nodes[k, w]
-    join_nodes(s, j)
-    join_nodes(s, i)
 
 
 @cython.cfunc

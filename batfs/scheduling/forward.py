@@ -133,7 +133,7 @@ class Forward:
             draw = tenancy.draws_of(job).random()
         return _Known(steps.BYTES, placed.plans[0].placements[0].size, draw)
 
-    def run(self, begin: int, spans: Spans) -> tuple[int, Spans, list[tuple[int, Booked, Stay]]]:
+    def run(self, begin: int, spans: Spans) -> tuple[int, Spans, list[tuple[Booked, Stay]]]:
         """From the ``begin``-th on: (the first that somebody else has to look at, the ``spans`` in which
         something is free that was held before (None: perhaps at any time), what has moved with its nodes)."""
         view = self._view
@@ -151,10 +151,12 @@ class Forward:
         )
         if turn is not None:
             turn.last = last
-        where = list(zip(starts.tolist(), ends.tolist(), places.tolist(), strict=True))
-        return stop, spans, [self._noted(k, *where[k], sets[k]) for k in np.flatnonzero(moved).tolist()]
+        which = np.flatnonzero(moved)
+        columns = which, starts[which], ends[which], places[which]
+        there = zip(*(column.tolist() for column in columns), sets[which], strict=True)
+        return stop, spans, [self._noted(*one) for one in there]
 
-    def _noted(self, k: int, start: float, end: float, place: int, words: Any) -> tuple[int, Booked, Stay]:
+    def _noted(self, k: int, start: float, end: float, place: int, words: Any) -> tuple[Booked, Stay]:
         """The core has moved the ``k``-th: who holds it, and what, say so too."""
         known, machine = self._jobs[k], self._view.tenancy.machine
         placed, _ = self._pairs[k]
@@ -178,7 +180,7 @@ class Forward:
             placed.job, nodes, start, plans, placed.stages, 0.0, (), placed.held, ahead=True, sought=True
         )
         self._view.exchange(placed, moved)
-        return k, moved, Stay(start, end, end, nodes)
+        return moved, Stay(start, end, end, nodes)
 
 
 def _plain(placed: Booked, kind: int) -> bool:

@@ -205,7 +205,7 @@ class Mover(Protocol):
 
     def run(
         self, begin: int, spans: list[tuple[float, float]] | None
-    ) -> tuple[int, list[tuple[float, float]] | None, list[tuple[int, Any, Stay]]]: ...
+    ) -> tuple[int, list[tuple[float, float]] | None, list[tuple[Any, Stay]]]: ...
 
 
 class QueueView(Protocol):

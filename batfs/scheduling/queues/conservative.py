@@ -134,7 +134,7 @@ class Conservative:
         while k < len(pairs):
             if mover is not None:
                 k, freed.known, moves = mover.run(k, freed.known)
-                for _, moved, there in moves:
+                for moved, there in moves:
                     agenda.exchange(kept[moved.job.id][1], there)
                     kept[moved.job.id] = moved, there
                 if k == len(pairs):

@@ -67,14 +67,14 @@ def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
     if isinstance(profile, HOMOGENEOUS):
         cpu, com = of_each(profile, executors)
         return Demand(executors, None, com, each=cpu)
-    flowing = type(profile) is IoProfile
-    size = len(profile.resources()) if flowing else len(profile.cpu)  # type: ignore[union-attr]
-    if size != executors:
-        raise InputError(f"a parallel profile for {size} nodes can't be executed on {executors}")
-    if flowing:
-        return Demand(size, profile.flops, 0.0, profile)  # type: ignore[union-attr, arg-type]
-    assert isinstance(profile, Parallel)
-    return dense_demand(profile.cpu, profile.com)
+    if isinstance(profile, IoProfile):
+        demand = Demand(len(profile.resources()), profile.flops, flows=profile)
+    else:
+        assert isinstance(profile, Parallel)
+        demand = dense_demand(profile.cpu, profile.com)
+    if demand.size != executors:
+        raise InputError(f"a parallel profile for {demand.size} nodes can't be executed on {executors}")
+    return demand
 
 
 def pfs_demand(profile: ParallelHomogeneousPfs, executors: int) -> Demand:

@@ -35,7 +35,7 @@ class Server(Tasks):
     """The server and its books. ``decide`` is the scheduler: a request in, a reply out."""
 
     __slots__ = (
-        *("_date", "actor", "completed", "decide", "ended", "ending", "events", "farewells"),
+        *("actor", "completed", "decide", "ended", "ending", "events", "farewells"),
         *("killing", "known_ids", "maestro", "mailbox", "master", "outputs", "registration_over", "requests"),
         *("running", "scheduler_ready", "static", "submitted", "submitters", "to_create", "to_forget"),
         "waiting",
@@ -67,7 +67,6 @@ class Server(Tasks):
         self.to_forget: list[SimJob] = []
         self.scheduler_ready = False
         self.requests = 0
-        self._date = 0.0
         self.ending = False
         self.ended = False
         self.submitters = {"job": 0, "event": 0}

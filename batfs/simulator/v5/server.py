@@ -35,10 +35,11 @@ SHOWN: Final = 5  # jobs named in a message
 class Server5(Placing, Server):
     """The server and its books, as Batsim 5 keeps them."""
 
-    __slots__ = ("calls", "idle_calls", "replier", "reply", "stop_asked", "to_pass")
+    __slots__ = ("_date", "calls", "idle_calls", "replier", "reply", "stop_asked", "to_pass")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._date = 0.0  # of the last message
         all_idle(self.machines)
         self.calls = PeriodicCalls(self)
         self.to_pass: list[Callable[[], None]] = []  # what the server has to tell the periodic calls' actor

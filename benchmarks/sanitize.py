@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = "-O0 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TESTS = (
-    "tests/core/test_core.py",
+    "tests/core",
     "tests/simulator/test_solver.py",
     "tests/simulator/test_leaps.py",
     "tests/simulator/test_gather.py",

@@ -438,7 +438,6 @@ def test_copies(seed: int) -> None:
 
 UNCOMPILED = """
 import importlib.machinery, importlib.util, sys
-from collections.abc import Iterator
 from pathlib import Path
 core = Path(sys.argv.pop(1))
 class Plain:

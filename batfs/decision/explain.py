@@ -42,13 +42,14 @@ from batfs.filesystems.interface import (
     phase_of,
     ways,
 )
-from batfs.filesystems.lifecycle import Life
-from batfs.filesystems.profile import build_profile, merge
+from batfs.filesystems.profile import merge
 from batfs.filesystems.script import MERGED, in_turns, needs_script
 from batfs.filesystems.site import FileSystems
 from batfs.platform import Machine, Platform
 from batfs.scheduling.initial_sets import lay_out
-from batfs.scheduling.lives import profiles_of
+from batfs.scheduling.interface import WaitingJob
+from batfs.scheduling.lives import Lives
+from batfs.scheduling.machine import Booked
 from batfs.scheduling.machine import Machine as Books
 from batfs.units import format_bandwidth
 from batfs.workload.model import Composed, Delay, IoProfile, Job, Profile
@@ -167,19 +168,15 @@ def _others(
     left = [node for node in compute if node not in set(chosen)]
     name, nodes, mine = job.id, tuple(chosen), plans
     n = len(chosen)
+    lives, waiting = Lives(books, files, rng), WaitingJob(job, profile, volumes, 0)
     while True:
         taken = [p for plan in mine for p in plan.placements if not p.key]
         held = books.book("copy", taken, 0.0, float("inf"))
         if isinstance(held, Hold) or len(left) < n:
             return out
         # as when a scheduler starts them in one pass
-        if files.dynamic_jobs and needs_script(profile, mine):
-            life = Life(job, profile, nodes, mine, books.position, volumes)
-            first = [moved for activity in life.first for moved in profiles_of(activity)]
-        else:
-            merged = build_profile(mine)
-            first = [] if merged is None else [merged]
-        books.expect([t for moved in first for t in books.transfers_of(moved, moved.resources())], 1)
+        in_steps = files.dynamic_jobs and needs_script(profile, mine)
+        books.expect(lives.first_transfers(Booked(waiting, 0, 0.0, ids=nodes), mine, in_steps=in_steps), 1)
         if files.attending:
             for volume, plan in zip(volumes, mine, strict=True):
                 files.tried(IoRequest(name, nodes, volume, 0.0, float("inf")), plan)

@@ -12,6 +12,7 @@ from typing import Any
 
 from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
+from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import AHEAD, REBUILD, Activity, launch, move_activity, staging_in
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m
@@ -181,10 +182,19 @@ class Lives:
         life = self._life(booked, booked.ids, plans, mapped, whole=whole)
         return LiveJob(self, life, booked.held.lines)
 
-    def first_of(self, booked: Booked, plans: Sequence[IoPlan], *, whole: bool) -> list[IoProfile]:
-        """The transfers with which it would :meth:`begin`, but for those that have to be asked for."""
-        life = self._life(booked, booked.ids, plans, whole=whole)
-        return [profile for activity in life.first for profile in profiles_of(activity)]
+    def first_transfers(
+        self, booked: Booked, plans: Sequence[IoPlan], *, in_steps: bool, whole: bool = True
+    ) -> list[tuple[int, int]]:
+        """(position of a storage, transfers there) of what it would move as soon as it began with these
+        plans, but for what has to be asked for; ``in_steps``: whether it would :meth:`begin`."""
+        if in_steps:
+            life = self._life(booked, booked.ids, plans, whole=whole)
+            profiles = [profile for activity in life.first for profile in profiles_of(activity)]
+        else:
+            merged = None if booked.job.io_ignored else build_profile(plans)
+            profiles = [] if merged is None else [merged]
+        machine = self.machine
+        return [t for profile in profiles for t in machine.transfers_of(profile, profile.resources())]
 
     def stage(self, booked: Booked) -> LiveJob:
         """The staging in of a job that has no nodes yet."""

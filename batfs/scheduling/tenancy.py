@@ -454,15 +454,11 @@ class Tenancy:
 
     def first_transfers(self, booked: Booked) -> Sequence[tuple[int, int]]:
         """(position of a storage, transfers there) of what a job would move as soon as it began."""
-        job, machine = booked.job, self.machine
+        job = booked.job
         plans = booked.plans if job.staged is None else staged(booked.plans)
         cut = self._cut(booked)
-        if cut or (self.dynamic and needs_script(job.profile, plans)):
-            profiles = self.lives.first_of(booked, plans, whole=not cut)
-        else:
-            merged = None if job.io_ignored else build_profile(plans)
-            profiles = [] if merged is None else [merged]
-        return [t for profile in profiles for t in machine.transfers_of(profile, profile.resources())]
+        in_steps = cut or (self.dynamic and needs_script(job.profile, plans))
+        return self.lives.first_transfers(booked, plans, in_steps=in_steps, whole=not cut)
 
     def _with_data(self, booked: Booked) -> Sequence[IoPlan]:
         """The job on ``booked`` has its bytes already: what is left to do. They are held until it is over, as

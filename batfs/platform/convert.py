@@ -17,7 +17,7 @@ _COMMENT: Final = re.compile(r"(<!--.*?-->)", re.DOTALL)
 _OLD_HEAD: Final = re.compile(r"<\?xml(?!-).*?\?>\s*|<!DOCTYPE\s[^>\[]*>\s*", re.DOTALL)
 _CONFIG: Final = re.compile(r"<config\b[^>]*>.*?</config\s*>", re.DOTALL)
 _PROP: Final = re.compile(
-    r"""\s*<prop\s[^>]*?\bid\s*=\s*(?:"([^"]*)"|'([^']*)')[^>]*?(?:/>|>\s*</prop\s*>)"""
+    r"""(?<!\s)\s*<prop\s[^>]*?\bid\s*=\s*(?:"([^"]*)"|'([^']*)')[^>]*?(?:/>|>\s*</prop\s*>)"""
 )
 _LINK: Final = re.compile(r"<link\s(?:[^>\"']|\"[^\"]*\"|'[^']*')*?(?=/?>)")
 

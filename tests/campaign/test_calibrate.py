@@ -121,6 +121,23 @@ def test_mdtest(tmp_path: Path) -> None:
     assert read_operations([tmp_path]) == {"create": 1000.0, "stat": 9000.0}
 
 
+@pytest.mark.parametrize("rate", ["20123.99.9", "201NaN0", "9" * 100_000, "1" * 100_000 + "x", "1e"])
+def test_mdtest_with_a_rate_that_is_none(tmp_path: Path, rate: str) -> None:
+    """The place is said at once, however long it is."""
+    (tmp_path / "md.txt").write_text(f"mdtest\nSUMMARY rate\n   File stat : 1.0 1.0 {rate} 0.0\n")
+    with pytest.raises(InputError, match=r"(?s)md.txt: line 3.*expected a number"):
+        read_operations([tmp_path])
+
+
+def test_long_lines_of_ior_and_io500(tmp_path: Path) -> None:
+    (tmp_path / "ior.txt").write_text("IOR-4.0\n" + "a" + " " * 100_000 + "\nb: " + " " * 100_000 + "x\n")
+    with pytest.raises(InputError, match="neither an output of IOR"):
+        read_measurements([tmp_path / "ior.txt"])
+    (tmp_path / "summary.txt").write_text("[RESULT] ior-easy-read 1.2.3 GiB/s : time 1 seconds\n")
+    with pytest.raises(InputError, match=r"(?s)summary.txt: line 1.*expected a number"):
+        read_measurements([tmp_path / "summary.txt"], nodes=1)
+
+
 def test_from_outputs_to_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """IOR's outputs make a machine on which a job takes what the planted parameters say: 10 GiB read in
     random 64 KiB by 8 x 8 processes: 5 GB/s x 65536 / (65536 + 300000), 11.98 s. A study with a draw

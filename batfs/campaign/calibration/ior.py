@@ -8,6 +8,7 @@ its IOR outputs or as said.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,19 +65,31 @@ def read_operations(paths: Sequence[Path]) -> dict[str, float]:
             text = read_text(file).text
             if "mdtest" not in text or "SUMMARY" not in text:
                 continue
-            for word, numbers in _RATES.findall(text):
-                values = [float(number) for number in numbers.split()]
+            for number, line in enumerate(text.splitlines(), start=1):
+                rate = _RATES.match(line)
+                words = [] if rate is None else rate[2].strip().removeprefix(":").split()
+                if rate is None or not words or not (words[0][0].isdigit() or words[0][0] == "."):
+                    continue
+                values = [_number(word, f"{file.name}: line {number}") for word in words]
                 mean = values[2] if len(values) > 2 else values[-1]
                 if mean > 0:
-                    found.setdefault(_NAMES[word.lower()], []).append(mean)
+                    found.setdefault(_NAMES[rate[1].lower()], []).append(mean)
     return {name: sum(means) / len(means) for name, means in sorted(found.items())}
 
 
 _NAMES: Final = {"creation": "create", "stat": "stat", "read": "read", "removal": "remove"}
-_RATES: Final = re.compile(
-    r"^\s*File (creation|stat|read|removal)\s*:?\s+((?:[0-9.]+(?:e[+-]?\d+)?[ \t]*)+)$",
-    re.IGNORECASE | re.MULTILINE,
-)
+_RATES: Final = re.compile(r"\s*File (creation|stat|read|removal)\b(.*)", re.IGNORECASE)
+
+
+def _number(word: str, place: str) -> float:
+    """InputError for what is none, or has no end."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"found {word!r:.40}, expected a number", place=place)
+    return value
 
 
 def _read(path: Path, nodes: int, processes: int) -> list[Measurement]:
@@ -95,7 +108,8 @@ def _io500(text: str, path: Path, nodes: int, processes: int) -> list[Measuremen
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         match = _RESULT.search(line)
-        if match is None or float(match[3]) <= 0:
+        where = f"{path.name}: line {number}"
+        if match is None or (rate := _number(match[3], where)) <= 0:
             continue
         easy = match[1].lower() == "easy"
         way = parse_access(KINDS["ior_easy" if easy else "ior_hard"], "").reads
@@ -105,14 +119,14 @@ def _io500(text: str, path: Path, nodes: int, processes: int) -> list[Measuremen
             )
         found.append(
             Measurement(
-                *(match[2].lower(), nodes, max(1, processes), way, easy, float(match[3]) * GIB),
-                f"{path.name}: line {number}",
+                *(match[2].lower(), nodes, max(1, processes), way, easy, rate * GIB),
+                where,
             )
         )
     return found
 
 
-_OPTION: Final = re.compile(r"^\s*([A-Za-z][A-Za-z /_-]*?)\s*[:=]\s*(.*?)\s*$")
+_OPTION: Final = re.compile(r"([A-Za-z][A-Za-z /_-]*)[:=](.*)")
 
 
 def _ior(text: str, path: Path, nodes: int, processes: int) -> list[Measurement]:
@@ -124,11 +138,12 @@ def _ior(text: str, path: Path, nodes: int, processes: int) -> list[Measurement]
         if words and words[0] == "access" and any(word.startswith("bw(") for word in words):
             columns = words
             continue
-        option = _OPTION.match(line)
+        option = _OPTION.match(line.lstrip())
         if option is not None:
-            if option[1].lower() == "command line":  # another run in the same file
+            name = option[1].strip().lower()
+            if name == "command line":  # another run in the same file
                 options, columns = {}, []
-            options[option[1].strip().lower()] = option[2]
+            options[name] = option[2].strip()
             continue
         if columns and len(words) >= 2 and words[0] in ("read", "write"):
             where = f"{path.name}: line {number}"
@@ -144,7 +159,7 @@ def _measurement(
     try:
         [name] = [name for name in row if name.startswith("bw(")]
         scale = GIB if "GiB" in name else MIB
-        bandwidth = float(row[name]) * scale
+        bandwidth = _number(row[name], where) * scale
         told = re.findall(r"\d+", options.get("clients", ""))  # "16 (8 per node)" before 3.3
         tasks = int(options.get("tasks") or (told[0] if told else 0))
         each = int(options.get("clients per node") or (told[1] if len(told) > 1 else 0) or processes or 0)

@@ -17,7 +17,8 @@ from batfs.workload.joblog.rows import Row, Table
 PBS_LINE: Final = re.compile(r"\d{1,2}/\d{1,2}/\d{4} \d\d:\d\d:\d\d(?:\.\d+)?;[A-Za-z];[^;]*;")
 LSF_LINE: Final = re.compile(r'"?JOB_(?:FINISH|NEW|START|STATUS)"?\s+"?[\d.]+"?\s+\d+')
 SLURM_LINE: Final = re.compile(r"JobId=\d+\S* ")
-_PAIR: Final = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|[^\s]*)')
+# a bounded name: what has no "=" would be looked at from each of its letters on, to its end
+_PAIR: Final = re.compile(r'([A-Za-z_][\w.]{0,200})=("(?:[^"\\]|\\.)*"|[^\s]*)')
 _HEADER: Final = (
     *("id", "submit", "start", "end", "elapsed", "nodes", "nodes_requested", "processors", "limit", "state"),
     *("user", "account", "name", "queue"),

@@ -54,7 +54,7 @@ _FORMATS: Final = (
 _NANOSECONDS: Final = re.compile(r"(\.\d{6})\d+")
 _OFFSET: Final = re.compile(r" (?=[+-]\d\d:?\d\d$)|(?: UTC| GMT)$")
 _CLOCK: Final = re.compile(r"(?:(\d+)(?:-| days? ?,? ?))?(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?")
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _SHORT: Final = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 UNITS: Final = {
     "ms": 1e-3,

@@ -40,8 +40,8 @@ _MOST_WAYS: Final = 500  # to tell free texts apart that are tried
 _LONGEST_RECORD: Final = 50  # lines that one record may span, when its name holds line breaks
 _STRICT: Final = ("submit", "start", "end", "elapsed", "limit", "nodes", "nodes_requested")
 _PLAUSIBLE: Final = re.compile(
-    r"\s*(?:[\d:T.+/ Z-]*|[\d.]+[KMG]|unknown|none|n/?a|nan|nat|null|\\n|unlimited|infinite|partition_limit"
-    r"|not_set|invalid|[a-z]{3} [a-z]{3} [\d: ]+(?:[a-z]{3,4} )?\d{4})\s*",
+    r"(?:[\d:T.+/ Z-]*|[\d.]+[KMG]|unknown|none|n/?a|nan|nat|null|\\n|unlimited|infinite|partition_limit"
+    r"|not_set|invalid|[a-z]{3} [a-z]{3} [\d: ]+(?:[a-z]{3,4} )?\d{4})",
     re.IGNORECASE,
 )
 # Alibaba's PAI tables come without a header, which is in a file of its own
@@ -214,7 +214,7 @@ class _Reader:
 
     def plausible(self, cells: Sequence[str]) -> bool:
         """Whether the columns of times and numbers hold nothing else."""
-        if not all(_PLAUSIBLE.fullmatch(cells[i]) for i in self._strict):
+        if not all(_PLAUSIBLE.fullmatch(cells[i].strip()) for i in self._strict):
             return False
         shapes = {_shape(cells[i]) for i in self._times} - {""}
         others = {_shape(cells[i]) for i in self._strict if i not in self._times}

@@ -349,15 +349,20 @@ speed: Final[Callable[[str], float]] = _late("parse_speed", "Gf, Mf")
 
 
 def seconds(text: str) -> float:
-    """An argparse type: a time, for flags that were in seconds once: those without a unit still are."""
+    """An argparse type: a time, for flags that were in seconds once: those without a unit still are. Not
+    longer than anybody waits."""
     if bare(text):
         say(f"note: {text} has no unit; taken as {text}s")
         text = f"{text.strip()}s"
     try:
-        return duration(text)
+        value = duration(text)
+        if value > MOST:
+            raise argparse.ArgumentTypeError
+        return value
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            f"invalid number of seconds value: {text!r} (expected a time such as 60s or 2m)"
+            f"invalid number of seconds value: {text!r} "
+            f"(expected a time such as 60s or 2m, at most {MOST:g} s)"
         ) from None
 
 

@@ -107,6 +107,7 @@ def test_a_note_is_made_once() -> None:
         (["workload", "synth", "--speed", "3"], "'3' has no unit: write 3Gf, or 3Mf, as is meant"),
         (["platform", "new", "--disks", "1e12"], "'1e12' has no unit: write 1e12GB"),
         (["workload", "synth", "--shortest", "1 fortnight"], "unknown unit"),
+        (["service", "status", "--timeout", "1e308s"], "'1e308s' (expected a time such as 60s or 2m, at m"),
         (["compare", "-j", "0"], "invalid count value: '0' (expected a whole number of at least 1)"),
     ],
 )  # fmt: skip

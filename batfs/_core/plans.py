@@ -31,7 +31,6 @@ ROUNDS = cython.declare(cython.longlong, 30)
 TRIALS = cython.declare(cython.longlong, 6)
 COOLING = cython.declare(cython.double, 0.9)
 INFINITY = cython.declare(cython.double, float("inf"))
-NAN = cython.declare(cython.double, float("nan"))
 
 _M1 = cython.declare(cython.ulonglong, 0x5555555555555555)
 _M2 = cython.declare(cython.ulonglong, 0x3333333333333333)

@@ -176,7 +176,7 @@ def trial(
     """
     import tempfile
 
-    from batfs.campaign.engine import configured
+    from batfs.campaign.settings import configured
     from batfs.decision.experiment import Experiment
     from batfs.decision.run import run
     from batfs.scheduling.config import Layer, Settings, parse_filesystem_flags

@@ -10,9 +10,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from batfs.campaign.engine import configured, run_campaign
+from batfs.campaign.engine import run_campaign
 from batfs.campaign.plan import Plan, make_plan, parse_seeds
 from batfs.campaign.results import Comparison, collect, write_campaign
+from batfs.campaign.settings import configured
 from batfs.campaign.single import run_once
 from batfs.campaign.sizing.asked import PRECISION, parse_cost, parse_knob, parse_target
 from batfs.campaign.sizing.result import Sizing, find_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from batfs.campaign.engine import configured
 from batfs.campaign.plan import Plan
+from batfs.campaign.settings import configured
 from batfs.decision.experiment import Experiment, Loaded, check_settings, load, machine_fields
 from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.filesystems.site import FileSystems

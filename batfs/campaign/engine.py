@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from batfs import __version__
 from batfs.campaign.executors import Workers, open_workers
 from batfs.campaign.inputs import Input, InputStore, code_digest, plugin_files, sha256
-from batfs.campaign.plan import Cell, Plan, split_key
+from batfs.campaign.plan import Cell, Plan
 from batfs.campaign.progress import Progress
+from batfs.campaign.settings import configured, copied, merge
 from batfs.campaign.single import beyond_flags, command_line
 from batfs.campaign.store import Store, to_json
 from batfs.campaign.task import Outcome, Task, execute
@@ -194,46 +195,9 @@ def seed_bases(plan: Plan) -> dict[int, dict[str, Any]]:
     found = {}
     for seed in plan.seeds:
         drawn: dict[str, Any] = {"filesystems": dict(calibration.options(seed))}
-        _merge(drawn, _copied(plan.base))
+        merge(drawn, copied(plan.base))
         found[seed] = drawn
     return found
-
-
-def configured(base: Mapping[str, Any], treatment: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The scheduler's configuration of one run: the base, the treatment's keys (dots go into tables), the
-    seed.
-    """
-    from batfs.scheduling.config import Layer, Settings, parse_filesystem_flags
-
-    result: dict[str, Any] = _copied(base)
-    for key, value in treatment.items():
-        if key == "filesystem":
-            _merge(result, parse_filesystem_flags([str(value)]))
-            continue
-        *tables, last = split_key(key)
-        inner = result
-        for table in tables:
-            inner = inner.setdefault(table, {})
-            if not isinstance(inner, dict):
-                raise InputError(f"--vary {key}: {table!r} is not a table")
-        inner[last] = value
-    result["seed"] = seed
-    Settings(
-        flags=Layer("the comparison's settings", result)
-    )  # whatever is wrong is said before anything runs
-    return result
-
-
-def _copied(value: Any) -> Any:
-    return {key: _copied(item) for key, item in value.items()} if isinstance(value, Mapping) else value
-
-
-def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping):
-            _merge(into.setdefault(key, {}), value)
-        else:
-            into[key] = value
 
 
 def _slug(text: str) -> str:

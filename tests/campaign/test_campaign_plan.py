@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("pandas", reason="the extra 'report' is not installed")
 
-from batfs.campaign.engine import configured
 from batfs.campaign.inputs import InputStore, plugin_files
 from batfs.campaign.plan import Axis, Plan, make_plan, parse_seeds, parse_vary, read_plan
 from batfs.campaign.resample import resample
+from batfs.campaign.settings import configured
 from batfs.campaign.task import without_clocks
 from batfs.errors import InputError
 from batfs.workload import read_workload

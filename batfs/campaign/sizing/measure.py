@@ -267,7 +267,7 @@ _Turn = Callable[[float], tuple[dict[str, Any], dict[str, Any]]]
 def _turner(plan: Plan, knob: Knob) -> _Turn:
     """From a value of the knob to keys of the configuration and fields of the experiment. InputError for a
     knob that this machine hasn't, and for a largest value that it can't have."""
-    from batfs.campaign.engine import configured
+    from batfs.campaign.settings import configured
 
     [treatment] = plan.products()
     settings = Settings(flags=Layer("the settings", configured(plan.base, treatment, plan.seeds[0])))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batfs.cli.machine_flags import add_dynamic_jobs, add_machine_flags
 from batfs.errors import InputError, unknown
 from batfs.parsing import add_word, at_least, size
+
+if TYPE_CHECKING:
+    from batfs.workload.model import Job, Workload
 
 HELP = """show where one job's bytes would go on an empty machine, and what limits them
 
@@ -64,8 +67,9 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         raise error.at(file=args.platform) from None
     files = make_on(config, compute, storages, args.dynamic_jobs, platform)
-    job, profile, profiles, jobs = _job(args)
-    parts = [part for _, one, _ in with_io(profile, profiles) for part in requested_io(one)]
+    job, workload = _job(args)
+    profile = workload.profiles[job.profile]
+    parts = [part for _, one, _ in with_io(profile, workload.profiles) for part in requested_io(one)]
     plain = (files.default_reads, files.default_writes)
     used = {name for part in parts for name in ([part.filesystem] if part.filesystem else plain)}
     try:
@@ -76,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
     found = explain(
         *(platform, machine, files, job, profile, nodes),
         seed=config.seed,
-        profiles=profiles,
-        jobs=jobs,
+        profiles=workload.profiles,
+        jobs=workload.jobs,
         data_sets=config.data_sets,
     )
     if args.json:
@@ -87,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found.hold is None else 1
 
 
-def _job(args: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
-    """The job, its profile, the profiles of its workload and all its jobs."""
+def _job(args: argparse.Namespace) -> tuple[Job, Workload]:
+    """The job and its workload."""
     from batfs.workload import read_workload, requested_io
-    from batfs.workload.model import Job, ParallelHomogeneous
+    from batfs.workload.model import Job, ParallelHomogeneous, Workload
     from batfs.workload.phases import with_io
 
     if args.workload is None:
@@ -98,18 +102,19 @@ def _job(args: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
             raise InputError("which job?", hint="give a workload (-w) and --job, or --reads and --writes")
         reads, writes = (given or 0 for given in (args.reads, args.writes))
         made = Job("w0!asked", 0.0, args.nodes or 1, "asked")
-        return made, ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes}), {}, ()
+        asked = ParallelHomogeneous(0.0, 0.0, {"io_reads": reads, "io_writes": writes})
+        return made, Workload("w0", made.requested_nodes, (made,), {made.profile: asked})
     workload = read_workload(args.workload)
     if args.job is None:
         for job in workload.jobs:
             profile = workload.profiles[job.profile]
             parts = with_io(profile, workload.profiles)
             if any(requested_io(part, f"profiles.{name or job.profile}") for name, part, _ in parts):
-                return job, profile, workload.profiles, workload.jobs
+                return job, workload
         raise InputError("no job of this workload asks for I/O", file=args.workload)
     for job in workload.jobs:
         if args.job in (job.id, job.name):
-            return job, workload.profiles[job.profile], workload.profiles, workload.jobs
+            return job, workload
     raise unknown("job", args.job, (job.name for job in workload.jobs[:20]), file=args.workload)
 
 

@@ -107,18 +107,19 @@ def run(args: argparse.Namespace) -> int:
     root = Path(args.output)
     finished = run_campaign(plan, root, executor=args.executor, jobs=args.workers, say=say, checked=checked)
     processes = args.workers or cores()
-    wanted = formats and finished.runs and not args.no_report
-    if wanted:
+    reported = bool(finished.runs) and not args.no_report
+    drawn = reported and bool(formats)
+    if drawn:
         files.check_writable(root / "figures")
-    with drawers(processes if wanted else 1) as helpers:
+    with drawers(processes if drawn else 1) as helpers:
         comparison = collect(finished, processes)
 
         def write() -> None:
             write_campaign(finished, comparison)
-            if comparison.results and not args.no_report:
+            if reported:
                 comparison.report(root / "report.html", title=args.title)
 
-        if wanted:  # figures are drawn beside the tables and the page
+        if drawn:  # figures are drawn beside the tables and the page
             comparison.figures().save(
                 root / "figures", formats, courses=args.courses or None, helpers=helpers, meanwhile=write
             )
@@ -132,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         where = f" on {failure.context}" if failure.context else ""
         say(f"failed: {failure.label}{where}, seed {failure.seed}: {failure.error}")
         print(f"  repeat it: {failure.command}", file=sys.stderr)
-    if comparison.results and not args.no_report:
+    if reported:
         say(f"results in {root}; open {root / 'report.html'}")
     else:
         say(f"results in {root}")

@@ -46,7 +46,7 @@ def mounts_of_its_own(scratch: Path) -> bool:
     if _libc.mount(b"tmpfs", os.fsencode(scratch), b"tmpfs", quiet, size):
         return False
     bound, again, read_only = 0x1000, 0x20, 0x1
-    for place in (b"/", b"/tmp", b"/work", b"/home", b"/dev/shm"):
+    for place in (b"/", b"/tmp", b"/work", b"/home", b"/dev", b"/dev/shm"):
         if os.path.ismount(place):
             _libc.mount(None, place, None, bound | again | read_only, None)
     return True

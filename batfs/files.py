@@ -31,7 +31,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL)
 
 
-def _kind(path: Path) -> os.stat_result | None:
+def standing(path: Path) -> os.stat_result | None:
     """What stands at ``path``, links followed; None if nothing does. InputError for a folder."""
     try:
         found = os.stat(path)
@@ -77,7 +77,7 @@ def _put(aside: Path, target: Path, before: os.stat_result | None) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """A name to write to; what is there when the block ends without an exception replaces ``path``."""
     path = Path(path)
-    before = _kind(path)
+    before = standing(path)
     if before is not None and not stat.S_ISREG(before.st_mode):
         with _named(path):
             yield path
@@ -96,7 +96,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def publish(aside: Path, path: Path) -> None:
     """The complete file ``aside`` takes the name ``path``; links and special files are written through."""
-    before = _kind(path)
+    before = standing(path)
     with _named(path):
         if before is not None and not stat.S_ISREG(before.st_mode):
             import shutil
@@ -133,7 +133,7 @@ def writing(path: Path, *, keep_partial: bool = False) -> Iterator[TextIO]:
     written as UTF-8 (a file's name that is none) is escaped.
     """
     if keep_partial:
-        _kind(path)
+        standing(path)
         aside = partial_path(path)
         try:
             stream = opened(aside)

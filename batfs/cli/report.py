@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,14 +64,15 @@ def run(args: argparse.Namespace) -> int:
     first = args.runs[0].rstrip("/").removesuffix("_jobs.csv")
     directory = Path(first).is_dir()
     html = Path(args.output or (f"{first}/report.html" if directory else f"{first}_report.html"))
-    stem = html.with_suffix("").name.removesuffix("report")
+    there = files.standing(html)
+    stem = html.stem.removesuffix("report")
     figures = (
         Path(args.figures)
         if args.figures
         else html.with_name(f"{stem}figures" if stem.endswith("_") or not stem else f"{stem}_figures")
     )
     with contextlib.ExitStack() as stack:
-        if not html.exists() or html.is_file():  # else it is written through: a device, a pipe
+        if there is None or stat.S_ISREG(there.st_mode):  # else it is written through: a device, a pipe
             stack.enter_context(files.holding(html, "report"))
         if formats:
             stack.enter_context(files.holding_folder(figures))

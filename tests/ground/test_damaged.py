@@ -59,3 +59,56 @@ def test_storages_that_are_none(tmp_path: Path) -> None:
     for text in ("6-7", "6", "a:b", "1:2:3"):
         with pytest.raises(InputError, match="expected ID:BYTES"):
             parse_bytes(text)
+
+
+SUBMISSIONS = (
+    "nodes,submission,tasks,ior-easy-write,ior-hard-write,ior-easy-read,ior-hard-read\n"
+    "10,a/b/lustre/1,100,10,1,12,2\n10,c/d/daos/2,100,20,18,30,25\n4,e/f/beegfs/3,40,5,0.5,6,1\n"
+)
+REQUESTS = "start,id,duration,size\n0,a,100,1GB\n5,b,10,2GB\n"
+LOG = (
+    "State,JobID,Submit,Start,End,ElapsedRaw,NNodes\n"
+    "COMPLETED,1,2024-01-01T00:00:00,2024-01-01T00:01:00,2024-01-01T00:11:00,600,4\n"
+)
+SYSTEM = """hosts:
+- hostname: h
+  network_bw: 1
+  disks: [{vendor: v, model: m, serial: s, capacity: 8000, read_bandwidth: 1, write_bandwidth: 1}]
+"""
+TABLES = {
+    "submissions": (SUBMISSIONS, ["reproduce", "io500", "table.csv"]),
+    "requests": (REQUESTS, ["alloc", "replay", "system.yml", "table.csv"]),
+    "log": (LOG, ["workload", "from-log", "table.csv", "-o", "w.json"]),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_ends_anywhere(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of too few cells and of too many, and no row: a result, or a sentence."""
+    monkeypatch.chdir(tmp_path)
+    text, words = TABLES[name]
+    (tmp_path / "system.yml").write_text(SYSTEM)
+    cells = [k for k, letter in enumerate(text) if letter in ",\n"]
+    shapes = [text[:k] for k in cells] + [text[:k] + "\n" + text[k:] for k in cells]
+    shapes += [text[:k] + "," + text[k:] for k in cells]
+    for shape in shapes:
+        (tmp_path / "table.csv").write_text(shape)
+        assert main(words) in (0, 1, 2), shape
+    assert "defect" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["jobs", "io_jobs", "storage_states", "schedule", "machine_states"])
+def test_a_run_whose_files_end_anywhere(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "-p", PLATFORM, "-w", f"{ROOT}/workloads/io_example.json", "-q", "-e", "r"]) == 0
+    table = tmp_path / f"r_{kind}.csv"
+    text = table.read_text()
+    cells = [k for k, letter in enumerate(text) if letter in ",\n"]
+    for k in cells[:: max(1, len(cells) // 40)]:
+        table.write_text(text[:k])
+        assert main(["report", "r", "--json"]) in (0, 2), text[:k]
+    assert "defect" not in capsys.readouterr().err

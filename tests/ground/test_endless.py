@@ -55,6 +55,8 @@ READS = (
     ["alloc", "replay", "system.yml", "@"],
     ["service", "keys", "keys", "--name", "a", "--role", "client", "--allow", "@"],
     ["service", "server", "--system", "@"],
+    ["service", "server", "--system", "system.yml", "--connect", "tcp://127.0.0.1:9", "--journal", "@"],
+    ["reproduce", "io500", "@"],
     ["service", "orchestrator", "--key", "@", "--allow", "@"],
     ["report", "@"],
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from batfs import files
+from batfs.cli.main import main
 from batfs.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -271,3 +272,27 @@ def test_scratch_folders_of_killed_processes_go_and_no_others(tmp_path: Path) ->
     for process in (dead, alive):
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.mark.parametrize("place", [".", "..", "/", "", "out", "out/"])
+def test_an_output_that_is_a_folder(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    given = ["-p", f"{ROOT}/platforms/io_example.xml", "-w", f"{ROOT}/workloads/io_example.json"]
+    assert main(["run", *given, "-q", "-e", "r"]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    for words in (
+        ["report", "r", "--formats", "none", "-o"],
+        ["workload", "cut", given[3], "--first", "3", "-o"],
+        ["workload", "convert", given[3], "--to", "batsim5", "-o"],
+        ["workload", "describe", given[3], "--figure"],
+        ["platform", "convert", given[1], "-o"],
+    ):
+        if words[-1] == "-o" and not place:
+            continue  # as if it weren't given
+        assert main([*words, place]) in (0, 2), words
+    assert "defect" not in capsys.readouterr().err
+    if place:
+        assert sorted(tmp_path.rglob("*")) == before

@@ -112,12 +112,14 @@ def _submissions(rows: csv.DictReader[str], path: Path) -> list[Submission]:
     return found
 
 
-def _submission(row: Mapping[str, str]) -> Submission:
+def _submission(row: Mapping[str, str | None]) -> Submission:
     name = row["submission"]
+    if not name:
+        raise InputError("no name of a submission")
     parts = name.split("/")
     figures = {}
     for key in FIGURES:
-        value = float(row[key]) if row[key] else 0.0
+        value = float(row[key] or 0.0)
         if not 0 <= value < math.inf:
             raise InputError(f"{key} is {row[key]}, expected GiB/s")
         if value:

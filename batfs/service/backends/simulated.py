@@ -15,6 +15,7 @@ import orjson
 from batfs.errors import InputError
 from batfs.files import write_bytes
 from batfs.service.backends.interface import BackendError
+from batfs.texts import read_bytes
 
 
 class Simulated:
@@ -36,10 +37,7 @@ class Simulated:
     def _restore(self, journal: Path) -> None:
         if not journal.exists():
             return
-        try:
-            lines = journal.read_bytes().split(b"\n")
-        except OSError as error:
-            raise InputError(f"cannot read the journal: {error.strerror}", file=journal) from error
+        lines = read_bytes(journal).split(b"\n")
         for number, line in enumerate(lines, start=1):
             if not line and number == len(lines):
                 break

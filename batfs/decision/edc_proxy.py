@@ -7,7 +7,7 @@ under its own id. What doesn't concern either side goes on as it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -151,19 +151,18 @@ class Proxy5:
 
     # ---- component -> Batsim ------------------------------------------------------------------------------
 
-    def reply(self, message: bytes | None) -> bytes:
-        """The component's answer (None: it was not asked) as Batsim shall get it."""
+    def reply(self, message: bytes | None, ask: Callable[[bytes], bytes]) -> bytes:
+        """The component's answer (None: it was not asked) as Batsim shall get it; ``ask`` asks it again where
+        it has to hear, at the same instant, what its decisions have led to."""
         now = self._now
         out = self._written(self._injector.opening())
         if message is not None:
-            try:
-                raw: Raw = orjson.loads(hello.unframed(message))
-                now = float(raw["now"])
-                for event in raw["events"]:
-                    event["timestamp"] = float(event["timestamp"])
-                    out += self._told(now, event)
-            except (*WRONG, InputError) as error:
-                raise _not_a_components(message, error) from None
+            now = self._decided(message, out)
+        while events := self._injector.again(now):
+            out += self._written(self._injector.own())
+            told = [self._own_event(event, now) for event in events]
+            asked = orjson.dumps({"now": now, "events": told})
+            now = self._decided(ask(hello.framed(asked)), out)
         out += self._written([*self._injector.closing(now), *self._translation.closing(now)])
         if self._finish_due and not self._registers:
             self._finish_due = False
@@ -173,6 +172,18 @@ class Proxy5:
         for event in out:
             last = event["timestamp"] = max(last, min(event["timestamp"], now))
         return hello.framed(orjson.dumps({"now": now, "events": out}, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    def _decided(self, message: bytes, out: list[Raw]) -> float:
+        """The time of the component's answer; what Batsim is told of its decisions goes ``out``."""
+        try:
+            raw: Raw = orjson.loads(hello.unframed(message))
+            now = float(raw["now"])
+            for event in raw["events"]:
+                event["timestamp"] = float(event["timestamp"])
+                out += self._told(now, event)
+        except (*WRONG, InputError) as error:
+            raise _not_a_components(message, error) from None
+        return now
 
     def _written(self, decisions: Sequence[m.Decision]) -> list[Raw]:
         """Our own decisions, as Batsim 5 is told them."""

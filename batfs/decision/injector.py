@@ -15,6 +15,8 @@ Where the two could disagree:
 - A job with several steps is reported complete when its nodes are free; stage-out goes on by itself.
 - A job that waits for data sets (``missing = wait``) is submitted to the other side when they exist: it would
   give it nodes before. That no more jobs come is told after the last of them.
+- What its decisions lead to at the same instant (a job that can never start, data sets known of since a
+  start) it is told of, and asked about, before the simulator is answered.
 - Dynamic jobs and wake-ups of the injector's own are not heard of: the other side is told they are off. It
   may register jobs of its own all the same where they are on, and has I/O for those as well.
 """
@@ -50,6 +52,10 @@ from batfs.workload.model import IoProfile, Profile
 
 _CODES = {SUCCESS: 0, "COMPLETED_FAILED": 1, "COMPLETED_WALLTIME_REACHED": -1, "COMPLETED_KILLED": -2}
 _MACHINES = ("event_machine_available", "event_machine_unavailable")
+
+#: How often the other side is asked again within one exchange: who answers what it is told with more of the
+#: same for ever (by registering jobs that can't be) hears of the rest by a call.
+_ROUNDS = 1000
 
 
 class _Call(NamedTuple):
@@ -96,6 +102,7 @@ class Injector:
         self._alive = 0
         self._story = Story()
         self._events: list[m.Event] = []  # for the other side, that the simulator did not send
+        self._rounds = 0  # how often it was asked again since the simulator spoke last
         self.counts = {"with_io": 0, "held_back": 0, "staged": 0, "rejected": 0}
 
     # ---- events, on their way to the decision process -----------------------------------------------------
@@ -134,7 +141,20 @@ class Injector:
         return seen + self.settled()
 
     def untold(self) -> list[m.Event]:
-        """Events of our own that the other side has not been told of yet; each once."""
+        """Events of our own that the other side has not been told of yet, when the simulator has spoken; each
+        once."""
+        self._rounds = 0
+        events, self._events = self._events, []
+        return events
+
+    def again(self, now: float) -> list[m.Event]:
+        """What has come of the other side's decisions that it shall hear of at this same instant: data sets
+        that a job's start has made known, jobs given up. It is asked until there is nothing more."""
+        if self.idle or self._rounds == _ROUNDS:
+            return []
+        self.advance(now)
+        self._look_on(now)
+        self._rounds += 1
         events, self._events = self._events, []
         return events
 
@@ -142,7 +162,8 @@ class Injector:
         """:meth:`untold` at the end of a message's events: now it is clear which jobs have all their data
         sets."""
         self._settle()
-        return self.untold()
+        events, self._events = self._events, []
+        return events
 
     def _settle(self) -> None:
         """Jobs whose data sets exist now are submitted to the other side; those whose never will are
@@ -495,19 +516,19 @@ class Injector:
     # ---- the end of an exchange ---------------------------------------------------------------------------
 
     def closing(self, now: float) -> list[m.Decision]:
-        """After the last decision of a reply: jobs that waited for room, upkeep, the end of registration."""
+        """After the last decision of the last answer: jobs that waited for room, upkeep, the end of
+        registration."""
         if self.idle:
             return []
         tenancy = self.tenancy
         self.advance(now)
-        self._retry(now)
-        self._settle()
+        self._look_on(now)
         if self._held:
             self._ours.came(now)
             if tenancy.sets.timer.next < LATEST:  # bytes that they wait for may go by themselves then
                 tenancy.out += self._ours.by(tenancy.sets.timer.next, now)
         if self._events:
-            # the other side has something to hear, and the simulator nothing to say yet
+            # the other side was asked often enough (see _ROUNDS), and the simulator has nothing to say yet
             tenancy.out.append(m.CallMeLater(now, call_at(now, now)))
         busy = self._alive or self._registers or self._events
         tenancy.close(alive=bool(busy) or not tenancy.no_more_jobs)
@@ -515,6 +536,11 @@ class Injector:
         if tenancy.config.validate:
             self._validate()
         return self.own()
+
+    def _look_on(self, now: float) -> None:
+        """What the other side's decisions let happen."""
+        self._retry(now)
+        self._settle()
 
     def _retry(self, now: float) -> None:
         """Start what was held back and has room now, in the order in which it was. Where nothing is held,
@@ -574,9 +600,16 @@ class WithFileSystems:
         seen = injector.heard(now, request.events)
         out = injector.opening()
         if seen or not request.events:
-            reply = self._inner.decide(m.Request(now, seen))
-            now = reply.now
-            for decision in reply.decisions:
-                out += injector.outgoing(decision.timestamp, decision)
+            now = self._ask(now, seen, out)
+        while seen := injector.again(now):
+            out += injector.own()
+            now = self._ask(now, seen, out)
         out += injector.closing(now)
         return m.Reply(now, out)
+
+    def _ask(self, now: float, events: list[m.Event], out: list[m.Decision]) -> float:
+        """The inner process's time; what is sent for its decisions goes ``out``."""
+        reply = self._inner.decide(m.Request(now, events))
+        for decision in reply.decisions:
+            out += self._injector.outgoing(decision.timestamp, decision)
+        return reply.now

@@ -84,7 +84,7 @@ class RawProxy:
             else:
                 asked = self.request(text)
                 answer = None if asked is None else back.ask(asked)
-            front.send_text(self.reply(answer))
+            front.send_text(self.reply(answer, back.ask))
             if self.over:
                 return
             text = front.recv_text()
@@ -163,8 +163,9 @@ class RawProxy:
             return False
         return self.injector.passes_by(job["id"])
 
-    def reply(self, text: bytes | None) -> bytes:
-        """The decision process's answer (None: it was not asked) as the simulator shall get it."""
+    def reply(self, text: bytes | None, ask: Callable[[bytes], bytes]) -> bytes:
+        """The decision process's answer (None: it was not asked) as the simulator shall get it; ``ask`` asks
+        it again where it has to hear, at the same instant, what its decisions have led to."""
         injector = self.injector
         out: list[Any] = [decision_to_json(decision) for decision in injector.opening()]
         changed = bool(out)
@@ -173,23 +174,32 @@ class RawProxy:
         now = self._now
         raw: dict[str, Any] = {}
         if text is not None:
-            try:
-                raw = orjson.loads(text)
-                now, events = float(raw["now"]), list(raw["events"])
-            except WRONG as error:
-                raise _not_a_schedulers(text, error) from None
-            for event in events:
-                sent = self._sent(event)
-                if sent is None:
-                    out.append(event)
-                else:
-                    changed = True
-                    out += sent
+            raw, now, same = self._decided(text, out)
+            changed = changed or not same
+        while events := injector.again(now):
+            out += [decision_to_json(decision) for decision in injector.own()]
+            asked = orjson.dumps({"now": now, "events": [self._told(event) for event in events]})
+            _, now, _ = self._decided(ask(asked), out)
+            changed = True
         closing = injector.closing(now)
         if text is not None and not changed and not closing:
             return text
         out += [decision_to_json(decision) for decision in closing]
         return orjson.dumps({**raw, "now": now, "events": out}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def _decided(self, text: bytes, out: list[Any]) -> tuple[dict[str, Any], float, bool]:
+        """The decision process's answer, read; its time; whether its decisions went ``out`` as they were."""
+        try:
+            raw = orjson.loads(text)
+            now, events = float(raw["now"]), list(raw["events"])
+        except WRONG as error:
+            raise _not_a_schedulers(text, error) from None
+        same = True
+        for event in events:
+            sent = self._sent(event)
+            out += [event] if sent is None else sent
+            same = same and sent is None
+        return raw, now, same
 
     def _sent(self, event: Mapping[str, Any]) -> list[Any] | None:
         """What goes to the simulator for one decision; None: the decision as it is."""

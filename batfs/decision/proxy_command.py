@@ -211,7 +211,7 @@ def _converse5(
     front.send_text(proxy.hello(back.ask(first)))
     while not proxy.over:
         asked = proxy.request(front.recv_text())
-        front.send_text(proxy.reply(None if asked is None else back.ask(asked)))
+        front.send_text(proxy.reply(None if asked is None else back.ask(asked), back.ask))
 
 
 def script() -> NoReturn:

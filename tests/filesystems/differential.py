@@ -144,7 +144,9 @@ class Wire:
         passes = self._proxy.passes(text)
         asked = self._proxy.request(text)
         assert asked is text or not passes
-        return decode_reply(self._proxy.reply(None if asked is None else self._inner.ask(asked)))
+        return decode_reply(
+            self._proxy.reply(None if asked is None else self._inner.ask(asked), self._inner.ask)
+        )
 
 
 def random_storages(rng: random.Random, tight: bool) -> dict[str, dict[str, Any]]:
@@ -238,7 +240,7 @@ def _name_sets(rng: random.Random, systems: dict[str, Any], jobs: list[Any]) -> 
             for name, choices in {
                 "size": [None, None, rng.randint(1, 20 * MB)],
                 "write": [None, "append", "overwrite", "replace"],
-                "missing": [None, "fill", "fill", "error"],  # the other side hears of who waits 0.1 s later
+                "missing": [None, "fill", "wait", "error"],
                 "life": [None, None, "job", "campaign", "3s"],
                 "delete": [None, None, True],
                 "pin": [None, None, True],

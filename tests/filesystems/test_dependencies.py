@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
+from test_raw_proxy import OnTheWire
 
 from batfs.cli.main import main
 from batfs.decision.experiment import Experiment
@@ -285,11 +286,8 @@ def test_random_graphs_behind_the_proxy(tmp_path: Path, seed: int) -> None:
         assert ran.jobs[name].start == pytest.approx(result.start, abs=1e-3), name
 
 
-@pytest.mark.parametrize("generation", [4, 5])
-def test_behind_the_proxy_over_sockets(tmp_path: Path, generation: int) -> None:
-    """``batfs-proxy`` before a scheduler of either generation that knows nothing of data sets."""
-    jobs = [reads("1", "x", at=1), reads("2", "z", at=2), writes("3", "x", at=5), job("4", 1, 2e9, at=30)]
-    here = run(tmp_path, 2, jobs)
+def over_the_proxy(tmp_path: Path, generation: int, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows of ``batfs sim`` with ``batfs-proxy`` before a scheduler of either generation."""
     files = write_inputs(tmp_path, 2, {"a": FAST}, jobs, control="1ms")
     (tmp_path / "batfs.toml").write_text("validate = true\n[filesystems.fs]\nmodel = 'pfs'\n")
     front, back = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
@@ -306,9 +304,57 @@ def test_behind_the_proxy_over_sockets(tmp_path: Path, generation: int) -> None:
         # there the jobs with I/O are run as others; the proxy tells what became of them
         with (tmp_path / "proxied_jobs.csv").open() as text:
             got = {f"{row['workload_name']}!{row['job_id']}": row for row in csv.DictReader(text)}
+    return got
+
+
+@pytest.mark.parametrize("generation", [4, 5])
+def test_behind_the_proxy_over_sockets(tmp_path: Path, generation: int) -> None:
+    """``batfs-proxy`` before a scheduler of either generation that knows nothing of data sets."""
+    jobs = [reads("1", "x", at=1), reads("2", "z", at=2), writes("3", "x", at=5), job("4", 1, 2e9, at=30)]
+    here = run(tmp_path, 2, jobs)
+    got = over_the_proxy(tmp_path, generation, jobs)
     for name in ("w0!1", "w0!3", "w0!4"):
         assert float(got[name]["starting_time"]) == pytest.approx(here.jobs[name].start, abs=0.02), name
     assert "REJECTED" in got["w0!2"]["final_state"]
+
+
+def fills(name: str, data_set: str, at: float = 0.0) -> dict[str, Any]:
+    """A job that finds a data set, which is known of since it starts."""
+    options = {"data_set": data_set, "missing": "fill"}
+    return job(name, at=at, io=[{"filesystem": "fs", "reads": 800 * MB, "options": options}])
+
+
+@pytest.mark.parametrize("shell", [WithFileSystems, OnTheWire])
+def test_who_may_run_since_a_start_is_told_of_at_that_instant(tmp_path: Path, shell: Any) -> None:
+    """One waits for a set that the job of 5 s finds when it starts, and finds a set itself that another waits
+    for: all three start at 5, asked again within the exchange. One more waits in vain."""
+    chain = reads("r", "x")
+    chain["profile"]["io"] += fills("", "y")["profile"]["io"]
+    jobs = [chain, reads("s", "y"), reads("v", "z"), fills("f", "x", at=5)]
+    asked: list[float] = []
+
+    class Counting(AnyNodes):
+        def decide(self, request: m.Request) -> m.Reply:
+            asked.append(request.now)
+            return super().decide(request)
+
+    def process(settings: Any, make: Any, ran: Ran) -> m.DecisionProcess:
+        return shell(Counting(4), Injector(settings, make_files=make, observer=ran))
+
+    config = {"filesystems": {"fs": {"model": "pfs"}}}
+    ran = simulate_tiny(tmp_path, 4, {"a": FAST}, jobs, config, process=process)
+    for name in "frs":
+        assert ran.times(name)[0] == pytest.approx(5.0, abs=1e-5), name
+    assert ran.jobs["w0!v"].rejected
+    assert len([now for now in asked if 5.0 <= now < 5.2]) >= 3, asked
+
+
+@pytest.mark.parametrize("generation", [4, 5])
+def test_and_over_sockets_of_either_generation(tmp_path: Path, generation: int) -> None:
+    """The same instant: 5 s and the milliseconds that messages take, not a call 0.1 s later."""
+    jobs = [reads("1", "x", at=1), fills("2", "x", at=5)]
+    got = over_the_proxy(tmp_path, generation, jobs)
+    assert float(got["w0!1"]["starting_time"]) == pytest.approx(float(got["w0!2"]["starting_time"]), abs=0.01)
 
 
 @pytest.mark.parametrize("staging", ["held", "ahead", "two_step"])

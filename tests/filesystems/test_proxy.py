@@ -279,6 +279,9 @@ def test_what_is_not_changed_passes_byte_for_byte() -> None:
 
     from batfs.decision.proxy import RawProxy
 
+    def nobody(text: bytes) -> bytes:
+        raise NotImplementedError(text)
+
     proxy = RawProxy(Injector(Settings(flags=Layer("test", {"show_storages": True}))))
     resources: dict[str, Any] = {"state": "idle", "zone_properties": {}}
     data = {
@@ -302,7 +305,7 @@ def test_what_is_not_changed_passes_byte_for_byte() -> None:
     assert asked is not None
     assert orjson.loads(asked) == begins
     nothing = b'{"now": 0.00, "events": [], "odd":1e0}'
-    assert proxy.reply(nothing) == nothing
+    assert proxy.reply(nothing, nobody) == nothing
 
     def submitted(name: str, extra: str) -> bytes:
         return (
@@ -321,9 +324,9 @@ def test_what_is_not_changed_passes_byte_for_byte() -> None:
     for name, extra in (("a", ""), ("b", ',"io_reads":300,"io_writes":0')):
         text = submitted(name, extra)
         assert proxy.request(text) == text
-    assert proxy.reply(executed("a")) == executed("a")
+    assert proxy.reply(executed("a"), nobody) == executed("a")
     assert proxy.request(b'{"now":2,"events":[]}') == b'{"now":2,"events":[]}'
-    [event] = orjson.loads(proxy.reply(executed("b")))["events"]
+    [event] = orjson.loads(proxy.reply(executed("b"), nobody))["events"]
     io = event["data"].pop("additional_io_job")
     assert event == orjson.loads(executed("b"))["events"][0]
     assert io["alloc"] == "0-2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,15 @@ class OnTheWire:
         if passes:
             assert asked is text
             self.passed += 1
-        answer = None if asked is None else encode_reply(self.inner.decide(decode_request(asked)))
-        return decode_reply(self.proxy.reply(answer))
+        return decode_reply(self.proxy.reply(None if asked is None else self.ask(asked), self.ask))
+
+    def ask(self, text: bytes) -> bytes:
+        return encode_reply(self.inner.decide(decode_request(text)))
+
+
+def nobody(text: bytes) -> bytes:
+    """Who isn't to be asked (again)."""
+    raise NotImplementedError(text)
 
 
 @given(st.integers(0, 10**6), st.booleans())
@@ -78,8 +86,8 @@ def test_a_reply_that_says_nothing_passes_after_an_end(tmp_path: Path) -> None:
     seen: list[tuple[bytes | None, bytes]] = []
 
     class Listening(RawProxy):
-        def reply(self, text: bytes | None) -> bytes:
-            answer = super().reply(text)
+        def reply(self, text: bytes | None, ask: Callable[[bytes], bytes]) -> bytes:
+            answer = super().reply(text, ask)
             seen.append((text, answer))
             return answer
 
@@ -141,10 +149,10 @@ def test_a_time_that_is_none_is_the_components_mistake(stamp: Any) -> None:
     proxy = Proxy5(Injector(Settings()), translation)
     event = {"timestamp": stamp, "event_type": "MagicEvent", "event": {}}
     with pytest.raises(ProtocolError, match="the decision component behind the proxy sent"):
-        proxy.reply(orjson.dumps({"now": 1, "events": [event]}) + b"\0")
+        proxy.reply(orjson.dumps({"now": 1, "events": [event]}) + b"\0", nobody)
     early = {"timestamp": 0, "event_type": "RejectJobEvent", "event": {"job_id": "w0!1"}}
     with pytest.raises(InvariantError, match="RejectJob before the simulation began"):
-        proxy.reply(orjson.dumps({"now": 1, "events": [early]}) + b"\0")
+        proxy.reply(orjson.dumps({"now": 1, "events": [early]}) + b"\0", nobody)
 
 
 ODD_IDS = (None, 3, 0.5, True, [], ["w0!1"], {}, {"id": 1})
@@ -167,7 +175,8 @@ def test_an_id_that_is_none_is_the_schedulers_mistake(tmp_path: Path, kind: str,
         def decide(self, request: m.Request) -> m.Reply:
             self.proxy.request(encode_request(request))
             event = {"timestamp": request.now, "type": kind, "data": data}
-            return decode_reply(self.proxy.reply(orjson.dumps({"now": request.now, "events": [event]})))
+            answer = orjson.dumps({"now": request.now, "events": [event]})
+            return decode_reply(self.proxy.reply(answer, nobody))
 
     def make(settings: Any, files: Any, ran: Ran) -> Any:
         return Wire(Odd(), Injector(settings, make_files=files))

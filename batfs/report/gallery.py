@@ -29,7 +29,7 @@ from batfs.report.picture import make_figure, save_figure, styled
 from batfs.scheduling.config import Layer, Settings
 from batfs.scheduling.observer import Observer, StorageState
 from batfs.simulator import JobResult
-from batfs.storage.interface import StorageTable
+from batfs.storage.interface import Storage, StorageTable
 from batfs.workload import read_workload, requested_io, write_workload
 from batfs.workload.io import without_io
 from batfs.workload.model import Job, ParallelHomogeneous, Workload
@@ -383,6 +383,22 @@ def overview(shown: Sequence[Shown]) -> Figure:
     return figure
 
 
+def _holders(one: Shown) -> list[tuple[Storage, list[tuple[float, int]]]]:
+    """The storages on which something is reserved: the model's own, or those behind it (copies in a cache
+    reserve nothing)."""
+    table = one.storage.table
+    if table is None:
+        return []
+    used = [(table[k], one.storage.history[k]) for k in one.storage.history]
+    used = [(storage, history) for storage, history in used if any(size for _, size in history)]
+    if one.exhibit is None:
+        return used
+    own, behind = one.exhibit.filesystem, one.exhibit.options.get("backing")
+    return [each for each in used if each[0].filesystem == own] or [
+        each for each in used if each[0].filesystem == behind
+    ]
+
+
 @styled
 def portrait(one: Shown, index: int = 0) -> Figure:
     """One model: what the time of each job is made of, and how full each storage is over time."""
@@ -409,20 +425,14 @@ def portrait(one: Shown, index: int = 0) -> Figure:
     left.set_xlabel("time (min)")
     left.set_ylabel("job")
     left.set_title(f"{one.name}: the life of each job")
-    table = one.storage.table
-    drawn = 0
-    for position, history in one.storage.history.items():
-        if table is None or len(history) < 2:
-            continue
-        if one.exhibit is not None and table[position].filesystem != one.exhibit.filesystem:
-            continue
-        drawn += 1
-        colour = palette.category(index if drawn > 8 else drawn - 1)
-        label = table[position].name if drawn <= 8 else "_more"
-        capacity = max(1, table[position].capacity)
+    held = _holders(one)
+    for drawn, (storage, history) in enumerate(held):
+        colour = palette.category(index if drawn >= 8 else drawn)
+        label = storage.name if drawn < 8 else "_more"
+        capacity = max(1, storage.capacity)
         right.step(
-            [t / 60 for t, _ in history],
-            [100 * size / capacity for _, size in history],
+            [*(t / 60 for t, _ in history), one.makespan / 60],
+            [100 * size / capacity for _, size in (*history, history[-1])],
             where="post",
             color=colour,
             linewidth=1,
@@ -432,6 +442,9 @@ def portrait(one: Shown, index: int = 0) -> Figure:
     right.set_xlabel("time (min)")
     right.set_ylabel("reserved (% of the storage)")
     right.set_title("How full its storages are")
-    if drawn:
+    right.set_ylim(bottom=0)
+    left.set_xlim(0, one.makespan / 60 or None)
+    right.set_xlim(0, one.makespan / 60 or None)
+    if held:
         right.legend(fontsize=8)
     return figure

@@ -34,6 +34,7 @@ def extensions() -> list[Extension]:
         ],
         build_dir="build",
         quiet=True,
+        compiler_directives={"binding": False},
     )
     return found
 

@@ -1,12 +1,11 @@
 # cython: language_level=3, infer_types=True, boundscheck=False, wraparound=False, cdivision=True
-"""Sets of machines: which they are, as text and as bits, and who of them computes. Compiled by Cython.
+"""Sets of machines: which they are, as text and as bits. Compiled by Cython.
 
 What is done here for each node of a job is done several times a job: with a bit, a byte, a number each.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 try:
@@ -115,64 +114,3 @@ def prefix(nodes: int, count: int) -> int:
                     if left == 0:
                         return 8 * k + bit + 1
     raise ValueError("there are not so many")
-
-
-@cython.cclass
-class States:
-    """Of each machine whether it computes (``busy`` bytes, 1 where it does), and ``since`` float64: when it
-    last stopped to, or whatever else its owner writes there."""
-
-    busy = cython.declare(bytearray, visibility="public")
-    since = cython.declare(object, visibility="public")
-    computes: cython.p_uchar
-    stopped: cython.p_double
-
-    def __init__(self, machines: int) -> None:
-        self.busy = bytearray(machines)
-        self.since = array("d", bytes(8 * machines))
-        if cython.compiled:
-            self.computes = self.busy
-            self.stopped = cython.cast(
-                cython.p_double, cython.cast(cython.size_t, self.since.buffer_info()[0])
-            )
-        else:
-            self.computes = self.busy
-            self.stopped = self.since
-
-    def are_idle(self, machines: Sequence[int]) -> bool:
-        """Whether none of them (ascending, at least one) computes."""
-        i: cython.longlong
-        first: cython.longlong = machines[0]
-        if in_run(machines, len(machines) - 1, first, 0):  # no need to look at each id
-            for i in range(first, first + len(machines)):  # noqa: SIM110
-                if self.computes[i]:
-                    return False
-            return True
-        for i in machines:  # noqa: SIM110 (typed, as it stands)
-            if self.computes[i]:
-                return False
-        return True
-
-    def compute(self, machines: Sequence[int]) -> None:
-        """They (as above) compute from now on."""
-        i: cython.longlong
-        first: cython.longlong = machines[0]
-        if in_run(machines, len(machines) - 1, first, 0):
-            for i in range(first, first + len(machines)):
-                self.computes[i] = 1
-            return
-        for i in machines:
-            self.computes[i] = 1
-
-    def stop(self, machines: Sequence[int], now: cython.double) -> None:
-        """They no longer do, since now."""
-        i: cython.longlong
-        first: cython.longlong = machines[0]
-        if in_run(machines, len(machines) - 1, first, 0):
-            for i in range(first, first + len(machines)):
-                self.computes[i] = 0
-                self.stopped[i] = now
-            return
-        for i in machines:
-            self.computes[i] = 0
-            self.stopped[i] = now

@@ -1,148 +1,60 @@
-"""A job's life inside the simulator: its record, its tree of tasks, and the script that executes it.
+"""A job's life inside the simulator, if it is more than one parallel task: the script that executes it.
 
-The rules are those of Batsim 4.2.1's job execution: how a profile becomes
-parallel tasks and sleeps, the walltime budget shared by all children, return codes, progress.
+The rules are those of Batsim 4.2.1's job execution: how a profile becomes parallel tasks and sleeps, the
+walltime budget shared by all children, return codes, progress. What every job does is in ``_core.desk``.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from batfs._core.desk import (
+    KILLED,
+    KILLED_CODE,
+    RUNNING,
+    WALLTIME_REACHED,
+    SimJob,
+    Task,
+)
 from batfs.errors import InputError
-from batfs.protocol.messages import ExecuteJob, IoJob
-from batfs.simulator.actors import CANCELLED, ENDS, TIMED_OUT, Actor, Flow, Script, Then
+from batfs.simulator.actors import ENDS, Actor, Flow, Script, Then
 from batfs.simulator.profiles import PARALLEL_TYPES, IoTask
-from batfs.workload.model import Composed, Delay, IoProfile, Job, Json, Profile, Recv, Send, UsageTrace
+from batfs.workload.model import Composed, Delay, IoProfile, Json, Profile, Recv, Send, UsageTrace
 
 if TYPE_CHECKING:
     from batfs.simulator.server import Server
 
-SUBMITTED: Final = "SUBMITTED"
-NOT_SUBMITTED: Final = "NOT_SUBMITTED"
-RUNNING: Final = "RUNNING"
-SUCCESS: Final = "COMPLETED_SUCCESSFULLY"
-FAILED: Final = "COMPLETED_FAILED"
-WALLTIME: Final = "COMPLETED_WALLTIME_REACHED"
-KILLED: Final = "COMPLETED_KILLED"
-REJECTED: Final = "REJECTED"
-COMPLETE: Final = frozenset((SUCCESS, FAILED, WALLTIME, KILLED))
-STATES: Final = (NOT_SUBMITTED, SUBMITTED, RUNNING, SUCCESS, FAILED, WALLTIME, KILLED, REJECTED)
-
 AT_ONCE: Final = frozenset((IoProfile, *PARALLEL_TYPES))
-WALLTIME_REACHED: Final = -1
-KILLED_CODE: Final = -2
-NO_TIME: Final = 1e-5  # Batsim's runtime of a job that took no time
 
 
-class SimJob:
-    """A job in memory, from submission to the report of its end."""
-
-    __slots__ = (
-        *("actors", "alloc", "alloc_text", "execution", "inbox", "io", "job", "kill_requested", "mapping"),
-        *("metadata", "profile", "ranks", "return_code", "runtime", "start", "state", "storage_mapping"),
-        *("task", "workload"),
-    )
-
-    def __init__(self, job: Job, profile: Profile | IoProfile, workload: str) -> None:
-        self.job = job
-        self.profile = profile
-        self.workload = workload
-        self.state = NOT_SUBMITTED
-        self.start = -1.0
-        self.runtime = -1.0
-        self.return_code = -1
-        self.alloc: tuple[int, ...] = ()
-        self.alloc_text = ""
-        self.mapping: tuple[int, ...] | None = None
-        self.ranks: tuple[int, ...] | None = None  # the executor of each rank of a usage trace
-        self.storage_mapping: Mapping[str, int] | None = None
-        self.io: IoJob | None = None
-        self.execution: ExecuteJob | None = None
-        self.metadata = ""
-        self.kill_requested = False
-        self.actors: list[Actor] = []
-        self.task: Task | None = None
-        self.inbox: deque[Json] | None = None  # messages for it, once there are any
-
-
-class Task:
-    """One profile being executed: a leaf, or a composed one with its current child."""
-
-    __slots__ = ("child", "flow", "index", "name", "profile", "required", "started")
-
-    def __init__(self, name: str, profile: Profile | IoProfile) -> None:
-        self.name = name
-        self.profile = profile
-        self.child: Task | None = None
-        self.index = -1
-        self.flow: Flow | None = None
-        self.started = -1.0
-        self.required = 0.0
-
-    def progress(self, now: float) -> dict[str, Json]:
-        """Batsim's progress of a killed job: the chain of current tasks, and how far the last one is."""
-        if isinstance(self.profile, Composed):
-            found: dict[str, Json] = {"profile_name": self.name, "current_task_index": self.index}
-            if self.child is not None:
-                found["current_task"] = self.child.progress(now)
-            return found
-        found = {"profile_name": self.name}
-        if self.flow is not None or self.required > 0.0:
-            found["progress"] = round(self.share(now), 6)
-        elif self.child is not None:  # what a message led to
-            found |= {"current_task_index": 0, "current_task": self.child.progress(now)}
-        return found  # Batsim doesn't know how far a send, a recv or a usage trace is
-
-    def share(self, now: float) -> float:
-        """How much of a parallel task or a sleep is done, from 0 to 1."""
-        if self.flow is not None:
-            return self.flow.progress()
-        return (now - self.started) / self.required if self.required > 0.0 else 0.0
-
-    def flows(self) -> list[Flow]:
-        """The parallel tasks in progress (one at most)."""
-        found = [] if self.flow is None else [self.flow]
-        return found if self.child is None else found + self.child.flows()
+def progress(task: Task, now: float) -> dict[str, Json]:
+    """Batsim's progress of a killed job: the chain of current tasks, and how far the last one is."""
+    if isinstance(task.profile, Composed):
+        found: dict[str, Json] = {"profile_name": task.name, "current_task_index": task.index}
+        if task.child is not None:
+            found["current_task"] = progress(task.child, now)
+        return found
+    found = {"profile_name": task.name}
+    if task.flow is not None or task.required > 0.0:
+        found["progress"] = round(task.share(now), 6)
+    elif task.child is not None:  # what a message led to
+        found |= {"current_task_index": 0, "current_task": progress(task.child, now)}
+    return found  # Batsim doesn't know how far a send, a recv or a usage trace is
 
 
 def execute(server: Server, job: SimJob, notify: bool = True) -> Script:
     """The job's own actor, from its start to the server's receipt of its completion."""
-    job.start = start = server.engine.now
+    server.begin(job)
     walltime = job.job.walltime
     budget = Budget(-1.0 if walltime is None else walltime)
-    job.task = Task(job.job.profile, job.profile)
-    server.machines.start(job, start)
     io = None if job.io is None else server.io_task(job)
-    run = (
-        _run_parallel if type(job.profile) in AT_ONCE else run_task
-    )  # the usual case, without a step between
-    code = yield from run(server, job, job.task, budget, io)
-    job.return_code = code
-    if code == 0:
-        job.state = SUCCESS
-    elif code > 0:
-        job.state = FAILED
-    elif code == WALLTIME_REACHED:
-        job.state = WALLTIME
-    else:
-        job.state = KILLED
-    finish(server, job)
+    code = yield from run_task(server, job, job.task, budget, io)
+    server.conclude(job, code)
     if notify and code != KILLED_CODE:
         yield server.mailbox.send((server.on_job_completed, job), ENDS)
-
-
-def finish(server: Server, job: SimJob) -> None:
-    """The job's end now: its runtime, its machines, its trace."""
-    now = server.engine.now
-    if job.state in (WALLTIME, KILLED):
-        server.outputs.job_killed(job, now)
-    runtime = now - job.start
-    job.runtime = runtime if runtime > 0.0 else NO_TIME
-    server.machines.end(job, now)
-    job.actors.clear()
 
 
 class Budget:
@@ -222,20 +134,9 @@ def _delay(server: Server, duration: float, budget: Budget) -> Script:
 
 def _run_parallel(server: Server, job: SimJob, task: Task, budget: Budget, io: IoTask | None) -> Script:
     before = server.engine.now
-    work = server.work_of(job, task, io)
-    if io is not None and server.options.on_work is not None:
-        server.options.on_work(job.job.id, work)
-    task.flow = flow = Flow(server.maestro, work, budget.left)
-    outcome = yield flow
-    ret = getattr(task.profile, "ret", 0)
-    if outcome == TIMED_OUT:
-        ret = WALLTIME_REACHED
-        job.actors[0].owned.append(flow)  # it goes on using its resources until this actor ends
-    elif outcome == CANCELLED:
-        ret = KILLED_CODE
-    task.flow = None
+    outcome = yield server.flow_of(job, task, budget.left, io)
     budget.left -= server.engine.now - before
-    return ret
+    return server.code_of(job, task, outcome)
 
 
 def _receive(server: Server, job: SimJob, task: Task, profile: Recv, budget: Budget) -> Script:
@@ -293,6 +194,6 @@ def kill(server: Server, jobs: Sequence[SimJob]) -> Script:
                 server.mailbox.withdraw(actor)
                 yield server.maestro.end_of(actor)
             job.state = KILLED
-            finish(server, job)
+            server.finish(job)
         killed.append(job)
     yield server.mailbox.send((server.on_killed, (jobs, killed, progress)), ENDS)

@@ -7,7 +7,7 @@ suffix when it has not.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -19,7 +19,7 @@ from batfs.simulator.paje import PajeTrace
 from batfs.texts import csv_field
 
 if TYPE_CHECKING:
-    from batfs.simulator.jobs import SimJob
+    from batfs._core.desk import SimJob
     from batfs.simulator.machines import Machines
     from batfs.workload.model import Job
 
@@ -71,8 +71,8 @@ class Outputs:
         self.paths: list[Path] = []
         self._jobs: Lines | None = None
         #: Told (the time, machines that are idle, machines that compute) at each change.
-        self.machine_states: Callable[[float, int, int], None] = _untold
-        self._trace: PajeTrace | None = None
+        self.machine_states: Callable[[float, int, int], None] | None = None
+        self.trace: PajeTrace | None = None  # told which machines start and are idle
         self._schedule: Path | None = None
         if options.outputs is None:
             return
@@ -84,7 +84,7 @@ class Outputs:
         if options.machine_state_trace:
             self.machine_states = self._file(f"{prefix}_machine_states.csv", STATES_HEADER).sheet.states
         if options.schedule_trace:
-            self._trace = PajeTrace(self._file(f"{prefix}_schedule.trace").sheet, names)
+            self.trace = PajeTrace(self._file(f"{prefix}_schedule.trace").sheet, names)
         self._schedule = Path(f"{prefix}_schedule.csv")
 
     def _file(self, name: str, header: str = "") -> Lines:
@@ -103,17 +103,9 @@ class Outputs:
 
     # ---- what happens ----
 
-    def job_started(self, job: SimJob, now: float) -> None:
-        if self._trace is not None:
-            self._trace.job_started(job.job.id, job.alloc, now)
-
-    def machines_idle(self, ids: Sequence[int], now: float) -> None:
-        if self._trace is not None:
-            self._trace.machines_idle(ids, now)
-
     def job_killed(self, job: SimJob, now: float) -> None:
-        if self._trace is not None:
-            self._trace.job_killed(job.alloc, now)
+        if self.trace is not None:
+            self.trace.job_killed(job.alloc, now)
 
     def job_done(self, record: SimJob) -> None:
         """The server reports the end (or rejection) of a job."""
@@ -160,8 +152,8 @@ class Outputs:
         """The run ended well: write ``schedule.csv`` and give every file its name."""
         if self._schedule is None:
             return
-        if self._trace is not None:
-            self._trace.finish()
+        if self.trace is not None:
+            self.trace.finish()
         for stream, _ in self._open:
             stream.close()
         self._write_summary(self._schedule, summary)
@@ -188,10 +180,6 @@ def _field(value: float | int | str) -> str:
     if isinstance(value, float):
         return "-nan" if value != value else f"{value:.6f}"
     return str(value)
-
-
-def _untold(now: float, idle: int, computing: int) -> None:
-    """There is no file of machine states."""
 
 
 class Lines:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batfs._core import desk as states
+from batfs._core.desk import SimJob
 from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
-from batfs.simulator import jobs as states
-from batfs.simulator.actors import ENDS, Comm, Script, Sleep
-from batfs.simulator.jobs import SimJob
+from batfs.simulator.actors import ENDS, Script
 
 if TYPE_CHECKING:
     from batfs.simulator.server import Server
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def converse(server: Server, request: m.Request) -> Script:
     """The request-reply actor. Wall-clock time passes in ``decide``, simulated time doesn't."""
-    yield from deliver(server, server.decide(request), 0)
+    yield from deliver(server, server.ask(request), 0)
 
 
 def deliver(server: Server, reply: m.Reply, first: int, message: Any = None) -> Script:
@@ -45,62 +45,6 @@ def deliver(server: Server, reply: m.Reply, first: int, message: Any = None) -> 
         if ahead > 0.0:
             yield server.maestro.sleep(ahead)
         yield send((server.on_ready, None), ENDS)
-
-
-def exchange(server: Server) -> Comm | None:
-    """What :func:`converse` and the server do together, as long as nobody else is awake, in one go.
-
-    Each message is sent, and handled, while the next decision is being read; a job that is to be executed
-    starts. The order of all this is that of the actors' sub-rounds. None: the scheduler has been heard, or
-    an actor will go on after a while. A message: the server waits for it (or has it already) together with
-    the actor that goes on, because something else ended, or has to be done, first.
-    """
-    maestro, engine, mailbox = server.maestro, server.engine, server.mailbox
-    reply = server.decide(server.request())
-    decisions = reply.decisions
-    count = len(decisions)
-    ready = (server.on_ready, None)
-    message = parse(server, reply, 0) if count else ready
-    when = decisions[0].timestamp if count else reply.now
-    stamp = engine.stamp() if when > engine.now else -1
-    sent = 0
-    while True:
-        if stamp >= 0:
-            ahead = when - engine.now
-            slot = engine.pause(ahead, stamp)
-            if slot >= 0:
-                actor = maestro.enrol(deliver(server, reply, sent, message), server.master)
-                engine.owners[slot] = Sleep.begun(maestro, ahead, actor, slot)
-                return None
-        sent += 1
-        slot = mailbox.deliver(server.master)
-        if slot >= 0:
-            engine.owners[slot] = comm = Comm(mailbox, message)
-            comm.waiters += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
-            return comm
-        if sent > count:
-            server.on_ready(None)
-            return None
-        if not _goes_on(server, decisions[sent - 1]):
-            maestro.ready += (maestro.enrol(deliver(server, reply, sent), server.master), server.actor)
-            return Comm(mailbox, message)
-        following = parse(server, reply, sent) if sent < count else ready
-        when = decisions[sent].timestamp if sent < count else reply.now
-        stamp = engine.stamp() if when > engine.now else -1
-        handler, argument = message
-        handler(argument)
-        if server.to_create is not None:
-            server.start_created()
-        message = following
-
-
-def _goes_on(server: Server, decision: m.Decision) -> bool:
-    """Whether what a decision creates sleeps or computes at once, without further messages."""
-    kind = type(decision)
-    if kind is m.ExecuteJob:
-        job = server.jobs.get(decision.job_id)  # type: ignore[union-attr]
-        return job is not None and states.computes_at_once(server, job, job.profile)
-    return kind is not m.KillJob
 
 
 def parse(server: Server, reply: m.Reply, i: int) -> tuple[Any, Any]:

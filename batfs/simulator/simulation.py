@@ -93,9 +93,7 @@ class _Run:
         self.options = options
         self.outputs = outputs
         self.workloads = workloads
-        self.deciding = 0.0
-        self.decision_process = decision_process
-        self.server = _server(options)(engine, machine, workloads, self, options, outputs)
+        self.server = _server(options)(engine, machine, workloads, decision_process, options, outputs)
         self.solver_log: SolverLog | None = None
         if options.solver_log is not None:
             from batfs.simulator.solver_log import SolverLog
@@ -104,13 +102,6 @@ class _Run:
             engine.solver.log = self.solver_log = SolverLog(options.solver_log, engine, names, label)
         self.next_report = time.monotonic() + options.progress_interval
         self.jobs = sum(len(workload.jobs) for workload in workloads)
-
-    def decide(self, request: m.Request) -> m.Reply:
-        """The decision process, timed."""
-        begin = time.perf_counter()
-        reply = self.decision_process.decide(request)
-        self.deciding += time.perf_counter() - begin
-        return reply
 
     def run(self) -> SimulationResult:
         begin = time.perf_counter()
@@ -123,7 +114,7 @@ class _Run:
             if self.solver_log is not None:
                 self.solver_log.flush()
         machines = self.server.machines
-        summary = summary_of(self.outputs.totals, machines, self.deciding, time.perf_counter() - begin)
+        summary = summary_of(self.outputs.totals, machines, self.server.deciding, time.perf_counter() - begin)
         self.outputs.finish(summary)
         unreported = self.outputs.unreported
         return SimulationResult(

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batfs._core.desk import Desk, KnownWorkload, SimJob, Task
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine
-from batfs.resource_sets import format_ascending
-from batfs.simulator.jobs import SimJob, Task
 from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
 from batfs.simulator.work import Demand, Work, Workshop
 from batfs.workload.flows import Flows
@@ -36,56 +35,17 @@ KEPT_WORKS = 1024  # tasks whose use of resources is kept
 LEAST_FLOPS = 1e-10  # up to so many flops a storage may be given
 
 
-class KnownWorkload:
-    """A workload's profiles: those of its file, those registered since, and the names that are gone.
-
-    ``past``: profiles that a registered sequence holds, whose names may be gone (Batsim 5).
-    """
-
-    __slots__ = ("dynamic", "gone", "name", "past", "path", "profiles")
-
-    def __init__(self, name: str, profiles: Mapping[str, Profile], gone: Sequence[str], path: str) -> None:
-        self.name = name
-        self.profiles = profiles
-        self.gone = set(gone)
-        self.dynamic: dict[str, Profile | IoProfile] = {}
-        self.past: dict[str, Profile | IoProfile] = {}
-        self.path = path
-
-    def exists(self, name: str) -> bool:
-        """Whether the name was ever taken."""
-        return name in self.profiles or name in self.dynamic or name in self.gone
-
-    def get(self, name: str) -> Profile | IoProfile | None:
-        """The profile, if it is still in memory."""
-        if name in self.gone:
-            return None
-        return self.dynamic.get(name) or self.profiles.get(name)
-
-
-class Tasks:
+class Tasks(Desk):
     """What the server knows of work; :class:`batfs.simulator.server.Server` adds what happens when."""
 
-    # slots: Python finds attributes slowly in objects that have more than 30
-    __slots__ = (
-        *(
-            "_works",
-            "engine",
-            "host_of",
-            "is_compute",
-            "jobs",
-            "machine",
-            "machines",
-            "options",
-            "workloads",
-            "workshop",
-        ),
-    )
+    __slots__ = ("_works", "host_of", "is_compute", "machine", "workshop")
     machines: Machines
     options: SimulationOptions
     jobs: dict[str, SimJob]
+    workloads: dict[str, KnownWorkload]
 
     def __init__(self, engine: Engine, machine: Machine, workloads: Sequence[Workload]) -> None:
+        super().__init__()
         self.engine = engine
         self.machine = machine
         platform = machine.platform
@@ -128,27 +88,13 @@ class Tasks:
 
     def child_profile(self, job: SimJob, name: str) -> Profile:
         """A child of a composed (or recv) profile of the workload file."""
-        found = self.workloads[job.workload].profiles.get(name)
+        found: Profile | None = self.workloads[job.workload].profiles.get(name)
         if found is None:
             raise InputError(
                 f"the job {job.job.id!r} needs the profile {name!r}, which is not in the workload file "
                 f"{job.workload!r} (children of dynamic profiles are not resolved by Batsim)"
             )
         return found
-
-    def drop_profile(self, job: SimJob) -> None:
-        """Batsim removes the profile of a finished job, and its children, even if others need the name."""
-        workload = self.workloads[job.workload]
-        names = [job.job.profile]
-        while names:
-            name = names.pop()
-            if name in workload.gone:
-                continue
-            profile = workload.get(name)
-            workload.gone.add(name)
-            workload.dynamic.pop(name, None)
-            if isinstance(profile, Composed):
-                names.extend(profile.sequence)
 
     def register_profile(self, workload: str, name: str, profile: Profile | IoProfile, what: str) -> None:
         """Add a profile; its workload is made if need be, its name must be new."""
@@ -174,7 +120,7 @@ class Tasks:
             for i in alloc:
                 if i in machines.unavailable:
                     raise InputError(f"EXECUTE_JOB of {name!r}: machine {i} is unavailable")
-        if not machines.states.are_idle(alloc):
+        if not machines.are_idle(alloc):
             self._check_sharing(name, alloc)
         executors = len(alloc)
         if decision.mapping is not None:
@@ -184,14 +130,11 @@ class Tasks:
             self._check_size(job, len(alloc), executors, decision.mapping is not None)
         if decision.io_job is not None:
             machines.check(decision.io_job.alloc, f"EXECUTE_JOB of {name!r}: additional_io_job")
-        job.alloc = alloc
-        job.alloc_text = format_ascending(alloc)
-        job.storage_mapping = decision.storage_mapping
-        job.io = decision.io_job
+        self.placed(job, alloc, decision)
 
     def _check_sharing(self, name: str, alloc: Sequence[int]) -> None:
         for i in alloc:
-            if not self.machines.states.busy[i]:
+            if not self.machines.busy[i]:
                 continue
             compute = self.is_compute[i]
             # Batsim's test of "is a storage" is true of compute nodes as well
@@ -339,7 +282,7 @@ class Tasks:
             raise InputError(
                 f"{what}, but the storage_mapping has only {', '.join(map(repr, mapping)) or 'nothing'}"
             )
-        found = mapping[label]
+        found: int = mapping[label]
         self.machines.check((found,), f"{what}: storage_mapping")
         if self.is_compute[found]:
             name = self.machine.resources[found].name

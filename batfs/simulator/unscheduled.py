@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from batfs._core import desk as states
+from batfs._core.desk import SimJob
 from batfs.errors import InputError
-from batfs.simulator import jobs as states
+from batfs.simulator import jobs
 from batfs.simulator.actors import Script
-from batfs.simulator.jobs import SimJob
 from batfs.workload.model import Workload
 
 if TYPE_CHECKING:
@@ -37,5 +38,5 @@ def launch_all(server: Server, workloads: Sequence[Workload]) -> None:
 
 
 def _execute(server: Server, job: SimJob) -> Script:
-    yield from states.execute(server, job, notify=False)
+    yield from jobs.execute(server, job, notify=False)
     server.outputs.unreported.add(job.state, job.job.submission_time, job.start, job.runtime)

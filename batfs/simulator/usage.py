@@ -22,8 +22,9 @@ from batfs.workload.flows import Flows
 from batfs.workload.model import UsageTrace
 
 if TYPE_CHECKING:
+    from batfs._core.desk import SimJob, Task
     from batfs.simulator.engine import Engine
-    from batfs.simulator.jobs import Budget, SimJob, Task
+    from batfs.simulator.jobs import Budget
     from batfs.simulator.server import Server
 
 Action = tuple[float, float]  # usage from 0 to 1, flops
@@ -253,7 +254,8 @@ def _placed(job: SimJob, task: Task, count: int) -> tuple[int, ...]:
             f"mapping of ranks to hosts is for {len(job.ranks)}",
             hint="smpi_ranks_to_hosts_mapping (or the first usage trace of a job) sets their number",
         )
-    return job.ranks
+    ranks: tuple[int, ...] = job.ranks
+    return ranks
 
 
 def replay(server: Server, job: SimJob, task: Task, profile: UsageTrace, budget: Budget) -> Script:

@@ -52,25 +52,6 @@ def test_bits_and_their_prefixes(core: Any, ids: set[int]) -> None:
 
 
 @BOTH
-@given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 60), min_size=1))))
-def test_who_computes(core: Any, moves: list[tuple[bool, set[int]]]) -> None:
-    states, computing, since = core.States(61), set(), [0.0] * 61
-    for now, (begins, chosen) in enumerate(moves, start=1):
-        ids = tuple(sorted(chosen))
-        assert states.are_idle(ids) == computing.isdisjoint(chosen)
-        if begins:
-            states.compute(ids)
-            computing |= chosen
-        else:
-            states.stop(ids, float(now))
-            computing -= chosen
-            for i in ids:
-                since[i] = float(now)
-        assert [i for i in range(61) if states.busy[i]] == sorted(computing)
-        assert list(states.since) == since
-
-
-@BOTH
 @given(IDS, st.integers(0, 3100))
 def test_ids_below_a_limit_are_counted_in_their_text(core: Any, ids: set[int], limit: int) -> None:
     assert core.count_below(format_resources(ids), limit) == sum(i < limit for i in ids)

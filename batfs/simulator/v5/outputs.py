@@ -16,7 +16,7 @@ from batfs.simulator.options import SimulationOptions
 from batfs.simulator.outputs import JOBS_HEADER, STATES_HEADER, Lines, Outputs, job_row
 
 if TYPE_CHECKING:
-    from batfs.simulator.jobs import SimJob
+    from batfs._core.desk import SimJob
     from batfs.simulator.machines import Machines
 
 VERSION: Final = "v5.0.0-rc2"

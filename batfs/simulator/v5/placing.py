@@ -6,18 +6,18 @@ everything else takes what it gets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from batfs._core.desk import KnownWorkload, SimJob, Task
 from batfs.errors import InputError
 from batfs.protocol.messages import ExecuteJob, Placement
 from batfs.resource_sets import format_resources
-from batfs.simulator.jobs import SimJob, Task
 from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
-from batfs.simulator.tasks import KEPT_WORKS, KnownWorkload, Tasks
+from batfs.simulator.tasks import KEPT_WORKS, Tasks
 from batfs.simulator.work import Demand, Work
 from batfs.workload.model import (
     HOMOGENEOUS,
@@ -67,7 +67,9 @@ class Placing(Tasks):
         """A child of a job's sequence. It was there when the sequence was registered and lives as long."""
         home, mark, local = name.rpartition("!")
         known = self.workloads[home if mark else job.workload]
-        found = known.profiles.get(local) or known.dynamic.get(local) or known.past.get(local)
+        found: Profile | IoProfile | None = (
+            known.profiles.get(local) or known.dynamic.get(local) or known.past.get(local)
+        )
         if found is None or isinstance(found, IoProfile):
             raise InputError(f"the job {job.job.id!r} needs the profile {name!r}, which doesn't exist")
         return found
@@ -94,8 +96,7 @@ class Placing(Tasks):
         job.execution = decision
 
     def _placement(self, job: SimJob, task: Task) -> ExecuteJob | Placement:
-        decision = job.execution
-        assert decision is not None
+        decision: ExecuteJob = job.execution
         if decision.overrides:
             return decision.overrides.get(self.full_name(job, task), decision)
         return decision
@@ -188,7 +189,7 @@ class Placing(Tasks):
     def _labelled(self, job: SimJob, label: str) -> int:
         """The id of the storage a label stands for: the placed one, else the host of that name."""
         what = f"the job {job.job.id!r} needs the storage {label!r}"
-        mapping = job.storage_mapping or {}
+        mapping: Mapping[str, int] = job.storage_mapping or {}
         if label in mapping:
             found = mapping[label]
             self.machines.check((found,), f"{what}: storage_placement")

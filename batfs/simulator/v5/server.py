@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from batfs._core import desk as states
+from batfs._core.desk import SimJob, Task
 from batfs.errors import InputError
 from batfs.protocol import messages as m
 from batfs.protocol.v5.simulator_side import EXTERNAL_EVENT
 from batfs.resource_sets import parse_resources
-from batfs.simulator import jobs as states
-from batfs.simulator import submitters
+from batfs.simulator import jobs, submitters
 from batfs.simulator.actors import ENDS, Actor, Comm, Script, Then
-from batfs.simulator.jobs import Budget, SimJob, Task
+from batfs.simulator.jobs import Budget
 from batfs.simulator.server import Server
 from batfs.simulator.v5.outputs import Outputs5, all_idle
 from batfs.simulator.v5.periodic import Delivery, PeriodicCalls
@@ -57,7 +58,7 @@ class Server5(Placing, Server):
 
     def script(self) -> Script:
         """The server's life."""
-        create = Then(self._create)
+        create = Then(self.create_actor)
         queue, maestro = self.mailbox.queue, self.maestro
         self.scheduler_ready = True
         self.events.append(self._simulation_begins())
@@ -67,7 +68,7 @@ class Server5(Placing, Server):
                 if not maestro.alone:
                     yield None  # to look into the mailbox is a kernel call
                 if not queue:
-                    if not self.events and not self.ending and self._finished():
+                    if not self.events and not self.ending and self.finished():
                         yield Delivery(self, lambda: None)  # the periodic calls' actor is told to end
                         self.ending = True
                         self.events.append(m.SimulationEnds(self.date()))
@@ -85,7 +86,7 @@ class Server5(Placing, Server):
                 yield Delivery(self, self.to_pass.pop(0))
         self.maestro.stopped = self.stop_asked
 
-    def _create(self, actor: Actor) -> None:
+    def create_actor(self, actor: Actor) -> None:
         assert self.to_create is not None
         script, host, job = self.to_create
         self.to_create = None
@@ -98,7 +99,7 @@ class Server5(Placing, Server):
 
     def _ask(self) -> None:
         request = self.request()
-        self.reply = self._reply(self.decide(request))
+        self.reply = self._reply(self.ask(request))
         self.to_create = (self.reply, self.master, None)
 
     def _reply(self, reply: m.Reply) -> Script:
@@ -114,8 +115,8 @@ class Server5(Placing, Server):
             yield self.maestro.sleep(ahead)
         yield send((self.on_ready, None), ENDS)
 
-    def _finished(self) -> bool:
-        return self.stop_asked or super()._finished()
+    def finished(self) -> bool:
+        return self.stop_asked or super().finished()
 
     def _over(self) -> bool:
         """Whether all is over but for calls that have been asked for."""
@@ -222,7 +223,7 @@ class Server5(Placing, Server):
         self.killing -= 1
         for job in killed:
             self.running -= 1
-            self._report(job)
+            self.report(job)
         profiles: dict[str, Profile | IoProfile] = {}
         if self.options.forward_profiles_on_kill:
             for job in killed:
@@ -240,7 +241,7 @@ class Server5(Placing, Server):
         self.place(job, decision)
         job.state = states.RUNNING
         self.running += 1
-        self.to_create = (states.execute(self, job), self.machines.hosts[job.alloc[0]], job)
+        self.to_create = (jobs.execute(self, job), self.machines.hosts[job.alloc[0]], job)
 
     def reject(self, decision: m.RejectJob) -> None:
         job = self.job(decision.job_id, "RejectJobEvent")
@@ -261,7 +262,7 @@ class Server5(Placing, Server):
             job.kill_requested = True
             wanted.append(job)
         self.killing += 1
-        self.to_create = (states.kill(self, wanted), self.master, None)
+        self.to_create = (jobs.kill(self, wanted), self.master, None)
 
     def call(self, decision: m.CallMeLater) -> None:
         self.waiting += 1

@@ -15,7 +15,8 @@ from batfs.simulator.work import Demand
 from batfs.workload.model import UsageTrace
 
 if TYPE_CHECKING:
-    from batfs.simulator.jobs import Budget, SimJob, Task
+    from batfs._core.desk import SimJob, Task
+    from batfs.simulator.jobs import Budget
     from batfs.simulator.v5.server import Server5
 
 

@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from batfs._core import gather_layout as places_of
 
 try:
     import cython
 except ImportError:
     from batfs._core import plain as cython
+
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 
 HOSTS = cython.declare(cython.longlong, places_of.HOSTS)
 UNIFORM = cython.declare(cython.longlong, places_of.UNIFORM)
@@ -79,6 +84,40 @@ EXACT = cython.declare(cython.double, 9.0e15)
 COMPILED = cython.compiled
 
 
+@cython.cclass
+class Work:
+    """Rows (resource, weight), the latency to pay first (s), and the bound on the rate (1/s, 0 for none).
+
+    ``reach``: the least of capacity / weight over the rows (1/s), below 0 where nobody has worked it out.
+    ``columns``: resources and weights as they were given: arrays, sequences, or the bytes of arrays.
+    """
+
+    columns = cython.declare(tuple, visibility="public")
+    latency = cython.declare(cython.double, visibility="public")
+    bound = cython.declare(cython.double, visibility="public")
+    reach = cython.declare(cython.double, visibility="public")
+
+    def __init__(
+        self, resources: Any, weights: Any, latency: float, bound: float, reach: float = -1.0
+    ) -> None:
+        self.columns = (resources, weights)
+        self.latency = latency
+        self.bound = bound
+        self.reach = reach
+
+    @property
+    def resources(self) -> Any:
+        """int64[rows], or a sequence."""
+        found = self.columns[0]
+        return np.frombuffer(found, np.int64) if type(found) is bytes else found
+
+    @property
+    def weights(self) -> Any:
+        """float64[rows], or a sequence."""
+        found = self.columns[1]
+        return np.frombuffer(found) if type(found) is bytes else found
+
+
 def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.longlong:
     """Fill the rows. ``parameters``, ``numbers``: the addresses of the buffers whose places ``gather_layout``
     names.
@@ -86,6 +125,31 @@ def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.long
     Returns DONE, MISSING (a core is not known yet: ``KEY``) or SELF (a flow from a host to itself).
     """
     return fill(integers(parameters), floats(numbers))
+
+
+def rows_of(parameters: cython.longlong, numbers: cython.longlong, gamma: cython.double) -> Work:
+    """What :func:`gather` has found. ``gamma``: TCP's window, bytes."""
+    p: cython.p_longlong = integers(parameters)
+    x: cython.p_double = floats(numbers)
+    bound: cython.double = x[BOUND]
+    if x[LATENCY_VOLUME] > 0.0:
+        window: cython.double = gamma / (2.0 * x[LATENCY_VOLUME])
+        if bound <= 0.0 or window < bound:
+            bound = window
+    size: cython.longlong = 8 * p[COUNT]
+    return Work(octets(p[A_RESOURCES], size), octets(p[A_WEIGHTS], size), x[LATENCY], bound, x[REACH])
+
+
+@cython.cfunc
+def octets(address: cython.longlong, size: cython.longlong) -> bytes:
+    """A copy of that many bytes."""
+    if cython.compiled:
+        return PyBytes_FromStringAndSize(
+            cython.cast(cython.p_char, cython.cast(cython.size_t, address)), size
+        )
+    import ctypes
+
+    return ctypes.string_at(address, size)
 
 
 def enter(
@@ -97,10 +161,13 @@ def enter(
     flops: cython.longlong,
     each: cython.double,
     even: tuple[tuple[Sequence[int], Sequence[int]] | None, ...] | None,
+    host_of: cython.longlong,
+    distinct: cython.bint,
 ) -> None:
     """Write a task into the buffers, which have room for it: its executors ``ids``; how many of them, the
     first ones, are in the matrix of ``uniform`` bytes; whose ``flops`` are given (WITH_FLOPS), and how many
-    each; what is written and read of ``even`` I/O: (amounts, starts) of the storages, which come last."""
+    each; what is written and read of ``even`` I/O: (amounts, starts) of the storages, which come last;
+    the address of the table of the ids' hosts (0: they are hosts), and whether these are all different."""
     p: cython.p_longlong = integers(parameters)
     x: cython.p_double = floats(numbers)
     hosts: cython.p_longlong = integers(p[A_HOSTS])
@@ -118,6 +185,9 @@ def enter(
     if uniform > 0.0:
         for i in range(matrix):
             places[i] = i
+    p[A_HOST_OF] = host_of
+    p[MAPPED] = host_of != 0
+    p[DISTINCT] = distinct
     p[FLOWS] = p[STORAGES] = 0
     if even is not None:
         written, read = even

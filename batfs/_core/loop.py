@@ -30,6 +30,10 @@ try:
 except ImportError:
     from batfs._core import plain as cython
 
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AsString
+    from cython.cimports.libc.string import memcpy
+
 FREE = cython.declare(cython.longlong, layout.FREE)
 ENABLED = cython.declare(cython.longlong, layout.ENABLED)
 TIMER = cython.declare(cython.longlong, layout.TIMER)
@@ -157,7 +161,7 @@ class Activities:
 
     def rows(self, resources: Any, weights: Any) -> cython.longlong:
         """The first of consecutive rows with these numbers (each weight > 0), to be given back with
-        :meth:`free_rows`; 0 for none."""
+        :meth:`free_rows`; 0 for none. Both columns may be the bytes of arrays instead."""
         return rows(self, resources, weights)
 
     def free_rows(self, first: cython.longlong, count: cython.longlong) -> None:
@@ -298,9 +302,16 @@ def size_for(count: cython.longlong) -> cython.longlong:
 
 
 @cython.cfunc
+def length(column: Any) -> cython.longlong:
+    """How many numbers there are; in bytes they are eight bytes each."""
+    count: cython.longlong = len(column)
+    return count // 8 if type(column) is bytes else count
+
+
+@cython.cfunc
 def rows(s: Activities, resources: Any, weights: Any) -> cython.longlong:
     """See :meth:`Activities.rows`."""
-    count: cython.longlong = len(resources)
+    count: cython.longlong = length(resources)
     first: cython.longlong
     i: cython.longlong
     if count == 0:
@@ -314,7 +325,14 @@ def rows(s: Activities, resources: Any, weights: Any) -> cython.longlong:
         s.rows_used = first + size
         if s.rows_used > s.rows_room:
             s.allocate(s.slots_room, max(2 * s.rows_room, 2 * s.rows_used))
-    if count > 8:
+    if type(resources) is bytes:
+        if cython.compiled:
+            memcpy(s.resource + first, PyBytes_AsString(resources), 8 * count)
+            memcpy(s.weight + first, PyBytes_AsString(weights), 8 * count)
+        else:
+            s.arrays["resource"][first : first + count] = np.frombuffer(resources, np.int64)
+            s.arrays["weight"][first : first + count] = np.frombuffer(weights)
+    elif count > 8:
         s.arrays["resource"][first : first + count] = resources
         s.arrays["weight"][first : first + count] = weights
     else:
@@ -792,9 +810,9 @@ class Flow(Call):
     def set_off(self):
         engine: Activities = self.maestro.engine
         work = self.work
-        resources = work.resources
-        self.count = len(resources)
-        self.first = rows(engine, resources, work.weights)
+        columns: tuple = work.columns
+        self.count = length(columns[0])
+        self.first = rows(engine, columns[0], columns[1])
         self.slot = flow(engine, self.first, self.count, work.latency, work.bound, self)
 
     @cython.cfunc

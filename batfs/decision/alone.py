@@ -77,4 +77,5 @@ class AloneClock:
             rate = min(rate, work.reach)
         elif len(work.weights):
             rate = min(rate, float((self._capacity[work.resources] / np.asarray(work.weights)).min()))
-        return work.latency + (1.0 / rate if rate > 0.0 else math.inf)
+        latency: float = work.latency
+        return latency + (1.0 / rate if rate > 0.0 else math.inf)

@@ -15,6 +15,7 @@ from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
 from batfs.simulator.work import Demand, Work, Workshop
 from batfs.workload.flows import Flows
 from batfs.workload.model import (
+    HOMOGENEOUS,
     Composed,
     DataStaging,
     IoProfile,
@@ -68,7 +69,7 @@ class Tasks(Desk):
         master = self.machine.master
         demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([1.0])))
         work = self.workshop.work(demand, np.array([host, master]))
-        first = self.engine.rows(work.resources, work.weights)
+        first = self.engine.rows(*work.columns)
         return first, len(work.resources), work.latency, work.bound
 
     # ---- profiles ----
@@ -206,9 +207,9 @@ class Tasks(Desk):
         if io is None:
             # the same task on the same machines comes again and again in some workloads
             key = (id(profile), job.alloc, job.mapping)
-            found = self._works.get(key)
-            if found is not None:
-                return found[1]
+            known = self._works.get(key)
+            if known is not None:
+                return known[1]
             executors = self._executors(job)
             demand = self._demand(job, task, len(executors))
             self._check_flops(job, demand, job.alloc)
@@ -217,6 +218,16 @@ class Tasks(Desk):
                 self._works.clear()
             self._works[key] = (profile, work)
             return work
+        alloc: tuple[int, ...] = job.alloc
+        if (
+            type(io.profile) is IoProfile
+            and type(profile) in HOMOGENEOUS
+            and job.mapping is None
+            and alloc[-1] < self.machine.nb_compute
+        ):
+            found = self.workshop.beside(profile, alloc, io.profile, io.alloc, self.host_of)
+            if found is not None:
+                return found
         executors = self._executors(job)
         demand = self._demand(job, task, len(executors))
         more = io.demand()

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batfs._core import gather_layout as gather
-from batfs._core.gather import COMPILED, enter
+from batfs._core.gather import COMPILED, enter, rows_of
+from batfs._core.gather import Work as Work
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
 from batfs.platform.consume import distinct
 from batfs.records import record
-from batfs.workload.flows import Flows
+from batfs.workload.flows import Even, Flows
+from batfs.workload.model import Homogeneous, IoProfile, of_each
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -24,20 +26,6 @@ MAX_TRANSFERS = 1 << 17  # pairs of hosts whose route is kept
 NOTHING: Indices = np.empty(0, np.int64)
 NO_WEIGHTS: Floats = np.empty(0)
 _NO_FLOWS = (NOTHING, NOTHING, NO_WEIGHTS)
-
-
-@record(frozen=False)
-class Work:
-    """Rows (resource, weight), the latency to pay first (s), and the bound on the rate (1/s, 0 for none).
-
-    ``reach``: the least of capacity / weight over the rows (1/s), below 0 where nobody has worked it out.
-    """
-
-    resources: Indices | Sequence[int]
-    weights: Floats | Sequence[float]
-    latency: float
-    bound: float
-    reach: float = -1.0
 
 
 @record(frozen=False)
@@ -130,6 +118,7 @@ class Gatherer:
     def __init__(self, workshop: Workshop) -> None:
         self._consumer = workshop.platform.consumer
         self._host_of: Indices | None = None
+        self._host_of_address = 0
         links = workshop.platform.links
         self._hosts = workshop.hosts
         self._speeds = workshop.speeds
@@ -235,15 +224,11 @@ class Gatherer:
         None); its own flows don't count, those of the task are ``flows``. ``flops``: of all ids, instead of
         the job's. ``distinct``: the hosts are all different, for sure.
         """
-        p = self.parameters
         size, n = len(ids), job.size
         if size > self._room:
             self._make_room(2 * size)
-        p[gather.MAPPED] = host_of is not None
         if host_of is not None and host_of is not self._host_of:
-            self._host_of = host_of
-            p[gather.A_HOST_OF] = host_of.ctypes.data
-        p[gather.DISTINCT] = distinct
+            self._set_hosts(host_of)
         whose = gather.EACH_ITS_OWN if flops is not None else gather.ALL_THE_SAME if job.each > 0.0 else 0
         even = None if flows is None else flows.even
         if even is not None:
@@ -256,6 +241,8 @@ class Gatherer:
             whose,
             job.each,
             None if even is None else (even.written, even.read),
+            0 if host_of is None else self._host_of_address,
+            distinct,
         )
         if even is None and flows is not None:
             self._put_columns(*flows.columns)
@@ -264,6 +251,32 @@ class Gatherer:
         if flops is not None:
             self._flops_in[:size] = flops
         return self._gather(gamma)
+
+    def beside(
+        self,
+        flops: float,
+        volume: float,
+        count: int,
+        even: Even,
+        ids: Sequence[int],
+        host_of: Indices,
+        gamma: float,
+    ) -> Work | None:
+        """The rows of a task on the first ``count`` of ``ids``, which does and sends the same everywhere, and
+        of even I/O on all of them; the rest as for :meth:`work`."""
+        if len(ids) > self._room:
+            self._make_room(2 * len(ids))
+        self._make_even_room(len(even.nodes), len(even.storages))
+        if host_of is not self._host_of:
+            self._set_hosts(host_of)
+        whose = gather.ALL_THE_SAME if flops > 0.0 else 0
+        both, hosts = (even.written, even.read), self._host_of_address
+        enter(*self._addresses, ids, count, volume, whose, flops, both, hosts, True)
+        return self._gather(gamma)
+
+    def _set_hosts(self, host_of: Indices) -> None:
+        self._host_of = host_of
+        self._host_of_address = host_of.ctypes.data
 
     def _put_columns(self, sources: Indices, destinations: Indices, volumes: Floats) -> None:
         """Flows into the buffers. Of even ones the kernel makes the columns."""
@@ -328,15 +341,7 @@ class Gatherer:
             if outcome == gather.SELF:
                 return None
             self._learn()
-        count = p[gather.COUNT]
-        x = self.numbers
-        bound: float = x[gather.BOUND]
-        latency_volume = x[gather.LATENCY_VOLUME]
-        if latency_volume > 0.0:
-            window = gamma / (2.0 * latency_volume)
-            bound = window if bound <= 0.0 else min(bound, window)
-        resources, weights = self._resources[:count].copy(), self._weights[:count].copy()
-        return Work(resources, weights, x[gather.LATENCY], bound, x[gather.REACH])
+        return rows_of(*self._addresses, gamma)
 
 
 class Workshop:
@@ -351,6 +356,27 @@ class Workshop:
         self.speeds = np.array([host.speed for host in platform.hosts])
         gatherer = Gatherer(self) if gathering else None
         self._gatherer = gatherer if gatherer is not None and gatherer.usable else None
+
+    def beside(
+        self,
+        profile: Homogeneous,
+        job_ids: tuple[int, ...],
+        io: IoProfile,
+        io_ids: Sequence[int],
+        host_of: Indices,
+    ) -> Work | None:
+        """:meth:`merged` of a homogeneous task and even I/O on its nodes and behind them, as nearly always;
+        None for others, or where something is wrong."""
+        even, count, gatherer = io.even, len(job_ids), self._gatherer
+        if (
+            even is None
+            or gatherer is None
+            or io.flops is not None
+            or len(io_ids) != len(even.nodes) + len(even.storages)
+            or tuple(io_ids[:count]) != job_ids
+        ):
+            return None
+        return gatherer.beside(*of_each(profile, count), count, even, io_ids, host_of, self.gamma)
 
     def merged(
         self, job: Demand, job_ids: Sequence[int], io: Demand, io_ids: Sequence[int], host_of: Indices

@@ -8,10 +8,9 @@ column, and each flow's bytes are added to the links it crosses: what ``simulato
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from batfs._core import gather_layout as places_of
 
@@ -79,6 +78,7 @@ SELF = cython.declare(cython.longlong, places_of.SELF)
 
 # whole numbers up to here (just below 2 ** 53) are exact in a float64, and so are their sums
 EXACT = cython.declare(cython.double, 9.0e15)
+INFINITY = cython.declare(cython.double, float("inf"))
 
 #: Whether this is the compiled form.
 COMPILED = cython.compiled
@@ -109,13 +109,13 @@ class Work:
     def resources(self) -> Any:
         """int64[rows], or a sequence."""
         found = self.columns[0]
-        return np.frombuffer(found, np.int64) if type(found) is bytes else found
+        return array("l", found) if type(found) is bytes else found
 
     @property
     def weights(self) -> Any:
         """float64[rows], or a sequence."""
         found = self.columns[1]
-        return np.frombuffer(found) if type(found) is bytes else found
+        return array("d", found) if type(found) is bytes else found
 
 
 def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.longlong:
@@ -776,3 +776,106 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
     x[LATENCY_VOLUME] = latency_volume
     x[BOUND] = bound
     return DONE
+
+
+def read(values: list[Any], cells: cython.longlong) -> cython.longlong:
+    """Numbers of a file into the float64 buffer at ``cells``, which has room for them; how many of them are
+    ints, -1 if one is neither int nor float, or below 0, or not finite."""
+    found: cython.p_double = floats(cells)
+    whole: cython.longlong = 0
+    place: cython.longlong
+    number: cython.double
+    for place in range(len(values)):
+        value = values[place]
+        kind = type(value)
+        if kind is int:
+            whole += 1
+        elif kind is not float:
+            return -1
+        number = value
+        if not (number >= 0.0 and number < INFINITY):
+            return -1
+        found[place] = number
+    return whole
+
+
+def entries(
+    size: cython.longlong,
+    matrix: cython.longlong,
+    sources: cython.longlong,
+    destinations: cython.longlong,
+    volumes: cython.longlong,
+) -> cython.longlong:
+    """The entries above 0 of the ``size`` x ``size`` matrix at that address, row by row, into three buffers
+    that have room for all; how many there are."""
+    cells: cython.p_double = floats(matrix)
+    rows: cython.p_longlong = integers(sources)
+    columns: cython.p_longlong = integers(destinations)
+    found: cython.p_double = floats(volumes)
+    row: cython.longlong
+    column: cython.longlong
+    count: cython.longlong = 0
+    for row in range(size):
+        for column in range(size):
+            volume: cython.double = cells[row * size + column]
+            if volume > 0.0:
+                rows[count] = row
+                columns[count] = column
+                found[count] = volume
+                count += 1
+    return count
+
+
+def lacking(parameters: cython.longlong, numbers: cython.longlong) -> list[int]:
+    """The keys, ascending, of all cores that the task in the buffers needs and that aren't known yet: the one
+    that :func:`gather` missed and, of pairs of hosts of one kind among several, no others."""
+    p: cython.p_longlong = integers(parameters)
+    x: cython.p_double = floats(numbers)
+    hosts: cython.p_longlong = integers(p[A_HOSTS])
+    kind: cython.p_longlong = integers(p[A_KIND])
+    table: cython.p_int = small(p[A_TABLE])
+    kinds: cython.longlong = p[KINDS]
+    last: cython.longlong = p[KEY]
+    found: set = {last}
+    i: cython.longlong
+    a: cython.longlong
+    b: cython.longlong
+    if x[VOLUME] > 0.0:
+        places: cython.p_longlong = integers(p[A_PLACES])
+        own: set = set()
+        for i in range(p[UNIFORM]):
+            own.add(kind[hosts[places[i]]])
+        for a in own:
+            for b in own:
+                if a != b and table[a * kinds + b] < 0:
+                    found.add(a * kinds + b)
+    storages: cython.longlong = p[STORAGES]
+    if storages:
+        nodes: set = set()
+        first: cython.longlong = p[HOSTS] - storages
+        for i in range(first):
+            nodes.add(kind[hosts[i]])
+        amounts: cython.p_longlong = integers(p[A_AMOUNTS])
+        place: cython.longlong = 0
+        for way in (WRITTEN, READ):
+            if p[way] == 0:
+                continue
+            for i in range(storages):
+                if amounts[place] or amounts[place + 1]:
+                    b = kind[hosts[first + i]]
+                    for a in nodes:
+                        key: cython.longlong = a * kinds + b if way == WRITTEN else b * kinds + a
+                        if table[key] < 0:
+                            found.add(key)
+                place += 3
+        return sorted(found)
+    sources: cython.p_longlong = integers(p[A_SOURCES])
+    destinations: cython.p_longlong = integers(p[A_DESTINATIONS])
+    volumes: cython.p_double = floats(p[A_VOLUMES])
+    for i in range(p[FLOWS]):
+        if volumes[i] > 0.0 and sources[i] != destinations[i]:
+            key = kind[hosts[sources[i]]] * kinds + kind[hosts[destinations[i]]]
+            if key != last and table[key] < 0:
+                found.add(key)
+                last = key
+    return sorted(found)

@@ -17,13 +17,14 @@ the compiled classes do as calls; a class made elsewhere says it in ``serve`` an
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from batfs._core import layout
+from batfs._core.arrays import doubles as of_doubles
+from batfs._core.arrays import integers as of_integers
 
 try:
     import cython
@@ -106,9 +107,9 @@ class Activities:
         self.resources = len(capacities)
         self.allocate(16, 256)
         arrays = self.arrays
-        arrays["capacity"][:] = capacities
-        arrays["fatpipe"][:] = fatpipe
-        arrays["top"][:] = -1
+        arrays["capacity"][:] = array("d", capacities)
+        arrays["fatpipe"][:] = array("l", fatpipe)
+        arrays["top"][:] = of_integers(self.resources, -1)
 
     def endless(self) -> None:
         """The solver would go on for ever (see ``layout.CULPRIT``): to raise what says so."""
@@ -119,14 +120,14 @@ class Activities:
     def allocate(self, slots: int, rows: int) -> None:
         """(Re)allocate the buffers, with room for that many slots and rows, keeping what was there."""
         sizes = {"slot": slots, "resource": self.resources, "row": rows, "twice": 2 * slots}
-        arrays: dict[str, Any] = {"clock": np.zeros(1), "info": np.zeros(layout.INFO, np.int64)}
-        for dtype, names in ((np.float64, layout.FLOATS), (np.int64, layout.INTEGERS)):
+        arrays: dict[str, Any] = {"clock": of_doubles(1), "info": of_integers(layout.INFO)}
+        for made, names in ((of_doubles, layout.FLOATS), (of_integers, layout.INTEGERS)):
             for kind, every in names.items():
                 for name in every:
-                    arrays[name] = np.zeros(sizes[kind], dtype)
-        arrays["timer"][:] = np.inf
-        for name, array in self.arrays.items():
-            arrays[name][: len(array)] = array
+                    arrays[name] = made(sizes[kind])
+        arrays["timer"] = of_doubles(slots, INFINITY)
+        for name, numbers in self.arrays.items():
+            arrays[name][: len(numbers)] = numbers
         self.arrays = arrays
         self.slots_room, self.rows_room = slots, rows
         self.owners.extend([None] * (slots - len(self.owners)))
@@ -277,19 +278,19 @@ class Activities:
 
 
 @cython.cfunc
-def doubles(array: Any) -> cython.p_double:
-    """The numbers of a numpy array of float64."""
+def doubles(numbers: Any) -> cython.p_double:
+    """The numbers of an array of float64."""
     if cython.compiled:
-        return cython.cast(cython.p_double, cython.cast(cython.size_t, array.ctypes.data))
-    return memoryview(array.data)
+        return cython.cast(cython.p_double, cython.cast(cython.size_t, numbers.buffer_info()[0]))
+    return memoryview(numbers)
 
 
 @cython.cfunc
-def integers(array: Any) -> cython.p_longlong:
-    """The numbers of a numpy array of int64."""
+def integers(numbers: Any) -> cython.p_longlong:
+    """The numbers of an array of int64."""
     if cython.compiled:
-        return cython.cast(cython.p_longlong, cython.cast(cython.size_t, array.ctypes.data))
-    return memoryview(array.data)
+        return cython.cast(cython.p_longlong, cython.cast(cython.size_t, numbers.buffer_info()[0]))
+    return memoryview(numbers)
 
 
 @cython.cfunc
@@ -330,9 +331,11 @@ def rows(s: Activities, resources: Any, weights: Any) -> cython.longlong:
             memcpy(s.resource + first, PyBytes_AsString(resources), 8 * count)
             memcpy(s.weight + first, PyBytes_AsString(weights), 8 * count)
         else:
-            s.arrays["resource"][first : first + count] = np.frombuffer(resources, np.int64)
-            s.arrays["weight"][first : first + count] = np.frombuffer(weights)
+            s.arrays["resource"][first : first + count] = array("l", resources)
+            s.arrays["weight"][first : first + count] = array("d", weights)
     elif count > 8:
+        if type(resources) is not array:
+            resources, weights = array("l", resources), array("d", weights)
         s.arrays["resource"][first : first + count] = resources
         s.arrays["weight"][first : first + count] = weights
     else:

@@ -117,7 +117,7 @@ class Solver:
     group_private: cython.p_longlong
 
     def attach(self, arrays: Mapping[str, Any]) -> None:
-        """Work on these numpy arrays from now on; whoever attaches them keeps them alive."""
+        """Work on these arrays from now on; whoever attaches them keeps them alive."""
         self.clock = doubles(arrays["clock"])
         self.remains = doubles(arrays["remains"])
         self.rate = doubles(arrays["rate"])
@@ -200,19 +200,19 @@ class Solver:
 
 
 @cython.cfunc
-def doubles(array: Any) -> cython.p_double:
-    """The numbers of a numpy array of float64."""
+def doubles(numbers: Any) -> cython.p_double:
+    """The numbers of an array of float64."""
     if cython.compiled:
-        return cython.cast(cython.p_double, cython.cast(cython.size_t, array.ctypes.data))
-    return memoryview(array.data)
+        return cython.cast(cython.p_double, cython.cast(cython.size_t, numbers.buffer_info()[0]))
+    return memoryview(numbers)
 
 
 @cython.cfunc
-def integers(array: Any) -> cython.p_longlong:
-    """The numbers of a numpy array of int64."""
+def integers(numbers: Any) -> cython.p_longlong:
+    """The numbers of an array of int64."""
     if cython.compiled:
-        return cython.cast(cython.p_longlong, cython.cast(cython.size_t, array.ctypes.data))
-    return memoryview(array.data)
+        return cython.cast(cython.p_longlong, cython.cast(cython.size_t, numbers.buffer_info()[0]))
+    return memoryview(numbers)
 
 
 @cython.cfunc

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
+from batfs._core.arrays import doubles, integers, np
 
 try:
     import cython
@@ -306,8 +306,8 @@ class ByteSteps:
     size: cython.longlong
 
     def __init__(self) -> None:
-        self.times = np.empty(8)
-        self.held = np.empty(8, np.int64)
+        self.times = doubles(8)
+        self.held = integers(8)
         self.size = 1
         self.times[0] = -INFINITY
         self.held[0] = 0
@@ -337,9 +337,10 @@ def cut_bytes(s: ByteSteps, time: cython.double) -> cython.longlong:
     i = not_before(s.times, s.size, time)
     if i < s.size and s.times[i] == time:
         return i
-    if s.size == s.times.shape[0]:
-        times, held = np.empty(2 * s.size), np.empty(2 * s.size, np.int64)
-        times[: s.size], held[: s.size] = s.times, s.held
+    if s.size == len(s.times):
+        times, held = doubles(2 * s.size), integers(2 * s.size)
+        for k in range(s.size):
+            times[k], held[k] = s.times[k], s.held[k]
         s.times, s.held = times, held
     k: cython.longlong = s.size
     while k > i:

@@ -11,10 +11,9 @@ which is what the simulator computes for a job that meets nobody. Only tasks of 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import TypeAlias
-
-import numpy as np
 
 from batfs.platform import Machine, Platform
 from batfs.resource_sets import parse_resources
@@ -38,20 +37,24 @@ class AloneClock:
     def __init__(self, platform: Platform, machine: Machine) -> None:
         self._workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
         hosts = [host.cores * host.speed for host in platform.hosts]
-        self._capacity = np.array([*hosts, *(link.bandwidth for link in platform.links)])
-        self._host_of = np.array([resource.host for resource in machine.resources], np.int64)
+        self._capacity = [*hosts, *(link.bandwidth for link in platform.links)]
+        self._host_of = array("l", [resource.host for resource in machine.resources])
         self._noted: dict[str, float] = {}
 
     def io_work(self, io: IoProfile) -> Work:
         """What I/O needs as a task of its own."""
-        return self._workshop.work(demand_of(io, len(io.ids)), self._host_of[io.ids])
+        ids = io.resources()
+        return self._workshop.work(demand_of(io, len(ids)), self._hosts(ids))
+
+    def _hosts(self, ids: Sequence[int]) -> array[int]:
+        return array("l", [self._host_of[i] for i in ids])
 
     def work(self, profile: Single, nodes: Sequence[int], io: IoProfile | None) -> Work:
         """What a computation needs, merged with that I/O."""
         ids = tuple(nodes)
         demand = demand_of(profile, len(ids))
         if io is None:
-            return self._workshop.work(demand, self._host_of[np.array(ids, np.int64)])
+            return self._workshop.work(demand, self._hosts(ids))
         more = io.resources()
         return self._workshop.merged(demand, ids, demand_of(io, len(more)), more, self._host_of)
 
@@ -76,6 +79,7 @@ class AloneClock:
         if work.reach >= 0.0:
             rate = min(rate, work.reach)
         elif len(work.weights):
-            rate = min(rate, float((self._capacity[work.resources] / np.asarray(work.weights)).min()))
+            capacity = self._capacity
+            rate = min(rate, *[capacity[r] / w for r, w in zip(work.resources, work.weights, strict=True)])
         latency: float = work.latency
         return latency + (1.0 / rate if rate > 0.0 else math.inf)

@@ -21,8 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.decision.alone import AloneClock, Single
 from batfs.decision.experiment import announced
 from batfs.decision.explained import Crossed, Explanation, Flow, Part, Seconds

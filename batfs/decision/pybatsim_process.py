@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
 import orjson
 from batsim.sched.scheduler import BaseBatsimScheduler
 
+from batfs._core.arrays import np
 from batfs.decision.options import split_pybatsim
 from batfs.decision.peers import read_object
 from batfs.decision.pybatsim import BatsimScheduler
@@ -175,7 +175,7 @@ def load_pybatsim(
         raise InputError("no such file for the pybatsim scheduler", file=name)
     if seed is not None:
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 (theirs, whatever they draw from)
+        np.random.seed(seed % 2**32)
     said = io.StringIO()
     before = set(logging.Logger.manager.loggerDict)
     with contextlib.ExitStack() as stack:

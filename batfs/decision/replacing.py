@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import orjson
 
+from batfs._core.arrays import np
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.script import WORKLOAD
 from batfs.protocol import messages as m

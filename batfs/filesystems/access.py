@@ -46,8 +46,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.filesystems.access_parameters import parse_parameters
 from batfs.filesystems.efficiency import Efficiency

@@ -7,10 +7,10 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast, overload
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
 from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, bytes_on, set_request
@@ -75,12 +75,16 @@ class Model(ABC):
         self.policy: AllocationPolicy = setup.policy
         self.position = {s.id: p for s, p in zip(setup.storages, setup.positions, strict=True)}
         self.storage_at = {p: s.id for s, p in zip(setup.storages, setup.positions, strict=True)}
-        self.everywhere: IntArray = np.array(setup.positions, dtype=np.int64)
         self.node_names = {node.id: node.name for node in setup.nodes}
         #: The data sets that lie here.
         self.data_sets = DataSets(setup.name)
         #: What was answered in this pass to jobs that may start with it, by job: see ``tried``.
         self.trials: dict[str, list[tuple[IoRequest, IoPlan]]] = {}
+
+    @cached_property
+    def everywhere(self) -> IntArray:
+        """Positions of the storages."""
+        return np.array(self.setup.positions, dtype=np.int64)
 
     # ---- what a model of one's own overrides --------------------------------------------------------------
 

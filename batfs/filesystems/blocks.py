@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.filesystems.interface import Placement
 from batfs.protocol.messages import Resource
 from batfs.records import field, record

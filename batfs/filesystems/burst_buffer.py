@@ -6,8 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Reserve, Timing, placements
 from batfs.filesystems.interface import (

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
 from typing import Any, Final
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.interface import (
     OVERLAP,

@@ -6,8 +6,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs._core.copies import NEAR, OWN, WRITE
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing

@@ -12,8 +12,7 @@ and write factors of Fives; the figures of a table are the user's own measuremen
 
 from __future__ import annotations
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.records import record
 

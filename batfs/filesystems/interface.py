@@ -25,8 +25,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.storage.interface import AllocationPolicy, StorageView

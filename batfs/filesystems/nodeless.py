@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.filesystems.interface import IoPlan, IoRequest, Move, RepeatedPlan, Traffic
 from batfs.records import replace
 from batfs.workload.flows import Even, IntArray

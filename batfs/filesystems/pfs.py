@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
 from batfs.filesystems.interface import (

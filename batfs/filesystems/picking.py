@@ -11,8 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.workload.flows import IntArray
 

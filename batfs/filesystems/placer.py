@@ -6,9 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from batfs._core import copies
+from batfs._core.arrays import np
 from batfs.filesystems.blocks import Layout
 from batfs.filesystems.picking import Picker
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView

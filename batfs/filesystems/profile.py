@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.filesystems.interface import IoPlan, Traffic, add_flops
 from batfs.filesystems.traffic import joined
 from batfs.workload.flows import Amounts, Even, FloatArray, IntArray

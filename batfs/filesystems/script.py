@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
-
+from batfs._core.arrays import doubles, np
 from batfs.errors import InputError
 from batfs.filesystems.interface import PHASES, IoPlan, Move, Traffic, add_flops
 from batfs.filesystems.profile import build_profile, merge
@@ -333,7 +332,7 @@ def beside(kind: str, io: IoProfile, storages: Collection[int], *, limited: bool
     return Activity(kind, tuple((ours or ids)[:1]), EMPTY, io, limited)
 
 
-EMPTY = Parallel(np.zeros(1), np.zeros((1, 1)))
+EMPTY = Parallel.read(doubles(1), doubles(1))
 
 
 def launch(

@@ -12,8 +12,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError, unknown
 from batfs.filesystems.interface import Setup, Traffic, Volume
 

@@ -13,8 +13,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
 from batfs.filesystems.base import Model, footprint, make_model, planned

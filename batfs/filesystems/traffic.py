@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.filesystems.interface import Traffic, Transfer
 from batfs.workload.flows import Even, IntArray
 

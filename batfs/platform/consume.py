@@ -11,19 +11,18 @@ of a simulator that adds flow after flow.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from batfs.platform.model import Consumption, Floats, Indices, Link, Route
+from batfs._core.arrays import FloatArray as Floats
+from batfs._core.arrays import IntArray as Indices
+from batfs._core.arrays import NDArray, doubles, integers, np
+from batfs.platform.model import Consumption, Link, Route
 from batfs.platform.shortest import GraphZone
 from batfs.platform.star import StarZone
 from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
-
-Int32 = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 FEW = 48  # up to so many flows a plain loop is quicker
 DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
@@ -39,24 +38,37 @@ def distinct(values: NDArray[Any]) -> Indices:
     return ranked[first]
 
 
+class Ports(NamedTuple):
+    """``width`` links of each host in a row, -1 for none."""
+
+    links: array[int]
+    width: int
+
+    @property
+    def table(self) -> Indices:
+        """int64[hosts, width]."""
+        return np.asarray(self.links).reshape(-1, self.width)
+
+
 class Tables(NamedTuple):
     """What flows between hosts cross: the kind of each host, the core of each pair of kinds, and the ports.
 
-    ``table[a * kinds + b]`` is the core of flows from kind a to kind b, -1 while it isn't known; core c
-    crosses the links ``numbered[rows[c, :lengths[c]]]`` and takes ``latencies[c]`` seconds; ``out``,
-    ``into``, ``both`` are each host's own links (as source, as destination, as either), filled up with -1.
+    ``table[a * kinds + b]`` (int32) is the core of flows from kind a to kind b, -1 while it isn't known; core
+    c crosses the links ``numbered[rows[width * c + i]]``, i < ``lengths[c]``, and takes ``latencies[c]``
+    seconds; ``out``, ``into``, ``both`` are each host's own links (as source, as destination, as either).
     """
 
-    kind: Indices
+    kind: array[int]
     kinds: int
-    table: Int32
-    rows: Indices
-    lengths: Indices
-    numbered: Indices
-    latencies: Floats
-    out: Indices
-    into: Indices
-    both: Indices
+    table: array[int]
+    rows: array[int]
+    width: int
+    lengths: array[int]
+    numbered: array[int]
+    latencies: array[float]
+    out: Ports
+    into: Ports
+    both: Ports
 
 
 class Consumer:
@@ -81,7 +93,7 @@ class Consumer:
         """The number of a host's kind."""
         if not self._ready:
             self._prepare()
-        return int(self._kind[host])
+        return self._kind[host]
 
     def ports(self, host: int) -> set[int]:
         """The links of a host that only its own flows cross."""
@@ -104,6 +116,7 @@ class Consumer:
             self._kinds,
             self._table,
             self._rows,
+            self._width,
             self._lengths,
             self._numbered,
             self._latencies,
@@ -123,7 +136,7 @@ class Consumer:
         size = len(self._points)
         users, special = self._survey()
         kinds: dict[Hashable, int] = {}
-        self._kind = np.zeros(size, dtype=np.int64)
+        self._kind = integers(size)
         members: list[int] = []
         self._example: list[tuple[int, int]] = []
         out: list[tuple[int, ...]] = [()] * size
@@ -151,9 +164,7 @@ class Consumer:
         self._port_links = [{*out[i], *into[i], *both[i]} for i in range(size)]
         self._leave = [(*out[i], *both[i]) for i in range(size)]
         self._enter = [(*into[i], *both[i]) for i in range(size)]
-        # hosts of one kind that follow each other have one number
-        self._run = np.cumsum(np.diff(self._kind, prepend=-1) != 0)
-        self._kind_list: list[int] = self._kind.tolist()
+        self._run: Indices | None = None
         self._out, self._in, self._both = _padded(out), _padded(into), _padded(both)
         self._kinds = len(members)
         self._reset()
@@ -200,16 +211,17 @@ class Consumer:
         self._core_links: list[tuple[int, ...]] = []
         self._core_times: list[float] = []
         self._odd: set[int] = set()  # cores of flows that don't use the ports of both their hosts
-        self._table: Int32 | None = None
+        self._table: array[int] | None = None
         if self._kinds <= DENSE_KINDS:
-            self._table = np.full(self._kinds * self._kinds, -1, dtype=np.int32)
+            self._table = array("i", [-1]) * self._kinds**2
         # links met in cores so far, numbered in that order; number 0 stands for none
         self._number: dict[int, int] = {}
-        self._numbered: Indices = np.full(len(self._links) + 1, -1, dtype=np.int64)
-        self._wide = np.zeros(len(self._links) + 1, dtype=bool)
-        self._rows: Indices = np.zeros((64, 4), dtype=np.int64)
-        self._latencies: Floats = np.zeros(64)
-        self._lengths: Indices = np.zeros(64, dtype=np.int64)
+        self._numbered = integers(len(self._links) + 1, -1)
+        self._wide = bytearray(len(self._links) + 1)
+        self._width = 4
+        self._rows = integers(64 * self._width)
+        self._latencies = doubles(64)
+        self._lengths = integers(64)
 
     def _core(self, key: int, src: int, dst: int) -> int:
         """The core of flows of this key, taken from the example src -> dst."""
@@ -227,21 +239,23 @@ class Consumer:
             self._odd.add(core)
         if core >= len(self._latencies):
             self.version += 1
-            self._latencies = np.concatenate([self._latencies, np.zeros_like(self._latencies)])
-            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
-        if len(links) > self._rows.shape[1]:
+            self._latencies = self._latencies + doubles(core)
+            self._rows = self._rows + integers(len(self._rows))
+            self._lengths = self._lengths + integers(core)
+        if len(links) > self._width:
             self.version += 1
-            wider = np.zeros((len(self._rows), len(links)), dtype=np.int64)
-            wider[:, : self._rows.shape[1]] = self._rows
-            self._rows = wider
+            wider, missing = array("l"), integers(len(links) - self._width)
+            for first in range(0, len(self._rows), self._width):
+                wider += self._rows[first : first + self._width]
+                wider += missing
+            self._rows, self._width = wider, len(links)
         for column, link in enumerate(links):
             number = self._number.get(link)
             if number is None:
                 number = self._number[link] = len(self._number) + 1
                 self._numbered[number] = link
                 self._wide[number] = self._fatpipe[link]
-            self._rows[core, column] = number
+            self._rows[core * self._width + column] = number
         self._latencies[core] = route.latency
         self._lengths[core] = len(links)
         if self._table is not None and key >= 0:
@@ -266,7 +280,7 @@ class Consumer:
             key = int(keys[0])
             return np.array([self._core(key, *self._ends(key))])
         if self._table is not None and int(keys.min()) >= 0:
-            cores: Indices = self._table[keys].astype(np.int64)
+            cores: Indices = np.asarray(self._table)[keys].astype(np.int64)
             missing = np.flatnonzero(cores < 0)
             if not missing.size:
                 return cores
@@ -285,20 +299,29 @@ class Consumer:
 
     def _keys(self, src: Indices, dst: Indices) -> Indices:
         """The pair of kinds of each flow; one only when all are seen to be the same."""
-        runs = self._run
+        kind, runs = np.asarray(self._kind), self._run
+        if runs is None:  # hosts of one kind that follow each other have one number
+            runs = self._run = np.cumsum(np.diff(kind, prepend=-1) != 0)
         for ends in (src, dst):
             if runs[ends.min()] != runs[ends.max()]:
-                return self._kind[src] * self._kinds + self._kind[dst]
-        return self._kind[src[:1]] * self._kinds + self._kind[dst[:1]]
+                break
+        else:
+            src, dst = src[:1], dst[:1]
+        keys: Indices = kind[src] * self._kinds + kind[dst]
+        return keys
 
     # -- summing --------------------------------------------------------------------------------------
 
-    def consume(self, src: Indices, dst: Indices, volumes: Floats) -> Consumption:
+    def consume(
+        self, src: Sequence[int] | Indices, dst: Sequence[int] | Indices, volumes: Sequence[float] | Floats
+    ) -> Consumption:
         """See :meth:`batfs.platform.Platform.consume`."""
         if len(src) == 0:
             return Consumption(np.zeros(0, np.int64), np.zeros(0), 0.0, 0.0)
         if not self._ready:
             self._prepare()
+        src, dst = np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)
+        volumes = np.asarray(volumes, dtype=np.float64)
         if len(src) <= FEW:
             return self._few(src.tolist(), dst.tolist(), volumes.tolist())
         keys = self._keys(src, dst)
@@ -318,16 +341,16 @@ class Consumer:
         found, sums = [links], [weights]
         if ported:
             for ports, ends in ((self._out, src), (self._in, dst)):
-                if ports.shape[1]:
-                    some, more = _port_weights(ports, ends, crossing)
+                if ports.width:
+                    some, more = _port_weights(ports.table, ends, crossing)
                     found.append(some)
                     sums.append(more)
-            if self._both.shape[1]:
+            if self._both.width:
                 ends = np.stack((src, dst), axis=1).reshape(-1)
-                some, more = _port_weights(self._both, ends, np.repeat(crossing, 2))
+                some, more = _port_weights(self._both.table, ends, np.repeat(crossing, 2))
                 found.append(some)
                 sums.append(more)
-        latencies = self._latencies[cores]
+        latencies = np.asarray(self._latencies)[cores]
         if len(latencies) == 1:
             latency = float(latencies[0])
             latency_volume = latency * float(volumes.max())
@@ -341,7 +364,7 @@ class Consumer:
         latency = latency_volume = 0.0
         if len(self._core_links) > MAX_CORES:
             self._reset()
-        fatpipe, kinds, known = self._fatpipe, self._kind_list, self._core_of
+        fatpipe, kinds, known = self._fatpipe, self._kind, self._core_of
         for a, b, volume in zip(src, dst, volumes, strict=True):
             if a == b:
                 route = self._route(a, a)
@@ -377,24 +400,24 @@ class Consumer:
                 for link, count in times.items()
             ]
             return np.fromiter(times, np.int64, len(times)), np.array(each, dtype=np.float64)
-        lengths = self._lengths[cores]
+        lengths = np.asarray(self._lengths)[cores]
         width = int(lengths.max())
         if width == 0:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
         crossing = np.flatnonzero(lengths)
         if 2 * len(crossing) < len(cores):
             cores, volumes = cores[crossing], volumes[crossing]
-        flat = self._rows[cores, :width].reshape(-1)
+        flat = np.asarray(self._rows).reshape(-1, self._width)[cores, :width].reshape(-1)
         values = np.repeat(volumes, width)
         sums: Floats = np.bincount(flat, weights=values).astype(np.float64, copy=False)
-        wide = self._wide[: len(sums)]
+        wide = np.frombuffer(self._wide, bool, len(sums))
         if wide.any():
             sums[wide] = 0.0
             chosen = wide[flat]
             np.maximum.at(sums, flat[chosen], values[chosen])
         sums[0] = 0.0
         used = np.flatnonzero(sums)
-        return self._numbered[used], sums[used]
+        return np.asarray(self._numbered)[used], sums[used]
 
 
 def _in_order(volumes: Floats, times: int) -> float:
@@ -415,10 +438,13 @@ def _port_weights(ports: Indices, ends: Indices, volumes: Floats) -> tuple[Indic
     return (links, weights) if real.all() else (links[real], weights[real])
 
 
-def _padded(lists: Sequence[tuple[int, ...]]) -> Indices:
+def _padded(lists: Sequence[tuple[int, ...]]) -> Ports:
     """One row per list, filled up with -1."""
-    width = max((len(entry) for entry in lists), default=0)
-    rows = np.full((len(lists), width), -1, dtype=np.int64)
+    width = max(map(len, lists), default=0)
+    if width == 1:
+        return Ports(array("l", [entry[0] if entry else -1 for entry in lists]), 1)
+    rows = integers(len(lists) * width, -1)
     for index, entry in enumerate(lists):
-        rows[index, : len(entry)] = entry
-    return rows
+        for column, link in enumerate(entry):
+            rows[index * width + column] = link
+    return Ports(rows, width)

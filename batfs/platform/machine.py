@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path as FilePath
 
-import numpy as np
-
+from batfs._core.arrays import FloatArray as Floats
+from batfs._core.arrays import IntArray as Indices
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.platform.build import Builder
 from batfs.platform.consume import Consumer
-from batfs.platform.model import Consumption, Floats, Host, Indices, Link, NoRouteError, Route
+from batfs.platform.model import Consumption, Host, Link, NoRouteError, Route
 from batfs.platform.routing import extend
 from batfs.platform.zones import NetPoint, Path, Zone
 
@@ -25,8 +27,7 @@ class Platform:
     the effective SimGrid options, ``notes`` what a user should know about how the file was read, with the
     line: ``refused`` what SimGrid (and so Batsim) refuses, ``dropped`` hosts that it leaves out in silence;
     ``disks`` (line, id, host) are declared and used by nobody; ``clusters`` are the hosts and the links that
-    one element each made;
-    ``bandwidths`` are those of the links, bytes/s.
+    one element each made.
     """
 
     def __init__(self, builder: Builder, file: FilePath) -> None:
@@ -45,10 +46,14 @@ class Platform:
         self.points: dict[str, NetPoint] = builder.points
         self.host_index: dict[str, int] = {host.name: host.index for host in self.hosts}
         self.link_index: dict[str, int] = builder.network.by_name
-        self.bandwidths: Floats = np.array([link.bandwidth for link in self.links])
         self._host_points = [self.points[host.name] for host in self.hosts]
         self._routes: dict[int, Route] = {}
         self._consumer = Consumer(self._host_points, self.links, self.zones, self.route)
+
+    @cached_property
+    def bandwidths(self) -> Floats:
+        """Of the links, bytes/s."""
+        return np.array([link.bandwidth for link in self.links])
 
     @property
     def warnings(self) -> list[str]:
@@ -84,11 +89,7 @@ class Platform:
 
         Sums are taken in the order given. NoRouteError as for :meth:`route`.
         """
-        return self._consumer.consume(
-            np.asarray(src, dtype=np.int64),
-            np.asarray(dst, dtype=np.int64),
-            np.asarray(volumes, dtype=np.float64),
-        )
+        return self._consumer.consume(src, dst, volumes)
 
     def kind(self, host: int) -> int:
         """Hosts of one kind have the same routes, but for links next to them that are theirs alone."""

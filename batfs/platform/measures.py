@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.platform import settings
 from batfs.platform.machine import Platform
 from batfs.platform.model import Consumption

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import FloatArray as Floats
+from batfs._core.arrays import IntArray as Indices
 from batfs.errors import InputError
 from batfs.records import field, record
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 NO_PROPERTIES: Final[Mapping[str, str]] = {}
 

@@ -11,8 +11,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.platform.model import Network, NoRouteError
 from batfs.platform.zones import Declared, Hop, NetPoint, Path, Zone, already, follow

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import orjson
 
+from batfs._core.arrays import np
 from batfs.workload.model import IoProfile
 
 

@@ -6,8 +6,7 @@ more before they are read; so 115223578.55555557 becomes 115223578.555556, and 1
 
 from __future__ import annotations
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.records import replace
 from batfs.workload import parse_profile, profile_to_json

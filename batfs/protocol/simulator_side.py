@@ -270,7 +270,7 @@ def _io_job(data: Mapping[str, Json], place: str) -> m.IoJob:
         return m.IoJob(alloc, name)
     raw = _member(data, "profile", dict, "an object", place)
     profile = parse_profile(raw, f"{place}.profile")
-    size = len(profile.cpu) if isinstance(profile, Parallel) else len(alloc)
+    size = profile.size if isinstance(profile, Parallel) else len(alloc)
     if size != len(alloc):
         raise InputError(
             f"the parallel profile {name!r} is for {size} machines, its 'alloc' has {len(alloc)}", place=place

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-import numpy as np
-
 from batfs._core.amounts import Queue
+from batfs._core.arrays import np
 from batfs.workload.model import IntArray as Ints
 
 OVERTIME = 60.0

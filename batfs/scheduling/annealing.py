@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import FloatArray as F
+from batfs._core.arrays import IntArray as Ints
+from batfs._core.arrays import NDArray, np
 from batfs._core.plans import Plans
 from batfs.scheduling.timeline import TimelineArrays
-
-F: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
 
 _WORDS = 4096
 

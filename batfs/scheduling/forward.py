@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from batfs._core import steps
+from batfs._core.arrays import np
 from batfs.filesystems.interface import IoPlan
 from batfs.protocol.clock import SAME
 from batfs.records import replace

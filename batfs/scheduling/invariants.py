@@ -94,7 +94,7 @@ def _transfers(tenancy: Tenancy) -> Iterator[str]:
         for position, count in transfers:
             counts[position] += count
     for k, storage in enumerate(machine.ledger.storages):
-        if int(machine.transfers[k]) != counts[k]:
+        if machine.active[k] != counts[k]:
             yield f"{machine.transfers[k]} are counted on {storage.name}, {counts[k]} are under way"
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
-
+from batfs._core.arrays import integers, np
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Staging, Volume
 from batfs.plugins import parse_spec
 from batfs.protocol.messages import Resource
@@ -173,12 +173,8 @@ class Machine:
         count = len(storages)
         # where reads and writes share a link, the writes are counted apart, behind all of them
         self._mixing = any("shared_bandwidth" in s.properties for s in storages)
-        counts = np.zeros(2 * count if self._mixing else count, dtype=np.int64)
-        self.transfers: IntArray = counts[:count]
-        self._active: Any = memoryview(counts.data)  # the same; quicker, one at a time
-        self.view = SystemView(self.ledger, transfers=self.transfers)
-        if self._mixing:
-            self.view.writing = counts[count:]
+        self.active = integers(2 * count if self._mixing else count)
+        self.view = SystemView(self.ledger, transfers=self.active)
         self.used = [0] * len(storages)
         self._changed: set[int] = set()
         self.kept: dict[str, Reservation] = {}
@@ -372,16 +368,22 @@ class Machine:
         return found
 
     def count_transfers(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
-        active, changed = self._active, self._changed
+        active, changed = self.active, self._changed
         for position, count in transfers:
             active[position] += sign * count
             changed.add(position)
 
     def expect(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
         """Count transfers of a placement on trial, which nobody is told of."""
-        active = self._active
+        active = self.active
         for position, count in transfers:
             active[position] += sign * count
+
+    @cached_property
+    def transfers(self) -> IntArray:
+        """int64[m]: transfers under way at each storage, as the view shows them (``active``, but for the
+        writes)."""
+        return np.asarray(self.active)[: len(self.storage_ids)]
 
     @property
     def has_changed(self) -> bool:
@@ -392,7 +394,7 @@ class Machine:
         """The storages that changed since the last call, as they are now."""
         if not self._changed:
             return []
-        held, used, active = self.ledger.held, self.used, self._active
+        held, used, active = self.ledger.held, self.used, self.active
         changed = self._changed
         if self._mixing:
             changed.intersection_update(range(len(self.storage_ids)))

@@ -37,7 +37,7 @@ def make_machine(
     platform = getattr(files, "platform", None)
     if platform is not None:  # what the policies locality and max_bandwidth go by
         names = [storage.name for storage in storages]
-        machine.view.network = PlatformNetwork(platform, names, machine.transfers)
+        machine.view.network = PlatformNetwork(platform, names, machine.active)
     return machine
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.plugins import PluginError, blamed, place_in
 from batfs.protocol.clock import LATEST, SOON
 from batfs.scheduling.interface import QueuePolicy, WaitingJob

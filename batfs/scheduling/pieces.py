@@ -5,8 +5,7 @@ All bytes are whole numbers, and those of the pieces are together those of the t
 
 from __future__ import annotations
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.filesystems.script import EMPTY, Activity
 from batfs.filesystems.traffic import split_rows
 from batfs.records import replace

@@ -17,9 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import FloatArray, IntArray, NDArray, np
 from batfs._core.steps import NodeSteps
 from batfs.protocol.clock import SAME
 from batfs.records import record
@@ -30,9 +28,7 @@ Shares: TypeAlias = tuple[tuple[int, int], ...]
 Place: TypeAlias = Callable[[int, list[int]], "Shares | None"]
 """(bitset of chosen nodes, free bytes of each storage, which it may change) -> shares, or None if no room."""
 
-TimelineArrays: TypeAlias = tuple[
-    NDArray[np.float64], NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]
-]
+TimelineArrays: TypeAlias = "tuple[FloatArray, NDArray[np.uint64], FloatArray, IntArray]"
 
 _NEVER = -math.inf
 

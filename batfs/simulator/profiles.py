@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.records import record
 from batfs.simulator.work import Demand, dense_demand
@@ -30,8 +28,6 @@ from batfs.workload.model import (
     UsageTrace,
     of_each,
 )
-
-Indices = NDArray[np.int64]
 
 PARALLEL_TYPES: Final = (
     ParallelHomogeneous,
@@ -71,7 +67,7 @@ def demand_of(profile: Profile | IoProfile, executors: int) -> Demand:
         demand = Demand(len(profile.resources()), profile.flops, flows=profile)
     else:
         assert isinstance(profile, Parallel)
-        demand = dense_demand(profile.cpu, profile.com)
+        demand = dense_demand(*profile.numbers)
     if demand.size != executors:
         raise InputError(f"a parallel profile for {demand.size} nodes can't be executed on {executors}")
     return demand

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from batfs._core.desk import Desk, KnownWorkload, SimJob, Task
 from batfs.errors import InputError, nearest
@@ -52,7 +50,7 @@ class Tasks(Desk):
         platform = machine.platform
         gamma = float(platform.config.get("network/TCP-gamma", 4194304))
         self.workshop = Workshop(platform, gamma, gathering=engine.compiled)
-        self.host_of: NDArray[np.int64] = np.array([r.host for r in machine.resources], np.int64)
+        self.host_of = array("l", [r.host for r in machine.resources])
         self.is_compute = [r.role == "compute_node" for r in machine.resources]
         self.workloads = {
             w.name: KnownWorkload(w.name, w.profiles, w.removed_profiles, w.path) for w in workloads
@@ -67,8 +65,11 @@ class Tasks(Desk):
         The rows are the caller's to keep: they are never given back.
         """
         master = self.machine.master
-        demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([1.0])))
-        work = self.workshop.work(demand, np.array([host, master]))
+        if host == master:
+            work = self.workshop.transfer(host, master, 1.0)
+        else:
+            flows = Flows(array("l", [0]), array("l", [1]), array("d", [1.0]))
+            work = self.workshop.work(Demand(2, None, flows=flows), array("l", [host, master]))
         first = self.engine.rows(*work.columns)
         return first, len(work.resources), work.latency, work.bound
 
@@ -213,7 +214,7 @@ class Tasks(Desk):
             executors = self._executors(job)
             demand = self._demand(job, task, len(executors))
             self._check_flops(job, demand, job.alloc)
-            work = self.workshop.work(demand, self.host_of[np.array(executors, np.int64)])
+            work = self.workshop.work(demand, array("l", [self.host_of[i] for i in executors]))
             if len(self._works) >= KEPT_WORKS:
                 self._works.clear()
             self._works[key] = (profile, work)
@@ -241,9 +242,9 @@ class Tasks(Desk):
 
     def _demand(self, job: SimJob, task: Task, executors: int) -> Demand:
         profile: Any = task.profile
-        if isinstance(profile, Parallel) and len(profile.cpu) != executors:
+        if isinstance(profile, Parallel) and profile.size != executors:
             raise InputError(
-                f"the job {job.job.id!r} executes the profile {task.name!r} for {len(profile.cpu)} nodes on "
+                f"the job {job.job.id!r} executes the profile {task.name!r} for {profile.size} nodes on "
                 f"{executors} executors"
             )
         return demand_of(profile, executors)
@@ -255,19 +256,20 @@ class Tasks(Desk):
             destination = hosts[self._storage(job, profile.destination, True)]
             if profile.size > 0:
                 return self.workshop.transfer(source, destination, float(profile.size))
-            return self.workshop.work(Demand(2, None), np.array([source, destination]))
+            return self.workshop.work(Demand(2, None), array("l", [source, destination]))
         executors = self._executors(job)
-        ids = np.append(executors, self._storage(job, profile.label, False))
-        return self.workshop.work(pfs_demand(profile, len(executors)), self.host_of[ids])
+        ids = (*executors, self._storage(job, profile.label, False))
+        on = array("l", [self.host_of[i] for i in ids])
+        return self.workshop.work(pfs_demand(profile, len(executors)), on)
 
     def _check_flops(self, job: SimJob, demand: Demand, ids: Sequence[int]) -> None:
         """Only compute nodes compute. Batsim looks at the i-th allocated machine, whatever the mapping."""
         if not ids or (job.mapping is None and ids[-1] < self.machine.nb_compute):
             return
-        flops = demand.work()
+        flops = demand.each_flops()
         if flops is None:
             return
-        for amount, i in zip(flops.tolist(), ids, strict=False):
+        for amount, i in zip(flops, ids, strict=False):
             if i >= self.machine.nb_compute and amount > LEAST_FLOPS:
                 name = self.machine.resources[i].name
                 raise InputError(

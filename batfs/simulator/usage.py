@@ -8,12 +8,12 @@ job ends with the last of them (``usage_trace_replayer_process`` and ``execute_t
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
+from batfs._core.arrays import doubles, integers
 from batfs.errors import InputError
 from batfs.simulator.actors import CANCELLED, DONE, TIMED_OUT, Actor, Call, Flow, Maestro, Script, Then
 from batfs.simulator.work import Demand, Work
@@ -149,8 +149,8 @@ class _Message(Call):
     def start(self, sender: int) -> None:
         """Both sides are there: the bytes travel."""
         server = self.ranks.server
-        demand = Demand(2, None, flows=Flows(np.array([0]), np.array([1]), np.array([END_OF_RANK])))
-        work = server.workshop.work(demand, np.array([sender, self.ranks.host]))
+        demand = Demand(2, None, flows=Flows(array("l", [0]), array("l", [1]), array("d", [END_OF_RANK])))
+        work = server.workshop.work(demand, array("l", [sender, self.ranks.host]))
         self.flow = _Transfer(self, server.maestro, work)
         self.flow.start()
 
@@ -301,8 +301,8 @@ def _rank(server: Server, host: int, actions: list[Action], last: _Message) -> S
     cores = server.machine.platform.hosts[host].cores
     for usage, flops in actions:
         count = max(int(usage * cores + 0.5), 1)
-        demand = Demand(count, np.full(count, flops))
-        work = server.workshop.work(demand, np.full(count, host))
+        demand = Demand(count, doubles(count, flops))
+        work = server.workshop.work(demand, integers(count, host))
         flow = Flow(server.maestro, work, owned=True)
         outcome = yield flow
         if outcome == CANCELLED:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from batfs._core import gather_layout as gather
-from batfs._core.gather import COMPILED, enter, rows_of
+from batfs._core.arrays import Doubles, Integers, address, doubles, integers, np
+from batfs._core.arrays import FloatArray as Floats
+from batfs._core.arrays import IntArray as Indices
+from batfs._core.gather import COMPILED, enter, entries, lacking, rows_of
 from batfs._core.gather import Work as Work
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
@@ -19,13 +20,7 @@ from batfs.records import record
 from batfs.workload.flows import Even, Flows
 from batfs.workload.model import Homogeneous, IoProfile, of_each
 
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 MAX_TRANSFERS = 1 << 17  # pairs of hosts whose route is kept
-NOTHING: Indices = np.empty(0, np.int64)
-NO_WEIGHTS: Floats = np.empty(0)
-_NO_FLOWS = (NOTHING, NOTHING, NO_WEIGHTS)
 
 
 @record(frozen=False)
@@ -38,15 +33,20 @@ class Demand:
     """
 
     size: int
-    flops: Floats | None
+    flops: Doubles | None
     uniform: float = 0.0
     flows: Flows | None = None
     each: float = 0.0
 
     def work(self) -> Floats | None:
         """Flops of each executor; None where none has any."""
+        found = self.each_flops()
+        return None if found is None else np.asarray(found)
+
+    def each_flops(self) -> Doubles | None:
+        """The same, in whatever array."""
         if self.flops is None and self.each > 0.0:
-            return np.full(self.size, self.each)
+            return doubles(self.size, self.each)
         return self.flops
 
     def columns(self) -> tuple[Indices, Indices, Floats]:
@@ -54,7 +54,9 @@ class Demand:
         if self.uniform > 0.0:
             sources, destinations = all_pairs(self.size)
             return sources, destinations, np.full(len(sources), self.uniform)
-        return _NO_FLOWS if self.flows is None else self.flows.columns
+        if self.flows is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        return self.flows.columns
 
 
 @lru_cache(maxsize=256)
@@ -71,11 +73,18 @@ def all_places(size: int) -> Indices:
     return np.arange(size)
 
 
-def dense_demand(flops: Floats | None, matrix: Floats) -> Demand:
-    """A demand from a dense matrix float64[n, n]; entries that are not positive move nothing."""
-    size = len(matrix)
-    places = np.flatnonzero(matrix > 0.0)
-    return Demand(size, flops, flows=Flows(places // size, places % size, matrix.ravel()[places]))
+def dense_demand(flops: Doubles, matrix: Doubles) -> Demand:
+    """A demand from a dense matrix of n x n numbers, row by row; what is not positive moves nothing."""
+    size = len(flops)
+    most = size * size
+    if not isinstance(matrix, array):
+        matrix = np.ascontiguousarray(matrix, np.float64).ravel()
+    if len(matrix) != most:
+        raise ValueError(f"a matrix of {len(matrix)} numbers for {size} executors")
+    sources, destinations, volumes = integers(most), integers(most), doubles(most)
+    count = entries(size, address(matrix), address(sources), address(destinations), address(volumes))
+    del sources[count:], destinations[count:], volumes[count:]
+    return Demand(size, flops, flows=Flows(sources, destinations, volumes))
 
 
 def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[Demand, Indices]:
@@ -117,31 +126,28 @@ class Gatherer:
 
     def __init__(self, workshop: Workshop) -> None:
         self._consumer = workshop.platform.consumer
-        self._host_of: Indices | None = None
+        self._host_of: Integers | None = None
         self._host_of_address = 0
         links = workshop.platform.links
         self._hosts = workshop.hosts
         self._speeds = workshop.speeds
-        self._capacities = np.array(
-            [host.cores * host.speed for host in workshop.platform.hosts] + [link.bandwidth for link in links]
-        )
-        self._fatpipe = np.array([link.fatpipe for link in links], np.int64)
-        self._seen = np.zeros(len(links), np.int64)
-        self._place = np.zeros(len(links), np.int64)
+        cpus = [host.cores * host.speed for host in workshop.platform.hosts]
+        self._capacities = array("d", cpus + [link.bandwidth for link in links])
+        self._fatpipe = array("l", [link.fatpipe for link in links])
+        self._seen = integers(len(links))
+        self._place = integers(len(links))
         self._room = 0
         self._flow_room = 0
-        self._parameters = np.zeros(gather.PARAMETERS, np.int64)
-        self._numbers = np.zeros(gather.NUMBERS)
-        self.parameters: Any = memoryview(self._parameters.data)
-        self.numbers: Any = memoryview(self._numbers.data)
-        self._addresses = self._parameters.ctypes.data, self._numbers.ctypes.data
+        self.parameters = integers(gather.PARAMETERS)
+        self.numbers = doubles(gather.NUMBERS)
+        self._addresses = address(self.parameters), address(self.numbers)
         p = self.parameters
         p[gather.RESOURCES] = self._hosts
-        p[gather.A_FATPIPE] = self._fatpipe.ctypes.data
-        p[gather.A_SPEEDS] = self._speeds.ctypes.data
-        p[gather.A_CAPACITIES] = self._capacities.ctypes.data
-        p[gather.A_SEEN] = self._seen.ctypes.data
-        p[gather.A_PLACE] = self._place.ctypes.data
+        p[gather.A_FATPIPE] = address(self._fatpipe)
+        p[gather.A_SPEEDS] = address(self._speeds)
+        p[gather.A_CAPACITIES] = address(self._capacities)
+        p[gather.A_SEEN] = address(self._seen)
+        p[gather.A_PLACE] = address(self._place)
         self._tables: Any = None
         self.usable = self._fetch_tables()
         if self.usable:
@@ -153,33 +159,33 @@ class Gatherer:
         """Buffers for tasks of that many executors."""
         self._room = size
         p = self.parameters
-        self._hosts_in = np.zeros(size, np.int64)
-        self._places_in = np.zeros(size, np.int64)
-        self._flops_in = np.zeros(size)
+        self._hosts_in = integers(size)
+        self._places_in = integers(size)
+        self._flops_in = doubles(size)
         rows = size + len(self._seen)  # one per CPU and one per link at most
-        self._resources = np.zeros(rows, np.int64)
-        self._weights = np.zeros(rows)
-        p[gather.A_HOSTS], p[gather.A_PLACES] = self._hosts_in.ctypes.data, self._places_in.ctypes.data
-        p[gather.A_FLOPS] = self._flops_in.ctypes.data
-        p[gather.A_RESOURCES] = self._resources.ctypes.data
-        p[gather.A_WEIGHTS] = self._weights.ctypes.data
+        self._resources = integers(rows)
+        self._weights = doubles(rows)
+        p[gather.A_HOSTS], p[gather.A_PLACES] = address(self._hosts_in), address(self._places_in)
+        p[gather.A_FLOPS] = address(self._flops_in)
+        p[gather.A_RESOURCES] = address(self._resources)
+        p[gather.A_WEIGHTS] = address(self._weights)
 
     def _make_flow_room(self, size: int) -> None:
         """Buffers for that many flows."""
         self._flow_room = size
         p = self.parameters
-        self._sources_in = np.zeros(size, np.int64)
-        self._destinations_in = np.zeros(size, np.int64)
-        self._volumes_in = np.zeros(size)
-        p[gather.A_SOURCES] = self._sources_in.ctypes.data
-        p[gather.A_DESTINATIONS] = self._destinations_in.ctypes.data
-        p[gather.A_VOLUMES] = self._volumes_in.ctypes.data
+        self._sources_in = integers(size)
+        self._destinations_in = integers(size)
+        self._volumes_in = doubles(size)
+        p[gather.A_SOURCES] = address(self._sources_in)
+        p[gather.A_DESTINATIONS] = address(self._destinations_in)
+        p[gather.A_VOLUMES] = address(self._volumes_in)
 
     def _make_storage_room(self, size: int) -> None:
         """A buffer for even I/O on that many storages: three numbers a way."""
         self._storage_room = size
-        self._amounts_in = np.zeros(6 * size, np.int64)
-        self.parameters[gather.A_AMOUNTS] = self._amounts_in.ctypes.data
+        self._amounts_in = integers(6 * size)
+        self.parameters[gather.A_AMOUNTS] = address(self._amounts_in)
 
     def _fetch_tables(self) -> bool:
         tables = self._consumer.tables()
@@ -188,9 +194,8 @@ class Gatherer:
         self._tables = tables  # keeps the arrays alive
         self._version = self._consumer.version
         p = self.parameters
-        p[gather.KINDS], p[gather.WIDTH] = tables.kinds, tables.rows.shape[1]
-        p[gather.OUT], p[gather.INTO] = tables.out.shape[1], tables.into.shape[1]
-        p[gather.BOTH] = tables.both.shape[1]
+        p[gather.KINDS], p[gather.WIDTH] = tables.kinds, tables.width
+        p[gather.OUT], p[gather.INTO], p[gather.BOTH] = tables.out.width, tables.into.width, tables.both.width
         for place, table in (
             (gather.A_KIND, tables.kind),
             (gather.A_TABLE, tables.table),
@@ -198,11 +203,11 @@ class Gatherer:
             (gather.A_LENGTHS, tables.lengths),
             (gather.A_NUMBERED, tables.numbered),
             (gather.A_LATENCIES, tables.latencies),
-            (gather.A_OUT, tables.out),
-            (gather.A_INTO, tables.into),
-            (gather.A_BOTH, tables.both),
+            (gather.A_OUT, tables.out.links),
+            (gather.A_INTO, tables.into.links),
+            (gather.A_BOTH, tables.both.links),
         ):
-            p[place] = table.ctypes.data
+            p[place] = address(table)
         return True
 
     def work(
@@ -212,8 +217,8 @@ class Gatherer:
         flows: Flows | None,
         gamma: float,
         places: Indices | None = None,
-        flops: Floats | None = None,
-        host_of: Indices | None = None,
+        flops: Doubles | None = None,
+        host_of: Integers | None = None,
         *,
         distinct: bool = False,
     ) -> Work | None:
@@ -245,11 +250,11 @@ class Gatherer:
             distinct,
         )
         if even is None and flows is not None:
-            self._put_columns(*flows.columns)
+            self._put_columns(*flows.as_given)
         if places is not None and job.uniform > 0.0:
-            self._places_in[:n] = places
+            np.asarray(self._places_in)[:n] = places
         if flops is not None:
-            self._flops_in[:size] = flops
+            self._flops_in[:size] = flops if type(flops) is array else array("d", flops)
         return self._gather(gamma)
 
     def beside(
@@ -259,7 +264,7 @@ class Gatherer:
         count: int,
         even: Even,
         ids: Sequence[int],
-        host_of: Indices,
+        host_of: Integers,
         gamma: float,
     ) -> Work | None:
         """The rows of a task on the first ``count`` of ``ids``, which does and sends the same everywhere, and
@@ -274,18 +279,22 @@ class Gatherer:
         enter(*self._addresses, ids, count, volume, whose, flops, both, hosts, True)
         return self._gather(gamma)
 
-    def _set_hosts(self, host_of: Indices) -> None:
+    def _set_hosts(self, host_of: Integers) -> None:
         self._host_of = host_of
-        self._host_of_address = host_of.ctypes.data
+        self._host_of_address = address(host_of)
 
-    def _put_columns(self, sources: Indices, destinations: Indices, volumes: Floats) -> None:
+    def _put_columns(self, sources: Integers, destinations: Integers, volumes: Any) -> None:
         """Flows into the buffers. Of even ones the kernel makes the columns."""
         count = self.parameters[gather.FLOWS] = len(volumes)
         if count > self._flow_room:
             self._make_flow_room(2 * count)
-        self._sources_in[:count] = sources
-        self._destinations_in[:count] = destinations
-        self._volumes_in[:count] = volumes
+        if type(sources) is array and type(destinations) is array:
+            self._sources_in[:count], self._destinations_in[:count] = sources, destinations
+            self._volumes_in[:count] = volumes
+        else:
+            np.asarray(self._sources_in)[:count] = sources
+            np.asarray(self._destinations_in)[:count] = destinations
+            np.asarray(self._volumes_in)[:count] = volumes
 
     def _make_even_room(self, nodes: int, storages: int) -> None:
         if 2 * nodes * storages > self._flow_room:
@@ -299,32 +308,7 @@ class Gatherer:
         All at once: where each node is of a kind of its own (a thousand nodes in chassis), a task of all to
         all on 256 of them lacks 65,280, and walking again after each took 46 of 48 s of a run of 100 jobs.
         """
-        p, tables = self.parameters, self._tables
-        kind, kinds = tables.kind[self._hosts_in[: p[gather.HOSTS]]], tables.kinds
-        needed = [np.array([p[gather.KEY]])]
-        if self.numbers[gather.VOLUME] > 0.0:
-            own = distinct(kind[self._places_in[: p[gather.UNIFORM]]])
-            pairs = own[:, None] * kinds + own
-            needed.append(pairs[~np.eye(len(own), dtype=bool)])  # of one kind: only where it has two hosts
-        storages = p[gather.STORAGES]
-        if storages:
-            nodes, place = distinct(kind[: len(kind) - storages]), 0
-            amounts = self._amounts_in[: 6 * storages].reshape(-1, 3)
-            for way in (gather.WRITTEN, gather.READ):
-                if p[way]:
-                    moving = amounts[place : place + storages, :2].any(axis=1)
-                    behind = distinct(kind[len(kind) - storages :][moving])[:, None]
-                    needed.append(
-                        (nodes * kinds + behind if way == gather.WRITTEN else behind * kinds + nodes).ravel()
-                    )
-                    place += storages
-        else:
-            flows = p[gather.FLOWS]
-            sources, destinations = self._sources_in[:flows], self._destinations_in[:flows]
-            moving = (self._volumes_in[:flows] > 0.0) & (sources != destinations)
-            needed.append(kind[sources[moving]] * kinds + kind[destinations[moving]])
-        keys = distinct(np.concatenate(needed))
-        for key in keys[tables.table[keys] < 0].tolist():
+        for key in lacking(*self._addresses):
             self._consumer.add_core(key)
 
     def _gather(self, gamma: float) -> Work | None:
@@ -353,7 +337,7 @@ class Workshop:
         self.gamma = gamma
         self.hosts = len(platform.hosts)
         self._transfers: dict[int, tuple[tuple[int, ...], tuple[int, ...], float]] = {}
-        self.speeds = np.array([host.speed for host in platform.hosts])
+        self.speeds = array("d", [host.speed for host in platform.hosts])
         gatherer = Gatherer(self) if gathering else None
         self._gatherer = gatherer if gatherer is not None and gatherer.usable else None
 
@@ -363,7 +347,7 @@ class Workshop:
         job_ids: tuple[int, ...],
         io: IoProfile,
         io_ids: Sequence[int],
-        host_of: Indices,
+        host_of: Integers,
     ) -> Work | None:
         """:meth:`merged` of a homogeneous task and even I/O on its nodes and behind them, as nearly always;
         None for others, or where something is wrong."""
@@ -379,7 +363,7 @@ class Workshop:
         return gatherer.beside(*of_each(profile, count), count, even, io_ids, host_of, self.gamma)
 
     def merged(
-        self, job: Demand, job_ids: Sequence[int], io: Demand, io_ids: Sequence[int], host_of: Indices
+        self, job: Demand, job_ids: Sequence[int], io: Demand, io_ids: Sequence[int], host_of: Integers
     ) -> Work:
         """The work of a job and its I/O together, on the sorted union of their ids.
 
@@ -389,7 +373,7 @@ class Workshop:
         if gatherer is not None and job.flows is None and io.uniform <= 0.0 and len(io_ids) > 1:
             ids, flows = io_ids, io.flows
             places: Indices | None = None
-            flops: Floats | None = None
+            flops: Doubles | None = None
             if tuple(io_ids[:count]) != job_ids:
                 union = distinct(np.concatenate([job_ids, io_ids]))
                 places, io_places = np.searchsorted(union, job_ids), np.searchsorted(union, io_ids)
@@ -404,7 +388,7 @@ class Workshop:
             if found is not None:
                 return found
         demand, together = merge(job, np.array(job_ids, np.int64), io, np.array(io_ids, np.int64))
-        return self.work(demand, host_of[together])
+        return self.work(demand, np.asarray(host_of)[together])
 
     def transfer(self, source: int, destination: int, volume: float) -> Work:
         """A single transfer between two hosts."""
@@ -429,38 +413,38 @@ class Workshop:
     def one_host(self, host: int, flops: float) -> Work:
         """A task with a single executor: only its flops count, bytes are not even looked at."""
         if flops <= 0.0:
-            return Work(NOTHING, NO_WEIGHTS, 0.0, 0.0)
-        return Work(np.array([host]), np.array([flops]), 0.0, float(self.speeds[host]) / flops)
+            return Work((), (), 0.0, 0.0)
+        return Work((host,), (flops,), 0.0, self.speeds[host] / flops)
 
-    def work(self, demand: Demand, hosts: Indices) -> Work:
+    def work(self, demand: Demand, hosts: Integers) -> Work:
         """The rows of ``demand`` with its executors on ``hosts`` (int64[n] host indices, repeats allowed)."""
         flows = None if demand.uniform > 0.0 else demand.flows
-        moving = demand.uniform > 0.0 or (flows is not None and (flows.even is not None or len(flows.sizes)))
+        moving = demand.uniform > 0.0 or (
+            flows is not None and (flows.even is not None or len(flows.as_given[2]))
+        )
         if self._gatherer is not None and len(hosts) > 1 and moving:
             found = self._gatherer.work(hosts.tolist(), demand, flows, self.gamma, flops=demand.flops)
             if found is not None:
                 return found
-        flops = demand.work()
+        flops = demand.each_flops()
         if len(hosts) == 1:
             return self.one_host(int(hosts[0]), 0.0 if flops is None else float(flops[0]))
-        bound = 0.0
-        resources, weights = NOTHING, NO_WEIGHTS
+        resources, weights, bound, latency = array("l"), array("d"), 0.0, 0.0
         if flops is not None:
-            busy = flops > 0.0
-            if busy.all():
-                resources, weights = hosts, flops
-            else:
-                resources, weights = hosts[busy], flops[busy]
-            if len(resources):
-                bound = float((self.speeds[resources] / weights).min())
-        latency = 0.0
-        sources, destinations, volumes = demand.columns()
-        if len(volumes):
-            used = self.platform.consume(hosts[sources], hosts[destinations], volumes)
+            busy = [(host, amount) for host, amount in zip(hosts, flops, strict=True) if amount > 0.0]
+            resources, weights = (
+                array("l", [host for host, _ in busy]),
+                array("d", [amount for _, amount in busy]),
+            )
+            if busy:
+                bound = min([self.speeds[host] / amount for host, amount in busy])
+        if moving:
+            sources, destinations, volumes = demand.columns()
+            where = np.asarray(hosts)
+            used = self.platform.consume(where[sources], where[destinations], volumes)
             latency = used.latency
-            if len(used.links):
-                resources = np.concatenate([resources, used.links + self.hosts])
-                weights = np.concatenate([weights, used.weights])
+            resources.extend([link + self.hosts for link in used.links.tolist()])
+            weights.extend(used.weights.tolist())
             if used.latency_volume > 0.0:
                 window = self.gamma / (2.0 * used.latency_volume)
                 bound = window if bound <= 0.0 else min(bound, window)

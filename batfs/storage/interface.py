@@ -10,9 +10,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import FloatArray as FloatArray
+from batfs._core.arrays import IntArray as IntArray
 from batfs.records import field, record
 from batfs.storage.table import Storage, StorageTable
 
@@ -28,9 +27,6 @@ __all__ = [
     "StorageTable",
     "StorageView",
 ]
-
-IntArray: TypeAlias = NDArray[np.int64]
-FloatArray: TypeAlias = NDArray[np.float64]
 
 
 @record

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import heapq
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import TypeAlias
 
-import numpy as np
-
+from batfs._core.arrays import integers, np, shown
 from batfs._core.steps import ByteSteps, peak_of, peaks
 from batfs.storage.bookings import Bookings
 from batfs.storage.interface import FloatArray, IntArray, Share, Storage, StorageTable
@@ -57,15 +58,10 @@ class Ledger:
         self._listeners: list[Listener] = []
         m = len(self.storages)
         # free bytes now, as exact Python integers and as the array that `free` shows
-        self._left: list[int] = self.storages.capacities.tolist()
+        self._left: list[int] = [storage.capacity for storage in self.storages]
         self._capacity: list[int] = self._left.copy()
-        self._free: IntArray = self.storages.capacities.copy()
-        self._count: IntArray = np.zeros(m, dtype=np.int64)
-        # the same memory; quicker, one at a time
-        self._free_cells: Any = memoryview(self._free.data)
-        self._count_cells: Any = memoryview(self._count.data)
-        self._free_shown, self._count_shown = self._free.view(), self._count.view()
-        self._free_shown.flags.writeable = self._count_shown.flags.writeable = False
+        self._free = array("l", self._left)
+        self._count = integers(m)
         self._on: list[dict[int, Reservation]] = [{} for _ in range(m)]  # what is held, by storage
         self._bookings = Bookings(m)
         self._spare: Bookings | None = None  # an empty one, to be used again
@@ -74,6 +70,14 @@ class Ledger:
         self._held_steps: list[ByteSteps] | None = None
         self._last_end: FloatArray | None = None
         self._ends: list[tuple[float, int]] = []  # (end, id) with `release_at_end`; may hold gone ids
+
+    @cached_property
+    def _free_shown(self) -> IntArray:
+        return shown(self._free)
+
+    @cached_property
+    def _count_shown(self) -> IntArray:
+        return shown(self._count)
 
     # ---- reading ------------------------------------------------------------------------------------------
 
@@ -101,7 +105,7 @@ class Ledger:
     def largest_free(self) -> int:
         """Bytes free now on the storage that has most of them; 0 without storages."""
         if len(self._left) > 100:
-            return int(self._free.max())
+            return int(self._free_shown.max())
         return max(self._left, default=0)
 
     def fits_everywhere(self, size: int, start: float) -> bool:
@@ -143,13 +147,13 @@ class Ledger:
         # what is past its end is there now, and gone an instant later
         peaks(self._steps(), ahead.steps, self._now, end, out)
         np.subtract(self.storages.capacities, out, out=out)
-        return np.minimum(out, self._free, out=out)
+        return np.minimum(out, self._free_shown, out=out)
 
     def overlaps(self, start: float, end: float) -> IntArray:
         """int64[m]: reservations that hold bytes at some instant of [start, end). Read-only."""
         if start <= self._now and not self._bookings.on:
             return self._count_shown
-        out = self._count.copy()
+        out = self._count_shown.copy()
         if start > self._now:
             held = self._held_parts()
             out -= np.bincount(held.storage.take(held.end_by(start)), minlength=len(out))
@@ -161,7 +165,7 @@ class Ledger:
     def overlapping_bytes(self, start: float, end: float) -> IntArray:
         """int64[m]: sum of the bytes of the reservations that hold some in [start, end), even if they never
         meet. Not what is needed at once: see ``free``."""
-        out = self.capacities - self._free
+        out = self.capacities - self._free_shown
         if start > self._now:
             held = self._held_parts()
             over = held.end_by(start)
@@ -360,8 +364,8 @@ class Ledger:
             self._on[i][line.id] = line
             left = self._left[i] - share.size
             self._left[i] = left
-            self._free_cells[i] = left
-            self._count_cells[i] += 1
+            self._free[i] = left
+            self._count[i] += 1
             if self._held is not None:
                 line._rows.append(self._held.add(i, share.size, line.start, line.end))
             if self._last_end is not None and line.end > self._last_end[i]:
@@ -394,8 +398,8 @@ class Ledger:
             i = share.index
             left = self._left[i] + share.size
             self._left[i] = left
-            self._free_cells[i] = left
-            self._count_cells[i] -= 1
+            self._free[i] = left
+            self._count[i] -= 1
             del self._on[i][line.id]
             for listener in self._listeners:
                 listener(self._now, i, self.storages[i].capacity - left)

@@ -6,8 +6,7 @@ that no window meets it and it never ends. Rows are answered as indices: much qu
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from batfs._core.arrays import NDArray, np
 
 
 class Parts:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.records import replace
 from batfs.storage.interface import (

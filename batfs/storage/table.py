@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import FloatArray, IntArray, np, shown
 from batfs.errors import InputError
 from batfs.records import field, record
 
@@ -43,22 +43,42 @@ class StorageTable(Sequence[Storage]):
                 raise ValueError(f"storage {storage.name!r} has index {storage.index} at position {position}")
             if storage.capacity < 0:
                 raise InputError(f"storage {storage.name!r} has a negative capacity {storage.capacity}")
-        self.capacities = _integers([s.capacity for s in self._rows])
-        self.read_bandwidths = _bandwidths([s.read_bandwidth for s in self._rows])
-        self.write_bandwidths = _bandwidths([s.write_bandwidth for s in self._rows])
-        self.network_bandwidths = _bandwidths([s.network_bandwidth for s in self._rows])
-        numbers: dict[str, int] = {}
-        self.groups = _integers([numbers.setdefault(s.group, len(numbers)) for s in self._rows])
-        self.group_names = tuple(numbers)
-        self._filled: dict[str, NDArray[np.float64]] = {}
+        self.group_names = tuple(dict.fromkeys([s.group for s in self._rows]))
+        self._filled: dict[str, FloatArray] = {}
         self._server_limits: bool | None = None
 
-    def bandwidths(self, kind: Literal["read", "write", "network"], otherwise: float) -> NDArray[np.float64]:
+    @cached_property
+    def capacities(self) -> IntArray:
+        """Bytes."""
+        return shown(array("l", [s.capacity for s in self._rows]))
+
+    @cached_property
+    def read_bandwidths(self) -> FloatArray:
+        """Bytes/s."""
+        return _bandwidths([s.read_bandwidth for s in self._rows])
+
+    @cached_property
+    def write_bandwidths(self) -> FloatArray:
+        """Bytes/s."""
+        return _bandwidths([s.write_bandwidth for s in self._rows])
+
+    @cached_property
+    def network_bandwidths(self) -> FloatArray:
+        """Bytes/s."""
+        return _bandwidths([s.network_bandwidth for s in self._rows])
+
+    @cached_property
+    def groups(self) -> IntArray:
+        """The number of each storage's group."""
+        numbers = {name: number for number, name in enumerate(self.group_names)}
+        return shown(array("l", [numbers[s.group] for s in self._rows]))
+
+    def bandwidths(self, kind: Literal["read", "write", "network"], otherwise: float) -> FloatArray:
         """One of the columns with what is unknown as the mean of the known, or ``otherwise`` if none is."""
         key = f"{kind} {otherwise}"
         found = self._filled.get(key)
         if found is None:
-            column: NDArray[np.float64] = getattr(self, f"{kind}_bandwidths")
+            column: FloatArray = getattr(self, f"{kind}_bandwidths")
             unknown = np.isnan(column)
             mean = otherwise if unknown.all() else float(column[~unknown].mean())
             found = self._filled[key] = np.where(unknown, mean, column)
@@ -91,13 +111,5 @@ class StorageTable(Sequence[Storage]):
         return iter(self._rows)
 
 
-def _integers(values: Sequence[int]) -> NDArray[np.int64]:
-    array = np.asarray(values, dtype=np.int64)
-    array.flags.writeable = False
-    return array
-
-
-def _bandwidths(values: Sequence[float | None]) -> NDArray[np.float64]:
-    array = np.asarray([float("nan") if v is None else v for v in values], dtype=np.float64)
-    array.flags.writeable = False
-    return array
+def _bandwidths(values: Sequence[float | None]) -> FloatArray:
+    return shown(array("d", [float("nan") if v is None else v for v in values]))

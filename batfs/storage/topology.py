@@ -10,9 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from batfs._core.arrays import Integers, NDArray, np, shown
 from batfs.errors import InputError, unknown
 from batfs.storage.interface import FloatArray, IntArray
 
@@ -57,11 +55,12 @@ class _Routes(NamedTuple):
 class PlatformNetwork:
     """A :class:`~batfs.storage.interface.Network` over the storages called ``names``, in that order.
 
-    ``transfers`` int64[m] is the owner's count of transfers under way at each storage, kept up to date.
+    ``transfers`` int64[m], or longer, is the owner's count of transfers under way at each storage, kept up to
+    date.
     A storage without a route from a node is infinitely far from it, with no bandwidth.
     """
 
-    def __init__(self, platform: Topology, names: Sequence[str], transfers: IntArray) -> None:
+    def __init__(self, platform: Topology, names: Sequence[str], transfers: Integers) -> None:
         self._platform = platform
         for name in names:
             if name not in platform.host_index:
@@ -103,7 +102,7 @@ class PlatformNetwork:
             slowest[shared] = (
                 (narrow, fat) if before is None else (min(narrow, before[0]), min(fat, before[1]))
             )
-        transfers = self._transfers
+        transfers = shown(self._transfers)
         for shared, (narrow, fat) in slowest.items():
             # which transfers use a link that is met from elsewhere too is not known: each kind by itself
             routes = self._routes[shared][1]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-import numpy as np
-
+from batfs._core.arrays import Integers, integers, np, shown
 from batfs.storage.interface import FloatArray, IntArray, Network, SpaceRequest, StorageTable, StorageView
 from batfs.storage.ledger import Ledger
 
 
 class SystemView:
-    """A :class:`StorageView` of ``ledger``. ``transfers`` int64[m] is kept up to date by its owner.
+    """A :class:`StorageView` of ``ledger``. ``transfers`` int64[m] is kept up to date by its owner, or
+    int64[2 m]: those that are writes stand behind all of them then.
 
     ``health`` float64[m]: the part of its bandwidth that each storage has; None while all have all of it.
     """
@@ -20,6 +20,7 @@ class SystemView:
     __slots__ = (
         "_down",
         "_ledger",
+        "_shown",
         "_transfers",
         "fits_everywhere",
         "free",
@@ -28,16 +29,14 @@ class SystemView:
         "network",
         "overlapping_bytes",
         "overlaps",
-        "writing",
     )
 
     def __init__(
-        self, ledger: Ledger, *, transfers: IntArray | None = None, network: Network | None = None
+        self, ledger: Ledger, *, transfers: Integers | None = None, network: Network | None = None
     ) -> None:
         self._ledger = ledger
-        shown = np.zeros(len(ledger.storages), dtype=np.int64) if transfers is None else transfers.view()
-        shown.flags.writeable = False
-        self._transfers = shown
+        self._transfers = integers(len(ledger.storages)) if transfers is None else transfers
+        self._shown: IntArray | None = None
         self.network = network
         self.free = ledger.free
         self.fits_everywhere = ledger.fits_everywhere
@@ -45,8 +44,6 @@ class SystemView:
         self.overlapping_bytes = ledger.overlapping_bytes
         self.longest_overlap = ledger.longest_overlap
         self.health: FloatArray | None = None
-        #: int64[m]: those of the transfers that are writes, where somebody counts them
-        self.writing: IntArray | None = None
         self._down: dict[int, float] = {}
 
     def hide(self, index: int, until: float) -> None:
@@ -95,7 +92,20 @@ class SystemView:
 
     @property
     def transfers(self) -> IntArray:
-        return self._transfers
+        return self._counts[: len(self.storages)]
+
+    @property
+    def writing(self) -> IntArray | None:
+        """int64[m]: those of the transfers that are writes, where somebody counts them."""
+        m = len(self.storages)
+        return self._counts[m:] if len(self._transfers) > m else None
+
+    @property
+    def _counts(self) -> IntArray:
+        found = self._shown
+        if found is None:
+            found = self._shown = shown(self._transfers)
+        return found
 
     def distance(self, near: Sequence[str]) -> FloatArray | None:
         return None if self.network is None else self.network.distance(near)

@@ -209,7 +209,7 @@ def _unknown_child(name: str, child: str, profiles: Mapping[str, Profile]) -> In
 def _check_sizes(jobs: list[Job], profiles: Mapping[str, Profile], composed: list[str]) -> None:
     """A ``parallel`` profile (alone or inside a composed one) has as many nodes as each job that uses it."""
     # what a profile demands of `res`, and which parallel profile it is that does
-    sizes = {name: (len(p.cpu), name) for name, p in profiles.items() if isinstance(p, Parallel)}
+    sizes = {name: (p.size, name) for name, p in profiles.items() if isinstance(p, Parallel)}
     if not sizes:
         return
     for name in composed:

@@ -8,11 +8,11 @@ and written here. What a record can't say (members that Batsim 5 ignores, the te
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final
 
-import numpy as np
-
+from batfs._core.arrays import doubles
 from batfs.errors import InputError, nearest
 from batfs.workload.extradata import MEMBER, ExtraData, read_extra, written_extra
 from batfs.workload.fields import missing, need_integer, need_number, need_object, need_string, wrong
@@ -21,7 +21,6 @@ from batfs.workload.model import (
     Composed,
     DataStaging,
     Delay,
-    FloatArray,
     Job,
     Json,
     Parallel,
@@ -155,7 +154,7 @@ def _delay(m: _Members, prefix: str) -> Make:
 
 
 def _parallel(m: _Members, prefix: str) -> Make:
-    found: dict[str, tuple[FloatArray, bytes | None]] = {}
+    found: dict[str, tuple[array[float], bytes | None]] = {}
     for name in ("cpu", "com"):
         if m.has(name):
             values, place = m.get(name)
@@ -176,19 +175,13 @@ def _parallel(m: _Members, prefix: str) -> Make:
     if "com" in found and size != n * n:
         why = f"{n} x {n} = {n * n} since the vector has {n}" if "cpu" in found else "a square number of them"
         raise InputError(f"the matrix has {size} numbers, expected {why}", place=place)
-    cpu, cpu_kinds = found.get("cpu") or (_zeros(n), None)
-    com, com_kinds = found.get("com") or (_zeros(n * n), None)
+    cpu, cpu_kinds = found.get("cpu") or (doubles(n), None)
+    com, com_kinds = found.get("com") or (doubles(n * n), None)
     integers = b""
     if cpu_kinds is not None or com_kinds is not None:
         integers = (cpu_kinds or bytes(n)) + (com_kinds or bytes(n * n))
     absent = "" if len(found) == 2 else "com" if "cpu" in found else "cpu"
-    return lambda extra, ret: Parallel(cpu, com.reshape(n, n), extra, ret, integers, absent)
-
-
-def _zeros(count: int) -> FloatArray:
-    array = np.zeros(count)
-    array.setflags(write=False)
-    return array
+    return lambda extra, ret: Parallel.read(cpu, com, extra, ret=ret, integers=integers, absent=absent)
 
 
 def _strategy(m: _Members) -> str:

@@ -7,16 +7,17 @@ asks for them, and in the same process nobody does: the simulator's kernel takes
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from batfs._core.arrays import FloatArray as FloatArray
+from batfs._core.arrays import IntArray as IntArray
+from batfs._core.arrays import Integers, NDArray, np, shown
 
-IntArray: TypeAlias = NDArray[np.int64]
-FloatArray: TypeAlias = NDArray[np.float64]
 Pattern: TypeAlias = tuple[IntArray, IntArray]
+Columns: TypeAlias = "tuple[Integers, Integers, NDArray[Any] | array[float]]"
 
 # Patterns larger than this are cheap to make compared with what they hold.
 _KEPT = 100_000
@@ -96,21 +97,30 @@ class Flows:
 
     __slots__ = ("_columns", "even")
 
-    def __init__(self, sources: IntArray, destinations: IntArray, sizes: NDArray[Any]) -> None:
-        self._columns: tuple[IntArray, IntArray, NDArray[Any]] | None = (sources, destinations, sizes)
+    def __init__(self, sources: Integers, destinations: Integers, sizes: NDArray[Any] | array[float]) -> None:
+        self._columns: Columns | None = (sources, destinations, sizes)
         self.even: Even | None = None
 
     def _made(self, even: Even) -> tuple[IntArray, IntArray, NDArray[Any]]:
         return (*even.pattern(), even.sizes())
 
     @property
-    def columns(self) -> tuple[IntArray, IntArray, NDArray[Any]]:
-        """(sources, destinations, sizes)."""
+    def as_given(self) -> Columns:
+        """(sources, destinations, sizes), in whatever arrays."""
         found = self._columns
         if found is None:
             assert self.even is not None
             found = self._columns = self._made(self.even)
         return found
+
+    @property
+    def columns(self) -> tuple[IntArray, IntArray, NDArray[Any]]:
+        """(sources, destinations, sizes)."""
+        sources, destinations, sizes = self.as_given
+        if type(sizes) is array:
+            sources, destinations, sizes = shown(sources), shown(destinations), shown(sizes)
+            self._columns = sources, destinations, sizes
+        return sources, destinations, sizes  # type: ignore[return-value]
 
     @property
     def sources(self) -> IntArray:

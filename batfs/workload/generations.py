@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.records import field, record, replace
 from batfs.workload.extradata import MEMBER, ExtraData

@@ -11,11 +11,11 @@ it was read from, which is what Batsim forwards to its scheduler.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from batfs._core.arrays import Doubles, np, shown
 from batfs.records import record
 from batfs.workload.flows import Even, Flows
 from batfs.workload.flows import FloatArray as FloatArray
@@ -116,8 +116,23 @@ class Delay:
     ret: int = 0
 
 
+class _Numbers:
+    """The numbers of a :class:`Parallel` that was read: arrays of numpy's are made when somebody asks."""
+
+    __slots__ = ("_read",)
+    _read: tuple[array[float], array[float]]
+
+    def __getattr__(self, name: str) -> FloatArray:
+        if name not in ("cpu", "com"):  # of the fields only these may be without a value
+            raise AttributeError(name)
+        cpu, com = self._read
+        found = shown(cpu) if name == "cpu" else shown(com).reshape(len(cpu), len(cpu))
+        setattr(self, name, found)
+        return found
+
+
 @record(eq=False)
-class Parallel:
+class Parallel(_Numbers):
     """``parallel``: ``cpu`` float64[n] flops, ``com`` float64[n, n] bytes, row -> column.
 
     ``integers`` remembers how the numbers were written (Batsim forwards integers as integers): one byte
@@ -131,6 +146,29 @@ class Parallel:
     ret: int = 0
     integers: bytes = b""
     absent: str = ""
+
+    @classmethod
+    def read(
+        cls, cpu: array[float], com: array[float], extra: Mapping[str, Json] = NO_EXTRA, **more: Any
+    ) -> Parallel:
+        """One of numbers that are not in numpy's arrays, ``com`` row by row."""
+        later: Any = None
+        made = cls(later, later, extra, **more)
+        del made.cpu, made.com
+        made._read = cpu, com
+        return made
+
+    @property
+    def size(self) -> int:
+        """n."""
+        return len(self._read[0] if hasattr(self, "_read") else self.cpu)
+
+    @property
+    def numbers(self) -> tuple[Doubles, Doubles]:
+        """``cpu`` and ``com``, in whatever array they are, the latter row by row."""
+        if hasattr(self, "_read"):
+            return self._read
+        return np.ascontiguousarray(self.cpu), np.ascontiguousarray(self.com).ravel()
 
 
 @record

@@ -7,13 +7,14 @@ code it can't report) batfs refuses. Members no type knows are kept and forwarde
 
 from __future__ import annotations
 
+import math
 import operator
+from array import array
 from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any, Final
 
-import numpy as np
-
+from batfs._core.arrays import address, doubles
 from batfs.errors import InputError, nearest
 from batfs.workload.fields import missing, need_integer, need_number, need_object, need_string, wrong
 from batfs.workload.model import (
@@ -21,7 +22,6 @@ from batfs.workload.model import (
     Composed,
     DataStaging,
     Delay,
-    FloatArray,
     Json,
     Parallel,
     ParallelHomogeneous,
@@ -156,29 +156,36 @@ def _parallel(obj: Object, place: str) -> Parallel:
         else (cpu_kinds or bytes(n)) + (com_kinds or bytes(size))
     )
     extra = _optional(obj, _CPU_COM, _RET)
-    return Parallel(cpu, com.reshape(n, n), extra, _ret(obj, place), integers)
+    return Parallel.read(cpu, com, extra, ret=_ret(obj, place), integers=integers)
 
 
-def numbers(values: list[Json], place: str) -> tuple[FloatArray, bytes | None]:
-    """A read-only float64 array of a JSON array, and which of its numbers are integers (None: none)."""
-    kinds = list(map(type, values))
-    integers = kinds.count(int)
-    if integers + kinds.count(float) != len(kinds):
-        at = next(i for i, value in enumerate(values) if type(value) not in (int, float))
-        wrong(values[at], "a number", f"{place}[{at}]")
-    array = np.array(values, dtype=np.float64)
-    if array.size and not (array.min() >= 0 and array.max() < np.inf):
-        at = int(np.flatnonzero(~((array >= 0) & (array < np.inf)))[0])
-        wrong(values[at], "a finite number that is not negative", f"{place}[{at}]")
-    array.setflags(write=False)
+def numbers(values: list[Json], place: str) -> tuple[array[float], bytes | None]:
+    """The numbers of a JSON array, and which of them are integers (None: none)."""
+    from batfs._core.gather import read
+
+    cells = doubles(len(values))
+    integers = read(values, address(cells))
+    if integers < 0:
+        for expected, fits in (
+            ("a number", _is_number),
+            ("a finite number that is not negative", _is_amount),
+        ):
+            for at, value in enumerate(values):
+                if not fits(value):
+                    wrong(value, expected, f"{place}[{at}]")
     if integers == 0:
-        return array, None
-    if integers == len(kinds):
-        return array, b"\1" * integers
-    zero = array == 0  # the usual mixture: zeros written as 0, volumes as doubles
-    if np.count_nonzero(zero) == integers and all(kinds[i] is int for i in np.flatnonzero(zero).tolist()):
-        return array, zero.tobytes()
-    return array, bytes(map(operator.is_, kinds, repeat(int)))
+        return cells, None
+    if integers == len(values):
+        return cells, b"\1" * integers
+    return cells, bytes(map(operator.is_, map(type, values), repeat(int)))
+
+
+def _is_number(value: Json) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_amount(value: Json) -> bool:
+    return bool(0.0 <= float(value) < math.inf)
 
 
 def _pfs(obj: Object, place: str) -> ParallelHomogeneousPfs:

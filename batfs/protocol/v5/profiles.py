@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import BatfsError, InputError
 from batfs.workload.batsim5 import profile_to_message
 from batfs.workload.model import (

@@ -10,8 +10,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from math import inf
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.filesystems.interface import Hold
 from batfs.protocol.clock import SOON, on_calendar
 from batfs.scheduling.interface import JobPlacement, NodeSet, QueueView, WaitingJob

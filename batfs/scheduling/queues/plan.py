@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.filesystems.interface import Hold, IoPlan
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob

@@ -6,11 +6,10 @@ everything else takes what it gets.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from batfs._core.desk import KnownWorkload, SimJob, Task
 from batfs.errors import InputError
@@ -147,10 +146,10 @@ class Placing(Tasks):
         found = self._works.get(key)
         if found is not None:
             return found[1]
-        if isinstance(profile, Parallel) and len(profile.cpu) != len(ids):
+        if isinstance(profile, Parallel) and profile.size != len(ids):
             raise InputError(
                 f"the job {job.job.id!r} executes the profile {self.full_name(job, task)!r} for "
-                f"{len(profile.cpu)} executors, but asks for {len(ids)}"
+                f"{profile.size} executors, but asks for {len(ids)}"
             )
         if isinstance(profile, HOMOGENEOUS) and len(ids) == 1 and not profile.cpu > 0:
             raise InputError(
@@ -174,7 +173,7 @@ class Placing(Tasks):
                         f"{whose} computes {flops:g} flops on the machine {i} ({host.name!r}), whose speed "
                         "is 0: it would never end"
                     )
-        return self.workshop.work(demand, self.host_of[np.array(ids, np.int64)])
+        return self.workshop.work(demand, array("l", [self.host_of[i] for i in ids]))
 
     def _staging(self, job: SimJob, profile: DataStaging) -> Work:
         ends = [self._labelled(job, label) for label in (profile.source, profile.destination)]

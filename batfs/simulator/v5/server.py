@@ -292,10 +292,10 @@ class Server5(Placing, Server):
         if self.job_id_taken(job.id):
             raise InputError(f"RegisterJobEvent: the job id {job.id!r} already exists")
         home, profile = self.find_profile(job.profile, job.workload, "RegisterJobEvent")
-        if isinstance(profile, Parallel) and len(profile.cpu) != job.requested_nodes:
+        if isinstance(profile, Parallel) and profile.size != job.requested_nodes:
             raise InputError(
                 f"RegisterJobEvent: the job {job.id!r} asks for {job.requested_nodes} resources, its profile "
-                f"{job.profile!r} is for {len(profile.cpu)}"
+                f"{job.profile!r} is for {profile.size}"
             )
         now = self.date()
         job = Job(job.id, now, job.requested_nodes, job.profile, job.walltime, job.extra)

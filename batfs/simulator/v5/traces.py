@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from batfs._core.arrays import doubles, integers
 from batfs.simulator.actors import CANCELLED, Actor, Call, Flow, Script, Then
 from batfs.simulator.usage import Action, read_trace
 from batfs.simulator.work import Demand
@@ -106,7 +105,7 @@ def _rank(server: Server5, host: int, actions: list[Action], ranks: _Ranks) -> S
     cores = server.machine.platform.hosts[host].cores
     for usage, flops in actions:
         count = max(int(usage * cores + 0.5), 1)
-        work = server.workshop.work(Demand(count, np.full(count, flops)), np.full(count, host))
+        work = server.workshop.work(Demand(count, doubles(count, flops)), integers(count, host))
         outcome = yield Flow(server.maestro, work, owned=True)
         if outcome == CANCELLED:
             break

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.storage.interface import FloatArray, IntArray, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, ScoringPolicy, most_free
 

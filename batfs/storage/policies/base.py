@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.plugins import Registry
 from batfs.storage.interface import (
     AllocationPolicy,

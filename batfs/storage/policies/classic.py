@@ -10,9 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
 from batfs._core import steps
+from batfs._core.arrays import np
 from batfs.storage.interface import FloatArray, IntArray, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, Policy, ScoringPolicy, by_fit, draw
 

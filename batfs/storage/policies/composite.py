@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.storage.choice import guard
 from batfs.storage.interface import AllocationPolicy, Choice, FloatArray, IntArray, SpaceRequest, StorageView

@@ -14,8 +14,7 @@ import math
 import random
 from typing import Final
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.storage.interface import Choice, IntArray, Share, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, draw
 from batfs.storage.view import candidates

@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
+from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.storage.interface import FloatArray, IntArray, SpaceRequest, StorageView
 from batfs.storage.policies.base import POLICIES, Policy, draw

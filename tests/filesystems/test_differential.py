@@ -2,20 +2,18 @@
 reservations and times. See ``differential`` for what is drawn.
 
 BATFS_DIFFERENTIAL says how many workloads are run in this process (25), BATFS_DIFFERENTIAL_SOCKETS how many
-over sockets (4), BATFS_DIFFERENTIAL_FROM the first seed (3).
+over sockets (12), BATFS_DIFFERENTIAL_FROM the first seed (3).
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import random
+import tempfile
 from pathlib import Path
 
 import differential as d
+import differential_forks as forks
 import pytest
-from fs_tiny import free_port, over_sockets, write_inputs
 
 from batfs.decision.injector import Injector, WithFileSystems
 from batfs.protocol import messages as m
@@ -24,7 +22,7 @@ from batfs.workload.model import Job, ParallelHomogeneous
 
 FIRST = int(os.environ.get("BATFS_DIFFERENTIAL_FROM", "3"))
 COUNT = int(os.environ.get("BATFS_DIFFERENTIAL", "25"))
-SOCKETS = int(os.environ.get("BATFS_DIFFERENTIAL_SOCKETS", "4"))
+SOCKETS = int(os.environ.get("BATFS_DIFFERENTIAL_SOCKETS", "12"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
@@ -67,37 +65,28 @@ def test_a_kill_of_who_has_ended_at_that_instant_goes_no_further(said: int) -> N
     assert kills == [["w0!2"]] * said
 
 
-@pytest.mark.slow
+def test_staging_before_nodes_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Behind the proxy, in every way: an error of the settings, before any job has begun."""
+    seed = next(seed for seed in range(20_000, 20_100) if refuses(d.draw(seed)))
+    runner = d.Runner(d.draw(seed), tmp_path / "x")
+    for way in ("proxy", "bytes", "hosted"):
+        outcome = getattr(runner, way)()
+        assert d.REFUSAL in outcome.error, way
+        assert not outcome.jobs
+    assert not runner.scheduler().error
+
+
+def refuses(case: d.Case) -> bool:
+    return case.config["filesystems"]["bb"].get("staging") in ("ahead", "two_step")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each process is a fork of this one")
 @pytest.mark.parametrize("seed", [3, 11, 12, 20, *range(FIRST + 4, FIRST + SOCKETS)])
-def test_and_over_sockets(tmp_path: Path, seed: int) -> None:
+def test_and_over_sockets(seed: int) -> None:
     """The same drawn workloads with ``batfs sim`` beside ``batfs-sched``, beside ``batfs-proxy`` with the
-    other scheduler within it, and beside ``batfs-proxy`` and the other scheduler as a third process."""
-    rng = random.Random(seed)
-    tight, dynamic = rng.random() < 0.4, rng.random() < 0.7
-    storages, config = d.random_storages(rng, tight), d.random_config(rng, tight)
-    files = write_inputs(tmp_path, d.NODES, storages, d.random_jobs(rng, kills=not tight))
-    events = d.write_events(rng, tmp_path / "events.txt")
-    (tmp_path / "ours.py").write_text(d.OURS)
-    (tmp_path / "fixed.py").write_text(d.THEIRS)
-    (tmp_path / "config.json").write_text(json.dumps({**config, "platform": str(files[0])}))
-    front, back = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
-    common = ["-s", front, "--config", "config.json"]
-    launcher = [d.sys.executable, "-m", "batsim.cmds.launcher", "fixed.py", "-s", back]
-    ways = {
-        "sched": ["batfs.decision.command", *common, "--queue", "ours.py:Fixed"],
-        "hosted": ["batfs.decision.proxy_command", *common, "--queue", "pybatsim:fixed.py"],
-        "third": ["batfs.decision.proxy_command", *common, "--to", back, "--", *launcher],
-    }
-    more = ["--events", str(events), *(["--enable-dynamic-jobs"] if dynamic else [])]
-    found, columns = {}, ("starting_time", "finish_time")
-    for name, command in ways.items():
-        jobs = over_sockets(tmp_path, files, front, [command[0], "-e", name, *command[1:]], *more)
-        with open(tmp_path / f"{name}_io_jobs.csv") as text:
-            rows = sorted(tuple(row.values())[:11] for row in csv.DictReader(text))
-        ended = {
-            job: (row["final_state"], *(round(float(row[c] or 0), 3) for c in columns))
-            for job, row in jobs.items()
-        }
-        found[name] = (ended, rows)
-    assert found["hosted"] == found["sched"]
-    assert found["third"] == found["sched"]
+    other scheduler within it, and beside ``batfs-proxy`` and the other scheduler as a third process; under
+    Batsim 5's protocol as well where it has what was drawn."""
+    forks.prepare()
+    only = ("sched", "hosted", "third", "five", "sched5", "third5")
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
+        assert d.differing(seed, Path(folder) / "x", sockets=True, only=only) == ""

@@ -70,16 +70,20 @@ class Fcfs:
         return sorted(hosts, key=self.names.__getitem__)
 
 
-def main(endpoint: str) -> None:
-    socket = zmq.Context().socket(zmq.REP)
+def main(endpoint: str, component: Any = None) -> None:
+    """Serve one simulation, by another ``component`` if one is given."""
+    context = zmq.Context()
+    socket = context.socket(zmq.REP)
     socket.bind(endpoint)
     socket.recv()
     socket.send(hello())
-    fcfs = Fcfs()
-    while not fcfs.over:
+    component = component or Fcfs()
+    while not component.over:
         message = json.loads(socket.recv().rstrip(b"\0"))
-        socket.send(json.dumps({"now": message["now"], "events": fcfs.decide(message)}).encode() + b"\0")
+        answer = {"now": message["now"], "events": component.decide(message)}
+        socket.send(json.dumps(answer).encode() + b"\0")
     socket.close(2000)
+    context.term()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Two schedulers that take the same decisions, as files for batfs and for pybatsim: each job on nodes of its
+own as soon as there is room for its bytes (``place``: its first node), the last one at its ``until``, each
+killed at its ``kill``."""
+
+from __future__ import annotations
+
+NODES, SPARE = 10, 2  # the last ones run no jobs: they come and go
+
+OURS = '''
+from batfs.filesystems.interface import Hold
+from batfs.scheduling.interface import Pass
+
+class Fixed:
+    """See ``differential_sides``."""
+    name = "fixed"
+    def __init__(self):
+        self.kills, self.until = {}, {}
+    def schedule(self, view):
+        for job in view.arrived:
+            if "kill" in job.job.extra:
+                self.kills[job.id] = job.job.extra["kill"]
+        starts = []
+        for job in (view.queue if view.freed else view.arrived):
+            place, until = job.job.extra["place"], job.job.extra.get("until", 0.0)
+            if until > view.now:
+                continue
+            placed = view.place(job, among=((1 << job.nodes) - 1) << place)
+            if not isinstance(placed, Hold):
+                starts.append(placed)
+        started = {placed.job.id for placed in starts}
+        for job in view.queue:
+            until = job.job.extra.get("until", 0.0)
+            if 0.0 < until <= view.now and job.id not in started:
+                starts.append(view.place(job, among=((1 << job.nodes) - 1) << job.job.extra["place"]))
+        due = [i for i, at in self.kills.items() if at <= view.now]
+        kills = [i for i in due if i in view.running and view.running[i].nodes]
+        for i in due:
+            del self.kills[i]
+        times = [*self.kills.values(), *(j.job.extra.get("until", 0.0) for j in view.queue)]
+        later = [at for at in times if at > view.now]
+        return Pass(starts, kills, min(later, default=None))
+'''
+
+THEIRS = """
+from batsim.batsim import BatsimScheduler
+from procset import ProcSet
+
+class Fixed(BatsimScheduler):
+    def onSimulationBegins(self):
+        assert not self.bs.storage_resources and self.bs.nb_resources == self.bs.nb_compute_resources
+        self.kills, self.until, self.running = {}, {}, {}
+    def onJobSubmission(self, job):
+        extra = job.json_dict
+        if "kill" in extra:
+            self.kills[job.id] = extra["kill"]
+            self.bs.wake_me_up_at(extra["kill"])
+        if "until" in extra:
+            self.until[job.id] = (extra["until"], job)
+            self.bs.wake_me_up_at(extra["until"])
+        else:
+            self.start(job)
+    def start(self, job):
+        place = job.json_dict["place"]
+        job.allocation = ProcSet((place, place + job.requested_resources - 1))
+        self.running[job.id] = job
+        self.bs.execute_jobs([job])
+    def onJobCompletion(self, job):
+        del self.running[job.id]
+    def onJobsKilled(self, jobs):
+        pass
+    def onRequestedCall(self):
+        now = self.bs.time()
+        for i, (at, job) in list(self.until.items()):
+            if at <= now:
+                del self.until[i]
+                self.start(job)
+        for i, at in list(self.kills.items()):
+            if at <= now:
+                del self.kills[i]
+                if i in self.running:
+                    self.bs.kill_jobs([self.running[i]])
+    def onNotifyEventMachineUnavailable(self, machines):
+        assert all(i < NODES for i in machines)
+    onNotifyEventMachineAvailable = onNotifyEventMachineUnavailable
+""".replace("NODES", str(NODES))

@@ -203,41 +203,11 @@ class States:
 
     def start(self, job: SimJob, now: cython.double) -> None:
         """The job's machines start to compute, at ``job.start``, which is now."""
-        alloc: tuple = job.alloc
-        size: cython.longlong = len(alloc)
-        i: cython.longlong
-        if self.simple and none_computes(self, alloc):
-            for i in alloc:
-                self.computes[i] = 1
-            self.idle -= size
-            self.computing += size
-        else:
-            self.start_shared(alloc, now)
-        self.running[job.id] = job
-        if self.tell is not None:
-            self.tell(now, self.idle, self.computing)
-        if self.trace is not None:
-            self.trace.job_started(job.id, alloc, now)
+        start_machines(self, job, now)
 
     def end(self, job: SimJob, now: cython.double) -> None:
         """The job's machines are done with it. One that is unavailable stays so."""
-        alloc: tuple = job.alloc
-        size: cython.longlong = len(alloc)
-        i: cython.longlong
-        if self.simple:
-            self.time_computing += size * (now - job.start)
-            for i in alloc:
-                self.computes[i] = 0
-                self.stopped[i] = now
-            self.idle += size
-            self.computing -= size
-        else:
-            alloc = self.end_shared(alloc, now)
-        del self.running[job.id]
-        if self.tell is not None:
-            self.tell(now, self.idle, self.computing)
-        if self.trace is not None and alloc:
-            self.trace.machines_idle(alloc, now)
+        end_machines(self, job, now)
 
     def start_shared(self, alloc: tuple, now: float) -> None:
         """Machines of which some may compute already start to."""
@@ -246,6 +216,48 @@ class States:
     def end_shared(self, alloc: tuple, now: float) -> tuple:
         """Machines are done with one of their jobs; those that are idle now."""
         raise NotImplementedError
+
+
+@cython.cfunc
+def start_machines(s: States, job: SimJob, now: cython.double):
+    """See :meth:`States.start`."""
+    alloc: tuple = job.alloc
+    size: cython.longlong = len(alloc)
+    i: cython.longlong
+    if s.simple and none_computes(s, alloc):
+        for i in alloc:
+            s.computes[i] = 1
+        s.idle -= size
+        s.computing += size
+    else:
+        s.start_shared(alloc, now)
+    s.running[job.id] = job
+    if s.tell is not None:
+        s.tell(now, s.idle, s.computing)
+    if s.trace is not None:
+        s.trace.job_started(job.id, alloc, now)
+
+
+@cython.cfunc
+def end_machines(s: States, job: SimJob, now: cython.double):
+    """See :meth:`States.end`."""
+    alloc: tuple = job.alloc
+    size: cython.longlong = len(alloc)
+    i: cython.longlong
+    if s.simple:
+        s.time_computing += size * (now - job.start)
+        for i in alloc:
+            s.computes[i] = 0
+            s.stopped[i] = now
+        s.idle += size
+        s.computing -= size
+    else:
+        alloc = s.end_shared(alloc, now)
+    del s.running[job.id]
+    if s.tell is not None:
+        s.tell(now, s.idle, s.computing)
+    if s.trace is not None and alloc:
+        s.trace.machines_idle(alloc, now)
 
 
 @cython.cfunc
@@ -364,24 +376,11 @@ class Desk:
 
     def ask(self, request: Any) -> Any:
         """The scheduler's reply, and the time it takes."""
-        begin: cython.double = perf_counter()
-        reply = self.process.decide(request)
-        self.deciding += perf_counter() - begin
-        return reply
+        return ask(self, request)
 
     def request(self) -> Any:
         """What happened, for the scheduler; jobs whose end is in it leave memory."""
-        request = self.a_request(told(self), self.events)
-        self.events = []
-        self.scheduler_ready = False
-        job: SimJob
-        if self.to_forget:
-            for one in self.to_forget:
-                job = one
-                forget(self, job)
-            self.to_forget.clear()
-        self.requests += 1
-        return request
+        return request(self)
 
     def drop_profile(self, job: SimJob) -> None:
         """Batsim removes the profile of a finished job, and its children, even if others need the name."""
@@ -488,73 +487,140 @@ class Desk:
 
     def placed(self, job: SimJob, alloc: tuple, decision: Any) -> None:
         """Where a job runs is noted in it."""
-        job.alloc = alloc
-        job.alloc_text = text_of(alloc)
-        job.storage_mapping = decision.storage_mapping
-        job.io = decision.io_job
+        placed(self, job, alloc, decision)
 
     def on_job_completed(self, job: SimJob) -> None:
         """A job has ended."""
         self.running -= 1
-        self.report(job)
+        report(self, job)
 
     def report(self, job: SimJob) -> None:
         """Its end is told to everybody."""
-        self.completed += 1
-        self.events.append(self.a_completion(told(self), job.id, job.state, job.return_code, job.alloc_text))
-        self.outputs.job_done(job)
-        self.to_forget.append(job)
+        report(self, job)
 
     # ---- a job's life ----
 
     def begin(self, job: SimJob) -> None:
         """It starts now."""
-        now: cython.double = self.engine.now
-        job.start = now
-        job.task = Task(job.job.profile, job.profile)
-        self.machines.start(job, now)
+        begin(self, job)
 
     def flow_of(self, job: SimJob, task: Task, left: float, io: Any) -> Any:
         """The flow of a task that has ``left`` seconds (below 0: no end of them), with its I/O."""
-        work = self.work_of(job, task, io)
-        if io is not None and self.on_work is not None:
-            self.on_work(job.id, work)
-        task.flow = Flow(self.maestro, work, left)
-        return task.flow
+        return flow_of(self, job, task, left, io)
 
     def code_of(self, job: SimJob, task: Task, outcome: int) -> int:
         """What its task gives back when the wait for its flow has ended so."""
-        ret = getattr(task.profile, "ret", 0)
-        if outcome == TIMED_OUT:
-            ret = WALLTIME_REACHED
-            job.actors[0].owned.append(task.flow)  # it goes on using its resources until this actor ends
-        elif outcome == CANCELLED:
-            ret = KILLED_CODE
-        task.flow = None
-        return ret
+        return code_of(self, job, task, outcome)
 
     def conclude(self, job: SimJob, code: int) -> None:
         """Its task is over."""
-        job.return_code = code
-        if code == 0:
-            job.state = SUCCESS
-        elif code > 0:
-            job.state = FAILED
-        elif code == WALLTIME_REACHED:
-            job.state = WALLTIME
-        else:
-            job.state = KILLED
-        self.finish(job)
+        conclude(self, job, code)
 
     def finish(self, job: SimJob) -> None:
         """The job's end now: its runtime, its machines, its trace."""
-        now: cython.double = self.engine.now
-        if job.state == WALLTIME or job.state == KILLED:
-            self.outputs.job_killed(job, now)
-        runtime: cython.double = now - job.start
-        job.runtime = runtime if runtime > 0.0 else NO_TIME
-        self.machines.end(job, now)
-        job.actors.clear()
+        finish(self, job)
+
+
+@cython.cfunc
+def ask(d: Desk, request: Any):
+    """See :meth:`Desk.ask`."""
+    begin: cython.double = perf_counter()
+    reply = d.process.decide(request)
+    d.deciding += perf_counter() - begin
+    return reply
+
+
+@cython.cfunc
+def request(d: Desk):
+    """See :meth:`Desk.request`."""
+    request = d.a_request(told(d), d.events)
+    d.events = []
+    d.scheduler_ready = False
+    job: SimJob
+    if d.to_forget:
+        for one in d.to_forget:
+            job = one
+            forget(d, job)
+        d.to_forget.clear()
+    d.requests += 1
+    return request
+
+
+@cython.cfunc
+def placed(d: Desk, job: SimJob, alloc: tuple, decision: Any):
+    """See :meth:`Desk.placed`."""
+    job.alloc = alloc
+    job.alloc_text = text_of(alloc)
+    job.storage_mapping = decision.storage_mapping
+    job.io = decision.io_job
+
+
+@cython.cfunc
+def report(d: Desk, job: SimJob):
+    """See :meth:`Desk.report`."""
+    d.completed += 1
+    d.events.append(d.a_completion(told(d), job.id, job.state, job.return_code, job.alloc_text))
+    d.outputs.job_done(job)
+    d.to_forget.append(job)
+
+
+@cython.cfunc
+def begin(d: Desk, job: SimJob):
+    """See :meth:`Desk.begin`."""
+    now: cython.double = d.engine.now
+    job.start = now
+    job.task = Task(job.job.profile, job.profile)
+    start_machines(d.machines, job, now)
+
+
+@cython.cfunc
+def flow_of(d: Desk, job: SimJob, task: Task, left: float, io: Any):
+    """See :meth:`Desk.flow_of`."""
+    work = d.work_of(job, task, io)
+    if io is not None and d.on_work is not None:
+        d.on_work(job.id, work)
+    task.flow = Flow(d.maestro, work, left)
+    return task.flow
+
+
+@cython.cfunc
+def code_of(d: Desk, job: SimJob, task: Task, outcome: int):
+    """See :meth:`Desk.code_of`."""
+    ret = getattr(task.profile, "ret", 0)
+    if outcome == TIMED_OUT:
+        ret = WALLTIME_REACHED
+        job.actors[0].owned.append(task.flow)  # it goes on using its resources until this actor ends
+    elif outcome == CANCELLED:
+        ret = KILLED_CODE
+    task.flow = None
+    return ret
+
+
+@cython.cfunc
+def conclude(d: Desk, job: SimJob, code: int):
+    """See :meth:`Desk.conclude`."""
+    job.return_code = code
+    if code == 0:
+        job.state = SUCCESS
+    elif code > 0:
+        job.state = FAILED
+    elif code == WALLTIME_REACHED:
+        job.state = WALLTIME
+    else:
+        job.state = KILLED
+    finish(d, job)
+
+
+@cython.cfunc
+def finish(d: Desk, job: SimJob):
+    """See :meth:`Desk.finish`."""
+    now: cython.double = d.engine.now
+    if job.state == WALLTIME or job.state == KILLED:
+        d.outputs.job_killed(job, now)
+    runtime: cython.double = now - job.start
+    job.runtime = runtime if runtime > 0.0 else NO_TIME
+    end_machines(d.machines, job, now)
+    job.actors.clear()
 
 
 @cython.cfunc
@@ -594,7 +660,7 @@ def at_its_place(d: Desk, job: SimJob, decision: Any) -> cython.bint:
         for i in decision.io_job.alloc:
             if i < 0 or i >= machines.count:
                 return False
-    d.placed(job, alloc, decision)
+    placed(d, job, alloc, decision)
     return True
 
 
@@ -618,14 +684,16 @@ class Life:
         if not self.began:
             self.began = True
             walltime = job.job.walltime
-            desk.begin(job)
-            io = None if job.io is None else desk.io_task(job)
-            return desk.flow_of(job, job.task, -1.0 if walltime is None else walltime, io)
+            begin(desk, job)
+            io = job.io
+            if io is not None and type(io.profile) is not desk.sparse:
+                io = desk.io_task(job)
+            return flow_of(desk, job, job.task, -1.0 if walltime is None else walltime, io)
         if job is None:
             raise StopIteration
         self.job = None
-        code = desk.code_of(job, job.task, outcome)
-        desk.conclude(job, code)
+        code = code_of(desk, job, job.task, outcome)
+        conclude(desk, job, code)
         if code == KILLED_CODE:
             raise StopIteration
         return Comm(desk.mailbox, (desk.on_job_completed, job), ENDS)
@@ -710,7 +778,7 @@ def exchange(d: Desk):
     the actor that goes on, because something else ended, or has to be done, first.
     """
     maestro, engine, mailbox = d.maestro, d.engine, d.mailbox
-    reply = d.ask(d.request())
+    reply = ask(d, request(d))
     decisions = reply.decisions
     count: cython.longlong = len(decisions)
     sent: cython.longlong = 0

@@ -140,6 +140,35 @@ def rows_of(parameters: cython.longlong, numbers: cython.longlong, gamma: cython
     return Work(octets(p[A_RESOURCES], size), octets(p[A_WEIGHTS], size), x[LATENCY], bound, x[REACH])
 
 
+def beside(
+    parameters: cython.longlong,
+    numbers: cython.longlong,
+    nodes: tuple,
+    ids: Sequence[int],
+    each: cython.double,
+    uniform: cython.double,
+    even: object,
+    host_of: cython.longlong,
+    gamma: cython.double,
+) -> Work | None:
+    """The work of a task on the first of these ids, its ``nodes``, with ``each`` flops on each and
+    ``uniform`` bytes between each two, beside the ``even`` I/O of all of them; None where others come first,
+    or :func:`gather` isn't done."""
+    count: cython.longlong = len(nodes)
+    if count > len(ids):
+        return None
+    for i in range(count):
+        node: cython.longlong = nodes[i]
+        first: cython.longlong = ids[i]
+        if node != first:
+            return None
+    whose: cython.longlong = ALL_THE_SAME if each > 0.0 else 0
+    enter(parameters, numbers, ids, count, uniform, whose, each, (even.written, even.read), host_of, True)
+    if fill(integers(parameters), floats(numbers)) != DONE:
+        return None
+    return rows_of(parameters, numbers, gamma)
+
+
 @cython.cfunc
 def octets(address: cython.longlong, size: cython.longlong) -> bytes:
     """A copy of that many bytes."""

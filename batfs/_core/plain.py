@@ -27,4 +27,4 @@ def cast(kind: Any, value: Any) -> Any:
     return value
 
 
-cclass = cfunc = inline = final = _as_it_is
+cclass = cfunc = ccall = inline = final = _as_it_is

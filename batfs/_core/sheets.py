@@ -7,8 +7,6 @@ buffer of bytes, without a Python object for each; interpreted they are pieces o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 try:
     import cython
 except ImportError:
@@ -76,21 +74,53 @@ class Sheet:
     ) -> None:
         """A job that has run, in ``jobs.csv``: its names in ``head``, its machines and all behind them in
         ``tail``; times in seconds."""
-        end: cython.double = start + runtime
-        turnaround: cython.double = end - submitted
         text(self, head)
-        six(self, submitted)
-        whole(self, nodes)
-        six(self, walltime)
-        text(self, ",1," if state == "COMPLETED_SUCCESSFULLY" else ",0,")
-        text(self, state)
-        six(self, start)
-        six(self, runtime)
-        six(self, end)
-        six(self, start - submitted)
-        six(self, turnaround)
-        six(self, turnaround / runtime)
+        moments(self, submitted, nodes, walltime, state, start, runtime)
         text(self, tail)
+
+    def add_job(
+        self,
+        job: object,
+        state: str,
+        start: cython.double,
+        runtime: cython.double,
+        machines: str,
+        metadata: str,
+    ) -> None:
+        """The same of a ``Job``, which may have been rejected instead."""
+        submitted: cython.double = job.submission_time
+        nodes: cython.longlong = job.requested_nodes
+        walltime: cython.double = -1.0 if job.walltime is None else job.walltime
+        names: tuple = job.id.partition("!")
+        field(self, names[2])
+        text(self, ",")
+        field(self, names[0])
+        text(self, ",")
+        field(self, job.profile)
+        if state == "REJECTED":
+            six(self, submitted)
+            whole(self, nodes)
+            six(self, walltime)
+            text(self, ",0,REJECTED,,,,,,,,")
+        else:
+            moments(self, submitted, nodes, walltime, state, start, runtime)
+            text(self, ",")
+            text(self, machines)
+            text(self, ",-1.000000")
+        text(self, ',"')
+        text(self, metadata)
+        text(self, '"\n')
+
+    def started(self, now: cython.double, machines: tuple, alias: str, name: str, colour: str) -> None:
+        """A job begins, in ``schedule.trace``: a state of its machines by an ``alias``."""
+        text(self, "4 ")
+        text(self, alias)
+        text(self, ' machine_state "')
+        text(self, name)
+        text(self, '" "')
+        text(self, colour)
+        text(self, '"\n')
+        self.trace(now, machines, alias)
 
     def states(self, now: float, idle: cython.longlong, computing: cython.longlong) -> None:
         """How many machines do what, in ``machine_states.csv``."""
@@ -99,22 +129,25 @@ class Sheet:
         whole(self, computing)
         text(self, "\n")
 
-    def trace(self, now: cython.double, machines: Sequence[int], value: str) -> None:
+    def trace(self, now: cython.double, machines: tuple, value: str) -> None:
         """These machines have a new state, in ``schedule.trace``."""
         before: str = f"7 {now:.6f} machine_state m"
         after: str = " " + value + "\n"
         if cython.compiled:
             lead: cython.Py_ssize_t = 0
             rest: cython.Py_ssize_t = 0
+            between: str = after + before
             head: cython.p_const_char = PyUnicode_AsUTF8AndSize(before, cython.address(lead))
-            tail: cython.p_const_char = PyUnicode_AsUTF8AndSize(after, cython.address(rest))
-            reserve(self, len(machines) * (lead + rest + 20))
+            tail: cython.p_const_char = PyUnicode_AsUTF8AndSize(between, cython.address(rest))
+            reserve(self, lead + len(machines) * (rest + 20))
+            memcpy(self.at + self.size, head, lead)
+            self.size += lead
+            machine: cython.longlong
             for machine in machines:
-                memcpy(self.at + self.size, head, lead)
-                self.size += lead
                 digits(self, machine, 1)
                 memcpy(self.at + self.size, tail, rest)
                 self.size += rest
+            self.size -= lead  # of a line that doesn't come
         else:
             self.pieces += [f"{before}{machine}{after}" for machine in machines]
 
@@ -182,6 +215,40 @@ class Totals:
 def larger(most: cython.double, value: cython.double) -> cython.double:
     """The larger of the two."""
     return value if value > most else most
+
+
+@cython.cfunc
+def moments(
+    s: Sheet,
+    submitted: cython.double,
+    nodes: cython.longlong,
+    walltime: cython.double,
+    state: str,
+    start: cython.double,
+    runtime: cython.double,
+):
+    """The numbers of a job that has run."""
+    end: cython.double = start + runtime
+    turnaround: cython.double = end - submitted
+    six(s, submitted)
+    whole(s, nodes)
+    six(s, walltime)
+    text(s, ",1," if state == "COMPLETED_SUCCESSFULLY" else ",0,")
+    text(s, state)
+    six(s, start)
+    six(s, runtime)
+    six(s, end)
+    six(s, start - submitted)
+    six(s, turnaround)
+    six(s, turnaround / runtime)
+
+
+@cython.cfunc
+def field(s: Sheet, words: str):
+    """A field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
+    if "," in words or '"' in words or "\n" in words or "\r" in words:
+        words = '"' + words.replace('"', '""') + '"'
+    text(s, words)
 
 
 @cython.cfunc

@@ -16,7 +16,6 @@ from batfs._core.sheets import Sheet, Totals
 from batfs.errors import InputError
 from batfs.simulator.options import JobResult, SimulationOptions
 from batfs.simulator.paje import PajeTrace
-from batfs.texts import csv_field
 
 if TYPE_CHECKING:
     from batfs._core.desk import SimJob
@@ -28,7 +27,6 @@ JOBS_HEADER: Final = (
     "starting_time,execution_time,finish_time,waiting_time,turnaround_time,stretch,allocated_resources,"
     "consumed_energy,metadata\n"
 )
-REJECTED_ROW: Final = '%s,%.6f,%d,%.6f,0,REJECTED,,,,,,,,,"%s"\n'
 STATES_HEADER: Final = "time,nb_sleeping,nb_switching_on,nb_switching_off,nb_idle,nb_computing\n"
 JOBS_AT_ONCE: Final = 128  # the lines of so many are written together
 VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
@@ -37,26 +35,8 @@ VERSION: Final = "v4.2.1"  # the Batsim whose numbers these are
 def job_row(job: Job, state: str, start: float, runtime: float, alloc: str, metadata: str) -> str:
     """The line of ``jobs.csv`` for a job that is over or rejected; times in seconds."""
     sheet = Sheet()
-    add_job(sheet, job, state, start, runtime, alloc, metadata)
+    sheet.add_job(job, state, start, runtime, alloc, metadata)
     return sheet.take()
-
-
-def add_job(
-    sheet: Sheet, job: Job, state: str, start: float, runtime: float, alloc: str, metadata: str
-) -> None:
-    """Add that line to a sheet."""
-    walltime = -1.0 if job.walltime is None else job.walltime
-    workload, _, name = job.id.partition("!")
-    submitted = job.submission_time
-    profile = job.profile
-    if not (name.isalnum() and workload.isalnum() and profile.isalnum()):
-        name, workload, profile = csv_field(name), csv_field(workload), csv_field(profile)
-    head, nodes = f"{name},{workload},{profile}", job.requested_nodes
-    if state == "REJECTED":
-        sheet.add(REJECTED_ROW % (head, submitted, nodes, walltime, metadata))
-    else:
-        tail = f',{alloc},-1.000000,"{metadata}"\n'
-        sheet.job(head, submitted, nodes, walltime, state, start, runtime, tail)
 
 
 class Outputs:
@@ -144,7 +124,7 @@ class Outputs:
         """Add the line of a job that is over or rejected."""
         alloc = "" if record.state == "REJECTED" else record.alloc_text
         state, metadata = record.state, record.metadata
-        add_job(lines.sheet, record.job, state, record.start, record.runtime, alloc, metadata)
+        lines.sheet.add_job(record.job, state, record.start, record.runtime, alloc, metadata)
 
     # ---- the end ----
 

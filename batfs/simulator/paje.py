@@ -40,6 +40,7 @@ class PajeTrace:
     def __init__(self, sheet: Sheet, machines: Sequence[str]) -> None:
         self._write = sheet.add
         self._trace = sheet.trace
+        self._started = sheet.started
         self._machines = len(machines)
         self._jobs = 0
         self._last = 0.0
@@ -60,17 +61,16 @@ class PajeTrace:
             lines.append(f"7 0.000000 machine_state m{i} {_IDLE}")
         self._write("\n".join(lines) + "\n")
 
-    def job_started(self, job_id: str, alloc: Sequence[int], now: float) -> None:
+    def job_started(self, job_id: str, alloc: tuple[int, ...], now: float) -> None:
         colour = _COLOURS[self._jobs % len(_COLOURS)]
         self._jobs += 1
         alias = f"j{job_id}"
         if _SPECIAL.search(job_id):  # Paje has no way to write them
             alias, job_id = f"job{self._jobs}", _SPECIAL.sub("_", job_id)
         self._last = now
-        self._write(f'4 {alias} machine_state "{job_id}" "{colour}"\n')
-        self._trace(now, alloc, alias)
+        self._started(now, alloc, alias, job_id, colour)
 
-    def machines_idle(self, ids: Sequence[int], now: float) -> None:
+    def machines_idle(self, ids: tuple[int, ...], now: float) -> None:
         """These (ascending) have nothing more to do."""
         self._last = now
         self._trace(now, ids, _IDLE)

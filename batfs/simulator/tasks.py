@@ -195,8 +195,8 @@ class Tasks(Desk):
         assert profile is not None
         return IoTask(io.profile_name, io.alloc, profile, workload.profiles)
 
-    def work_of(self, job: SimJob, task: Task, io: IoTask | None) -> Work:
-        """The work of one parallel task of a job."""
+    def work_of(self, job: SimJob, task: Task, io: Any) -> Work:
+        """The work of one parallel task of a job; its I/O as it came, if it came with an own profile."""
         profile: Any = task.profile
         if isinstance(profile, (ParallelHomogeneousPfs, DataStaging)):
             if io is not None:
@@ -221,14 +221,17 @@ class Tasks(Desk):
             return work
         alloc: tuple[int, ...] = job.alloc
         if (
-            type(io.profile) is IoProfile
+            self.workshop.gatherer is not None
+            and type(io.profile) is IoProfile
             and type(profile) in HOMOGENEOUS
             and job.mapping is None
             and alloc[-1] < self.machine.nb_compute
         ):
-            found = self.workshop.beside(profile, alloc, io.profile, io.alloc, self.host_of)
+            found = self.workshop.gatherer.beside(profile, alloc, io.profile, io.alloc, self.host_of)
             if found is not None:
                 return found
+        if not isinstance(io, IoTask):
+            io = self.io_task(job)
         executors = self._executors(job)
         demand = self._demand(job, task, len(executors))
         more = io.demand()

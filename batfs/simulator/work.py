@@ -11,13 +11,13 @@ from batfs._core import gather_layout as gather
 from batfs._core.arrays import Doubles, Integers, address, doubles, integers, np
 from batfs._core.arrays import FloatArray as Floats
 from batfs._core.arrays import IntArray as Indices
-from batfs._core.gather import COMPILED, enter, entries, lacking, rows_of
+from batfs._core.gather import COMPILED, beside, enter, entries, lacking, rows_of
 from batfs._core.gather import Work as Work
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
 from batfs.platform.consume import distinct
 from batfs.records import record
-from batfs.workload.flows import Even, Flows
+from batfs.workload.flows import Flows
 from batfs.workload.model import Homogeneous, IoProfile, of_each
 
 MAX_TRANSFERS = 1 << 17  # pairs of hosts whose route is kept
@@ -125,6 +125,7 @@ class Gatherer:
     """The compiled way from demands to work (see ``_core.gather``), on buffers that grow as needed."""
 
     def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
         self._consumer = workshop.platform.consumer
         self._host_of: Integers | None = None
         self._host_of_address = 0
@@ -259,25 +260,28 @@ class Gatherer:
 
     def beside(
         self,
-        flops: float,
-        volume: float,
-        count: int,
-        even: Even,
+        profile: Homogeneous,
+        nodes: tuple[int, ...],
+        io: IoProfile,
         ids: Sequence[int],
         host_of: Integers,
-        gamma: float,
     ) -> Work | None:
-        """The rows of a task on the first ``count`` of ``ids``, which does and sends the same everywhere, and
-        of even I/O on all of them; the rest as for :meth:`work`."""
-        if len(ids) > self._room:
-            self._make_room(2 * len(ids))
-        self._make_even_room(len(even.nodes), len(even.storages))
+        """The rows of a homogeneous task on ``nodes``, the first of ``ids``, and even I/O on all of these;
+        None of other I/O, or where the way is not known yet."""
+        even = io.even
+        if even is None or io.flops is not None or self._consumer.version != self._version:
+            return None
+        size, storages = len(ids), len(even.storages)
+        if size != len(even.nodes) + storages:
+            return None
+        if size > self._room:
+            self._make_room(2 * size)
+        self._make_even_room(size - storages, storages)
         if host_of is not self._host_of:
             self._set_hosts(host_of)
-        whose = gather.ALL_THE_SAME if flops > 0.0 else 0
-        both, hosts = (even.written, even.read), self._host_of_address
-        enter(*self._addresses, ids, count, volume, whose, flops, both, hosts, True)
-        return self._gather(gamma)
+        each, volume = of_each(profile, len(nodes))
+        hosts = self._host_of_address
+        return beside(*self._addresses, nodes, ids, each, volume, even, hosts, self._workshop.gamma)
 
     def _set_hosts(self, host_of: Integers) -> None:
         self._host_of = host_of
@@ -339,28 +343,7 @@ class Workshop:
         self._transfers: dict[int, tuple[tuple[int, ...], tuple[int, ...], float]] = {}
         self.speeds = array("d", [host.speed for host in platform.hosts])
         gatherer = Gatherer(self) if gathering else None
-        self._gatherer = gatherer if gatherer is not None and gatherer.usable else None
-
-    def beside(
-        self,
-        profile: Homogeneous,
-        job_ids: tuple[int, ...],
-        io: IoProfile,
-        io_ids: Sequence[int],
-        host_of: Integers,
-    ) -> Work | None:
-        """:meth:`merged` of a homogeneous task and even I/O on its nodes and behind them, as nearly always;
-        None for others, or where something is wrong."""
-        even, count, gatherer = io.even, len(job_ids), self._gatherer
-        if (
-            even is None
-            or gatherer is None
-            or io.flops is not None
-            or len(io_ids) != len(even.nodes) + len(even.storages)
-            or tuple(io_ids[:count]) != job_ids
-        ):
-            return None
-        return gatherer.beside(*of_each(profile, count), count, even, io_ids, host_of, self.gamma)
+        self.gatherer = gatherer if gatherer is not None and gatherer.usable else None
 
     def merged(
         self, job: Demand, job_ids: Sequence[int], io: Demand, io_ids: Sequence[int], host_of: Integers
@@ -369,7 +352,7 @@ class Workshop:
 
         ``host_of`` int64[ids]: the hosts of the resources, all different.
         """
-        gatherer, count = self._gatherer, len(job_ids)
+        gatherer, count = self.gatherer, len(job_ids)
         if gatherer is not None and job.flows is None and io.uniform <= 0.0 and len(io_ids) > 1:
             ids, flows = io_ids, io.flows
             places: Indices | None = None
@@ -422,8 +405,8 @@ class Workshop:
         moving = demand.uniform > 0.0 or (
             flows is not None and (flows.even is not None or len(flows.as_given[2]))
         )
-        if self._gatherer is not None and len(hosts) > 1 and moving:
-            found = self._gatherer.work(hosts.tolist(), demand, flows, self.gamma, flops=demand.flops)
+        if self.gatherer is not None and len(hosts) > 1 and moving:
+            found = self.gatherer.work(hosts.tolist(), demand, flows, self.gamma, flops=demand.flops)
             if found is not None:
                 return found
         flops = demand.each_flops()

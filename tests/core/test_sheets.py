@@ -3,8 +3,11 @@ interpreted."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,3 +97,36 @@ def test_totals_by_hand(core: Any) -> None:
     assert (totals.success, totals.failed, totals.rejected, totals.makespan) == (1, 1, 1, 10.0)
     assert (totals.waiting, totals.turnaround, totals.slowdown) == (2.0, 14.0, 2.5)
     assert (totals.max_waiting, totals.max_turnaround, totals.max_slowdown) == (2.0, 8.0, 1.5)
+
+
+NAME = st.text('ab1 ,"\n\ré_', min_size=1)
+
+
+@BOTH
+@given(NAME, NAME, NAME, st.one_of(st.none(), st.floats(0, 1e9)), st.booleans())
+def test_a_job_stands_in_its_file_as_the_csv_module_writes_it(
+    core: Any, workload: str, name: str, profile: str, walltime: float | None, rejected: bool
+) -> None:
+    job = SimpleNamespace(
+        id=f"{workload}!{name}", submission_time=1.5, requested_nodes=4, profile=profile, walltime=walltime
+    )
+    sheet, out = core.Sheet(), io.StringIO()
+    state = "REJECTED" if rejected else "COMPLETED_FAILED"
+    sheet.add_job(job, state, 2.0, 4.0, "0-3 5", "said")
+    csv.writer(out).writerow([name, workload, profile])
+    limit = f"{-1.0 if walltime is None else walltime:.6f}"
+    moments = "2.000000,4.000000,6.000000,0.500000,4.500000,1.125000,0-3 5,-1.000000"
+    assert sheet.take() == (
+        f'{out.getvalue()[:-2]},1.500000,4,{limit},0,{state},{",,,,,,," if rejected else moments},"said"\n'
+    )
+
+
+@BOTH
+def test_a_job_begins_in_the_trace(core: Any) -> None:
+    sheet = core.Sheet()
+    sheet.started(0.25, (0, 9, 10), "j1", "w0!1", "0.1 0.2 0.3")
+    sheet.trace(2.0, (), "w")
+    assert sheet.take() == (
+        '4 j1 machine_state "w0!1" "0.1 0.2 0.3"\n'
+        "7 0.250000 machine_state m0 j1\n7 0.250000 machine_state m9 j1\n7 0.250000 machine_state m10 j1\n"
+    )

@@ -105,7 +105,7 @@ def test_even_bytes_are_counted_as_a_walk_over_their_flows_would(name: str) -> N
     machine = number_resources(platform)
     host_of = np.array([r.host for r in machine.resources], np.int64)
     workshop = Workshop(platform, 4194304.0, gathering=True)
-    gatherer = workshop._gatherer
+    gatherer = workshop.gatherer
     if gatherer is None:
         pytest.skip("the core is not compiled here")
     rng = random.Random(11)
@@ -184,14 +184,14 @@ def test_what_a_task_needs_of_routes_is_learnt_at_once(
     """
     platform = load_platform(platform_of_own_kinds(tmp_path / "p.xml", 24))
     plain, quick = (Workshop(platform, 4194304.0, gathering=gathering) for gathering in (False, True))
-    if quick._gatherer is None:
+    if quick.gatherer is None:
         pytest.skip("the core is not compiled here")
     calls = []
     kernel = work_module.gather_rows
     monkeypatch.setattr(work_module, "gather_rows", lambda *where: calls.append(1) or kernel(*where))
     learnt: list[int] = []
-    add = quick._gatherer._consumer.add_core
-    monkeypatch.setattr(quick._gatherer._consumer, "add_core", lambda key: learnt.append(key) or add(key))
+    add = quick.gatherer._consumer.add_core
+    monkeypatch.setattr(quick.gatherer._consumer, "add_core", lambda key: learnt.append(key) or add(key))
     hosts = np.arange(24)
     if case == "uniform":
         demand, routes = Demand(24, None, 1000.0), 24 * 23

@@ -15,7 +15,7 @@ from batfs._core.desk import KnownWorkload, SimJob, Task
 from batfs.errors import InputError
 from batfs.protocol.messages import ExecuteJob, Placement
 from batfs.resource_sets import format_resources
-from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
+from batfs.simulator.profiles import demand_of, pfs_demand
 from batfs.simulator.tasks import KEPT_WORKS, Tasks
 from batfs.simulator.work import Demand, Work
 from batfs.workload.model import (
@@ -133,7 +133,7 @@ class Placing(Tasks):
 
     # ---- work ----
 
-    def work_of(self, job: SimJob, task: Task, io: IoTask | None) -> Work:
+    def work_of(self, job: SimJob, task: Task, io: object) -> Work:
         """The work of one parallel task of a job."""
         profile: Any = task.profile
         if isinstance(profile, DataStaging):

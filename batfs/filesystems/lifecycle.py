@@ -137,7 +137,8 @@ class Life:
         self.stopped_at: dict[str, _Live] = {}  # of which nobody has said yet how far it was
         self._rewinding = False
         self._marks: list[tuple[int, Sequence[Activity]]] = [(0, ())]
-        self._since = 0.0
+        self._since = 0.0  # from then on a restart would do things again; standing still doesn't count
+        self._still: float | None = None  # since when it stands still
         self._extra: list[Step] = []
 
     @property
@@ -173,6 +174,7 @@ class Life:
                     self.stopped_at[job_id] = ended
                 else:
                     self._halt(ended, rest)
+                self._stand_still(now)
             return self._rewound(now) if self._rewinding else [*self.resume(now), *self._settle(now)]
         if self._rewinding and not ended.detached and state in (SUCCESS, KILLED):
             return self._rewound(now)
@@ -277,7 +279,8 @@ class Life:
             self._stopping[i] = False
         if only_drains:
             return [*out, *self._settle(now)], 0.0
-        undone, self._since = now - self._since, now
+        undone = (now if self._still is None else self._still) - self._since
+        self._since, self._still = now, None
         if lost:
             self._marks = [mark for mark in self._marks if not self._is_lost(mark, lost)]
         self._forget_halted()
@@ -307,7 +310,7 @@ class Life:
         self._rewinding = False
         self._next, restores = self._marks[-1]
         self._extra = [Step("running", list(restores))] if restores else []
-        self._since = now
+        self._since, self._still = now, None
         return self._advance(now)
 
     @property
@@ -322,6 +325,11 @@ class Life:
         for i in [i for i, one in self.stopped_at.items() if not one.detached]:
             del self.stopped_at[i]
 
+    def _stand_still(self, now: float) -> None:
+        """If nothing of the job itself goes on, it does so until something is launched."""
+        if self._still is None and all(one.detached for one in self.live.values()):
+            self._still = now
+
     def _halt(self, ended: _Live, rest: Activity) -> None:
         self._halted.append(replace(ended, activity=rest))
 
@@ -334,6 +342,7 @@ class Life:
                 ended = self.live.pop(job_id)
                 if goes_on and rest is not None:
                     self._halt(ended, rest)
+                    self._stand_still(now)
                 continue
             self._stopping[job_id] = goes_on
             if rest is not None:
@@ -394,6 +403,7 @@ class Life:
             self._mark(now, step)
             self.paused = bool(self._away) and not self._can_begin(step)
             if self.paused:
+                self._stand_still(now)
                 return out
             if self._extra:
                 self._extra.clear()
@@ -425,7 +435,7 @@ class Life:
         before = self.steps[place - 1]
         if before.restores or before.state != step.state:
             self._marks.append((place, before.restores))
-            self._since = now
+            self._since, self._still = now, None
 
     def _can_begin(self, step: Step) -> bool:
         """Whether nothing that it needs is away."""
@@ -440,6 +450,8 @@ class Life:
     ) -> list[m.Decision]:
         name = f"{self.job.workload}.{self.job.name}.{self._count}.{activity.kind}"
         self._count += 1
+        if self._still is not None and not detached:
+            self._since, self._still = self._since + now - self._still, None
         deadline = self.deadline if activity.limited else None
         if self._gate is not None and activity.kind not in BESIDE:
             self.live[f"{WORKLOAD}!{name}"] = _Live(activity, now, detached, self._next - 1 + steps)

@@ -408,3 +408,40 @@ def test_what_is_staged_ahead_is_staged_again(tmp_path: Path) -> None:
     assert [t for both in stages for t in both] == pytest.approx([10, 20, 50, 60], abs=2e-2)
     [compute] = [times for name, times in one.kinds().items() if name.endswith("compute") and "b" in name]
     assert compute[0] == pytest.approx(100, abs=2e-2)
+
+
+def test_only_jobs_with_bytes_there_are_concerned(tmp_path: Path) -> None:
+    """a computes 100 s with 1 GB kept on s0, b with as much on s1; neither moves anything at 50, when s0
+    fails for those with bytes there."""
+    spaces = {"filesystem": "fs", "reads": GB, "options": {"timing": "phases"}}
+    jobs = [job(name, cpu=100e9, io=[spaces]) for name in "ab"]
+    config = {"policy": "worst_fit", **fault(at=50, storage="s0", state="down", lasts=5, jobs="fail")}
+    one = ran(tmp_path, TWO, jobs, config)
+    assert {name: state_of(one, name) for name in "ab"} == {
+        "a": "COMPLETED_KILLED",
+        "b": "COMPLETED_SUCCESSFULLY",
+    }
+    assert max(end for name, (_, end) in one.kinds().items() if ".b." in name) == pytest.approx(10, abs=0.01)
+
+
+def test_what_a_restart_undoes_is_counted_on_every_node(tmp_path: Path) -> None:
+    """Two nodes from 0; at 30 what the job had done since it began is undone, and at 60 what it has done since
+    it went on at 40: 2 x (30 + 20) node-seconds. In between it stands still, and does nothing twice."""
+    config = faults(
+        {"at": 30, "storage": "s0", "state": "down", "lasts": 10, "jobs": "restart"},
+        {"at": 60, "storage": "s0", "state": "down", "lasts": 10, "jobs": "restart"},
+    )
+    one = ran(tmp_path, ONE, [job("a", 2, io_reads=10 * GB)], config)
+    assert one.faults["lost_node_seconds"] == pytest.approx(100, abs=0.1)
+    assert end_of(one, "a") == pytest.approx(170, abs=1e-2)
+
+
+def test_what_stood_still_is_not_done_again(tmp_path: Path) -> None:
+    """It moves from 0 to 30 and from 50 to 80, and waits in between: 60 s are undone, not 80."""
+    config = faults(
+        {"at": 30, "storage": "s0", "state": "down", "lasts": 20, "jobs": "wait"},
+        {"at": 80, "storage": "s0", "state": "down", "lasts": 10, "jobs": "restart"},
+    )
+    one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB)], config)
+    assert one.faults["lost_node_seconds"] == pytest.approx(60, abs=0.1)
+    assert end_of(one, "a") == pytest.approx(190, abs=1e-2)

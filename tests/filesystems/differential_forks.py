@@ -78,8 +78,8 @@ def ended_with(processes: list[int]) -> Iterator[None]:
 
 
 def await_all(processes: list[int]) -> list[int]:
-    """Their exit codes; those so far when the last of them, the simulator, has ended badly: who waits for
-    another that has given up waits for ever. Hung when they take longer than PATIENCE."""
+    """Their exit codes; those so far when the last two, the simulator and whom it asks, have ended badly:
+    who waits for another that has given up waits for ever. Hung when they take longer than PATIENCE."""
     codes: dict[int, int] = {}
     deadline = time.monotonic() + PATIENCE
     while len(codes) < len(processes):
@@ -88,7 +88,7 @@ def await_all(processes: list[int]) -> list[int]:
                 done, status = os.waitpid(number, os.WNOHANG)
                 if done:
                     codes[number] = os.waitstatus_to_exitcode(status)
-        if codes.get(processes[-1]):
+        if codes.get(processes[-1]) and processes[-2] in codes:
             break
         if time.monotonic() > deadline:
             raise Hung

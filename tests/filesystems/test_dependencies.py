@@ -386,3 +386,28 @@ def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, staging: str) -> None:
     for name, row in four.items():
         for column in ("starting_time", "finish_time"):
             assert float(row[column]) == pytest.approx(float(five[name][column]), abs=1e-2), name
+
+
+@pytest.mark.parametrize(
+    ("needs", "says"),
+    [
+        ({"a": ("y", "x"), "b": ("x", "y")}, {"a": "w0!b, which would write it, waits for w0!a in turn",
+                                             "b": "w0!a, which would write it, waits for w0!b in turn"}),
+        ({"a": ("z", "x"), "b": ("x", "y"), "c": ("y", "z")},
+         dict.fromkeys("abc", "in turn")),
+        ({"a": ("none", "x"), "b": ("x", "y")}, {"a": "no job that is left writes it",
+                                                "b": "w0!a, which would write it, can never start either"}),
+        ({"a": ("a", "b"), "b": ("b", "a"), "c": ("a", "c")},
+         {"a": "in turn", "b": "in turn", "c": "w0!b, which would write it, can never start either"}),
+    ],
+    ids=["two in a circle", "three in a circle", "a chain from nowhere", "behind a circle"],
+)  # fmt: skip
+def test_why_nobody_writes_it_is_said(
+    tmp_path: Path, needs: dict[str, tuple[str, str]], says: dict[str, str]
+) -> None:
+    """Jobs that (need one set, make another): each is rejected with what stands in its way."""
+    ran = run(tmp_path, 2, [reads(name, need, makes=makes) for name, (need, makes) in needs.items()])
+    reasons = {record.job.name: record.reason for record in ran.records}
+    assert reasons.keys() == says.keys()
+    for name, part in says.items():
+        assert part in reasons[name], reasons

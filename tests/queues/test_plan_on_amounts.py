@@ -162,3 +162,23 @@ def test_searching_is_repeatable():
     first = PlanSearch(random.Random(3), Aims())
     again = PlanSearch(random.Random(3), Aims())
     assert [first.starting(*given_) for _ in range(3)] == [again.starting(*given_) for _ in range(3)]
+
+
+def test_a_search_begins_with_the_plain_orders():
+    """By submission; by nodes, bytes and stay, both ways; those of the last plan before and behind the new.
+    The first has its place already."""
+    jobs = [
+        Want(name, 0.0, stay, amounts)
+        for name, stay, amounts in (
+            ("first", 9.0, (1, 1)), ("a", 3.0, (2, 30)), ("b", 1.0, (3, 10)), ("c", 2.0, (1, 20)),
+        )
+    ]  # fmt: skip
+    search = PlanSearch(random.Random(1), Aims())
+    search._last = {"c": 0, "a": 1}
+    assert search._first_orders(jobs, 1) == [
+        [0, 1, 2, 3],
+        [0, 3, 1, 2], [0, 2, 1, 3],  # nodes
+        [0, 2, 3, 1], [0, 1, 3, 2],  # bytes
+        [0, 2, 3, 1], [0, 1, 3, 2],  # stays
+        [0, 3, 1, 2], [0, 2, 3, 1],  # the last plan's, and the new one
+    ]  # fmt: skip

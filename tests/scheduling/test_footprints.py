@@ -6,6 +6,7 @@ Four nodes of 1 Gflop/s, one drive of 100 GB; jobs ask for space by the option `
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from fs_tiny import job, simulate_tiny, work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batfs.filesystems.interface import Volume
+from batfs.filesystems.interface import Placement, Volume
+from batfs.scheduling.queues.footprints import Footprints
 
 GB = 10**9
 DRIVE = {"s0": {"filesystem": "pool", "size": "100GB", "read": "1GBps", "write": "1GBps"}}
@@ -130,3 +132,34 @@ def test_the_footprint_is_what_is_held(
     assert {fs: size for fs, size in footprint.items() if size} == {
         fs: size for fs, size in held.items() if size
     }
+
+
+class Asked:
+    """A view that counts how often it is asked what a job would hold."""
+
+    storage_positions: Any = {7: 0}
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.storage: Any = SimpleNamespace(storages=[SimpleNamespace(filesystem="pool")])
+
+    def footprint(self, job: Any) -> dict[str, int]:
+        self.times += 1
+        return {"pool": 100}
+
+
+def test_a_trial_knows_more_than_the_model() -> None:
+    """What the model would hold is asked for once; what a placement took counts from then on; who is
+    forgotten is asked about anew."""
+    view: Any = Asked()
+    one: Any = SimpleNamespace(id="w0!1", volumes=(Volume("pool", 1, 0),), staged=None)
+    known = Footprints()
+    assert [known.sizes(view, one) for _ in range(2)] == [{"pool": 100}] * 2
+    assert (view.times, known.staging(one), one in known) == (1, 0.0, False)
+    plan: Any = SimpleNamespace(placements=[Placement(7, 64)])
+    placed: Any = SimpleNamespace(job=one, plans=[plan], stages=(2.0, 3.0))
+    known.measure(view, placed)
+    assert (known.sizes(view, one), known.staging(one), one in known) == ({"pool": 64}, 5.0, True)
+    known.forget("w0!1")
+    assert (known.sizes(view, one), known.staging(one), one in known) == ({"pool": 100}, 0.0, False)
+    assert view.times == 2

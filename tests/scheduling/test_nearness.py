@@ -17,7 +17,7 @@ from fs_tiny import Ran, job, simulate_tiny, watched
 from batfs.errors import InputError
 from batfs.protocol.messages import Resource
 from batfs.scheduling.nearness import DataLocality, Home, NearStorage, NodeView, Whereabouts
-from batfs.scheduling.nodes import NodeOrder, make_selection
+from batfs.scheduling.nodes import NodeOrder, make_selection, runs
 
 
 def seen(
@@ -346,3 +346,11 @@ def test_nobody_starves(
             assert sum(waited.values()) == pytest.approx(began - record.job.submission_time, abs=1e-5)
     with_io = {j["job"]["id"] for j in jobs if "io" in j["profile"]}
     assert {r.job.name for r in ran.records} >= with_io
+
+
+@given(st.integers(0, 2**70 - 1))
+def test_runs_of_nodes_are_those_of_its_bits(nodes: int) -> None:
+    found = runs(nodes)
+    assert sum(((1 << end) - 1) >> begin << begin for begin, end in found) == nodes
+    edges = [edge for span in found for edge in span]
+    assert edges == sorted(set(edges))  # ascending, none empty, none touching another

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 
@@ -190,3 +191,27 @@ def test_bookings_on_promised_ends() -> None:
     ledger.advance(6.5)
     assert late.state == "held"
     ledger.validate()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda ledger, line: setattr(line, "end", ledger.now), "past its end"),
+        (lambda ledger, line: setattr(line, "end", 50.0), "no end for"),
+        (lambda ledger, line: setattr(line, "start", ledger.now + 1), "is held"),
+        (lambda ledger, line: ledger._on[0].pop(line.id), "isn't on storage 0"),
+        (lambda ledger, line: ledger._left.__setitem__(0, 7), "bytes free on 's0'"),
+        (lambda ledger, line: ledger._free.__setitem__(0, 7), "bytes free on 's0'"),
+        (lambda ledger, line: ledger._count.__setitem__(0, 2), "reservations on 's0'"),
+    ],
+)
+def test_books_that_are_wrong_are_found(wrong: Any, says: str) -> None:
+    """4 of 10 bytes from 1 to 9; at 3 somebody meddles with it."""
+    ledger = book(10, 20)
+    ledger.advance(1.0)
+    line = ledger.reserve([Share(0, 4)], end=9.0)
+    ledger.advance(3.0)
+    ledger.validate()
+    wrong(ledger, line)
+    with pytest.raises(LedgerError, match=says):
+        ledger.validate()

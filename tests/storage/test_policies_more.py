@@ -16,7 +16,7 @@ from batfs.storage.interface import Choice, FloatArray, Share, SpaceRequest, Sto
 from batfs.storage.ledger import Ledger
 from batfs.storage.policies import make_policy
 from batfs.storage.policies.bandwidth import expected_bandwidth
-from batfs.storage.split import block_sizes, choose_blocks
+from batfs.storage.split import MOST_BLOCKS, block_sizes, choose_blocks
 from batfs.storage.view import SystemView
 
 
@@ -297,6 +297,21 @@ def test_storalloc_free_space_adds_up_what_never_meets() -> None:
 )
 def test_block_sizes(size: int, block: int | None, smallest: int, sizes: list[int]) -> None:
     assert block_sizes(size, block, smallest) == sizes
+
+
+def test_as_many_blocks_as_are_allowed() -> None:
+    assert len(block_sizes(MOST_BLOCKS, 1)) == MOST_BLOCKS
+    with pytest.raises(InputError, match="would be 1000001 blocks, above 1000000"):
+        block_sizes(MOST_BLOCKS + 1, 1)
+
+
+def test_when_hidden_storages_are_back_is_told_as_far_as_it_is_known() -> None:
+    view = SystemView(system([10, 10, 10], "abc"))
+    view.hide(0, 7.0)
+    view.hide(1, math.inf)
+    assert list(view.returns) == [7.0]
+    assert view.free(0.0, 1.0).tolist() == [-1, -1, 10]
+    assert view.free(7.0, 9.0).tolist() == [10, -1, 10]
 
 
 def test_blocks_see_each_other_and_are_all_or_nothing() -> None:

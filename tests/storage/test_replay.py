@@ -369,6 +369,9 @@ def test_the_replay_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     with open(f"{out}_grants.csv") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["storages"] for row in rows] == ["a/nvme0n1:900000000000", "a/nvme1n1:900000000100"]
+    lengths = [float(row["end"]) - float(row["start"]) for row in rows]
+    assert lengths == [2 * DAY, 3600]
+    assert [float(row["delay"]) for row in rows] == [0, 0]
     with open(f"{out}_series.csv") as stream:
         assert [int(row["used_bytes"]) for row in csv.DictReader(stream)][:2] == [
             9 * 10**11,
@@ -452,3 +455,15 @@ def test_start_up_imports_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_who_waits_behind_others_has_been_tried_as_often_as_it_was() -> None:
+    """One of 10 bytes on 10 until 5. The next is tried when it comes and when the room is free; the third,
+    behind it, when it comes to the front, at 10: once in vain at 5."""
+    jobs = [(0.0, 5.0, 10), (1.0, 5.0, 10), (2.0, 5.0, 10)]
+    _, outcomes = play(table(10), jobs, full="fifo")
+    assert {o.request.key: (o.start, o.tries) for o in outcomes} == {
+        "r0": (0.0, 1),
+        "r1": (5.0, 2),
+        "r2": (10.0, 1),
+    }

@@ -425,8 +425,8 @@ def test_only_jobs_with_bytes_there_are_concerned(tmp_path: Path) -> None:
 
 
 def test_what_a_restart_undoes_is_counted_on_every_node(tmp_path: Path) -> None:
-    """Two nodes from 0; at 30 what the job had done since it began is undone, and at 60 what it has done since
-    it went on at 40: 2 x (30 + 20) node-seconds. In between it stands still, and does nothing twice."""
+    """Two nodes from 0; at 30 what the job had done since it began is undone, and at 60 what it has done
+    since it went on at 40: 2 x (30 + 20) node-seconds. In between it stands still, and does nothing twice."""
     config = faults(
         {"at": 30, "storage": "s0", "state": "down", "lasts": 10, "jobs": "restart"},
         {"at": 60, "storage": "s0", "state": "down", "lasts": 10, "jobs": "restart"},

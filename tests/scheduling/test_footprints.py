@@ -137,9 +137,8 @@ def test_the_footprint_is_what_is_held(
 class Asked:
     """A view that counts how often it is asked what a job would hold."""
 
-    storage_positions: Any = {7: 0}
-
     def __init__(self) -> None:
+        self.storage_positions = {7: 0}
         self.times = 0
         self.storage: Any = SimpleNamespace(storages=[SimpleNamespace(filesystem="pool")])
 

@@ -12,7 +12,6 @@ On a command line a thing and its options are one word: ``name:key=value,key=val
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 import types
 import typing
@@ -27,6 +26,9 @@ from batfs.records import record
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Stands for the default of an argument that has none.
+REQUIRED: Any = object()
 
 # An option annotated with one of these is written with a unit: ``block=64MiB``.
 Size: TypeAlias = Annotated[int, units.parse_size]
@@ -290,14 +292,13 @@ def convert_options(
     command line, a size or a time without a unit is noted; not that of an option in ``quiet``, which somebody
     wrote elsewhere.
     """
-    parameters = _parameters(thing)
-    named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    rest = next((n for n, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
+    named, rest = parameters(thing)
     out: dict[str, Any] = {k: v for k, v in (given or {}).items() if k in named}
     options = [n for n in named if n not in out]
     hints: Mapping[str, Any] = {}
     if spec.options:
-        hints = _hints(thing.__init__ if inspect.isclass(thing) else thing)
+        maker: Any = thing
+        hints = _hints(maker.__init__ if isinstance(thing, type) else thing)
     for key, text in spec.options.items():
         if key not in options and rest is None:
             close = nearest(key, options)
@@ -314,7 +315,7 @@ def convert_options(
             raise InputError(f"option {key!r} of the {kind} {spec.name!r}: {error}") from None
         except InputError as error:
             raise InputError(f"option {key!r} of the {kind} {spec.name!r}: {error.problem}") from None
-    missing = [n for n, p in named.items() if p.default is p.empty and n not in out]
+    missing = [n for n, default in named.items() if default is REQUIRED and n not in out]
     if missing:
         raise InputError(
             f"the {kind} {spec.name!r} needs {', '.join(missing)}",
@@ -340,10 +341,40 @@ def _hints(function: Any) -> Mapping[str, Any]:
         return found
 
 
-def _parameters(thing: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    if all(getattr(thing, name, None) is getattr(object, name) for name in ("__init__", "__new__")):
-        return {}  # a class without a constructor: inspect parses a text to find that out
-    return inspect.signature(thing).parameters
+def parameters(thing: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
+    """The arguments of ``thing`` that can be named, with their defaults (or :data:`REQUIRED`), and the name
+    of its ``**options`` if it has such."""
+    made = getattr(thing, "__new__", None) is object.__new__
+    if made and getattr(thing, "__init__", None) is object.__init__:
+        return {}, None  # a class without a constructor
+    function: Any = thing
+    if made and isinstance(thing, type) and type(thing).__call__ is type.__call__:
+        function = function.__init__
+    if type(function) is types.FunctionType and not {"__wrapped__", "__signature__"} & vars(function).keys():
+        return _of_function(function, skip=function is not thing)
+    import inspect
+
+    every = inspect.signature(thing).parameters
+    named = {
+        n: REQUIRED if p.default is p.empty else p.default
+        for n, p in every.items()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    return named, next((n for n, p in every.items() if p.kind is p.VAR_KEYWORD), None)
+
+
+def _of_function(function: types.FunctionType, *, skip: bool) -> tuple[dict[str, Any], str | None]:
+    """:func:`parameters`, without ``inspect``, whose import takes longer than a small run. ``skip``: the
+    first is the object itself."""
+    code = function.__code__
+    count, only = code.co_argcount, code.co_kwonlyargcount
+    names, defaults = code.co_varnames, function.__defaults__ or ()
+    given = dict(zip(names[count - len(defaults) : count], defaults, strict=True))
+    named = {n: given.get(n, REQUIRED) for n in names[max(code.co_posonlyargcount, skip) : count]}
+    keywords = function.__kwdefaults__ or {}
+    named |= {n: keywords.get(n, REQUIRED) for n in names[count : count + only]}
+    behind = count + only + bool(code.co_flags & 4)  # 4: *args, 8: **options
+    return named, names[behind] if code.co_flags & 8 else None
 
 
 _BARE = {units.parse_size: "B", units.parse_time: "s", units.parse_bandwidth: "Bps"}

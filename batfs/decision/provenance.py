@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from importlib import import_module
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from batfs import __version__, json_text
 from batfs.errors import InputError
 from batfs.files import write_text
 
+_SMALL = 1 << 18  # bytes
 _PACKAGES = ("numpy", "orjson", "pyyaml", "pyzmq", "pybatsim", "procset")
 
 
@@ -27,9 +28,20 @@ def sha256(path: str | Path) -> str:
     """Hex digest of a file. InputError when it can't be read."""
     try:
         with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            return _digest_of(stream)
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", file=path) from error
+
+
+def _digest_of(stream: BufferedReader) -> str:
+    # loading OpenSSL takes longer than to do without it for a small file
+    if os.fstat(stream.fileno()).st_size < _SMALL:
+        with contextlib.suppress(ImportError):
+            module = import_module("_sha256" if sys.version_info < (3, 12) else "_sha2")
+            return str(module.sha256(stream.read()).hexdigest())
+    import hashlib
+
+    return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_provenance(
@@ -63,12 +75,17 @@ def write_provenance(
         },
     }
     path = provenance_path(prefix)
-    try:
-        text = orjson.dumps(
-            document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str
-        ).decode()
-    except orjson.JSONEncodeError:  # a number beyond 64 bits, a path that is no text
-        text = json_text.indented(document)
+    if json_text.plain(document):
+        text = json_text.by_orjson(document)
+    else:
+        import orjson
+
+        try:
+            text = orjson.dumps(
+                document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str
+            ).decode()
+        except orjson.JSONEncodeError:  # a number beyond 64 bits, a path that is no text
+            text = json_text.indented(document)
     write_text(path, text + "\n")
     return path
 

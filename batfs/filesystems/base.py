@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from batfs.filesystems.purge import make_purge
 from batfs.filesystems.set_plans import keeps, plan_set, set_footprint
 from batfs.filesystems.staging_modes import HELD, STAGING
 from batfs.filesystems.traffic import from_transfers, joined, split_by, split_evenly, turns
-from batfs.plugins import Registry, parse_spec
+from batfs.plugins import Registry, parameters, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.storage.view import fitting
@@ -546,7 +545,7 @@ def _set_rules(model: Any, options: Mapping[str, str]) -> None:
 
 
 def _stages(kind: Any) -> bool:
-    return inspect.isclass(kind) and "staging" in inspect.signature(kind).parameters
+    return isinstance(kind, type) and "staging" in parameters(kind)[0]
 
 
 def _text(value: Any) -> str:

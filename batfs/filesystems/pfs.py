@@ -23,6 +23,7 @@ from batfs.filesystems.services import GatewayChoice, Gateways, MetadataServers,
 from batfs.filesystems.traffic import from_grid, split_by, split_evenly, split_rows, turns
 from batfs.plugins import Size
 from batfs.storage.interface import StorageView
+from batfs.storage.view import room
 from batfs.workload.flows import Even, IntArray
 
 
@@ -149,7 +150,7 @@ class ParallelFileSystem(Model):
                 if len(one[0]) > 1:
                     return self._shared_out(request, self.layout(volume, n), one)
                 [[(target, _)]] = one
-            elif need > view.free(request.start, request.end)[self.setup.positions[0]]:
+            elif need > room(view, self.setup.positions[0], request.start, request.end):
                 return self.hold([need], request, view)
             else:  # the one storage there is, without asking the policy
                 target = self.storages[0].id

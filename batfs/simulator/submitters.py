@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import orjson
-
+from batfs import json_text
 from batfs.errors import InputError
 from batfs.resource_sets import parse_resources
 from batfs.simulator.actors import ENDS, SLEEPS, Script
@@ -96,8 +96,8 @@ def read_lines(path: str | Path, read: Callable[[Json], ExternalEvent]) -> list[
 
 def _json(line: bytes) -> Json:
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        return json_text.loads(line)
+    except json.JSONDecodeError as error:
         raise InputError(f"malformed JSON: {error.msg}") from None
 
 

@@ -118,6 +118,13 @@ def _nothing_fits(size: int, start: float) -> bool:
     return False
 
 
+def room(view: StorageView, index: int, start: float, end: float) -> int:
+    """``view.free(start, end)[index]``, without the array where that can be."""
+    if type(view) is SystemView and not view._down:
+        return view._ledger.room(index, start, end)
+    return int(view.free(start, end)[index])
+
+
 def shortage(view: StorageView, request: SpaceRequest) -> tuple[int, int, bool]:
     """Why a request that wants one storage finds none: (storage that comes closest, bytes missing there,
     whether it can never fit because no storage is that large). Ties go to the lowest index."""

@@ -1,6 +1,6 @@
 """Batsim's workload file, of either generation: reading it as strictly as Batsim, and writing it.
 
-A file is one JSON object with ``nb_res``, ``profiles`` and ``jobs``. It is parsed in one go (orjson) and each
+A file is one JSON object with ``nb_res``, ``profiles`` and ``jobs``. It is parsed in one go and each
 JSON object is let go as soon as its record exists, so a workload is never held twice.
 """
 
@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from batfs import files, json_text, texts
 from batfs.errors import InputError, nearest
@@ -133,8 +131,8 @@ def _document(data: bytes) -> dict[str, Any]:
 def load_json(data: bytes) -> Json:
     """Parsed JSON; InputError with line and column if it isn't JSON."""
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        return json_text.loads(data)
+    except json.JSONDecodeError as error:
         message, line, column = error.msg, error.lineno, error.colno
         try:
             data.decode()

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
+from batfs import json_text
 from batfs.errors import InputError
 from batfs.workload.fields import shown
 from batfs.workload.model import NO_EXTRA, Json
@@ -35,8 +34,8 @@ class ExtraData(dict[str, Any]):
         members: Json = written
         if isinstance(written, str):
             try:
-                members = orjson.loads(written)
-            except orjson.JSONDecodeError:
+                members = json_text.loads(written.encode())
+            except ValueError:
                 members = written
         if isinstance(members, dict):
             super().__init__(members)
@@ -83,6 +82,8 @@ def text_of(value: Json) -> str:
         return "{" + ",".join(f"{text_of(str(key))}:{text_of(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(text_of(item) for item in value) + "]"
+    import orjson
+
     return orjson.dumps(value).decode()
 
 

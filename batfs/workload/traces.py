@@ -6,11 +6,11 @@ A profile's ``trace`` is a list of files, one a rank, beside the workload; the f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from batfs import files
 from batfs.errors import InputError
+from batfs.records import replace
 from batfs.texts import read_bytes
 from batfs.workload.fields import member_place
 from batfs.workload.model import Profile, Smpi, UsageTrace, Workload

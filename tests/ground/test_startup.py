@@ -41,7 +41,7 @@ NEEDLESS = (
     *("threading.local", "yaml", "tomllib", "rich", "batsim", "procset"),
     *("batfs._core.plans", "batfs._core.amounts", "batfs.workload.batsim5", "batfs.workload.swf"),
     *("batfs.protocol.v5", "batfs.simulator.v5", "batfs.decision.injector", "batfs.report", "batfs.campaign"),
-    "batfs.service",
+    *("batfs.service", "orjson", "dataclasses", "inspect", "ast", "datetime", "uuid", "hashlib", "ctypes"),
 )
 
 
@@ -91,6 +91,16 @@ def test_a_run_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert code == 0
     assert (tmp_path / "out" / "x_jobs.csv").is_file()
     assert sorted(name for name in NEEDLESS if name in names) == []
+
+
+def test_a_run_without_bytes_on_storages_comes_without_numpy(tmp_path: Path) -> None:
+    """Not even where jobs exchange whole matrices and the machine is seen to be what the workload needs."""
+    profiles = {"p": {"type": "parallel", "cpu": [1e9], "com": [0]}}
+    (tmp_path / "p.xml").write_text(PLATFORM)
+    (tmp_path / "w.json").write_text(json.dumps({**WORKLOAD, "profiles": profiles}))
+    code, names = imported("run", "-p", "p.xml", "-w", "w.json", "-e", "out/x", "-q", folder=tmp_path)
+    assert code == 0
+    assert "numpy" not in names
 
 
 INTERRUPTED = """

@@ -60,7 +60,7 @@ class RoundRobin(Policy):
     def __init__(self, over: Literal["storage", "group"] = "storage") -> None:
         self.over = over
         self.last = -1  # place in the cycle of the last choice
-        self._cycle: tuple[object, IntArray] = (None, np.zeros(0, dtype=np.int64))
+        self._cycle: tuple[object, IntArray] | None = None
 
     @by_fit
     def pick(
@@ -83,7 +83,7 @@ class RoundRobin(Policy):
 
     def _places(self, view: StorageView) -> IntArray:
         """int64[m]: each storage's place in the cycle over groups."""
-        if self._cycle[0] is not view.storages:
+        if self._cycle is None or self._cycle[0] is not view.storages:
             seen: dict[int, int] = {}
             keys: list[tuple[int, int, int]] = []
             for index, group in enumerate(view.storages.groups.tolist()):

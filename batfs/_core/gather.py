@@ -21,6 +21,9 @@ except ImportError:
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+    from cython.cimports.libc.math import frexp, ldexp
+else:
+    from math import frexp, ldexp
 
 HOSTS = cython.declare(cython.longlong, places_of.HOSTS)
 UNIFORM = cython.declare(cython.longlong, places_of.UNIFORM)
@@ -63,6 +66,8 @@ WRITTEN = cython.declare(cython.longlong, places_of.WRITTEN)
 READ = cython.declare(cython.longlong, places_of.READ)
 A_AMOUNTS = cython.declare(cython.longlong, places_of.A_AMOUNTS)
 MAPPED = cython.declare(cython.longlong, places_of.MAPPED)
+A_COUNTS = cython.declare(cython.longlong, places_of.A_COUNTS)
+A_RUNS = cython.declare(cython.longlong, places_of.A_RUNS)
 A_HOST_OF = cython.declare(cython.longlong, places_of.A_HOST_OF)
 VOLUME = cython.declare(cython.longlong, places_of.VOLUME)
 LATENCY = cython.declare(cython.longlong, places_of.LATENCY)
@@ -79,6 +84,8 @@ SELF = cython.declare(cython.longlong, places_of.SELF)
 # whole numbers up to here (just below 2 ** 53) are exact in a float64, and so are their sums
 EXACT = cython.declare(cython.double, 9.0e15)
 INFINITY = cython.declare(cython.double, float("inf"))
+HUGE = cython.declare(cython.double, 1e300)
+MANY = cython.declare(cython.longlong, 6)  # executors from which on it pays to count what is no whole number
 
 #: Whether this is the compiled form.
 COMPILED = cython.compiled
@@ -595,6 +602,285 @@ def count_even(p: cython.p_longlong, x: cython.p_double, count: cython.longlong)
     return count
 
 
+def repeat(start: cython.double, each: cython.double, times: cython.longlong) -> float:
+    """``start`` (>= 0) with ``each`` (> 0) added to it so many times, one after the other."""
+    return repeated(start, each, times)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def repeated(start: cython.double, each: cython.double, times: cython.longlong) -> cython.double:
+    """See :func:`repeat`; the same bits in a few steps for each power of two that the sum passes.
+
+    Between two powers of two all numbers are multiples of one unit, so a sum grows by ``each`` rounded to
+    units. Where that is a tie the rounding is to the even one of two, which the sum is from then on: what the
+    second sum between the same powers adds is what all later ones there do.
+    """
+    total: cython.double = start
+    one: cython.double
+    two: cython.double
+    step: cython.double
+    top: cython.double
+    more: cython.longlong
+    while times > 0:
+        one = total + each
+        times -= 1
+        if one == total:
+            return total
+        total = one
+        if times < 4:
+            continue
+        two = one + each
+        total = two + each
+        times -= 2
+        step = total - two
+        top = above(one)
+        if step > 0.0 and total < top and top < HUGE:
+            more = int((top - total) / step) - 2
+            if more > times:
+                more = times
+            if more > 0:
+                total += more * step
+                times -= more
+    return total
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def above(value: cython.double) -> cython.double:
+    """The power of two next above a number."""
+    exponent: cython.int = 0
+    if cython.compiled:
+        frexp(value, cython.address(exponent))
+    else:
+        exponent = frexp(value)[1]
+        if exponent > 1023:
+            return INFINITY
+    return ldexp(1.0, exponent)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def apart(
+    uniform: cython.longlong,
+    flows: cython.longlong,
+    places: cython.p_longlong,
+    sources: cython.p_longlong,
+    destinations: cython.p_longlong,
+) -> cython.bint:
+    """Whether the executors of the matrix come first, and no flow joins two of them, or one with itself."""
+    if places[uniform - 1] != uniform - 1:
+        return False
+    for flow in range(flows):
+        if sources[flow] == destinations[flow]:
+            return False
+        if sources[flow] < uniform and destinations[flow] < uniform:
+            return False
+    return True
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def settled(
+    link: cython.longlong,
+    rows: cython.longlong,
+    each: cython.double,
+    usual: cython.longlong,
+    sum_of_usual: cython.double,
+    counts: cython.p_longlong,
+    place: cython.p_longlong,
+    weights: cython.p_double,
+) -> cython.longlong:
+    """A link is given what the pairs of the first ``rows`` rows add to it; ``usual`` times to nothing is
+    known."""
+    times = counts[4 * link + 1] + counts[4 * link + 2] * rows - counts[4 * link + 3]
+    if times > 0:
+        before = weights[place[link]]
+        if times == usual and before == 0.0:
+            weights[place[link]] = sum_of_usual
+        else:
+            weights[place[link]] = repeated(before, each, times)
+        counts[4 * link + 3] += times
+    return times
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def count_alike(p: cython.p_longlong, x: cython.p_double, count: cython.longlong) -> cython.longlong:
+    """The rows of a matrix of volumes that are no whole numbers, and of flows from and to others: the links
+    in the order, and with the sums, of a walk over all pairs. Returns how many rows there are then; below
+    0: a core is not known yet.
+
+    All pairs add the same, so it is enough to count them, and to add that many (see :func:`repeated`) before
+    a flow adds something else. Of each link ``counts`` holds: the epoch, if the matrix uses it; how often
+    pairs of the rows so far do; how often each row does, besides; how many of these have been added.
+    """
+    hosts, runs = integers(p[A_HOSTS]), integers(p[A_RUNS])
+    sources, destinations = integers(p[A_SOURCES]), integers(p[A_DESTINATIONS])
+    volumes = floats(p[A_VOLUMES])
+    kind, table = integers(p[A_KIND]), small(p[A_TABLE])
+    links, lengths, numbered = integers(p[A_ROWS]), integers(p[A_LENGTHS]), integers(p[A_NUMBERED])
+    latencies = floats(p[A_LATENCIES])
+    fatpipe, seen, place = integers(p[A_FATPIPE]), integers(p[A_SEEN]), integers(p[A_PLACE])
+    resources, weights = integers(p[A_RESOURCES]), floats(p[A_WEIGHTS])
+    outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
+    counts = integers(p[A_COUNTS])
+    out, into, both = p[OUT], p[INTO], p[BOTH]
+    kinds, width, epoch, first_link = p[KINDS], p[WIDTH], p[EPOCH], p[RESOURCES]
+    uniform, flows, each, first_row = p[UNIFORM], p[FLOWS], x[VOLUME], count
+    # hosts of one kind stand together, so runs of equal kinds are few
+    last = 0
+    runs[0] = 0
+    for i in range(1, uniform):
+        if kind[hosts[i]] != kind[hosts[i - 1]]:
+            last += 1
+            runs[last] = i
+    last += 1
+    runs[last] = uniform
+    for a in range(last):
+        for b in range(last):
+            if a == b and runs[a + 1] - runs[a] == 1:
+                continue
+            key = kind[hosts[runs[a]]] * kinds + kind[hosts[runs[b]]]
+            core = table[key]
+            if core < 0:
+                p[KEY] = key
+                return -1
+            for k in range(lengths[core]):
+                link = numbered[links[core * width + k]]
+                if link >= 0:
+                    counts[4 * link] = epoch
+                    counts[4 * link + 1] = counts[4 * link + 2] = counts[4 * link + 3] = 0
+    for i in range(uniform):
+        host = hosts[i]
+        for k in range(out + into + both):
+            if k < out:
+                link = outs[host * out + k]
+            elif k < out + into:
+                link = intos[host * into + k - out]
+            else:
+                link = boths[host * both + k - out - into]
+            if link >= 0:
+                counts[4 * link] = epoch
+                counts[4 * link + 1] = counts[4 * link + 2] = counts[4 * link + 3] = 0
+    for i in range(uniform):
+        host = hosts[i]
+        for k in range(into):
+            if intos[host * into + k] >= 0:
+                counts[4 * intos[host * into + k] + 2] += 1
+        for k in range(both):
+            if boths[host * both + k] >= 0:
+                counts[4 * boths[host * both + k] + 2] += 1
+    usual = uniform - 1
+    sum_of_usual = repeated(0.0, each, usual)
+    flow = 0
+    rows = 0
+    for i in range(p[HOSTS]):
+        src = hosts[i]
+        if i < uniform:
+            rows = i + 1
+            for a in range(last):
+                # after the first row only the first of its kind meets links that are new
+                meeting = True
+                times = runs[a + 1] - runs[a]
+                if runs[a] <= i < runs[a + 1]:
+                    times -= 1
+                for j in range(runs[a], runs[a + 1]):
+                    if j == i:
+                        continue
+                    if not meeting:
+                        break
+                    meeting = i == 0
+                    dst = hosts[j]
+                    core = table[kind[src] * kinds + kind[dst]]
+                    for k in range(lengths[core]):
+                        link = numbered[links[core * width + k]]
+                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                    for k in range(out):
+                        link = outs[src * out + k]
+                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                    for k in range(into):
+                        link = intos[dst * into + k]
+                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                    for k in range(both):
+                        link = boths[src * both + k]
+                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                    for k in range(both):
+                        link = boths[dst * both + k]
+                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                if times == 0:
+                    continue
+                core = table[kind[src] * kinds + kind[hosts[runs[a]]]]
+                for k in range(lengths[core]):
+                    link = numbered[links[core * width + k]]
+                    if link >= 0:
+                        counts[4 * link + 1] += times
+                paid = latencies[core]
+                if paid > x[LATENCY]:
+                    x[LATENCY] = paid
+                if paid * each > x[LATENCY_VOLUME]:
+                    x[LATENCY_VOLUME] = paid * each
+            # its own links; those that lead to it are not used by itself
+            for k in range(out):
+                if outs[src * out + k] >= 0:
+                    counts[4 * outs[src * out + k] + 1] += uniform - 1
+            for k in range(both):
+                if boths[src * both + k] >= 0:
+                    counts[4 * boths[src * both + k] + 1] += uniform - 2
+            for k in range(into):
+                if intos[src * into + k] >= 0:
+                    counts[4 * intos[src * into + k] + 1] -= 1
+        while flow < flows and sources[flow] == i:
+            volume = volumes[flow]
+            dst = hosts[destinations[flow]]
+            flow += 1
+            if volume <= 0.0:
+                continue
+            key = kind[src] * kinds + kind[dst]
+            core = table[key]
+            if core < 0:
+                p[KEY] = key
+                return -1
+            paid = latencies[core]
+            if paid > x[LATENCY]:
+                x[LATENCY] = paid
+            if paid * volume > x[LATENCY_VOLUME]:
+                x[LATENCY_VOLUME] = paid * volume
+            total = lengths[core]
+            for k in range(total + out + into + 2 * both):
+                if k < total:
+                    link = numbered[links[core * width + k]]
+                elif k < total + out:
+                    link = outs[src * out + k - total]
+                elif k < total + out + into:
+                    link = intos[dst * into + k - total - out]
+                elif k < total + out + into + both:
+                    link = boths[src * both + k - total - out - into]
+                else:
+                    link = boths[dst * both + k - total - out - into - both]
+                if link < 0:
+                    continue
+                count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                if fatpipe[link] != 0:
+                    if volume > weights[place[link]]:
+                        weights[place[link]] = volume
+                    continue
+                if counts[4 * link] == epoch:
+                    settled(link, rows, each, usual, sum_of_usual, counts, place, weights)
+                weights[place[link]] += volume
+    for row in range(first_row, count):
+        link = resources[row] - first_link
+        if counts[4 * link] == epoch:
+            if fatpipe[link] == 0:
+                settled(link, rows, each, usual, sum_of_usual, counts, place, weights)
+            elif weights[row] < each and counts[4 * link + 1] + counts[4 * link + 2] * rows > 0:
+                weights[row] = each
+    return count
+
+
 @cython.cfunc
 @cython.exceptval(check=False)
 def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
@@ -720,6 +1006,13 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
         executors = 0
     elif evenly:
         flows = p[FLOWS] = spread(p, integers(p[A_AMOUNTS]), sources, destinations, volumes)
+    if uniform >= MANY and p[DISTINCT] != 0 and apart(uniform, flows, places, sources, destinations):
+        x[LATENCY], x[LATENCY_VOLUME] = latency, latency_volume
+        count = count_alike(p, x, count)
+        if count < 0:
+            return MISSING
+        latency, latency_volume = x[LATENCY], x[LATENCY_VOLUME]
+        executors = 0
     row_place = 0  # place in `places` of the next executor that is in the matrix
     flow = 0
     for i in range(executors):

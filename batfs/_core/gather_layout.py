@@ -22,7 +22,9 @@ A_CAPACITIES = 35
 STORAGES, WRITTEN, READ, A_AMOUNTS = 36, 37, 38, 39
 # whether HOSTS holds resource ids, and the table of their hosts
 MAPPED, A_HOST_OF = 40, 41
-PARAMETERS = 42
+# what all pairs of a matrix add to each link: four numbers of each; and where runs of hosts of one kind begin
+A_COUNTS, A_RUNS = 42, 43
+PARAMETERS = 44
 # places in the numbers: the uniform volume in, the answers out, the flops of each executor in the matrix
 VOLUME, LATENCY, LATENCY_VOLUME, BOUND, REACH, FLOPS = 0, 1, 2, 3, 4, 5
 NUMBERS = 6

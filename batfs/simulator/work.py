@@ -137,6 +137,7 @@ class Gatherer:
         self._fatpipe = array("l", [link.fatpipe for link in links])
         self._seen = integers(len(links))
         self._place = integers(len(links))
+        self._counts = integers(4 * len(links))
         self._room = 0
         self._flow_room = 0
         self.parameters = integers(gather.PARAMETERS)
@@ -149,6 +150,7 @@ class Gatherer:
         p[gather.A_CAPACITIES] = address(self._capacities)
         p[gather.A_SEEN] = address(self._seen)
         p[gather.A_PLACE] = address(self._place)
+        p[gather.A_COUNTS] = address(self._counts)
         self._tables: Any = None
         self.usable = self._fetch_tables()
         if self.usable:
@@ -162,12 +164,14 @@ class Gatherer:
         p = self.parameters
         self._hosts_in = integers(size)
         self._places_in = integers(size)
+        self._runs = integers(size + 1)
         self._flops_in = doubles(size)
         rows = size + len(self._seen)  # one per CPU and one per link at most
         self._resources = integers(rows)
         self._weights = doubles(rows)
         p[gather.A_HOSTS], p[gather.A_PLACES] = address(self._hosts_in), address(self._places_in)
         p[gather.A_FLOPS] = address(self._flops_in)
+        p[gather.A_RUNS] = address(self._runs)
         p[gather.A_RESOURCES] = address(self._resources)
         p[gather.A_WEIGHTS] = address(self._weights)
 

@@ -398,6 +398,27 @@ def test_gather(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(compiled) == len(cases)
 
 
+EACH = st.one_of(
+    st.floats(1e-9, 1e15),
+    st.integers(1, 2**53).map(float),
+    # odd multiples of a power of two: ties, once the sum is large enough
+    st.builds(lambda odd, bits: (2 * odd + 1) * 2.0**-bits, st.integers(0, 2**20), st.integers(0, 60)),
+)
+
+
+@pytest.mark.parametrize("core", [gather, interpreted("gather")], ids=["as built", "interpreted"])
+@settings(deadline=None, max_examples=300)
+@given(EACH, st.one_of(st.just(0.0), st.floats(0, 2), st.integers(0, 2**53)), st.integers(0, 700))
+def test_many_equal_sums_at_once_have_the_bits_of_one_after_the_other(
+    core: Any, each: float, begin: float, times: int
+) -> None:
+    start = float(begin) if isinstance(begin, int) else begin * each * 2**52
+    total = start
+    for _ in range(times):
+        total += each
+    assert core.repeat(start, each, times) == total
+
+
 @needs_compiled
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.integers(0, 2**32))

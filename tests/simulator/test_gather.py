@@ -115,7 +115,7 @@ def test_even_bytes_are_counted_as_a_walk_over_their_flows_would(name: str) -> N
         nodes = sorted(rng.sample(range(machine.nb_compute), size))
         chosen = sorted(rng.sample(storages, rng.randint(1, len(storages))))
         io = random_even(rng, nodes, chosen)
-        com = rng.choice([0.0, 0.0, float(rng.randrange(1, 10**6)), 0.5])
+        com = rng.choice([0.0, 0.0, float(rng.randrange(1, 10**6)), 0.5, 1e6 / 3, 0.1])
         found, walked = (
             gatherer.work(
                 *(io.resources(), Demand(size, None, com, each=1e9), io, 4194304.0, None, None, host_of),
@@ -130,6 +130,9 @@ def test_even_bytes_are_counted_as_a_walk_over_their_flows_would(name: str) -> N
             assert found.weights.tolist() == walked.weights.tolist()
         elif com.is_integer():
             assert as_dict(found) == as_dict(walked)
+        else:  # counted, and added up in the order of the walk
+            assert found.resources.tolist() == walked.resources.tolist(), k
+            assert found.weights.tolist() == walked.weights.tolist()
         assert (found.latency, found.bound, found.reach) == (walked.latency, walked.bound, walked.reach)
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-MODULES = ("solver", "loop", "gather", "plans", "amounts", "steps", "copies", "sheets", "nodes", "desk")
+MODULES = (
+    *("solver", "loop", "gather", "plans", "amounts", "steps", "copies", "sheets", "nodes"),
+    *("books", "desk"),
+)
 LIMITED = "0x030b0000"  # one build for Python 3.11 and all later ones
 
 # no fused multiply-adds, also where the processor has them: the bits are the model's

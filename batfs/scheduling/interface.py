@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
+from batfs._core.books import Reservation
 from batfs.filesystems.data_sets import names_a_set
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
 from batfs.protocol.clock import SAME, on_calendar
@@ -25,7 +26,6 @@ from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline
 from batfs.storage.interface import StorageView
-from batfs.storage.reservation import Reservation
 from batfs.workload.model import Job, Profile
 
 #: A set of compute nodes as an integer: bit k is the k-th node in the machine's node order

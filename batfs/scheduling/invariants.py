@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from batfs._core.books import Reservation
 from batfs.scheduling.interface import NodeSet
 from batfs.scheduling.story import InvariantError
 from batfs.scheduling.tenancy import Tenancy
-from batfs.storage.reservation import LedgerError, Reservation
+from batfs.storage.reservation import LedgerError
 
 Check: TypeAlias = Callable[[Tenancy], Iterator[str]]
 

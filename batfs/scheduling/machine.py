@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from batfs._core.arrays import integers, np
+from batfs._core.books import Reservation, Uses
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Staging, Volume
 from batfs.plugins import parse_spec
 from batfs.protocol.messages import Resource
@@ -20,7 +21,7 @@ from batfs.scheduling.observer import StorageState
 from batfs.scheduling.storages import storage_table
 from batfs.scheduling.story import InvariantError
 from batfs.storage.interface import AllocationPolicy, Share, StorageView
-from batfs.storage.ledger import Ledger, NoRoomError, Reservation
+from batfs.storage.ledger import Ledger, NoRoomError
 from batfs.storage.view import SystemView
 from batfs.workload.model import IntArray, IoProfile, Profile
 
@@ -137,8 +138,10 @@ def _spread(compute: Sequence[Resource]) -> Mapping[int, int]:
     return found
 
 
-class Machine:
+class Machine(Uses):
     """Nodes and storages. ``free`` and ``all`` are sets of nodes (see ``nodes``)."""
+
+    ledger: Ledger
 
     def __init__(
         self,
@@ -169,14 +172,11 @@ class Machine:
         self.storage_ids = tuple(r.id for r in storages)
         self.position = {resource_id: k for k, resource_id in enumerate(self.storage_ids)}
         self.names = {r.id: r.name for r in (*compute, *storages)}
-        self.ledger = Ledger(storage_table(storages))
-        count = len(storages)
+        ledger, count = Ledger(storage_table(storages)), len(storages)
         # where reads and writes share a link, the writes are counted apart, behind all of them
         self._mixing = any("shared_bandwidth" in s.properties for s in storages)
-        self.active = integers(2 * count if self._mixing else count)
-        self.view = SystemView(self.ledger, transfers=self.active)
-        self.used = [0] * len(storages)
-        self._changed: set[int] = set()
+        super().__init__(ledger, integers(2 * count if self._mixing else count), StorageState)
+        self.view = SystemView(ledger, transfers=self.active)
         self.kept: dict[str, Reservation] = {}
 
     # ---- nodes --------------------------------------------------------------------------------------------
@@ -308,16 +308,7 @@ class Machine:
                     raise InvariantError(f"bytes are kept under {key!r} already")
                 self.kept[key] = line
             self.use(list(held.kept.values()), 1)
-        for line in held.lines:
-            for share in line.shares:
-                self._changed.add(share.index)
-
-    def end(self, lines: Sequence[Reservation]) -> None:
-        """The bytes that went with a job are free."""
-        for line in lines:
-            self.ledger.release(line)
-            for share in line.shares:
-                self._changed.add(share.index)
+        self.touch(held.lines)
 
     def drop(self, key: str) -> None:
         """Kept bytes are free."""
@@ -326,13 +317,6 @@ class Machine:
             raise InvariantError(f"no bytes are kept under {key!r}")
         self.use([line], -1)
         self.ledger.release(line)
-
-    def use(self, lines: Sequence[Reservation], sign: int) -> None:
-        """Bytes of ``lines`` are used from now on (sign 1) or no longer (-1)."""
-        for line in lines:
-            for share in line.shares:
-                self.used[share.index] += sign * share.size
-                self._changed.add(share.index)
 
     def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
         """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
@@ -367,41 +351,11 @@ class Machine:
             found.append((place, counts[k]))
         return found
 
-    def count_transfers(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
-        active, changed = self.active, self._changed
-        for position, count in transfers:
-            active[position] += sign * count
-            changed.add(position)
-
-    def expect(self, transfers: Sequence[tuple[int, int]], sign: int) -> None:
-        """Count transfers of a placement on trial, which nobody is told of."""
-        active = self.active
-        for position, count in transfers:
-            active[position] += sign * count
-
     @cached_property
     def transfers(self) -> IntArray:
         """int64[m]: transfers under way at each storage, as the view shows them (``active``, but for the
         writes)."""
         return np.asarray(self.active)[: len(self.storage_ids)]
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether :meth:`changes` has something to tell."""
-        return bool(self._changed)
-
-    def changes(self) -> list[StorageState]:
-        """The storages that changed since the last call, as they are now."""
-        if not self._changed:
-            return []
-        held, used, active = self.ledger.held, self.used, self.active
-        changed = self._changed
-        if self._mixing:
-            changed.intersection_update(range(len(self.storage_ids)))
-        order = sorted(changed) if len(changed) > 1 else changed
-        states = [StorageState(k, held(k), used[k], active[k]) for k in order]
-        changed.clear()
-        return states
 
     def text(self, nodes: NodeSet) -> str:
         return format_resources(self.order.ids(nodes))

@@ -603,7 +603,7 @@ class Tenancy:
             for share in line.shares
             if share.index in lacking
         )
-        return held > 0 and held >= hold.missing
+        return bool(held > 0 and held >= hold.missing)
 
     def drop_released(self) -> None:
         """Kept bytes that the file systems no longer want are free."""

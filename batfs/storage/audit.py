@@ -27,7 +27,7 @@ def audit(ledger: Ledger) -> None:
     m = len(ledger.storages)
     held, counts, booked = [0] * m, [0] * m, [0] * m
     changes: list[list[tuple[float, int, int]]] = [[] for _ in range(m)]
-    ends, starts = set(ledger._ends), set(ledger._bookings.starts)
+    ends, starts = set(ledger.ends), set(ledger.bookings.starts)
     for line in ledger.live:
         ensure(line.state in (BOOKED, HELD), f"reservation {line.id} is {line.state}")
         ensure((line.state == HELD) == (line.start <= ledger.now), f"reservation {line.id} is {line.state}")
@@ -39,7 +39,7 @@ def audit(ledger: Ledger) -> None:
         for share in line.shares:
             i = share.index
             if line.state == HELD:
-                ensure(ledger._on[i].get(line.id) is line, f"reservation {line.id} isn't on storage {i}")
+                ensure(ledger.on[i].get(line.id) is line, f"reservation {line.id} isn't on storage {i}")
                 held[i] += share.size
                 counts[i] += 1
             else:
@@ -49,10 +49,10 @@ def audit(ledger: Ledger) -> None:
     for i, storage in enumerate(ledger.storages):
         ensure(0 <= held[i] <= storage.capacity, f"{held[i]} bytes held on {storage.name!r}")
         left = storage.capacity - held[i]
-        ensure(ledger._left[i] == left == int(ledger._free[i]), f"bytes free on {storage.name!r}")
-        ensure(counts[i] == int(ledger._count[i]), f"reservations on {storage.name!r}")
-        ensure(booked[i] == ledger._bookings.on.get(i, 0), f"bookings on {storage.name!r}")
-        ensure(len(ledger._on[i]) == counts[i], f"released reservations on {storage.name!r}")
+        ensure(left == int(ledger.free_now[i]), f"bytes free on {storage.name!r}")
+        ensure(counts[i] == int(ledger.count[i]), f"reservations on {storage.name!r}")
+        ensure(booked[i] == ledger.bookings.on.get(i, 0), f"bookings on {storage.name!r}")
+        ensure(len(ledger.on[i]) == counts[i], f"released reservations on {storage.name!r}")
         used = 0
         for time, _, change in sorted(changes[i]):
             used += change

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 
+from batfs._core.books import Reservation
 from batfs._core.steps import ByteSteps
 from batfs.storage.interface import Share
 from batfs.storage.parts import Parts
-from batfs.storage.reservation import Reservation
 
 
 class Bookings:
@@ -21,6 +21,11 @@ class Bookings:
         self._starts: list[tuple[float, int]] | None = []
         self.steps = [ByteSteps() for _ in range(storages)]
         self._parts: Parts | None = None
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing is on the agenda."""
+        return self._starts is not None and not self._starts
 
     @property
     def starts(self) -> list[tuple[float, int]]:
@@ -38,7 +43,7 @@ class Bookings:
             steps[share.index].add(line.start, line.end, share.size)
             on[share.index] = on.get(share.index, 0) + 1
         if self._parts is not None:
-            line._rows = [self._parts.add(s.index, s.size, line.start, line.end) for s in line.shares]
+            line.rows = [self._parts.add(s.index, s.size, line.start, line.end) for s in line.shares]
 
     def remove(self, line: Reservation) -> None:
         del self.lines[line.id]
@@ -50,9 +55,9 @@ class Bookings:
             if not on[i]:
                 del on[i]
         if self._parts is not None:
-            for row in line._rows:
+            for row in line.rows:
                 self._parts.remove(row)
-            line._rows = []
+            line.rows = []
         if self._starts is not None and len(self._starts) > 64 + 4 * len(self.lines):
             self._starts = None
 
@@ -73,16 +78,16 @@ class Bookings:
                 del self.on[was.index]
             self.on[share.index] = self.on.get(share.index, 0) + 1
         if self._parts is not None:
-            [row] = line._rows
+            [row] = line.rows
             self._parts.remove(row)
-            line._rows = [self._parts.add(share.index, share.size, start, end)]
+            line.rows = [self._parts.add(share.index, share.size, start, end)]
 
     @property
     def parts(self) -> Parts:
         if self._parts is None:
             parts = self._parts = Parts()
             for line in self.lines.values():
-                line._rows = [parts.add(s.index, s.size, line.start, line.end) for s in line.shares]
+                line.rows = [parts.add(s.index, s.size, line.start, line.end) for s in line.shares]
         return self._parts
 
     @property

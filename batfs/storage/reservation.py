@@ -1,14 +1,11 @@
-"""A line of the ledger, and what can be wrong with one."""
+"""What a ledger's reservation is made of, and what can be wrong with one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from batfs.errors import BatfsError
-from batfs.records import field, record
 from batfs.storage.interface import Share, Storage
-
-BOOKED, HELD, RELEASED = "booked", "held", "released"
 
 
 class LedgerError(BatfsError):
@@ -24,23 +21,6 @@ class NoRoomError(LedgerError):
         super().__init__(
             f"no room for {size} bytes on the storage {storage.name!r}: {free} free of {storage.capacity}"
         )
-
-
-@record(frozen=False, eq=False)
-class Reservation:
-    """A line of the book. ``shares``: at most one per storage, in the order given. Read-only outside."""
-
-    id: int
-    key: str
-    shares: tuple[Share, ...]
-    start: float
-    end: float
-    state: str
-    _rows: list[int] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return sum(share.size for share in self.shares)
 
 
 def merged_shares(shares: Sequence[Share], m: int) -> tuple[Share, ...]:

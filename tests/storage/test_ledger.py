@@ -199,10 +199,9 @@ def test_bookings_on_promised_ends() -> None:
         (lambda ledger, line: setattr(line, "end", ledger.now), "past its end"),
         (lambda ledger, line: setattr(line, "end", 50.0), "no end for"),
         (lambda ledger, line: setattr(line, "start", ledger.now + 1), "is held"),
-        (lambda ledger, line: ledger._on[0].pop(line.id), "isn't on storage 0"),
-        (lambda ledger, line: ledger._left.__setitem__(0, 7), "bytes free on 's0'"),
-        (lambda ledger, line: ledger._free.__setitem__(0, 7), "bytes free on 's0'"),
-        (lambda ledger, line: ledger._count.__setitem__(0, 2), "reservations on 's0'"),
+        (lambda ledger, line: ledger.on[0].pop(line.id), "isn't on storage 0"),
+        (lambda ledger, line: ledger.free_now.__setitem__(0, 7), "bytes free on 's0'"),
+        (lambda ledger, line: ledger.count.__setitem__(0, 2), "reservations on 's0'"),
     ],
 )
 def test_books_that_are_wrong_are_found(wrong: Any, says: str) -> None:

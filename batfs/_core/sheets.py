@@ -151,6 +151,61 @@ class Sheet:
         else:
             self.pieces += [f"{before}{machine}{after}" for machine in machines]
 
+    def io_job(
+        self,
+        job_id: str,
+        system: str,
+        storage: cython.longlong,
+        reads: cython.longlong,
+        writes: cython.longlong,
+        resources: str,
+        waiting: cython.double,
+        reason: str,
+        nodes: str,
+        alone: float | None,
+        waits: object,
+        known: bool,
+        causes: tuple,
+        of_space: tuple,
+    ) -> None:
+        """A job whose bytes were all on one storage, in ``io_jobs.csv``.
+
+        ``waits``: its wait in seconds by (cause, file system), of which a column each is written for
+        ``causes`` where they are ``known``; those ``of_space`` together are a lack of space, for ``reason``.
+        """
+        names: tuple = job_id.partition("!")
+        items: list = list(waits.items())
+        lacked: cython.double = 0.0 if items else waiting
+        for cause in of_space:
+            lacked += seconds_of(items, cause)
+        field(self, names[2])
+        text(self, ",")
+        field(self, names[0])
+        text(self, ",")
+        field(self, system)
+        whole(self, storage)
+        whole(self, reads)
+        whole(self, writes)
+        there(self, storage, reads)
+        there(self, storage, writes)
+        text(self, ",0,0,")
+        text(self, resources)
+        six(self, lacked)
+        text(self, ",")
+        if lacked != 0.0 or not nodes or not items:
+            field(self, reason)
+        text(self, ",")
+        text(self, nodes)
+        text(self, ",")
+        if alone is not None:
+            decimals(self, alone)
+        for cause in causes:
+            if known:
+                six(self, seconds_of(items, cause))
+            else:
+                text(self, ",")
+        text(self, "\n")
+
     def storage(
         self,
         now: cython.double,
@@ -244,6 +299,26 @@ def moments(
 
 
 @cython.cfunc
+def seconds_of(items: list, cause: str) -> cython.double:
+    """What was waited for this cause, for all file systems."""
+    found: cython.double = 0.0
+    for key, seconds in items:
+        if key[0] == cause:
+            found += seconds
+    return found
+
+
+@cython.cfunc
+def there(s: Sheet, storage: cython.longlong, size: cython.longlong):
+    """A comma and the bytes on a storage; nothing more without any."""
+    text(s, ",")
+    if size:
+        number(s, storage)
+        text(s, ":")
+        number(s, size)
+
+
+@cython.cfunc
 def field(s: Sheet, words: str):
     """A field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
     if "," in words or '"' in words or "\n" in words or "\r" in words:
@@ -315,6 +390,9 @@ def decimals(s: Sheet, value: cython.double):
     """
     if cython.compiled:
         micros: cython.double = value * 1e6
+        if value == 0.0 and 1.0 / value > 0.0:
+            text(s, "0.000000")
+            return
         if micros > 0.0 and micros < LARGEST:
             nearest: cython.longlong = cython.cast(cython.longlong, micros + 0.5)
             off: cython.double = micros - cython.cast(cython.double, nearest)

@@ -183,7 +183,13 @@ class Recorder(Observer):
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
-        self._add(self._jobs, io_rows(record, "" if alone is None else f"{alone:.6f}"))
+        sheet = self._jobs
+        if _add_plain(sheet.rows, record, alone):
+            sheet.kept += 1
+            if sheet.kept > _BUFFERED:
+                sheet.flush()
+        else:
+            self._add(sheet, _rows(record, "" if alone is None else f"{alone:.6f}"))
         if record.io_times is not None:
             self._add(self._times, [times_row(record, record.io_times)])
 
@@ -194,17 +200,16 @@ class Recorder(Observer):
         self._add(self._sets, [set_row(row)])
 
 
-def io_rows(record: JobRecord, alone: str = "") -> list[str]:
+def io_rows(record: JobRecord) -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
+    sheet = Sheet()
+    return [sheet.take()] if _add_plain(sheet, record, None) else _rows(record, "")
+
+
+def _rows(record: JobRecord, alone: str) -> list[str]:
     job = record.job
     workload, _, name = job.id.partition("!")
-    if not (name.isalnum() and workload.isalnum()):
-        name, workload = csv_field(name), csv_field(workload)
-    head = f"{name},{workload}"
-    if len(record.plans) == 1 and record.moved:
-        row = _plain_row(record, head, alone)
-        if row is not None:
-            return [row]
+    head = f"{csv_field(name)},{csv_field(workload)}"
     systems = [volume.filesystem for volume in record.volumes]
     names = list(dict.fromkeys(systems or [""]))
     tails = _tails(record, names, alone)
@@ -236,7 +241,7 @@ def io_rows(record: JobRecord, alone: str = "") -> list[str]:
 def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
     """What a row for each of these file systems ends with: what the job waited for on its account. The
     reason of a lack of space stands where the space was lacking, that of a rejection in each row."""
-    if not record.waits:  # the commonest case, quickly
+    if not record.waits:
         waits = _NO_WAIT if record.waits_known else _UNKNOWN
         waited = f"{record.storage_waiting_time:.6f},{csv_field(record.reason)}"
         return [f"{record.io_resources},{waited},{record.nodes},{alone}{waits}\n"] * len(names)
@@ -251,6 +256,7 @@ def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
     return tails
 
 
+_CAUSES: Final = tuple(CAUSES)
 _NO_WAIT: Final = ",0.000000" * len(CAUSES)
 _UNKNOWN: Final = "," * len(CAUSES)
 _WAITS: Final = ",%.6f" * len(CAUSES)
@@ -286,22 +292,36 @@ def wait_rows(record: JobRecord) -> list[str]:
     ]
 
 
-def _plain_row(record: JobRecord, head: str, alone: str) -> str | None:
-    """The commonest case, quickly: one file system, one storage, nothing moved but the job's own bytes."""
+def _add_plain(sheet: Sheet, record: JobRecord, alone: float | None) -> bool:
+    """Whether it was the commonest case, which is added quickly: one file system, one storage, nothing moved
+    but the job's own bytes."""
+    if len(record.plans) != 1 or not record.moved:
+        return False
     [plan], [volume] = record.plans, record.volumes
     if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs or type(volume) is not Volume:
-        return None
+        return False
     storage = plan.placements[0].storage
-    for traffics in (plan.reads, plan.writes):
-        for traffic in traffics:
-            even = traffic.even
-            if even is None or len(even.storages) != 1 or even.storages[0] != storage:
-                return None
-    reads = f"{storage}:{volume.reads}" if volume.reads else ""
-    writes = f"{storage}:{volume.writes}" if volume.writes else ""
-    moved = f"{volume.reads},{volume.writes},{reads},{writes},0,0"
-    [tail] = _tails(record, (volume.filesystem,), alone)
-    return f"{head},{csv_field(plan.file_system)},{storage},{moved},{tail}"
+    for traffic in (*plan.reads, *plan.writes):
+        even = traffic.even
+        if even is None or len(even.storages) != 1 or even.storages[0] != storage:
+            return False
+    sheet.io_job(
+        record.job.id,
+        plan.file_system,
+        storage,
+        volume.reads,
+        volume.writes,
+        record.io_resources,
+        record.storage_waiting_time,
+        record.reason,
+        record.nodes,
+        alone,
+        record.waits,
+        record.waits_known,
+        _CAUSES,
+        OF_SPACE,
+    )
+    return True
 
 
 def joined_rows(record: JobRecord) -> list[str]:

@@ -291,7 +291,8 @@ class Session:
 
     def _pass(self) -> None:
         """Call the queue policy, start what it decided; again while jobs were rejected for good."""
-        self._settle()
+        if self._dependencies.held:
+            self._settle()
         if not len(self.queue) and self.tenancy.stager is None:
             # nothing to decide; what was freed is told when somebody waits
             self._dirty = False

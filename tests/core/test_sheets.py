@@ -130,3 +130,19 @@ def test_a_job_begins_in_the_trace(core: Any) -> None:
         '4 j1 machine_state "w0!1" "0.1 0.2 0.3"\n'
         "7 0.250000 machine_state m0 j1\n7 0.250000 machine_state m9 j1\n7 0.250000 machine_state m10 j1\n"
     )
+
+
+@BOTH
+def test_lines_of_bytes_on_one_storage(core: Any) -> None:
+    sheet, end = core.Sheet(), (("nodes", "storage", "staging"), ("storage", "staging"))
+    sheet.io_job("w!1", "pfs", 7, 5, 0, "0-1 7", 0.0, "", "0-1", 1.5, {}, True, *end)
+    waits = {("nodes", ""): 2.0, ("storage", "pfs"): 0.25, ("staging", "a"): 0.5, ("nodes", "x"): 1.0}
+    sheet.io_job('w,x!a"b', "pfs", 7, 0, 3, "7", 9.0, "no, room", "0", None, waits, True, *end)
+    for nodes in ("", "0"):  # a reason that isn't the lack of space is told only of who was rejected
+        sheet.io_job("w!2", "pfs", 7, 1, 1, "7", 0.0, "never", nodes, None, {("nodes", ""): 1.0}, False, *end)
+    assert sheet.take() == (
+        "1,w,pfs,7,5,0,7:5,,0,0,0-1 7,0.000000,,0-1,1.500000,0.000000,0.000000,0.000000\n"
+        '"a""b","w,x",pfs,7,0,3,,7:3,0,0,7,0.750000,"no, room",0,,3.000000,0.250000,0.500000\n'
+        "2,w,pfs,7,1,1,7:1,7:1,0,0,7,0.000000,never,,,,,\n"
+        "2,w,pfs,7,1,1,7:1,7:1,0,0,7,0.000000,,0,,,,\n"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
 from batfs.filesystems.data_sets import SetRow
-from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Volume
+from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Traffic, Volume
 from batfs.storage.interface import Share
 
 MODELS = ["pfs:stripe_count=2", "dfs:replication=2", "burst_buffer", "nvme_pool:block_size=30B"]
@@ -356,3 +357,49 @@ def test_the_table_of_data_sets(tmp_path: Path) -> None:
     }
     for name, values in expected.items():
         assert told(name) == {"data_set": name, **values}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_entry_without_bytes_makes_the_set_it_names(model: str) -> None:
+    """Unless it deletes it: then there is none."""
+    b = Bench(model)
+    b.run("w0!1", 0, 0, "x", size=60)
+    assert list(b.sets.sets) == ["x"]
+    b.run("w0!2", 0, 0, "y", delete=True)
+    assert list(b.sets.sets) == ["x"]
+    b.run("w0!3", 0, 0, "x", delete=True)
+    assert not b.sets.sets
+    assert b.held == 0
+
+
+def test_who_reads_a_set_on_its_own_disks_reads_its_own_part_there() -> None:
+    """A buffer in each of four nodes. What two of them have written lies in theirs: they read it from there,
+    each its half; the two others from both; of one and another, the one from its own, the rest crosswise."""
+    m = Machine(
+        [node(i) for i in range(4)],
+        [storage(10 + i, "bb", "1kB", node=f"n{i}") for i in range(4)],
+        {"filesystems": {"bb": {"model": "burst_buffer"}}},
+    )
+    volume = Volume("bb", 0, 100, options={"data_set": "x"})
+    plan = m.one((0, 1), volume, job="w0!1")
+    for p in plan.placements:
+        m.ledger.reserve([Share(m.systems.position[p.storage], p.size)])
+    m.systems.started(IoRequest("w0!1", (0, 1), volume, 0.0), plan, 0.0, "w0")
+    m.systems.ended("w0!1", True, 1.0)
+    assert pairs(plan.writes) == {(0, 10): 50, (1, 11): 50}
+
+    def read(*nodes: int) -> dict[tuple[int, int], int]:
+        return pairs(m.one(nodes, Volume("bb", 100, 0, options={"data_set": "x"}), job="w0!2").reads)
+
+    assert read(0, 1) == {(10, 0): 50, (11, 1): 50}
+    assert read(2, 3) == {(10, 2): 25, (10, 3): 25, (11, 2): 25, (11, 3): 25}
+    assert read(1, 2) == {(11, 1): 50, (10, 2): 50}
+
+
+def pairs(traffics: Sequence[Traffic]) -> dict[tuple[int, int], int]:
+    moved: dict[tuple[int, int], int] = {}
+    for one in traffics:
+        for source, destination, size in zip(*one.columns, strict=True):
+            pair = (int(source), int(destination))
+            moved[pair] = moved.get(pair, 0) + int(size)
+    return moved

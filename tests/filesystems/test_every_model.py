@@ -11,9 +11,11 @@ from fs_machines import Machine, node, storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batfs.filesystems import site
 from batfs.filesystems import traffic as t
 from batfs.filesystems.interface import Hold, IoPlan, Move, Volume
 from batfs.filesystems.profile import build_profile
+from batfs.workload.model import ParallelHomogeneous
 
 MODELS = {
     "pfs": [
@@ -148,3 +150,15 @@ def test_staged_bytes_are_those_the_job_reads_and_writes() -> None:
         for kind in ("stage_in", "stage_out", "checkpoint", "drain")
     }
     assert staged == {"stage_in": 301, "stage_out": 97, "checkpoint": 31, "drain": 31}
+
+
+def test_what_a_profile_asks_for_is_read_once() -> None:
+    """As long as it isn't forgotten for others: then its volumes are equal ones."""
+    systems = machine("pfs", "pfs", "round_robin", False).systems
+    profile = ParallelHomogeneous(1.0, 0.0, {"io": [{"filesystem": "pfs", "reads": 10, "writes": 0}]})
+    first = systems.volumes("w0!1", profile)
+    assert systems.volumes("w0!2", profile) is systems.volumes("w0!3", profile)
+    assert systems.volumes("w0!2", profile) == first
+    others = [ParallelHomogeneous(1.0, 0.0, dict(profile.extra)) for _ in range(site._REMEMBERED + 1)]
+    assert all(systems.volumes("w0!3", other) == first for other in others)
+    assert len(systems._asked) <= site._REMEMBERED

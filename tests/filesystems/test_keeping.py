@@ -256,3 +256,17 @@ def test_balancing_always_settles(seed: int) -> None:
         books.release()
     assert not waiting
     assert step < 200
+
+
+@pytest.mark.parametrize(("room", "moves"), [(100, 1), (99, 0)])
+def test_a_bundle_moves_where_it_fits_to_the_byte(room: int, moves: int) -> None:
+    """Two sets of 100 bytes on disk 10 (20 % full); the other five have so much room, and as little of it is
+    used: something of other jobs that the balancer doesn't see has the rest."""
+    from batfs.storage.interface import Share
+
+    b = Books(cluster(replication=1, balance=0.01))
+    for k in range(2):
+        b.run(f"w0!{k}", (0,), Volume("hdfs", 0, 100, options={"data_set": f"d{k}"}))
+    for disk in range(1, 6):
+        b.m.ledger.reserve([Share(disk, 1000 - room)])
+    assert len(b.upkeep()) == moves

@@ -241,3 +241,33 @@ def test_every_life_ends_whatever_fails_or_is_killed(
     assert one.nodes_free
     assert one.state == "done"
     assert (one.result == OK) == all(d.state == OK or d.kind in ("drain", "replicate") for d in one.log)
+
+
+def test_each_plan_has_as_many_checkpoints_as_it_asked_for() -> None:
+    """2 on one file system, 1 on the other: both are written after the first part, one after the second."""
+
+    def plan(name: str, times: int, storage: int) -> IoPlan:
+        move = Move("checkpoint", grid((0, 1), (storage,), 5))
+        return IoPlan(name, checkpoints=Checkpoints(times, [move], ()))
+
+    one = life(plan("bb", 2, 10), plan("cc", 1, 11))
+    kinds = [kinds for step in one.steps if (kinds := [activity.kind for activity in step.activities])]
+    compute, checkpoint = ["compute"], ["checkpoint"]
+    assert kinds == [compute, checkpoint * 2, compute, checkpoint, compute]
+
+
+def test_what_is_lost_takes_its_drains_along() -> None:
+    """A checkpoint's drain from 10 to 11 is under way when 11 fails and loses what it has: the job begins
+    again and the drain is ended; it goes on when 12 is lost, which it doesn't touch."""
+    for lost, ended in (((11,), True), ((12,), False)):
+        checkpoint = Checkpoints(
+            1, [Move("checkpoint", grid((0, 1), (10,), 5))], [Move("drain", grid((10,), (11,), 10))]
+        )
+        one = life(IoPlan("bb", checkpoints=checkpoint))
+        one.begin(0.0)
+        one.completed("batfs!w0.1.0.compute", OK, 10.0)
+        one.completed("batfs!w0.1.1.checkpoint", OK, 11.0)
+        decisions, _ = one.restart(12.0, lost)
+        kills = [i for d in decisions if isinstance(d, m.KillJob) for i in d.job_ids]
+        assert ("batfs!w0.1.2.drain" in kills) is ended
+        assert "batfs!w0.1.3.compute" in kills

@@ -14,6 +14,8 @@ from fs_machines import Machine, node, storage
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
 from batfs.filesystems.interface import Volume
+from batfs.filesystems.site import make_filesystems
+from batfs.plugins import PluginError
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,3 +67,18 @@ def test_model_by_entry_point(mirror: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "ideal time alone" in done.stdout
+
+
+def test_a_model_that_fails_while_it_is_made_is_named(tmp_path: Path) -> None:
+    """It is its own mistake, with file and line; a wrong option is said as such."""
+    (tmp_path / "odd.py").write_text(
+        "from batfs.filesystems.pfs import ParallelFileSystem\n"
+        "class Odd(ParallelFileSystem):\n"
+        "    def __init__(self, setup, **options):\n"
+        "        raise ValueError('no luck')\n"
+    )
+    nodes, storages = [node(0)], [storage(1, "fs")]
+    with pytest.raises(PluginError, match=r"odd\.py: line 4: while it was made, the .*no luck"):
+        make_filesystems({"filesystem": f"{tmp_path}/odd.py:Odd"}, nodes, storages)
+    with pytest.raises(InputError, match="strip_count"):
+        make_filesystems({"filesystem": "pfs:strip_count=2"}, nodes, storages)

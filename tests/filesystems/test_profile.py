@@ -170,3 +170,9 @@ def test_even_bytes_stay_even_beside_work_on_their_nodes(
     assert (profile.even is None) == elsewhere
     assert profile.dense() == plain.dense()
     assert profile.ids.tolist() == plain.ids.tolist()
+
+
+def test_work_that_only_reading_causes_is_no_work_of_writing() -> None:
+    plan = IoPlan("fs", flops={0: 5.0, 1: 3.0}, read_flops={0: 5.0, 1: 1.0})
+    assert plan.caused_flops == ({0: 5.0, 1: 1.0}, {1: 2.0})
+    assert IoPlan("fs", flops={0: 5.0}).caused_flops == ({0: 5.0}, {})

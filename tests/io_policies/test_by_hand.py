@@ -6,9 +6,13 @@ The file system moves 100 MB/s: 1 GB takes 10 s alone.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from applications import GB, MB, PFS, THROTTLES, once, periodic, run, spans
+
+from batfs.scheduling.io_policies.interface import IoPass, IoView
+from batfs.scheduling.io_policies.set10 import Set10
 
 A_LITTLE = 2e-3  # seconds: messages of a run with many pieces
 
@@ -239,3 +243,45 @@ def test_periodic_options(tmp_path: Path) -> None:
     for word in ("periodic:longest=0.5", "periodic:step=0", "periodic:step=2"):
         with pytest.raises(InputError, match="longest"):
             make_io_policy(word)
+
+
+def test_set10_counts_weights_from_the_slowest_under_way(tmp_path: Path) -> None:
+    """c's rhythm is of 1,000 s (set 3): as long as it is known, the writes of a (10 s, set 1) weigh 100, with
+    ``most=1000``, and those of b (100 s, set 2) 10; when c is over, 10 and 1."""
+    jobs = [
+        periodic("a", 150, 9, 100 * MB),
+        periodic("b", 15, 90, GB),
+        periodic("c", 1, 900, 10 * GB),
+    ]
+    weights: dict[str, list[tuple[float, float]]] = {"a": [], "b": []}
+    whole = Set10.schedule
+
+    def watched(self: Set10, view: IoView) -> IoPass:
+        found = whole(self, view)
+        for start in found.starts:
+            name = start.transfer.job_id.partition("!")[2]
+            if name in weights:
+                weights[name].append((view.now, start.weight))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Set10, "schedule", watched)
+        ran = run(tmp_path, "set10:most=1000", jobs)
+    begun, over = spans(ran)["c.write"]
+    for name, usual in (("a", 10), ("b", 1)):
+        assert {weight for now, weight in weights[name] if begun < now < over} == {10 * usual}
+        late = [weight for now, weight in weights[name] if now > over + 1]
+        assert late
+        assert set(late) == {usual}
+
+
+def test_set10_heeds_a_rhythm_that_changes() -> None:
+    """An application known as of set 2 has become one of set 1: the greatest set is what it is now."""
+    policy = Set10()
+    slow, quick = SimpleNamespace(period=10.0, over=False), SimpleNamespace(period=1.0, over=False)
+    policy._rhythms = [(-2, 0, slow), (-1, 1, slow), (0, 2, quick)]  # type: ignore[list-item]
+    assert policy._greatest() == 1
+    slow.over = True
+    assert policy._greatest() == 0
+    quick.over = True
+    assert policy._greatest() == -9

@@ -154,3 +154,22 @@ def test_bytes_that_only_checkpoints_move(tmp_path: Path) -> None:
     )  # fmt: skip
     assert set(starts(ran)) == {"j0", "j1", "j2", "j3"}
     assert any(name.endswith(".checkpoint") for name in ran.kinds())
+
+
+def test_behind_a_promise_those_whose_io_fits_go_first(tmp_path: Path) -> None:
+    """Four nodes. ``a`` (two of them, 20 s of walltime, 0.8 of the link) runs; ``p`` wants three and is
+    promised 20. Behind it ``b`` (0.8 again), ``c`` and ``d`` (nothing) want a node until then: these two
+    have them, although ``b`` came first."""
+    jobs = [
+        once("a", 2, nodes=2, writes=800 * MB),
+        once("p", 1, nodes=3, at=1, writes=1),
+        once("b", 2, at=2, writes=800 * MB),
+        once("c", 10, at=2, writes=1),
+        once("d", 10, at=2, writes=1),
+    ]
+    members = {"a": {"walltime": 20}, "p": {"walltime": 20}}
+    members |= {name: {"walltime": 17} for name in "bcd"}
+    ran = run(tmp_path, "fair", jobs, nodes=4, members=members, queue="fit_io")
+    begun = starts(ran)
+    assert (begun["c"], begun["d"]) == pytest.approx((2, 2), abs=0.01)
+    assert begun["b"] > 9

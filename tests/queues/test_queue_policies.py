@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,37 @@ def test_bytes_that_no_storage_has_in_one_piece_hold_nobody_up():
     # 100 and 60: with 70 and 50 taken there are 40 bytes, but no 35 in one piece; the last job goes on
     shapes = [(0, 1, 10, 1.0, 70), (0, 1, 10, 1.0, 50), (1, 1, 5, 1.0, 35), (2, 1, 5, 1.0, 20)]
     assert starts("plan_io", shapes) == [0.0, 0.0, 10.0, 2.0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=12))
+def test_spans_are_joined_where_they_touch(spans):
+    """What is in any of them is in what is kept; that is ascending, and what is kept is apart."""
+    known = conservative.Spans([(float(a), float(b)) for a, b in spans]).known
+    assert known is not None
+    halves = [k / 2 for k in range(62)]
+    covered = [any(a <= t < b for a, b in spans) for t in halves]
+    assert [any(a <= t < b for a, b in known) for t in halves] == covered
+    assert all(one[0] < one[1] < other[0] for one, other in pairwise(known)) or len(known) < 2
+
+
+def test_as_many_are_promised_as_the_depth_says_soonest_first(monkeypatch):
+    """1 has one of two nodes until 10, 2 and 3 want both after each other; 4 (30 s on a node) comes after
+    them, and 5 (5 s) at once into the gap before them: three promises at most."""
+    said: list[list[tuple[str, float]]] = []
+    whole = conservative.Conservative.schedule
+
+    def watched(self, view):
+        found = whole(self, view)
+        said.append([(placed.job.id, placed.start) for placed in found.promises])
+        return found
+
+    monkeypatch.setattr(conservative.Conservative, "schedule", watched)
+    jobs = [driving.job("1", 0, 1, 10), driving.job("2", 1, 2, 10), driving.job("3", 2, 2, 10),
+            driving.job("4", 3, 1, 30), driving.job("5", 4, 1, 5)]  # fmt: skip
+    runtimes = {f"w0!{k}": 1.0 for k in range(1, 6)} | {"w0!1": 10.0}
+    for depth, most in ((0, 3), (1, 1), (2, 2), (3, 3)):
+        said.clear()
+        driving.drive({"queue": f"conservative:depth={depth}"}, driving.begins(2, []), jobs, runtimes)
+        promised = max(said, key=len)
+        assert len(promised) == most
+        assert [start for _, start in promised] == sorted(start for _, start in promised)

@@ -15,6 +15,7 @@ from batfs.errors import InputError
 from batfs.plugins import PluginError
 from batfs.protocol import messages as m
 from batfs.scheduling.core import Scheduler
+from batfs.scheduling.story import InvariantError
 
 
 def _driving() -> ModuleType:
@@ -237,3 +238,18 @@ def test_easy_is_the_textbooks(scenario) -> None:  # type: ignore[no-untyped-def
     jobs = [(one, driving.ParallelHomogeneous(1.0, 0.0)) for one, _ in jobs if one.requested_nodes <= NODES]
     run = drive({"queue": "easy"}, begins(NODES, []), jobs, runtimes)
     assert run.starts == easy_oracle(jobs, runtimes, NODES)
+
+
+def test_bytes_that_nobody_accounts_for_are_found() -> None:
+    """What was asked for is moved, cut short, dropped or left, whoever waits, runs or stands apart."""
+    scheduler = Scheduler(
+        driving.Settings(flags=driving.Layer("test", {"validate": True})),
+        lambda config, compute, storages, dynamic: driving.OnePool(storages),
+    )
+    scheduler.decide(m.Request(0.0, [begins(2, [100])]))
+    jobs = [job("1", 0, 2, 60), job("2", 0, 1, 50)]  # the second waits for nodes
+    scheduler.decide(m.Request(0.0, [m.JobSubmitted(0.0, *one) for one in jobs]))
+    scheduler.session.validate()
+    scheduler.session.tenancy.account.asked += 1
+    with pytest.raises(InvariantError, match="every byte asked for is moved, cut short, dropped or left"):
+        scheduler.session.validate()

@@ -43,6 +43,10 @@ def reads(size: int, **options: Any) -> list[dict[str, Any]]:
     return [{"filesystem": "bb", "reads": size, "writes": 0, "options": options}]
 
 
+def writes(size: int, **options: Any) -> list[dict[str, Any]]:
+    return [{"filesystem": "bb", "reads": 0, "writes": size, "options": options}]
+
+
 def waits(ran: Ran, name: str) -> dict[str, float]:
     [record] = [r for r in ran.records if r.job.id == f"w0!{name}"]
     return {cause: pytest.approx(seconds, abs=1e-3) for (cause, _), seconds in record.waits.items()}
@@ -386,3 +390,24 @@ def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, mode: str, model: str)
             assert row[column] == other[column], name
         for column in ("starting_time", "finish_time"):
             assert float(row[column]) == pytest.approx(float(other[column]), abs=1e-3), name
+
+
+@pytest.mark.parametrize("queue", ["easy_storage", "conservative"])
+def test_when_staged_bytes_are_given_back_is_known_once_the_job_has_started(
+    tmp_path: Path, queue: str
+) -> None:
+    """1 stages 800 of 1000 B in 80 s and runs until its walltime's end, 180; 2 wants 400 B of space at 90: it
+    is promised 180, when 1's bytes are given back, not never: nobody passes it. 3 (300 B) would have its
+    own until 390 and waits; 4, without bytes, doesn't."""
+    kept = {"stage_in": False, "stage_out": False}
+    jobs = [
+        job("1", cpu=100e9, walltime=100, io=reads(800, stage_out=False)),
+        job("2", 1, cpu=10e9, at=90, walltime=12, io=writes(400, **kept)),
+        job("3", 1, cpu=300e9, at=91, walltime=300, io=writes(700, **kept)),
+        job("4", 1, cpu=1e9, at=92, walltime=2),
+    ]
+    ran = run(tmp_path, jobs, "ahead", queue)
+    assert ran.times("1") == pytest.approx((80, 180), abs=1e-2)
+    assert ran.times("2")[0] == pytest.approx(180, abs=1e-2)
+    assert ran.times("3")[0] == pytest.approx(190, abs=1e-2)
+    assert ran.times("4")[0] == pytest.approx(92, abs=1e-2)

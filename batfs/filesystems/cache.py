@@ -262,11 +262,19 @@ class CacheTier(StagingTier):
         return out
 
     def _expected(self) -> Iterator[tuple[str, Mapping[int, int]]]:
-        """(data set, its new bytes on each storage) of jobs that will start when this pass is over."""
+        """(data set, its new bytes on each storage) of jobs that will start when this pass is over; what will
+        find no room beside those before it is not added then."""
+        taken: dict[int, int] = {}
         for tries in self.trials.values():
             for _, plan in tries:
-                if plan.notes.get("data_set"):
-                    yield plan.notes["data_set"], plan.notes["added"]
+                name = plan.notes.get("data_set")
+                if not name:
+                    continue
+                added: Mapping[int, int] = plan.notes["added"]
+                could = self.cache.evictable(name)
+                if all(size <= could[storage] - taken.get(storage, 0) for storage, size in added.items()):
+                    add_bytes(taken, added)
+                    yield name, added
 
     def _coming(self, name: str) -> int:
         """Bytes of a set that jobs are bringing, or will as soon as this pass is over."""

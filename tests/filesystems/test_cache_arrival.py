@@ -209,3 +209,26 @@ def test_gateways_go_round_within_a_pass() -> None:
     assert (first.notes["gateways"], second.notes["gateways"]) == ([5], [6])
     m.systems.untried("w0!1")
     assert m.one((1,), volume, job="w0!2").notes["gateways"] == [5]
+
+
+@pytest.mark.parametrize("second", [0.0, 1.0])
+def test_what_finds_no_room_takes_none_from_others(tmp_path: Path, second: float) -> None:
+    """A cache of 100 B. The first job reads sets of 60 and of 60 B: the other finds no room beside the one.
+    The second job's 30 B do, whether it starts in the same pass or later."""
+    storages = {
+        "o0": {"filesystem": "fs", "size": "1GB", "read": "1Bps"},
+        "c0": {"filesystem": "cache", "size": "100B"},
+    }
+    jobs = [
+        job(
+            name, at=at, io=[{"filesystem": "cache", "reads": n, "options": {"data_set": s}} for s, n in sets]
+        )
+        for name, at, sets in (("1", 0.0, [("a", 60), ("b", 60)]), ("2", second, [("c", 30)]))
+    ]
+    config = {
+        "default_filesystem": "fs",
+        "filesystems": {"fs": {"model": "pfs"}, "cache": {"model": "cache", "backing": "fs"}},
+    }
+    ran = simulate_tiny(tmp_path, 2, storages, jobs, config, process=watched())
+    [plan] = next(record.plans for record in ran.records if record.job.name == "2")
+    assert t.total(plan.internal) == 30

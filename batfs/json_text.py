@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     import re
 
 _SMALL = 1 << 20  # bytes up to which Python's own parser is done before orjson is imported
-_SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
-# numbers beyond 64 bits, floats without end, halves of characters: what the two parsers may see differently
-_ODD = (b"0" * 19, b"e000", b"e+000", b"e-000", b"\\u")
 LEAST, MOST = -(2**63), 2**64 - 1  # what orjson writes, and every reader takes
 
 
@@ -20,8 +17,10 @@ def loads(data: bytes) -> Any:
     """``orjson.loads``. Its import takes longer than Python's own parser needs for a small text, so that one
     reads what both take for the same."""
     if len(data) <= _SMALL:
-        shape = data.translate(_SHAPE)
-        if not any(odd in shape for odd in _ODD):
+        from batfs._core.gather import COMPILED, odd
+
+        # not with numbers beyond 64 bits, floats without end, halves of characters
+        if COMPILED and not odd(data):
             try:
                 return json.loads(data.decode(), parse_constant=_refuse)
             except (ValueError, RecursionError):  # orjson has the last word, and says what is wrong

@@ -2,7 +2,7 @@
 
 ``@dataclass`` writes and compiles half a dozen methods of every class each time the program starts: for the
 hundred records here that took longer than many a whole run. A record is a class with slots; its constructor
-is compiled when the first one is made, and the other methods are the same for all.
+is compiled when some have been made, and the other methods are the same for all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast, dataclass_transform, overload
 T = TypeVar("T")
 
 _MISSING: Any = object()
+_FEW = 20
 
 
 class _Factory:
@@ -98,14 +99,38 @@ def _define(cls: type[Any], frozen: bool, eq: bool) -> type[Any]:
 
 
 def _first(made: Callable[[], Any]) -> Callable[..., None]:
-    """What stands for a constructor until the first record is made."""
+    """What stands for a constructor while few records are made: to compile one takes as long as hundreds."""
+    left = _FEW
 
     def __init__(self: Any, *given: Any, **named: Any) -> None:
+        nonlocal left
         cls = made()
+        if left and _is_set(self, cls, given, named):
+            left -= 1
+            return
         cls.__init__ = _constructor(cls)
         cls.__init__(self, *given, **named)
 
     return __init__
+
+
+def _is_set(record: Any, cls: Any, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Set the fields from the arguments; False if these are wrong in any way, which the constructor says."""
+    fields = cls.__record_fields__
+    values = dict(zip(fields, given, strict=False))
+    if len(given) > len(fields) or not fields.keys() >= named.keys() or values.keys() & named.keys():
+        return False
+    values.update(named)
+    for name, default in fields.items():
+        if name not in values:
+            if default is _MISSING:
+                return False
+            values[name] = default.make() if isinstance(default, _Factory) else default
+    for name in fields:
+        setattr(record, name, values[name])
+    if hasattr(cls, "__post_init__"):
+        record.__post_init__()
+    return True
 
 
 def _constructor(cls: Any) -> Callable[..., None]:

@@ -20,7 +20,7 @@ except ImportError:
     from batfs._core import plain as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+    from cython.cimports.cpython.bytes import PyBytes_AsString, PyBytes_FromStringAndSize
     from cython.cimports.libc.math import frexp, ldexp
 else:
     from math import frexp, ldexp
@@ -1119,6 +1119,32 @@ def read(values: list[Any], cells: cython.longlong) -> cython.longlong:
             return -1
         found[place] = number
     return whole
+
+
+def odd(data: bytes) -> bool:
+    """Whether there is in a text of JSON what two parsers may see differently: nineteen digits in a row, an
+    exponent of three digits, a character by its number."""
+    text: cython.p_char = PyBytes_AsString(data) if cython.compiled else data
+    digits: cython.longlong = 0
+    exponent: cython.bint = False
+    escaped: cython.bint = False
+    place: cython.longlong
+    one: cython.int
+    for place in range(len(data)):
+        one = text[place]
+        if 48 <= one <= 57:
+            digits += 1
+            if digits == 19 or (exponent and digits == 3):
+                return True
+            escaped = False
+            continue
+        if escaped and one == 117:  # u
+            return True
+        if not (exponent and digits == 0 and (one == 43 or one == 45)):  # + -
+            exponent = digits > 0 and (one == 69 or one == 101)  # E e
+        digits = 0
+        escaped = one == 92  # the backslash
+    return False
 
 
 def entries(

@@ -51,6 +51,30 @@ def test_entries_of_a_matrix(core: Any) -> None:
         assert volumes[:count].tolist() == matrix[where].tolist()
 
 
+@pytest.mark.parametrize("core", CORES, ids=["installed", "interpreted"])
+def test_what_two_parsers_may_see_differently(core: Any) -> None:
+    for text in (
+        b"",
+        b"1e10",
+        b'{"phase001": 1}',
+        b"1" * 18,
+        b"0.123456789012345678",
+        b'"\\n\\\\"',
+        b"1E+10, 234",
+    ):
+        assert not core.odd(text), text
+    for text in (
+        b"1" * 19,
+        b"1e100",
+        b"2E-100",
+        b"2.5e+0001",
+        b'"\\ud800"',
+        b"[1e5,1e200]",
+        b'"\\\\\\u0041"',
+    ):
+        assert core.odd(text), text
+
+
 def test_arrays_are_shown_as_they_change() -> None:
     numbers = integers(3)
     seen = shown(numbers)

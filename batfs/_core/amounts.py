@@ -35,7 +35,7 @@ except ImportError:
 from batfs._core.ranks import ranked
 
 INFINITY = cython.declare(cython.double, float("inf"))
-KEPT = cython.declare(cython.longlong, 12)
+KEPT = cython.declare(cython.longlong, 6)  # as in ``plans``
 MASK = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 _GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
 _MIX_1 = cython.declare(cython.ulonglong, 0xBF58476D1CE4E5B9)
@@ -209,14 +209,15 @@ def keep(s: Queue, k: cython.longlong, score: cython.double) -> cython.void:
     steps one after the other, without those that have become part of a run."""
     own: cython.longlong = 1 - s.side[k]
     resources: cython.longlong = s.resources
+    times, free = s.kept_times[own, k], s.kept_free[own, k]
     s.meeting += 1
     size: cython.longlong = 0
     step: cython.longlong = 0
     while step >= 0:
         s.place[step], s.met[step] = size, s.meeting
-        s.kept_times[own, k, size] = s.own_times[step]
+        times[size] = s.own_times[step]
         for r in range(resources):
-            s.kept_free[own, k, size * resources + r] = s.own_free[step * resources + r]
+            free[size * resources + r] = s.own_free[step * resources + r]
         size += 1
         step = s.after[step]
     s.sizes[own, k], s.scores[own, k] = size, score

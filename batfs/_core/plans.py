@@ -26,7 +26,8 @@ except ImportError:
 
 from batfs._core.ranks import ranked
 
-KEPT = cython.declare(cython.longlong, 12)
+# to write a state down takes as long as to plan a third of the jobs between two
+KEPT = cython.declare(cython.longlong, 6)
 ROUNDS = cython.declare(cython.longlong, 30)
 TRIALS = cython.declare(cython.longlong, 6)
 COOLING = cython.declare(cython.double, 0.9)
@@ -402,30 +403,16 @@ def keep_first(s: Plans, count: cython.longlong) -> cython.void:
         if here <= count:
             count -= here
             continue
-        surplus: cython.longlong = here - count
-        keep: cython.longlong = count
-        count = 0
         word: cython.ulonglong = s.found[w]
-        if surplus <= keep:
-            mask: cython.ulonglong = _ONE << 63
-            if not cython.compiled:
-                word, mask = int(word), int(mask)
-            while surplus > 0:
-                if word & mask != 0:
-                    word ^= mask
-                    surplus -= 1
-                mask >>= 1
-        else:
-            kept: cython.ulonglong = 0
-            if not cython.compiled:
-                word = int(word)
-            while keep > 0:
-                low: cython.ulonglong = word & -word
-                kept |= low
-                word ^= low
-                keep -= 1
-            word = kept
-        s.found[w] = word
+        kept: cython.ulonglong = 0
+        if not cython.compiled:
+            word = int(word)
+        while count > 0:
+            low: cython.ulonglong = word & -word
+            kept |= low
+            word ^= low
+            count -= 1
+        s.found[w] = kept
 
 
 @cython.cfunc
@@ -582,6 +569,13 @@ def keep(s: Plans, k: cython.longlong, total: cython.double) -> cython.void:
     """Write down the state of a plan that is tried."""
     kept = s.kept
     own: cython.longlong = 1 - kept.side[k]
+    ntimes, nfree, ncount, nbytes = (
+        kept.ntimes[own, k],
+        kept.nfree[own, k],
+        kept.ncount[own, k],
+        kept.nbytes[own, k],
+    )
+    btimes, bfree = kept.btimes[own, k], kept.bfree[own, k]
     kept.calls += 1
     kept.totals[own, k] = total
     # bytes are looked up from the first step on where a job can start
@@ -592,9 +586,9 @@ def keep(s: Plans, k: cython.longlong, total: cython.double) -> cython.void:
     size: cython.longlong = 0
     while byte >= 0:
         kept.bplace[byte], kept.bmet[byte] = size, kept.calls
-        kept.btimes[own, k, size] = s.btimes[byte]
+        btimes[size] = s.btimes[byte]
         for m in range(s.room.shape[0]):
-            kept.bfree[own, k, size, m] = s.bfree[byte, m]
+            bfree[size, m] = s.bfree[byte, m]
         size += 1
         byte = s.bafter[byte]
     kept.sizes[own, k, 0] = size
@@ -603,10 +597,10 @@ def keep(s: Plans, k: cython.longlong, total: cython.double) -> cython.void:
     while step >= 0:
         kept.nplace[step], kept.nmet[step] = size, kept.calls
         byte = s.nbytes[step]
-        kept.nbytes[own, k, size] = kept.bplace[byte] if kept.bmet[byte] == kept.calls else 0
-        kept.ntimes[own, k, size], kept.ncount[own, k, size] = s.ntimes[step], s.ncount[step]
+        nbytes[size] = kept.bplace[byte] if kept.bmet[byte] == kept.calls else 0
+        ntimes[size], ncount[size] = s.ntimes[step], s.ncount[step]
         for w in range(s.found.shape[0]):
-            kept.nfree[own, k, size, w] = s.nfree[step, w]
+            nfree[size, w] = s.nfree[step, w]
         size += 1
         step = s.nafter[step]
     kept.sizes[own, k, 1] = size
@@ -722,7 +716,7 @@ def make_plan(
         while step != stop:
             for w in range(s.found.shape[0]):
                 s.nfree[step, w] &= ~s.found[w]
-            s.ncount[step] = free_nodes(s, step)
+            s.ncount[step] -= count
             step = s.nafter[step]
         while byte != last:
             for m in range(s.taken.shape[0]):

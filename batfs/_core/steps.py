@@ -20,6 +20,9 @@ try:
 except ImportError:
     from batfs._core import plain as cython
 
+if cython.compiled:
+    from cython.cimports.libc.string import memmove
+
 INFINITY = cython.declare(cython.double, float("inf"))
 NAN = cython.declare(cython.double, float("nan"))
 _M1 = cython.declare(cython.ulonglong, 0x5555555555555555)
@@ -268,12 +271,7 @@ def cut_nodes(s: NodeSteps, time: cython.double) -> cython.longlong:
         times[: s.size], free[: s.size] = s.times_array, s.free_array
         s.times_array, s.free_array = times, free
         s.times, s.free = times, free
-    k: cython.longlong = s.size
-    while k > i:
-        s.times[k] = s.times[k - 1]
-        for w in range(s.words):
-            s.free[k, w] = s.free[k - 1, w]
-        k -= 1
+    shift_nodes(s, i, i + 1)
     s.times[i] = time
     for w in range(s.words):
         s.free[i, w] = s.free[i - 1, w]
@@ -290,11 +288,21 @@ def join_nodes(s: NodeSteps, i: cython.longlong) -> cython.void:
     for w in range(s.words):
         if s.free[i, w] != s.free[i - 1, w]:
             return
+    shift_nodes(s, i + 1, i)
     s.size -= 1
-    for k in range(i, s.size):
-        s.times[k] = s.times[k + 1]
-        for w in range(s.words):
-            s.free[k, w] = s.free[k + 1, w]
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def shift_nodes(s: NodeSteps, since: cython.longlong, to: cython.longlong) -> cython.void:
+    """Move the steps from ``since`` on to where they begin at ``to``."""
+    count: cython.longlong = s.size - since
+    if cython.compiled:
+        memmove(cython.address(s.times[to]), cython.address(s.times[since]), 8 * count)
+        memmove(cython.address(s.free[to, 0]), cython.address(s.free[since, 0]), 8 * s.words * count)
+    else:
+        s.times[to : to + count] = s.times[since : s.size]
+        s.free[to : to + count] = s.free[since : s.size]
 
 
 @cython.cclass
@@ -342,11 +350,7 @@ def cut_bytes(s: ByteSteps, time: cython.double) -> cython.longlong:
         for k in range(s.size):
             times[k], held[k] = s.times[k], s.held[k]
         s.times, s.held = times, held
-    k: cython.longlong = s.size
-    while k > i:
-        s.times[k] = s.times[k - 1]
-        s.held[k] = s.held[k - 1]
-        k -= 1
+    shift_bytes(s, i, i + 1)
     s.times[i] = time
     s.held[i] = s.held[i - 1]
     s.size += 1
@@ -359,10 +363,21 @@ def join_bytes(s: ByteSteps, i: cython.longlong) -> cython.void:
     """Step ``i`` and the one before it are one, if they are equal."""
     if i == 0 or i >= s.size or s.held[i] != s.held[i - 1]:
         return
+    shift_bytes(s, i + 1, i)
     s.size -= 1
-    for k in range(i, s.size):
-        s.times[k] = s.times[k + 1]
-        s.held[k] = s.held[k + 1]
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def shift_bytes(s: ByteSteps, since: cython.longlong, to: cython.longlong) -> cython.void:
+    """As ``shift_nodes``."""
+    count: cython.longlong = s.size - since
+    if cython.compiled:
+        memmove(cython.address(s.times[to]), cython.address(s.times[since]), 8 * count)
+        memmove(cython.address(s.held[to]), cython.address(s.held[since]), 8 * count)
+    else:
+        s.times[to : to + count] = s.times[since : s.size]
+        s.held[to : to + count] = s.held[since : s.size]
 
 
 @cython.cfunc

@@ -17,6 +17,7 @@ from batfs._core.arrays import np
 from batfs.filesystems.interface import IoPlan
 from batfs.protocol.clock import SAME
 from batfs.records import replace
+from batfs.scheduling.interface import NodeSet
 from batfs.scheduling.machine import Booked
 from batfs.scheduling.nodes import lowest
 from batfs.scheduling.stages import NO_STAGES
@@ -36,15 +37,17 @@ Spans = list[tuple[float, float]] | None
 
 
 class _Known:
-    """What doesn't change of a waiting job: ``kind``, the bytes it needs, what it draws; its plans so far."""
+    """What doesn't change of a waiting job: ``kind``, the bytes it needs, what it draws; its plans so far,
+    and where it was moved last."""
 
-    __slots__ = ("draw", "kind", "need", "plans")
+    __slots__ = ("draw", "kind", "last", "need", "plans")
 
     def __init__(self, kind: int, need: int = 0, draw: float = 0.0) -> None:
         self.kind = kind
         self.need = need
         self.draw = draw
         self.plans: dict[int, tuple[IoPlan, ...]] = {}
+        self.last: Booked | None = None
 
 
 class Forward:
@@ -84,7 +87,7 @@ class Forward:
             np.frombuffer(bits, "<u8").astype(np.uint64).reshape(len(pairs), words),
         )
         kinds = [
-            known.kind if _plain(placed, known.kind) else steps.OTHER
+            known.kind if _plain(placed, known) else steps.OTHER
             for (placed, _), known in zip(pairs, jobs, strict=True)
         ]
         if not any(kinds):
@@ -152,14 +155,15 @@ class Forward:
             turn.last = last
         which = np.flatnonzero(moved)
         columns = which, starts[which], ends[which], places[which]
-        there = zip(*(column.tolist() for column in columns), sets[which], strict=True)
+        bits, width = sets[which].astype("<u8").tobytes(), 8 * sets.shape[1]
+        nodes = [int.from_bytes(bits[at : at + width], "little") for at in range(0, len(bits), width)]
+        there = zip(*(column.tolist() for column in columns), nodes, strict=True)
         return stop, spans, [self._noted(*one) for one in there]
 
-    def _noted(self, k: int, start: float, end: float, place: int, words: Any) -> tuple[Booked, Stay]:
+    def _noted(self, k: int, start: float, end: float, place: int, nodes: NodeSet) -> tuple[Booked, Stay]:
         """The core has moved the ``k``-th: who holds it, and what, say so too."""
         known, machine = self._jobs[k], self._view.tenancy.machine
         placed, _ = self._pairs[k]
-        nodes = int.from_bytes(words.astype("<u8").tobytes(), "little")
         plans = placed.plans
         if known.kind == steps.BYTES:
             [line] = placed.held.lines
@@ -179,14 +183,19 @@ class Forward:
             placed.job, nodes, start, plans, placed.stages, 0.0, (), placed.held, ahead=True, sought=True
         )
         self._view.exchange(placed, moved)
+        known.last = moved
         return moved, Stay(start, end, end, nodes)
 
 
-def _plain(placed: Booked, kind: int) -> bool:
+def _plain(placed: Booked, known: _Known) -> bool:
     """Whether it is as it was when its job was looked at: nothing is staged, one storage holds its bytes."""
-    if placed.job.staged is not None or placed.lead or placed.stages is not NO_STAGES:
+    if placed.job.staged is not None:
         return False
-    if kind != steps.BYTES:
+    if placed is known.last:  # made here, of one that was
+        return True
+    if placed.lead or placed.stages is not NO_STAGES:
+        return False
+    if known.kind != steps.BYTES:
         return not placed.plans
     lines, plans = placed.held.lines, placed.plans
     if placed.held.kept or len(lines) != 1 or len(lines[0].shares) != 1 or len(plans) != 1:

@@ -145,6 +145,12 @@ class Agenda:
     def ends(self, now: float, until: float = inf) -> list[float]:
         """``now`` and the times after it, up to ``until``, at which something is expected to be given back,
         ascending."""
+        if self._sorted is None and until < inf:  # a few of many, perhaps for this once
+            stays = (*self._running.values(), *self._trial.values())
+            of_nodes = [stay.node_end for stay in stays if now < stay.node_end <= until]
+            of_bytes = [stay.end for stay in stays if stay.end != stay.node_end and now < stay.end <= until]
+            returns = [time for time in self._returns if now < time <= until]
+            return [now, *sorted([*returns, *of_nodes, *of_bytes])]
         ends = self._ends
         return [now, *ends[bisect_right(ends, now) : bisect_right(ends, until)]]
 

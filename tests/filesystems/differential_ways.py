@@ -213,9 +213,8 @@ class Runner:
     def third(self) -> Outcome:
         """``batfs sim``, ``batfs-proxy`` and pybatsim's own launcher, three processes."""
         back = f"ipc://{self.folder}/back"
-        return self._over_sockets(
-            "third", [("launcher", [f"{self.folder}/fixed.py", "-s", back]), ("proxy", ["--scheduler", back])]
-        )
+        launcher = [f"{self.folder}/fixed.py", "-s", back, "-t", "60000"]  # it gives up after 2 s unless told
+        return self._over_sockets("third", [("launcher", launcher), ("proxy", ["--scheduler", back])])
 
     def sched5(self) -> Outcome:
         """``batfs sim --protocol 5`` and ``batfs-sched``."""

@@ -22,8 +22,10 @@ from batfs.scheduling.lives import Lives
 from batfs.scheduling.machine import Machine
 from batfs.storage.table import Storage
 
-#: A paced rebuild is sent in so many pieces.
+#: A paced rebuild is sent in so many pieces, or fewer: none takes less than LEAST (s). A call for the next is
+#: 0.1 s away at least, so shorter ones would fall behind their pace.
 PIECES = 100
+LEAST = 1.0
 
 
 @record(frozen=False, eq=False)
@@ -56,7 +58,7 @@ class Rebuilds:
 
     def begin(self, storage: int, size: int, rate: float, now: float) -> None:
         """``size`` bytes for a storage, from ``now`` on; no more than ``rate`` of them a second."""
-        pieces = PIECES if rate < inf else 1
+        pieces = max(1, min(PIECES, int(size / rate / LEAST)))
         self._under_way[storage] = _Rebuild(split_evenly(size, pieces).tolist(), size / rate / pieces, now)
 
     def stop(self, storage: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from batfs import ext
+from batfs._core import interpreted
 from batfs.campaign import api
 from batfs.cli.main import COMMANDS, make_parser
 from batfs.decision.command import make_parser as sched
@@ -119,7 +120,7 @@ def _thing(name: str, thing: Any) -> list[str]:
         lines += [f"```text\n{name}{_signature(thing)}\n```\n"]
     lines += [_text(thing.__doc__)]
     if inspect.isclass(thing):
-        for member, value in vars(thing).items():
+        for member, value in {**_of_the_core(thing), **vars(thing)}.items():
             if member.startswith("_"):
                 continue
             function = value.fget if isinstance(value, property) else value
@@ -130,8 +131,19 @@ def _thing(name: str, thing: Any) -> list[str]:
     return lines
 
 
+def _of_the_core(thing: type) -> dict[str, Any]:
+    """What a class has of the core's classes, from their source: compiled, they have no signatures."""
+    found: dict[str, Any] = {}
+    for base in reversed(thing.__mro__[1:]):
+        package, _, module = base.__module__.rpartition(".")
+        if package == "batfs._core":
+            found |= vars(getattr(interpreted(module), base.__name__))
+    return found
+
+
 def _signature(function: Any) -> str:
-    return " ".join(str(inspect.signature(function)).replace("'", "").split())
+    shown = " ".join(str(inspect.signature(function)).replace("'", "").split())
+    return re.sub(r"cython\.\w+", lambda kind: "float" if kind[0].endswith("double") else "int", shown)
 
 
 def _sentence(text: str | None) -> str:

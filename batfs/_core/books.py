@@ -126,10 +126,10 @@ class Book:
             if type(share.size) is int and 0 <= share.index < self.storages_count:
                 index: cython.Py_ssize_t = share.index
                 if 0 < share.size <= self.left[index]:
-                    return self.entered((share,), begin, end, key)
+                    return self._enter((share,), begin, end, key)
         return self._reserve(shares, begin, end, key)
 
-    def entered(self, shares: tuple, begin: float, end: float, key: str) -> Reservation:
+    def _enter(self, shares: tuple, begin: float, end: float, key: str) -> Reservation:
         """The same of shares that have been checked."""
         line = Reservation(self.next_id, key, shares, begin, end, BOOKED)
         self.next_id += 1
@@ -141,7 +141,7 @@ class Book:
             self._will_end(line)
         return line
 
-    def hold(self, line: Reservation) -> None:
+    def _hold(self, line: Reservation) -> None:
         """Its bytes are held from now on."""
         hold(self, line)
 

@@ -38,6 +38,7 @@ class Ledger(Book):
     With ``release_at_end`` (a replay, leases) ``advance`` releases what has reached its end. Without it (a
     scheduler: bytes stay until the job has really gone) an end is only a promise, used to answer questions
     about the future; bytes are held until ``release``, and what is past its end counts as ending now.
+    ``now`` is the time (s).
     """
 
     now: float
@@ -191,7 +192,7 @@ class Ledger(Book):
             raise LedgerError(f"the window [{begin}, {end}) is empty or begins before now ({self.now})")
         merged = merged_shares(shares, len(self.storages))
         self._check(merged, begin, end)
-        return self.entered(merged, begin, end, key)
+        return self._enter(merged, begin, end, key)
 
     def _will_end(self, line: Reservation) -> None:
         if self.release_at_end:
@@ -320,7 +321,7 @@ class Ledger(Book):
                 self.release(line)
                 raise NoRoomError(self.storages[share.index], share.size, self.free_now[share.index])
         self.bookings.remove(line)
-        self.hold(line)
+        self._hold(line)
 
     def _less_held(self, line: Reservation) -> None:
         self._thin_out()

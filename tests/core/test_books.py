@@ -33,7 +33,7 @@ def make(core: Any) -> Any:
             sizes = {s.index: s.size for s in shares}
             if any(size > SIZES[i] - self.held(i) for i, size in sizes.items()):
                 raise Refused
-            return self.entered(tuple(shares), begin, end, key)
+            return self._enter(tuple(shares), begin, end, key)
 
         def _release_other(self, line: Any) -> None:
             raise Refused

@@ -363,6 +363,8 @@ def test_the_table_of_data_sets(tmp_path: Path) -> None:
 def test_an_entry_without_bytes_makes_the_set_it_names(model: str) -> None:
     """Unless it deletes it: then there is none."""
     b = Bench(model)
+    b.run("w0!1", 0, 0, "x")
+    assert list(b.sets.sets) == ["x"]
     b.run("w0!1", 0, 0, "x", size=60)
     assert list(b.sets.sets) == ["x"]
     b.run("w0!2", 0, 0, "y", delete=True)

@@ -157,8 +157,10 @@ def test_what_a_profile_asks_for_is_read_once() -> None:
     systems = machine("pfs", "pfs", "round_robin", False).systems
     profile = ParallelHomogeneous(1.0, 0.0, {"io": [{"filesystem": "pfs", "reads": 10, "writes": 0}]})
     first = systems.volumes("w0!1", profile)
-    assert systems.volumes("w0!2", profile) is systems.volumes("w0!3", profile)
-    assert systems.volumes("w0!2", profile) == first
+    known = systems.volumes("w0!2", profile)
+    assert known == first
+    systems.volumes("w0!3", ParallelHomogeneous(1.0, 0.0, dict(profile.extra)))
+    assert systems.volumes("w0!4", profile) is known
     others = [ParallelHomogeneous(1.0, 0.0, dict(profile.extra)) for _ in range(site._REMEMBERED + 1)]
     assert all(systems.volumes("w0!3", other) == first for other in others)
     assert len(systems._asked) <= site._REMEMBERED

@@ -22,8 +22,8 @@ from typing import NoReturn
 from batfs.errors import BatfsError
 
 LONGEST = 3000  # characters of a sentence on stderr
-LONGEST_IMPORT = 2.0
-_put_off: list[int] = []  # the signal that waits for the end of an import
+LONGEST_STEP = 2.0
+_put_off: list[int] = []  # the signal that waits for the end of a step
 
 
 def begin() -> None:
@@ -38,21 +38,24 @@ def begin() -> None:
     gc.set_threshold(200_000, 20, 100)
     # ignored it is in the background; the default is that of a program's first lines
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
-        signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
+        signal.signal(signal.SIGINT, between_steps(signal.default_int_handler))
 
 
-def between_imports(
+def between_steps(
     handler: Callable[[int, FrameType | None], object],
 ) -> Callable[[int, FrameType | None], None]:
-    """``handler`` of a signal, called a moment later where a module is being imported: an exception in the
-    middle of that leaves half a module, and of a compiled one may end the process outright. A module that
-    takes more than :data:`LONGEST_IMPORT` seconds is interrupted none the less."""
+    """``handler`` of a signal, called a moment later in the midst of a step that must not end there.
+
+    Half a module is left by an import (and a compiled one may end the process outright), and by the making of
+    a ZeroMQ socket one that nobody knows and closes: its context would never end. What takes more than
+    :data:`LONGEST_STEP` seconds is interrupted none the less.
+    """
     since = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal since
         since = since or time.monotonic()
-        if _importing(frame) and time.monotonic() - since < LONGEST_IMPORT:
+        if _midway(frame) and time.monotonic() - since < LONGEST_STEP:
             # to whoever handles it then
             _put_off[:] = [number]
             signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
@@ -65,9 +68,12 @@ def between_imports(
     return handle
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _midway(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib"):
+            return True
+        if code.co_name == "socket" and code.co_filename.endswith("zmq/sugar/context.py"):
             return True
         frame = frame.f_back
     return False

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from batfs.errors import BatfsError
-from batfs.process import between_imports
+from batfs.process import between_steps
 
 
 class TerminatedError(BatfsError):
@@ -28,7 +28,7 @@ def termination_raises() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise TerminatedError
 
-    previous = signal.signal(signal.SIGTERM, between_imports(stop))
+    previous = signal.signal(signal.SIGTERM, between_steps(stop))
     try:
         yield
     finally:

@@ -145,7 +145,7 @@ def run_simulation(
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-    calm = process.between_imports(stop)
+    calm = process.between_steps(stop)
     previous = {number: signal.signal(number, calm) for number in (signal.SIGINT, signal.SIGTERM)}
     line = ProgressLine(terminal)
     options.on_progress = line.show if terminal else None

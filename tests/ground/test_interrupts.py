@@ -19,7 +19,7 @@ from batfs.cli.main import main
 from batfs.decision.link import ZmqLink
 from batfs.decision.wire import simulator_side
 from batfs.errors import BatfsError
-from batfs.process import between_imports
+from batfs.process import between_steps
 from batfs.service.orchestrator import Orchestrator, Settings
 from batfs.storage.policies import make_policy
 
@@ -79,7 +79,7 @@ def test_an_import_without_end_is(tmp_path: Path) -> None:
 
 def test_elsewhere_it_is_heard_at_once() -> None:
     heard: list[int] = []
-    between_imports(lambda number, frame: heard.append(number))(signal.SIGINT, None)
+    between_steps(lambda number, frame: heard.append(number))(signal.SIGINT, None)
     assert heard == [signal.SIGINT]
 
 
@@ -192,6 +192,56 @@ def test_a_file_in_the_place_of_a_socket_stays(tmp_path: Path, which: str) -> No
         listening.bind()
     listening.close()
     assert path.read_text() == "a table of mine"
+
+
+INTERRUPTED_MAKING = """
+import os, signal, sys, time
+from batfs.decision.link import ZmqLink
+from batfs.decision.wire import simulator_side
+from batfs.process import between_steps
+
+ZMQ = ("connections.py", "link.py", "wire.py", "socket.py", "context.py", "attrsettr.py")
+signal.signal(signal.SIGINT, between_steps(signal.default_int_handler))
+steps = int(sys.argv[1])
+while True:
+    left, made = steps, MADE
+    def trace(frame, event, _):
+        global left
+        if os.path.basename(frame.f_code.co_filename) not in ZMQ:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == -1:
+                os.kill(os.getpid(), signal.SIGINT)
+        return trace
+    try:
+        sys.settrace(trace)
+        made.bind()
+        sys.settrace(None)
+        if left < 0:
+            time.sleep(0.1)  # it was put off
+        made.close()
+    except KeyboardInterrupt:
+        sys.settrace(None)
+        made.close()  # while the exception still knows what was being made
+    if left > 0:
+        break
+    steps += 7
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("made", ["ZmqLink('ipc://here')", "simulator_side('ipc://here')"])
+@pytest.mark.parametrize("first", range(7))
+def test_a_signal_while_a_socket_is_made(tmp_path: Path, made: str, first: int) -> None:
+    """At each bytecode of bind, in parts: no context waits for a socket that nobody knows."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_MAKING.replace("MADE", made), str(first)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "ended\n", done.stderr[-1000:]
 
 
 INTERRUPTED_BIND = """

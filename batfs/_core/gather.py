@@ -1123,15 +1123,25 @@ def read(values: list[Any], cells: cython.longlong) -> cython.longlong:
 
 def odd(data: bytes) -> bool:
     """Whether there is in a text of JSON what two parsers may see differently: nineteen digits in a row, an
-    exponent of three digits, a character by its number."""
+    exponent of three digits, a character by its number, more than 500 levels."""
     text: cython.p_char = PyBytes_AsString(data) if cython.compiled else data
     digits: cython.longlong = 0
     exponent: cython.bint = False
     escaped: cython.bint = False
+    quoted: cython.bint = False
+    depth: cython.longlong = 0
     place: cython.longlong
     one: cython.int
     for place in range(len(data)):
         one = text[place]
+        if one == 34 and not escaped:
+            quoted = not quoted
+        elif not quoted and (one == 91 or one == 123):
+            depth += 1
+            if depth > 500:
+                return True
+        elif not quoted and (one == 93 or one == 125):
+            depth -= 1
         if 48 <= one <= 57:
             digits += 1
             if digits == 19 or (exponent and digits == 3):
@@ -1143,7 +1153,7 @@ def odd(data: bytes) -> bool:
         if not (exponent and digits == 0 and (one == 43 or one == 45)):  # + -
             exponent = digits > 0 and (one == 69 or one == 101)  # E e
         digits = 0
-        escaped = one == 92  # the backslash
+        escaped = one == 92 and not escaped  # the backslash
     return False
 
 

@@ -25,7 +25,7 @@ from batfs.storage.table import Storage
 #: A paced rebuild is sent in so many pieces, or fewer: none takes less than LEAST (s). A call for the next is
 #: 0.1 s away at least, so shorter ones would fall behind their pace.
 PIECES = 100
-LEAST = 1.0
+LEAST = 0.2
 
 
 @record(frozen=False, eq=False)

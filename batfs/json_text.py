@@ -17,7 +17,7 @@ def loads(data: bytes) -> Any:
     """``orjson.loads``. Its import takes longer than Python's own parser needs for a small text, so that one
     reads what both take for the same."""
     if len(data) <= _SMALL:
-        from batfs._core.gather import COMPILED, odd
+        from batfs._core.reading import COMPILED, odd
 
         # not with numbers beyond 64 bits, floats without end, halves of characters
         if COMPILED and not odd(data):

@@ -20,7 +20,7 @@ except ImportError:
     from batfs._core import plain as cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_AsString, PyBytes_FromStringAndSize
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.libc.math import frexp, ldexp
 else:
     from math import frexp, ldexp
@@ -426,6 +426,39 @@ def met(
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def meet(
+    p: cython.p_longlong,
+    core: cython.longlong,
+    src: cython.longlong,
+    dst: cython.longlong,
+    count: cython.longlong,
+) -> cython.longlong:
+    """All links between two hosts have rows: the core's (below 0: those have), then the hosts' own, in the
+    order of a flow. Returns how many rows there are then."""
+    links, lengths, numbered = integers(p[A_ROWS]), integers(p[A_LENGTHS]), integers(p[A_NUMBERED])
+    outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
+    seen, place = integers(p[A_SEEN]), integers(p[A_PLACE])
+    resources, weights = integers(p[A_RESOURCES]), floats(p[A_WEIGHTS])
+    out, into, both = p[OUT], p[INTO], p[BOTH]
+    width, epoch, first_link = p[WIDTH], p[EPOCH], p[RESOURCES]
+    total = lengths[core] if core >= 0 else 0
+    for k in range(total + out + into + 2 * both):
+        if k < total:
+            link = numbered[links[core * width + k]]
+        elif k < total + out:
+            link = outs[src * out + k - total]
+        elif k < total + out + into:
+            link = intos[dst * into + k - total - out]
+        elif k < total + out + into + both:
+            link = boths[src * both + k - total - out - into]
+        else:
+            link = boths[dst * both + k - total - out - into - both]
+        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+    return count
+
+
+@cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
 def crossed(
@@ -492,11 +525,10 @@ def count_even(p: cython.p_longlong, x: cython.p_double, count: cython.longlong)
     kind, table = integers(p[A_KIND]), small(p[A_TABLE])
     links, lengths, numbered = integers(p[A_ROWS]), integers(p[A_LENGTHS]), integers(p[A_NUMBERED])
     latencies = floats(p[A_LATENCIES])
-    fatpipe, seen, place = integers(p[A_FATPIPE]), integers(p[A_SEEN]), integers(p[A_PLACE])
-    resources, weights = integers(p[A_RESOURCES]), floats(p[A_WEIGHTS])
+    fatpipe, place, weights = integers(p[A_FATPIPE]), integers(p[A_PLACE]), floats(p[A_WEIGHTS])
     outs, intos, boths = integers(p[A_OUT]), integers(p[A_INTO]), integers(p[A_BOTH])
     out, into, both = p[OUT], p[INTO], p[BOTH]
-    kinds, width, epoch, first_link = p[KINDS], p[WIDTH], p[EPOCH], p[RESOURCES]
+    kinds, width = p[KINDS], p[WIDTH]
     storages = p[STORAGES]
     nodes = p[HOSTS] - storages
     first = 0  # place of the amounts of this way
@@ -519,21 +551,7 @@ def count_even(p: cython.p_longlong, x: cython.p_double, count: cython.longlong)
                     if core < 0:
                         p[KEY] = key
                         return -1
-                    for k in range(lengths[core]):
-                        link = numbered[links[core * width + k]]
-                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                for k in range(out):
-                    link = outs[src * out + k]
-                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                for k in range(into):
-                    link = intos[dst * into + k]
-                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                for k in range(both):
-                    link = boths[src * both + k]
-                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                for k in range(both):
-                    link = boths[dst * both + k]
-                    count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                count = meet(p, -1 if alike else core, src, dst, count)
                 if alike:
                     break
         # each host's own links
@@ -795,22 +813,7 @@ def count_alike(p: cython.p_longlong, x: cython.p_double, count: cython.longlong
                         break
                     meeting = i == 0
                     dst = hosts[j]
-                    core = table[kind[src] * kinds + kind[dst]]
-                    for k in range(lengths[core]):
-                        link = numbered[links[core * width + k]]
-                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                    for k in range(out):
-                        link = outs[src * out + k]
-                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                    for k in range(into):
-                        link = intos[dst * into + k]
-                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                    for k in range(both):
-                        link = boths[src * both + k]
-                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
-                    for k in range(both):
-                        link = boths[dst * both + k]
-                        count = met(link, epoch, count, first_link, seen, place, resources, weights)
+                    count = meet(p, table[kind[src] * kinds + kind[dst]], src, dst, count)
                 if times == 0:
                     continue
                 core = table[kind[src] * kinds + kind[hosts[runs[a]]]]
@@ -1098,63 +1101,6 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
     x[LATENCY_VOLUME] = latency_volume
     x[BOUND] = bound
     return DONE
-
-
-def read(values: list[Any], cells: cython.longlong) -> cython.longlong:
-    """Numbers of a file into the float64 buffer at ``cells``, which has room for them; how many of them are
-    ints, -1 if one is neither int nor float, or below 0, or not finite."""
-    found: cython.p_double = floats(cells)
-    whole: cython.longlong = 0
-    place: cython.longlong
-    number: cython.double
-    for place in range(len(values)):
-        value = values[place]
-        kind = type(value)
-        if kind is int:
-            whole += 1
-        elif kind is not float:
-            return -1
-        number = value
-        if not (number >= 0.0 and number < INFINITY):
-            return -1
-        found[place] = number
-    return whole
-
-
-def odd(data: bytes) -> bool:
-    """Whether there is in a text of JSON what two parsers may see differently: nineteen digits in a row, an
-    exponent of three digits, a character by its number, more than 500 levels."""
-    text: cython.p_char = PyBytes_AsString(data) if cython.compiled else data
-    digits: cython.longlong = 0
-    exponent: cython.bint = False
-    escaped: cython.bint = False
-    quoted: cython.bint = False
-    depth: cython.longlong = 0
-    place: cython.longlong
-    one: cython.int
-    for place in range(len(data)):
-        one = text[place]
-        if one == 34 and not escaped:
-            quoted = not quoted
-        elif not quoted and (one == 91 or one == 123):
-            depth += 1
-            if depth > 500:
-                return True
-        elif not quoted and (one == 93 or one == 125):
-            depth -= 1
-        if 48 <= one <= 57:
-            digits += 1
-            if digits == 19 or (exponent and digits == 3):
-                return True
-            escaped = False
-            continue
-        if escaped and one == 117:  # u
-            return True
-        if not (exponent and digits == 0 and (one == 43 or one == 45)):  # + -
-            exponent = digits > 0 and (one == 69 or one == 101)  # E e
-        digits = 0
-        escaped = one == 92 and not escaped  # the backslash
-    return False
 
 
 def entries(

@@ -61,23 +61,6 @@ class Sheet:
 
     # ---- lines ----
 
-    def job(
-        self,
-        head: str,
-        submitted: cython.double,
-        nodes: cython.longlong,
-        walltime: cython.double,
-        state: str,
-        start: cython.double,
-        runtime: cython.double,
-        tail: str,
-    ) -> None:
-        """A job that has run, in ``jobs.csv``: its names in ``head``, its machines and all behind them in
-        ``tail``; times in seconds."""
-        text(self, head)
-        moments(self, submitted, nodes, walltime, state, start, runtime)
-        text(self, tail)
-
     def add_job(
         self,
         job: object,
@@ -87,7 +70,7 @@ class Sheet:
         machines: str,
         metadata: str,
     ) -> None:
-        """The same of a ``Job``, which may have been rejected instead."""
+        """A ``Job`` that has run, or has been rejected, in ``jobs.csv``; times in seconds."""
         submitted: cython.double = job.submission_time
         nodes: cython.longlong = job.requested_nodes
         walltime: cython.double = -1.0 if job.walltime is None else job.walltime

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any, Final
 
-from batfs._core.arrays import address, doubles
+from batfs._core.arrays import doubles
 from batfs.errors import InputError, nearest
 from batfs.workload.fields import missing, need_integer, need_number, need_object, need_string, wrong
 from batfs.workload.model import (
@@ -161,10 +161,10 @@ def _parallel(obj: Object, place: str) -> Parallel:
 
 def numbers(values: list[Json], place: str) -> tuple[array[float], bytes | None]:
     """The numbers of a JSON array, and which of them are integers (None: none)."""
-    from batfs._core.gather import read
+    from batfs._core.reading import read
 
     cells = doubles(len(values))
-    integers = read(values, address(cells))
+    integers = read(values, cells)
     if integers < 0:
         for expected, fits in (
             ("a number", _is_number),

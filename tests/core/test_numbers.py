@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batfs._core import gather, interpreted
+from batfs._core import gather, interpreted, reading
 from batfs._core.arrays import address, doubles, integers, shown
 from batfs.workload.model import Parallel
 
 CORES: list[Any] = [gather, interpreted("gather")]
+READERS: list[Any] = [reading, interpreted("reading")]
 
 
-@pytest.mark.parametrize("core", CORES, ids=["installed", "interpreted"])
+@pytest.mark.parametrize("core", READERS, ids=["installed", "interpreted"])
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -33,7 +34,7 @@ CORES: list[Any] = [gather, interpreted("gather")]
 )
 def test_numbers_are_read(core: Any, values: list[Any], expected: int) -> None:
     cells = doubles(len(values))
-    assert core.read(values, address(cells)) == expected
+    assert core.read(values, cells) == expected
     if expected >= 0:
         assert cells.tolist() == values
 
@@ -51,7 +52,7 @@ def test_entries_of_a_matrix(core: Any) -> None:
         assert volumes[:count].tolist() == matrix[where].tolist()
 
 
-@pytest.mark.parametrize("core", CORES, ids=["installed", "interpreted"])
+@pytest.mark.parametrize("core", READERS, ids=["installed", "interpreted"])
 def test_what_two_parsers_may_see_differently(core: Any) -> None:
     for text in (
         b"",

@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batfs._core import interpreted, sheets
+from batfs.workload.model import Job
 
 PLAIN: Any = interpreted("sheets")
 BOTH = pytest.mark.parametrize("core", [sheets, PLAIN], ids=["as built", "interpreted"])
@@ -49,9 +50,8 @@ def test_numbers_stand_as_python_writes_them(core: Any, number: float, whole: in
 @BOTH
 def test_every_kind_of_line_by_hand(core: Any) -> None:
     sheet = core.Sheet()
-    done = ',0-3,-1.000000,"said"\n'
-    sheet.job("1,w0,p", 1.5, 4, -1.0, "COMPLETED_SUCCESSFULLY", 2.0, 4.0, done)
-    sheet.job("2,w0,p", 0.0, 1, 10.0, "COMPLETED_FAILED", 0.0, 8.0, done)
+    sheet.add_job(Job("w0!1", 1.5, 4, "p"), "COMPLETED_SUCCESSFULLY", 2.0, 4.0, "0-3", "said")
+    sheet.add_job(Job("w0!2", 0.0, 1, "p", 10.0), "COMPLETED_FAILED", 0.0, 8.0, "0-3", "said")
     sheet.states(123456.7, 3, 1)
     sheet.trace(0.25, (0, 9, 10), "j1")
     assert sheet.take() == (

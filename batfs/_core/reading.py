@@ -1,0 +1,82 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""What is read by the thousand: numbers of a profile, letters of a text. Compiled by Cython."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import cython
+except ImportError:
+    from batfs._core import plain as cython
+
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AsString
+
+from batfs._core.arrays import address
+
+INFINITY = cython.declare(cython.double, float("inf"))
+
+#: Whether this is the compiled form.
+COMPILED = cython.compiled
+
+
+def read(values: list[Any], cells: Any) -> cython.longlong:
+    """Numbers of a file into an array of float64, which has room for them; how many of them are
+    ints, -1 if one is neither int nor float, or below 0, or not finite."""
+    found: cython.p_double
+    if cython.compiled:
+        found = cython.cast(cython.p_double, cython.cast(cython.size_t, address(cells)))
+    else:
+        found = cells
+    whole: cython.longlong = 0
+    place: cython.longlong
+    number: cython.double
+    for place in range(len(values)):
+        value = values[place]
+        kind = type(value)
+        if kind is int:
+            whole += 1
+        elif kind is not float:
+            return -1
+        number = value
+        if not (number >= 0.0 and number < INFINITY):
+            return -1
+        found[place] = number
+    return whole
+
+
+def odd(data: bytes) -> bool:
+    """Whether there is in a text of JSON what two parsers may see differently: nineteen digits in a row, an
+    exponent of three digits, a character by its number, more than 500 levels."""
+    text: cython.p_char = PyBytes_AsString(data) if cython.compiled else data
+    digits: cython.longlong = 0
+    exponent: cython.bint = False
+    escaped: cython.bint = False
+    quoted: cython.bint = False
+    depth: cython.longlong = 0
+    place: cython.longlong
+    one: cython.int
+    for place in range(len(data)):
+        one = text[place]
+        if one == 34 and not escaped:
+            quoted = not quoted
+        elif not quoted and (one == 91 or one == 123):
+            depth += 1
+            if depth > 500:
+                return True
+        elif not quoted and (one == 93 or one == 125):
+            depth -= 1
+        if 48 <= one <= 57:
+            digits += 1
+            if digits == 19 or (exponent and digits == 3):
+                return True
+            escaped = False
+            continue
+        if escaped and one == 117:  # u
+            return True
+        if not (exponent and digits == 0 and (one == 43 or one == 45)):  # + -
+            exponent = digits > 0 and (one == 69 or one == 101)  # E e
+        digits = 0
+        escaped = one == 92 and not escaped  # the backslash
+    return False

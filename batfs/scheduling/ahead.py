@@ -52,4 +52,4 @@ def give_way(tenancy: Tenancy, view: PassView, stager: Stager, head: WaitingJob 
     anyhow = not tenancy.running and not stager.busy
     # who has been promised a start needs its data then, and will be gone
     stay = {head.id} if anyhow else {head.id, *view.promised}
-    return hold is not None and stager.give_way(hold, lambda job: job.id not in stay, anyhow=anyhow)
+    return hold is not None and stager.give_way(head, hold, lambda job: job.id not in stay, anyhow=anyhow)

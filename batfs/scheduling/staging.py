@@ -15,8 +15,9 @@ The rules:
    that holds bytes waits for nothing but transfers and nodes, which all end: no circle of waiting.
 3. *Space follows the queue.* While the first of the queue waits for space, nothing begins to stage on the
    file systems it uses; if what waiting jobs behind it have staged there would be enough, or nothing runs any
-   more, they give it back, the last first, and are staged again later. Who has been promised a start keeps
-   it, and no staging is given what has been promised to others.
+   more, they give it back, the last first, and are staged again when it has started: until then nothing
+   begins there, also while it waits for something else. Who has been promised a start keeps it, and no
+   staging is given what has been promised to others.
 4. *Once is enough.* What several jobs read from a cache is brought there once: the others' staging is over
    when that one's is. If it ends badly they are staged anew.
 5. *Nobody is passed for ever.* A job whose data is there keeps its age. Under queue policies that start the
@@ -148,6 +149,7 @@ class Stager:
         self.there: dict[str, WaitingJob] = {}
         self.lacking: dict[str, Hold] = {}  # by job: its data is no longer where it would come from
         self._systems: dict[str, frozenset[str]] = {}  # what the jobs use
+        self._given_way_to = ""  # the job to which bytes were given back last
 
     # ---- what is known ------------------------------------------------------------------------------------
 
@@ -187,7 +189,11 @@ class Stager:
     def begin(self, head: WaitingJob | None, promises: Promises) -> None:
         """Stage what may be staged now. ``head`` is first in the queue."""
         tenancy, blocked = self._tenancy, set[str]()
-        if head is not None and head.staged is None and tenancy.waits.lacks_space(head.id):
+        if (
+            head is not None
+            and head.staged is None
+            and (head.id == self._given_way_to or tenancy.waits.lacks_space(head.id))
+        ):
             blocked |= set(tenancy.files.footprint(head.volumes, head.nodes))
         using: dict[str, int] = {}
         for job in self.coming.values():
@@ -334,9 +340,12 @@ class Stager:
 
     # ---- bytes give way -----------------------------------------------------------------------------------
 
-    def give_way(self, hold: Hold, behind: Callable[[WaitingJob], bool], *, anyhow: bool) -> bool:
-        """Free what the first of the queue lacks, if those ``behind`` it hold enough of it without having
-        nodes, the last to be staged first; whether anything is being given back. ``anyhow``: even if not."""
+    def give_way(
+        self, head: WaitingJob, hold: Hold, behind: Callable[[WaitingJob], bool], *, anyhow: bool
+    ) -> bool:
+        """Free what ``head``, the first of the queue, lacks, if those ``behind`` it hold enough of it without
+        having nodes, the last to be staged first; whether anything is being given back. ``anyhow``: even if
+        not."""
         position = self._tenancy.machine.position
         lacking = {position[storage] for storage in hold.storages}
         held: list[tuple[WaitingJob, int]] = []
@@ -350,6 +359,7 @@ class Stager:
         held.sort(key=lambda pair: (_of(pair[0]).began, pair[0].order))
         if not held or (sum(size for _, size in held) < hold.missing and not anyhow):
             return False
+        self._given_way_to = head.id
         missing = max(1, hold.missing)
         while held and missing > 0:
             job, size = held.pop()

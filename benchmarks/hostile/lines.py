@@ -10,9 +10,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from batfs.errors import InputError
+from batfs.units import parse_time
 from benchmarks.hostile.batches import batches, inside
 from benchmarks.hostile.children import tell
 from benchmarks.hostile.formats import SERVING, USUAL, corpus
@@ -175,6 +178,17 @@ def prepared(
     return words, surrounded(rng, folder, words, changed) if rng.random() < 0.5 else {}
 
 
+def waits(words: Sequence[str]) -> bool:
+    """Whether a command serves, or was told to be patient: it is ended then."""
+    if any(tuple(words[: len(start)]) == start for start in SERVING):
+        return True
+    for flag, word in pairwise(words):
+        if flag == "--timeout":
+            with contextlib.suppress(InputError):
+                return parse_time(word) > SLOW / 4
+    return False
+
+
 def one(rng: random.Random, folder: Path, files: Path, lines: list[Sequence[str]]) -> tuple[str, str]:
     from batfs.cli.main import main
 
@@ -183,8 +197,8 @@ def one(rng: random.Random, folder: Path, files: Path, lines: list[Sequence[str]
     words, around = prepared(rng, here, files, lines)
     before = {path: path.read_bytes() for path in here.iterdir() if path.is_file() and "stdin" not in around
               and os.access(path, os.R_OK) and path.name != "filler"}  # fmt: skip
-    waits = any(tuple(words[: len(start)]) == start for start in SERVING)
-    ended = inside(lambda: main(words), here, ["batfs", *words], terminate=0.4 if waits else None, **around)
+    terminate = 0.4 if waits(words) else None
+    ended = inside(lambda: main(words), here, ["batfs", *words], terminate=terminate, **around)
     if "stdout" in around:
         os.close(around["stdout"])
     here.chmod(0o700)
@@ -216,8 +230,8 @@ def warm(files: Path, lines: list[Sequence[str]], folder: Path) -> None:
     shutil.copytree(files, folder)
     for line in lines:
         words = [word.removeprefix("@") for word in line if not word.startswith(("@out_", "@scripts"))]
-        waits = any(tuple(words[: len(start)]) == start for start in SERVING)
-        inside(lambda words=words: main(words), folder, words, terminate=0.5 if waits else None)  # type: ignore[misc]
+        terminate = 0.5 if waits(words) else None
+        inside(lambda words=words: main(words), folder, words, terminate=terminate)  # type: ignore[misc]
 
 
 def lines(count: int, seed: int, workers: int, only: int | None = None) -> int:

@@ -121,7 +121,9 @@ def test_mdtest(tmp_path: Path) -> None:
     assert read_operations([tmp_path]) == {"create": 1000.0, "stat": 9000.0}
 
 
-@pytest.mark.parametrize("rate", ["20123.99.9", "201NaN0", "9" * 100_000, "1" * 100_000 + "x", "1e"])
+@pytest.mark.parametrize(
+    "rate", ["20123.99.9", "201NaN0", "9" * 100_000, "1" * 100_000 + "x", "1e", "1e-320", "1e308"]
+)
 def test_mdtest_with_a_rate_that_is_none(tmp_path: Path, rate: str) -> None:
     """The place is said at once, however long it is."""
     (tmp_path / "md.txt").write_text(f"mdtest\nSUMMARY rate\n   File stat : 1.0 1.0 {rate} 0.0\n")

@@ -178,13 +178,20 @@ def watched() -> Callable[[Settings, Any, Ran], m.DecisionProcess]:
     return lambda settings, make, ran: Scheduler(settings, make, say=ran.said.append, observer=ran)
 
 
+#: Messages of one run: those that end need far fewer, and one that doesn't fails instead of hanging.
+MOST_MESSAGES = 20_000
+
+
 class Watch:
     """A decision process that keeps what the one inside it sends."""
 
     def __init__(self, inner: m.DecisionProcess, ran: Ran) -> None:
         self._inner, self._ran = inner, ran
+        self._messages = 0
 
     def decide(self, request: m.Request) -> m.Reply:
+        self._messages += 1
+        assert self._messages < MOST_MESSAGES, f"no end: it is {request.now} s"
         reply = self._inner.decide(request)
         self._ran.sent += reply.decisions
         return reply

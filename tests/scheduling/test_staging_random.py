@@ -102,7 +102,9 @@ def simulated(folder: Path, seed: int) -> tuple[Ran, list[dict[str, Any]], FileS
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_deadlock_and_nobody_starves(tmp_path: Path, part: int) -> None:
     staged = 0
-    for seed in range(part, COUNT, PARTS):
+    # in 755 and 6026 staging was begun and given up for ever: what gave way to the first of the queue was
+    # staged again at once while a plan didn't start it
+    for seed in (*range(part, COUNT, PARTS), *([755, 6026] if part == 0 else [])):
         ran, jobs, files = simulated(tmp_path, seed)
         assert not ran.result.deadlock, seed
         for one in jobs:

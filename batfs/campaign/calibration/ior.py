@@ -82,13 +82,13 @@ _RATES: Final = re.compile(r"\s*File (creation|stat|read|removal)\b(.*)", re.IGN
 
 
 def _number(word: str, place: str) -> float:
-    """InputError for what is none, or has no end."""
+    """InputError for what is none, or what nothing measures (its reciprocal is calculated with)."""
     try:
         value = float(word)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"found {word!r:.40}, expected a number", place=place)
+    if value and not 1e-9 <= abs(value) <= 1e18:
+        raise InputError(f"found {word!r:.40}, expected a number, 0 or from 1e-9 to 1e18", place=place)
     return value
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, permutations
+from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from batfs._core.arrays import np
@@ -112,14 +113,18 @@ class Plan:
         starts: list[JobPlacement] = []
         if not problem.plan(best):
             return starts
-        now = round(view.now)
-        for k in best.tolist():
+        now, order = round(view.now), best.tolist()
+        for k in order:
             if problem.starts[k] <= now:
                 placed = view.place(queue[k], among=problem.nodes_of(k))
                 if isinstance(placed, Hold):  # by file system it fits, storage by storage it doesn't
                     placed = view.place(queue[k])
                 if not isinstance(placed, Hold):
                     starts.append(placed)
+        if not starts and any(problem.starts[k] <= now for k in order):
+            # none of those fits after all: the next in the order that does, or nobody might ever start
+            found = (view.place(queue[k]) for k in order if problem.starts[k] > now)
+            starts += next(([placed] for placed in found if not isinstance(placed, Hold)), [])
         return starts
 
     def _problem(self, view: QueueView, queue: Sequence[WaitingJob]) -> Problem:
@@ -127,17 +132,21 @@ class Plan:
 
         names = sorted({storage.filesystem for storage in view.storage.storages})
         position = {name: k for k, name in enumerate(names)}
-        capacities = [0] * len(names)
-        for storage in view.storage.storages:
+        capacities, others = [0] * len(names), [0] * len(names)
+        free = view.storage.free(view.now, nextafter(view.now, inf)).tolist()
+        for storage, here in zip(view.storage.storages, free, strict=True):
             capacities[position[storage.filesystem]] += storage.capacity
+            others[position[storage.filesystem]] += storage.capacity - here
         room = Timeline(0, capacities or [0])
         last = view.now + FOREVER
         ends = {view.now, last}
 
         def hold(plans: Sequence[IoPlan], gone: float) -> None:
-            sizes = sorted(bytes_by_file_system(plans, view).items())
+            sizes = sorted(bytes_by_file_system(plans, view, kept=False).items())
             shares = tuple((position[name], size) for name, size in sizes if name in position)
             room.hold(Stay(view.now, min(gone, last), last, 0, shares))
+            for place, size in shares:
+                others[place] -= size
 
         for running in view.running.values():
             end = max(running.expected_end, running.expected_release)
@@ -147,6 +156,12 @@ class Plan:
         for gone, plans in releases(view.staged, view.now):
             ends.add(min(gone, last))
             hold(plans, gone)
+        # what no job gives back: data sets, storages that are away
+        stays_held = tuple((place, size) for place, size in enumerate(others) if size > 0)
+        if stays_held:
+            room.hold(Stay(view.now, last, last, 0, stays_held))
+            for place, size in stays_held:
+                capacities[place] -= size
         needs = np.zeros((len(queue), max(1, len(names))), np.int64)
         for k, job in enumerate(queue):
             for name, size in self._footprints.sizes(view, job).items():

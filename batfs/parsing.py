@@ -262,6 +262,12 @@ class Parser(argparse.ArgumentParser):
         close = nearest(name, shown) or nearest(f"-{name}", shown)
         self.error(f"unknown option {name!r}{f'; did you mean {close}?' if close else ''}")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # -p-- and --platform=--: before Python 3.13 the value is taken away, and an empty list stands for it
+        if action.option_strings and "--" in arg_strings:
+            raise argparse.ArgumentError(action, "'--' is no value")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return

@@ -12,7 +12,7 @@ import pytest
 from batfs import parsing
 from batfs.cli import list as listing
 from batfs.cli.completion import SHELLS, offered
-from batfs.cli.main import COMMANDS, main
+from batfs.cli.main import COMMANDS, main, make_parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +48,20 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 2) -> str:
 )  # fmt: skip
 def test_the_nearest_spelling(capsys: pytest.CaptureFixture[str], words: list[str], hint: str) -> None:
     assert hint in said(capsys, *words)
+
+
+def test_no_flag_takes_the_end_of_flags_for_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse before Python 3.13 makes an empty list of ``--flag=--`` and of ``-f--``, for every flag."""
+    tried = 0
+    for name, parser in make_parser().walk("batfs"):
+        for action in parser.shown():
+            if not action.option_strings or action.nargs == 0:
+                continue
+            for flag in action.option_strings:
+                tried += 1
+                words = [*name.split()[1:], f"{flag}{'=' if flag.startswith('--') else ''}--"]
+                assert "'--'" in said(capsys, *words), words
+    assert tried > 300
 
 
 @pytest.mark.parametrize(

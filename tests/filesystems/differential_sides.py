@@ -1,12 +1,13 @@
 """Two schedulers that take the same decisions, as files for batfs and for pybatsim: each job on nodes of its
 own as soon as there is room for its bytes (``place``: its first node), the last one at its ``until``, each
-killed at its ``kill``."""
+killed at its ``kill`` if that is SOON or more ahead when it is heard of."""
 
 from __future__ import annotations
 
 NODES, SPARE = 10, 2  # the last ones run no jobs: they come and go
 
 OURS = '''
+from batfs.protocol.clock import SOON
 from batfs.filesystems.interface import Hold
 from batfs.scheduling.interface import Pass
 
@@ -17,7 +18,7 @@ class Fixed:
         self.kills, self.until = {}, {}
     def schedule(self, view):
         for job in view.arrived:
-            if "kill" in job.job.extra:
+            if job.job.extra.get("kill", 0.0) > view.now + SOON:
                 self.kills[job.id] = job.job.extra["kill"]
         starts = []
         for job in (view.queue if view.freed else view.arrived):
@@ -42,6 +43,7 @@ class Fixed:
 '''
 
 THEIRS = """
+SOON = 0.1
 from batsim.batsim import BatsimScheduler
 from procset import ProcSet
 
@@ -51,7 +53,7 @@ class Fixed(BatsimScheduler):
         self.kills, self.until, self.running = {}, {}, {}
     def onJobSubmission(self, job):
         extra = job.json_dict
-        if "kill" in extra:
+        if extra.get("kill", 0.0) > self.bs.time() + SOON:
             self.kills[job.id] = extra["kill"]
             self.bs.wake_me_up_at(extra["kill"])
         if "until" in extra:

@@ -1,5 +1,6 @@
 """A decision component of Batsim 5 that knows nothing of I/O: each job on nodes of its own at once (``place``
-in its ``extra_data``: the first of them), not before its ``until``; each killed at its ``kill``.
+in its ``extra_data``: the first of them), not before its ``until``; each killed at its ``kill`` if that is
+SOON or more ahead when it is heard of.
 
 ``python fixed_batsim5.py ENDPOINT``
 """
@@ -12,6 +13,10 @@ import sys
 from typing import Any
 
 from fcfs_batsim5 import main
+
+
+#: Seconds.
+SOON = 0.1
 
 
 class Fixed:
@@ -45,9 +50,9 @@ class Fixed:
         extra = json.loads(job["extra_data"])
         place, until = extra["place"], extra.get("until", 0.0)
         self.waiting[job_id] = (until, [self.ids[f"n{place + k}"] for k in range(job["resource_request"])])
-        if "kill" in extra:
+        if extra.get("kill", 0.0) > self.now + SOON:
             self.kills[job_id] = extra["kill"]
-        for at in (extra.get("kill"), extra.get("until")):
+        for at in (self.kills.get(job_id), extra.get("until")):
             if at is not None:
                 when = {"time": math.ceil(at * 1000), "time_unit": "Millisecond"}
                 call = {"call_me_later_id": f"{job_id} at {at}", "when_type": "OneShot", "when": when}

@@ -59,6 +59,10 @@ class Gate(Protocol):
         ``deadline``: when it has to end (seconds). ``blocking``: the job's nodes wait for it."""
         ...
 
+    def at_once(self, activity: Activity) -> bool:
+        """Whether it would start as soon as it is asked for."""
+        ...
+
     def holds(self, activity_id: str) -> bool:
         """Whether nothing of it is under way."""
         ...
@@ -148,13 +152,14 @@ class Life:
 
     @property
     def first(self) -> list[Activity]:
-        """What would start at once at the beginning, without being asked for."""
+        """What would start at once at the beginning."""
         found: list[Activity] = []
         for step in self.steps:
             found += [*step.activities, *(activity for activity, _ in step.spanning), *step.detached]
             if step.activities:
                 break
-        return [activity for activity in found if self._gate is None or activity.kind in BESIDE]
+        gate = self._gate
+        return [a for a in found if gate is None or a.kind in BESIDE or gate.at_once(a)]
 
     def begin(self, now: float) -> list[m.Decision]:
         """Start the first step."""

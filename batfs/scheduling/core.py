@@ -314,14 +314,15 @@ class Session:
                 decided = self.policy.schedule(view)
                 if not isinstance(decided, Pass):
                     raise Unusable(f"answered {decided!r:.80}", hint="a Pass was expected")
-                for placement in decided.starts:
-                    self._start(view.keep(placement))
+                placements = [view.keep(placement) for placement in decided.starts]
                 promises = decided.promises
             except (Exception, SystemExit) as error:
                 raise self._outside.blamed(error, self._now, self.queue.head) from error
             finally:
                 view.finish(promises)
             try:
+                for placed in placements:  # what moves at once sees no job that was only tried, or comes later
+                    self._start(placed)
                 if decided.kills:
                     self._kill(decided.kills)
             except (Exception, SystemExit) as error:

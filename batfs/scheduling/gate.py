@@ -180,6 +180,13 @@ class Gate:
         self._dirty = True
         return self._start(Start(asked), now) if self._at_once and asked.pace is None else []
 
+    def at_once(self, activity: Activity) -> bool:
+        """Whether it would start as soon as it is asked for."""
+        pacer = self.pacer
+        return self._at_once and (
+            pacer is None or not pacer.limits(activity.kind, self._files_of(_profile_of(activity)))
+        )
+
     def holds(self, activity_id: str) -> bool:
         """Whether nothing of it is under way."""
         return activity_id in self._waiting
@@ -344,18 +351,21 @@ class Gate:
         return made
 
     def _measure_one(self, activity: Activity) -> _Measured:
-        profile = activity.profile if isinstance(activity.profile, IoProfile) else activity.io
-        assert profile is not None
+        profile = _profile_of(activity)
         systems, load, capacity = self._systems, self._loads.of(profile), self._loads.capacity
-        storages = tuple([i for i in profile.resources() if i in systems])
         return _Measured(
-            *(activity, profile),
-            *(tuple(dict.fromkeys([systems[i] for i in storages])), storages),
+            *(activity, profile, self._files_of(profile)),
+            tuple([i for i in profile.resources() if i in systems]),
             _direction(profile, systems),
             int(profile.volumes.sum()),
             *load,
             max(load.demand, key=lambda link: load.demand[link] / capacity[link], default=-1),
         )
+
+    def _files_of(self, profile: IoProfile) -> tuple[str, ...]:
+        """The file systems of the storages that it touches."""
+        systems = self._systems
+        return tuple(dict.fromkeys([systems[i] for i in profile.resources() if i in systems]))
 
     def _let(self, now: float) -> list[m.Decision]:
         """Of what has a pace, start what may move now, or show it to the policy; and see that the rest is
@@ -546,6 +556,12 @@ def _asks(application: Application, alone: float, now: float) -> None:
             application.cycle_seconds += worked
             application.cycles += 1
     application.pending += 1
+
+
+def _profile_of(activity: Activity) -> IoProfile:
+    profile = activity.profile if isinstance(activity.profile, IoProfile) else activity.io
+    assert profile is not None, "it moves something"
+    return profile
 
 
 def _direction(profile: IoProfile, storages: Mapping[int, str]) -> str:

@@ -186,7 +186,7 @@ class Lives:
         self, booked: Booked, plans: Sequence[IoPlan], *, in_steps: bool, whole: bool = True
     ) -> list[tuple[int, int]]:
         """(position of a storage, transfers there) of what it would move as soon as it began with these
-        plans, but for what has to be asked for; ``in_steps``: whether it would :meth:`begin`."""
+        plans, but for what a policy may hold; ``in_steps``: whether it would :meth:`begin`."""
         if in_steps:
             life = self._life(booked, booked.ids, plans, whole=whole)
             profiles = [profile for activity in life.first for profile in profiles_of(activity)]

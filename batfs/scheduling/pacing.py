@@ -48,9 +48,13 @@ class Pacer:
         #: When the first of those that wait may be able to move (s), as of the last :meth:`allowed`.
         self.next = inf
 
+    def limits(self, kind: str, file_systems: Iterable[str]) -> bool:
+        """Whether a transfer of this kind between these file systems is one of those with a limit."""
+        return kind in _KINDS and any(name in self._limits for name in file_systems)
+
     def pace(self, transfer: Transfer) -> Pace | None:
         """What limits the transfer; None if it isn't one of those with a limit."""
-        if transfer.kind not in _KINDS or not any(name in self._limits for name in transfer.file_systems):
+        if not self.limits(transfer.kind, transfer.file_systems):
             return None
         out: dict[Hashable, tuple[float, float]] = {}
         speed = transfer.bandwidth

@@ -89,6 +89,27 @@ def test_a_buffer_that_is_staged_into_is_loaded(tmp_path: Path, at: float) -> No
     assert where(ran) == {"a": [2, 4], "b": [3, 4]}
 
 
+@pytest.mark.parametrize("gate", [{}, {"measure_io": True}, {"chunk": "1GB"}])
+@pytest.mark.parametrize("both", [False, True])
+def test_who_starts_first_is_slowed_by_nobody_after_it(
+    tmp_path: Path, gate: dict[str, Any], both: bool
+) -> None:
+    """At 1 client a target gives 100 MB/s, at 2 half. a and b start at once and read 500 MB, a in a phase of
+    its own, b beside its computation, or as a does: a has the target to itself, b moves 1,000 MB. At 50 MB/s
+    each a takes 10 s; b has 500 MB left, 5 s more. So it is where transfers are asked for, in pieces or
+    not."""
+    target = {"s0": DRIVES["v0"] | {"filesystem": "lustre"}}
+    timings = ("phases", "phases" if both else "overlap")
+    ios = [[{"filesystem": "lustre", "reads": 500 * MB, "options": {"timing": timing}}] for timing in timings]
+    jobs = [job(name, 1, io=io) for name, io in zip("ab", ios, strict=True)]
+    ran = run(tmp_path, 2, target, jobs, filesystem="pfs:efficiency=1:1 2:0.5", **gate)
+    ends = [
+        max(one.end for name, one in ran.jobs.items() if f"w0!{job}" == name or f"w0.{job}." in name)
+        for job in "ab"
+    ]
+    assert ends == pytest.approx([10, 15], abs=1e-4)
+
+
 def test_both_ends_of_a_move_are_counted(tmp_path: Path) -> None:
     """While a buffer is staged into, out of and drained, one transfer is under way there and one on the
     target; while the job reads and writes, one each way on the buffer."""

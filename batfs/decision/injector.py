@@ -294,16 +294,28 @@ class Injector:
                     "own can't be told that its data isn't there: it is staged while it has them (said once "
                     "for all such jobs)",
                 )
-            lacks = self.tenancy.never(waiting)
-            if lacks is None:
-                if not known and self.tenancy.sets.stands_apart(waiting):
-                    self._apart[waiting.id] = event
-                    return None
-                self._jobs[waiting.id] = waiting
-            else:
-                self._refused[waiting.id] = waiting.job.profile
-                self._reject(waiting, f"can never start: {self.tenancy.sentence(lacks)}", lacks)
+            if self._is_hopeless(waiting):
+                return event
+            if not known and self.tenancy.sets.stands_apart(waiting):
+                self._apart[waiting.id] = event
+                return None
+            self._jobs[waiting.id] = waiting
         return event
+
+    def _is_hopeless(self, waiting: WaitingJob) -> bool:
+        """Reject a job that asks for what the machine hasn't got; the other side hears of it, at the latest
+        when it starts it."""
+        lacks = self.tenancy.never(waiting)
+        if lacks is None:
+            return False
+        why = f"can never start: {self.tenancy.sentence(lacks)}"
+        if waiting.id in self._held:
+            self._give_up(waiting, why, lacks)
+        else:
+            self._jobs.pop(waiting.id, None)
+            self._refused[waiting.id] = waiting.job.profile
+            self._reject(waiting, why, lacks)
+        return True
 
     def _completed(self, event: m.JobCompleted) -> m.Event | None:
         job = self.tenancy.completed(event.job_id, event.state)
@@ -416,6 +428,10 @@ class Injector:
         tenancy = self.tenancy
         if tenancy.outages is not None:
             tenancy.strike()
+            if tenancy.lost_for_ever:
+                tenancy.lost_for_ever = False
+                for waiting in list(self._jobs.values()):
+                    self._is_hopeless(waiting)
         if self._held and tenancy.freed:
             self._retry(tenancy.now)
         return self.own()

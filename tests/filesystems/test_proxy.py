@@ -140,6 +140,18 @@ def test_a_job_without_room_is_held_back_and_one_that_never_fits_rejected(tmp_pa
     assert ran.times("4")[0] == pytest.approx(31.0, abs=0.3)
 
 
+def test_who_waits_for_what_has_gone_for_ever_is_rejected_at_once(tmp_path: Path) -> None:
+    """1 has the node until 11 s, 2 waits for it. At 5 s the storage that 2 would read from is lost: 2 is
+    rejected then, not when the scheduler starts it, and 3 follows on 1."""
+    jobs = [job("1", 1, 10e9), job("2", io_reads=MB), job("3", 1, 1e9)]
+    faults = {"fault": [{"at": 5.0, "storage": "s0", "state": "down", "jobs": "fail"}]}
+    ran = simulate_tiny(tmp_path, 1, PFS, jobs, {"faults": faults}, process=behind_proxy("schedFcfs"))
+    rejections = [sent for sent in ran.sent if isinstance(sent, m.RejectJob)]
+    assert [(one.job_id, one.timestamp) for one in rejections] == [("w0!2", near(5.0))]
+    assert "for ever" in ran.jobs["w0!2"].metadata
+    assert ran.times("3")[0] == pytest.approx(11.0, abs=0.3)
+
+
 class Reckless:
     """Starts jobs on any free nodes, and kills them at random."""
 

@@ -233,6 +233,17 @@ class DataSets:
         found = self.sets.get(name)
         return found is not None and found.there
 
+    def comes(self, name: str, job_id: str) -> bool:
+        """Whether it will exist as soon as a job that starts before this one in the same pass does: that one
+        takes it to have been there."""
+        return any(
+            change.name == name and change.filled
+            for other, plans in self._trials.items()
+            if other != job_id
+            for plan in plans
+            for change in plan.changes
+        )
+
     def version(self, name: str) -> int:
         """Counts the changes of a set; never twice the same for two states of it."""
         return self._versions.get(name, 0)

@@ -192,10 +192,11 @@ class _Planning:
         somebody is still writing; else it has to be complete, or the job's own of an earlier phase."""
         if (self.asked.missing or self.sets.missing) == FILL:
             return have > 0
-        if self.sets.exists(self.asked.name):
+        name = self.asked.name
+        if self.sets.exists(name) or self.sets.comes(name, self.request.job_id):
             return True
         return any(
-            change.name == self.asked.name and change.written
+            change.name == name and (change.written or change.filled)
             for plan in earlier(self.request, self.sets.filesystem)
             for change in plan.changes
         )

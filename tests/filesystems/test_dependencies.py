@@ -79,6 +79,19 @@ def test_a_set_that_was_there_before_is_there_when_its_first_reader_starts(tmp_p
     assert [ran.times(name) for name in "rf"] == [pytest.approx((10.0, 26.0), abs=1e-3)] * 2
 
 
+@pytest.mark.parametrize("after", [0, 1])
+def test_who_asks_for_a_set_finds_it_beside_its_first_reader(tmp_path: Path, after: float) -> None:
+    """Two nodes. One takes the set to have been there and starts at 0; one that would never run without it
+    (``error``) comes a second later, or in the same message: it reads, too. Their 1,600 MB share 100 MB/s."""
+    entries = [
+        {"filesystem": "fs", "reads": 800 * MB, "options": {"data_set": "x", "missing": missing}}
+        for missing in ("fill", "error")
+    ]
+    ran = run(tmp_path, 2, [job("1", io=[entries[0]]), job("2", at=after, io=[entries[1]])])
+    assert max(ran.times(name)[1] for name in "12") == pytest.approx(16.0, abs=1e-3)
+    assert ran.times("2")[0] == pytest.approx(after, abs=1e-3)
+
+
 def test_it_joins_the_end_of_the_queue(tmp_path: Path) -> None:
     """One node. The reader came at 0, the writer runs from 0 to 8; a job that came at 1 is before the reader
     in the queue and runs from 8 to 13: the reader waited 8 s for data and 5 s for the node."""

@@ -321,7 +321,7 @@ class Session:
             finally:
                 view.finish(promises)
             try:
-                for placed in placements:  # what moves at once sees no job that was only tried, or comes later
+                for placed in placements:  # what moves at once sees nobody who was only tried
                     self._start(placed)
                 if decided.kills:
                     self._kill(decided.kills)

@@ -20,7 +20,7 @@ from differential_ways import Outcome, Runner
 
 #: What the proxy says of what it can't give a scheduler that isn't batfs's own.
 REFUSAL = "stages before jobs have nodes, and a scheduler that isn't batfs's own can't be told"
-#: What is over, or killed, just when its walltime is: which comes first is a matter of the digits in a message.
+#: What is over, or killed, just when its walltime is: which comes first is a matter of digits in a message.
 TIE = "COMPLETED_WALLTIME_REACHED"
 BEHIND = ("proxy", "bytes", "hosted", "third", "third5")
 FIVE = ("five", "sched5", "third5")
@@ -49,7 +49,7 @@ def ways(case: Case, sockets: bool) -> list[str]:
         found += ["sched", "hosted", "third"]
         if five and case.dynamic:  # there they always are
             found += ["sched5", "third5"]
-    return found
+    return [way for way in found if not (case.patient and way in BEHIND)]
 
 
 def differing(seed: int, folder: Path, *, sockets: bool = False, only: Sequence[str] = ()) -> str:
@@ -58,12 +58,24 @@ def differing(seed: int, folder: Path, *, sockets: bool = False, only: Sequence[
     runner = Runner(case, folder)
     first = runner.scheduler()
     seen[_sentence(first.error)[:70]] += 1
+    runner.take(runner.chosen)
+    theirs, held = first, case.held
+    if held is not None and not case.patient:
+        other = Runner(held, folder.with_name(f"{folder.name}-held"))
+        theirs = other.scheduler()
+        runner.take(other.chosen)
     for way in (way for way in ways(case, sockets) if not only or way in only):
         found: Outcome = getattr(runner, way)()
         behind = way in BEHIND
         if behind and case.early and REFUSAL in found.error:
             continue  # it says so at the start; where it doesn't, nothing is staged before
-        said = apart(first, found, five=way in FIVE, exact=exactness(case, way), loose=behind and case.timed)
+        said = apart(
+            theirs if behind else first,
+            found,
+            five=way in FIVE,
+            exact=exactness(case, way),
+            loose=behind and case.timed,
+        )
         if said:
             return f"seed {seed}: {way}: {said}"
     return ""

@@ -4,6 +4,7 @@ may meet there. A seed's workload stays what it is: what came later is drawn fro
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from differential_sides import NODES, SPARE
 from fs_tiny import composed, job, sleep, work
 
 MB = 10**6
+CHASSIS = {k: {"chassis": "abcde"[k // 2]} for k in range(NODES)}
+AHEAD = ("ahead", "two_step")
 POLICIES = ("round_robin", "random", "worst_fit", "best_fit", "first_fit")
 
 
@@ -44,7 +47,22 @@ class Case(NamedTuple):
         told."""
         modes = [self.config.get("staging")]
         modes += [system.get("staging") for system in self.config["filesystems"].values()]
-        return self.dynamic and any(mode in ("ahead", "two_step") for mode in modes)
+        return self.dynamic and any(mode in AHEAD for mode in modes)
+
+    @property
+    def patient(self) -> bool:
+        """Whether jobs wait for near nodes, which no scheduler behind the proxy can know of."""
+        return "patience" in str(self.config.get("node_selection"))
+
+    @property
+    def held(self) -> Case | None:
+        """The same with what jobs themselves ask to be staged before they have nodes staged while they have
+        them, as the proxy does; None if none does."""
+        jobs = copy.deepcopy(self.jobs)
+        asking = [e["options"] for e in _io_of(jobs) if e["options"].get("staging") in AHEAD]
+        for options in asking:
+            options["staging"] = "held"
+        return self._replace(jobs=jobs) if asking else None
 
 
 def draw(seed: int) -> Case:
@@ -56,6 +74,7 @@ def draw(seed: int) -> Case:
     enrich(seed, storages, config, jobs, dynamic)
     events = random_events(rng)
     properties = widen(seed, storages, config, jobs, dynamic)
+    properties = loosen(seed, config, jobs, dynamic, properties)
     return Case(seed, storages, config, jobs, dynamic, events, properties)
 
 
@@ -227,7 +246,6 @@ def widen(
     if rng.random() < 0.33:
         return {}
     systems = config["filesystems"]
-    chassis = {k: {"chassis": "abcde"[k // 2]} for k in range(NODES)}
     if rng.random() < 0.5:
         _add_rabbit(rng, storages, systems, jobs)
     if rng.random() < 0.5:
@@ -248,7 +266,7 @@ def widen(
         _files(rng, jobs)
     if rng.random() < 0.3:
         systems[rng.choice(list(systems))]["missing"] = rng.choice(["fill", "wait", "error"])
-    return chassis
+    return CHASSIS
 
 
 def _io_of(jobs: list[Any]) -> list[dict[str, Any]]:
@@ -269,6 +287,37 @@ def _add_rabbit(
     for entry in _io_of(jobs):
         if entry["filesystem"] == "bb" and rng.random() < 0.7:
             entry["filesystem"] = "rabbit"
+
+
+def loosen(
+    seed: int,
+    config: dict[str, Any],
+    jobs: list[Any],
+    dynamic: bool,
+    properties: Mapping[int, Mapping[str, str]],
+) -> Mapping[int, Mapping[str, str]]:
+    """Half of the workloads with jobs that say themselves when they are staged, with patience for those whose
+    data is there, and with nodes that batfs chooses. The nodes' properties."""
+    rng = random.Random(f"looser {seed}")
+    if rng.random() < 0.5:
+        return properties
+    if rng.random() < 0.6:
+        for entry in _io_of(jobs):
+            if entry["filesystem"] in ("bb", "nvme", "cache", "rabbit") and rng.random() < 0.6:
+                entry["options"]["staging"] = rng.choice(("held", *AHEAD) if dynamic else ("held",))
+    if rng.random() < 0.5:
+        config["staged_patience"] = rng.choice([0, 0.4, 2])
+    if rng.random() < 0.5:
+        return properties
+    selection = rng.choice(["data_locality", "data_locality:level=chassis", "near_storage"])
+    if rng.random() < 0.4:
+        selection += (",patience=" if ":" in selection else ":patience=") + rng.choice(["0.7s", "3s"])
+    config["node_selection"] = selection
+    *free, last = [made["job"] for made in jobs]
+    last["place"] = NODES - SPARE - 1
+    for one in free:
+        one["free"] = last["place"]
+    return CHASSIS
 
 
 def _stage(rng: random.Random, config: dict[str, Any], dynamic: bool) -> None:

@@ -122,12 +122,22 @@ class Runner:
             old.unlink()
         self.events = folder / "events.txt"
         self.events.write_text(case.events)
-        (folder / "ours.py").write_text(OURS)
-        (folder / "fixed.py").write_text(THEIRS)
+        (folder / "ours.py").write_text(OURS.replace("FOLDER", str(folder)))
+        (folder / "fixed.py").write_text(THEIRS.replace("FOLDER", str(folder)))
         self.config = {**case.config, "validate": True}
         (folder / "config.json").write_text(json.dumps(self.config))
         self.own = {"queue": f"{folder}/ours.py:Fixed", **self.config}
         self.files = write_inputs(folder, NODES, case.storages, case.jobs, properties=case.properties)
+
+    @property
+    def chosen(self) -> str:
+        """The nodes that batfs's scheduler has chosen, where it did: for :meth:`take`."""
+        path = self.folder / "chosen.json"
+        return path.read_text() if path.exists() else "{}"
+
+    def take(self, chosen: str) -> None:
+        """The other schedulers take these nodes."""
+        (self.folder / "theirs.json").write_text(chosen)
 
     def settings(self, *, ours: bool) -> Settings:
         return Settings(flags=Layer("test", self.own if ours else self.config))
@@ -304,7 +314,7 @@ def _component(words: list[str]) -> int:
     from fcfs_batsim5 import main
     from fixed_batsim5 import Fixed
 
-    main(words[0], Fixed())
+    main(words[0], Fixed(json.loads(Path("theirs.json").read_text())))
     return 0
 
 

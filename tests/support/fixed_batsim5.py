@@ -1,6 +1,6 @@
 """A decision component of Batsim 5 that knows nothing of I/O: each job on nodes of its own at once (``place``
-in its ``extra_data``: the first of them), not before its ``until``; each killed at its ``kill`` if that is
-SOON or more ahead when it is heard of.
+in its ``extra_data``: the first of them; or those ``chosen`` for it), not before its ``until``; each killed
+at its ``kill`` if that is SOON or more ahead when it is heard of.
 
 ``python fixed_batsim5.py ENDPOINT``
 """
@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fcfs_batsim5 import main
-
 
 #: Seconds.
 SOON = 0.1
 
 
 class Fixed:
-    def __init__(self) -> None:
+    def __init__(self, chosen: Mapping[str, list[int]] = MappingProxyType({})) -> None:
+        self.chosen = chosen
         self.ids: dict[str, int] = {}
         self.waiting: dict[str, tuple[float, list[int]]] = {}  # until when, on which nodes
         self.kills: dict[str, float] = {}
@@ -49,7 +51,8 @@ class Fixed:
     def submitted(self, job_id: str, job: dict[str, Any]) -> None:
         extra = json.loads(job["extra_data"])
         place, until = extra["place"], extra.get("until", 0.0)
-        self.waiting[job_id] = (until, [self.ids[f"n{place + k}"] for k in range(job["resource_request"])])
+        nodes = self.chosen.get(job_id, range(place, place + job["resource_request"]))
+        self.waiting[job_id] = (until, [self.ids[f"n{k}"] for k in nodes])
         if extra.get("kill", 0.0) > self.now + SOON:
             self.kills[job_id] = extra["kill"]
         for at in (self.kills.get(job_id), extra.get("until")):

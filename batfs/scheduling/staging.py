@@ -97,9 +97,9 @@ class StagedAhead:
 class Promises(Protocol):
     """What the queue policy has promised in the last pass."""
 
-    def unbook(self, job: WaitingJob) -> float:
-        """Take back the bytes that a promise has booked for a job, which are about to be its own: when they
-        were to be given back, infinite without a promise."""
+    def unbook(self, job: WaitingJob) -> Booked | None:
+        """Take back the bytes that a promise has booked for a job, which are about to be its own: the
+        promise, if there is one."""
         ...
 
     def rebook(self, job: WaitingJob) -> None:
@@ -224,9 +224,16 @@ class Stager:
 
     def _stage(self, job: WaitingJob, promises: Promises) -> Hold | None:
         tenancy, staged, now = self._tenancy, _of(job), self._tenancy.now
-        until = promises.unbook(job)
+        promise = promises.unbook(job)
+        until = inf if promise is None else promise.end
         booked = Booked(job, 0, now, ids=stand_ins(job.nodes), sent=staged.sent)
-        hold = tenancy.plan(booked, until) or tenancy.reserve(booked, until)
+        hold = tenancy.plan(booked, until)
+        late = hold is not None or (promise is not None and on_calendar(now + booked.lead) > promise.start)
+        if late and promise is not None and not job.data_sets:
+            # another draw of the allocation policy has no room, or takes longer: where it was promised to go
+            booked.plans, booked.stages, booked.lead = promise.plans, promise.stages, promise.lead
+            hold = None
+        hold = hold or tenancy.reserve(booked, until)
         if hold is not None:
             promises.rebook(job)
             return hold

@@ -88,14 +88,14 @@ class PassView:
         now."""
         self._kept = nodes, time, job.id
 
-    def unbook(self, job: WaitingJob) -> float:
+    def unbook(self, job: WaitingJob) -> Booked | None:
         """See ``staging.Promises``."""
         for placed in self._open.values():
             if placed.job is job:
                 self._machine.release(placed.held)
                 placed.held = NOTHING_HELD
-                return placed.end
-        return inf
+                return placed
+        return None
 
     def rebook(self, job: WaitingJob) -> None:
         """See ``staging.Promises``."""

@@ -220,10 +220,25 @@ def test_promises_are_kept_to_jobs_whose_data_comes_first(queue: str, staging: s
         (50, "fit_io:patience=0", "two_step"),
         # data was there when promised, but for the last digit of a float (told 7.401, then 11.0)
         (128, "easy_storage", "ahead"),
+        # when its staging began another draw put its bytes where they came later (told 20.539, then 23.511)
+        (463, "conservative", "ahead"),
+        (911, "easy_storage", "ahead"),
     ],
 )
 def test_who_was_promised_a_start_has_it(seed: int, queue: str, staging: str | None) -> None:
     run(seed, queue, 200, 150, wide=True, staging=staging)
+
+
+def test_where_a_draw_finds_no_room_it_is_staged_where_it_was_promised_to_be() -> None:
+    """Of 72 free bytes on one buffer the promise wants them all, by a split of 87 and 128; when its staging
+    may begin, 3.4 s before it must, another draw lacks a byte there (told 40.5, then 42.701)."""
+    run(509, "conservative", 200, 150, staging="ahead")
+
+
+def test_a_job_that_is_to_end_just_now_is_not_late() -> None:
+    """At 27.7 s, when two jobs are to end, one's end is heard of first: the other's nodes are no reason to
+    promise the head 87.7 s, a minute later, instead of 32.701."""
+    run(935, "fit_io", 200, 150)
 
 
 @pytest.mark.parametrize("seed", [1, 25])

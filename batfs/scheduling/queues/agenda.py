@@ -12,7 +12,7 @@ from math import inf
 
 from batfs._core.arrays import np
 from batfs.filesystems.interface import Hold
-from batfs.protocol.clock import SOON, on_calendar
+from batfs.protocol.clock import SAME, SOON, on_calendar
 from batfs.scheduling.interface import JobPlacement, NodeSet, QueueView, WaitingJob
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline, first_nodes
@@ -78,7 +78,11 @@ class Agenda:
                     continue
                 self.timeline.release(known)
                 freed.append((view.now, max(known.end, on_calendar(view.now + OVERTIME))))
-            end = job.expected_end if job.expected_end > view.now else on_calendar(view.now + OVERTIME)
+            end = job.expected_end
+            if end <= now:
+                # nodes due at this very instant, in which others are heard of first, are free at once
+                now_due = job.nodes and now - end <= SAME
+                end = on_calendar(now + (1e-3 if now_due else OVERTIME))
             release = max(end if job.nodes else on_calendar(view.now + OVERTIME), job.expected_release)
             stay = Stay(job.start, release, end, job.nodes)
             if self._trial and not self.timeline.all_free(stay.start, stay.node_end, stay.nodes):

@@ -13,7 +13,7 @@ caller gives.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 try:
@@ -21,9 +21,10 @@ try:
 except ImportError:
     from batfs._core import plain as cython
 
-from batfs._core.arrays import address, integers
+from batfs._core.arrays import address, doubles, integers
 
 INFINITY = float("inf")
+EXACT = cython.declare(cython.longlong, 1 << 53)
 #: Whether this is the compiled form.
 COMPILED = cython.compiled
 
@@ -103,9 +104,9 @@ class Book:
 
     def fits_everywhere(self, size: cython.longlong, start: float) -> bool:
         """Whether every storage has ``size`` bytes free from ``start`` on for as long as one likes; False
-        also where that takes long to find out."""
+        also where something is booked."""
         i: cython.Py_ssize_t
-        if start > self.now or not 0 < self.storages_count <= 100 or self.bookings.on:
+        if start > self.now or not self.storages_count or self.bookings.on:
             return False
         for i in range(self.storages_count):  # noqa: SIM110 (typed, as it stands)
             if size > self.left[i]:
@@ -121,12 +122,8 @@ class Book:
         positive, an unknown storage, a window that is empty or begins in the past.
         """
         begin = self.now if start is None else start
-        if len(shares) == 1 and begin == self.now and begin < end and not self.bookings.on:
-            share = shares[0]
-            if type(share.size) is int and 0 <= share.index < self.storages_count:
-                index: cython.Py_ssize_t = share.index
-                if 0 < share.size <= self.left[index]:
-                    return self._enter((share,), begin, end, key)
+        if begin == self.now and begin < end and not self.bookings.on and fit(self, shares):
+            return self._enter(tuple(shares), begin, end, key)
         return self._reserve(shares, begin, end, key)
 
     def _enter(self, shares: tuple, begin: float, end: float, key: str) -> Reservation:
@@ -189,15 +186,33 @@ class Book:
 
 
 @cython.cfunc
+def fit(b: Book, shares: Sequence[Any]) -> cython.bint:
+    """Whether these are shares of as many storages (one, or in ascending order), with room for each."""
+    last: cython.Py_ssize_t = -1
+    index: cython.Py_ssize_t
+    for share in shares:
+        size, place = share.size, share.index
+        if type(size) is not int or not last < place < b.storages_count:
+            return False
+        index = place
+        if not 0 < size <= b.left[index]:
+            return False
+        last = index
+    return last >= 0
+
+
+@cython.cfunc
 def hold(b: Book, line: Reservation):
     """Its bytes are held from now on."""
     i: cython.Py_ssize_t
+    size: cython.longlong
+    number = line.id
     line.state = HELD
-    b.held_lines[line.id] = line
+    b.held_lines[number] = line
     for share in line.shares:
-        i = share.index
-        b.on[i][line.id] = line
-        b.left[i] -= share.size
+        i, size = share.index, share.size
+        b.on[i][number] = line
+        b.left[i] -= size
         b.counts[i] += 1
     if not b.plain:
         b._more_held(line)
@@ -207,15 +222,17 @@ def hold(b: Book, line: Reservation):
 def release(b: Book, line: Reservation):
     """See :meth:`Book.release`."""
     i: cython.Py_ssize_t
-    if b.held_lines.get(line.id) is not line:
+    size: cython.longlong
+    number = line.id
+    if b.held_lines.get(number) is not line:
         b._release_other(line)
         return
-    del b.held_lines[line.id]
+    del b.held_lines[number]
     for share in line.shares:
-        i = share.index
-        b.left[i] += share.size
+        i, size = share.index, share.size
+        b.left[i] += size
         b.counts[i] -= 1
-        del b.on[i][line.id]
+        del b.on[i][number]
     if not b.plain:
         b._less_held(line)
     line.state = RELEASED
@@ -226,7 +243,7 @@ class Uses:
     """Of each storage: ``used`` bytes of jobs that have begun to use them, ``active`` transfers under way
     (int64; those of writes may follow, apart), and which have changed since somebody asked.
 
-    ``state`` makes what is told of one: (its position, bytes held, bytes used, transfers).
+    ``state`` is the kind of tuple that is told of one: (its position, bytes held, bytes used, transfers).
     """
 
     ledger = cython.declare(Book, visibility="public")
@@ -240,7 +257,7 @@ class Uses:
     marked: bytearray
     marks: cython.p_uchar
 
-    def __init__(self, ledger: Book, active: Any, state: Callable[..., Any]) -> None:
+    def __init__(self, ledger: Book, active: Any, state: type) -> None:
         self.ledger = ledger
         self.count = ledger.storages_count
         self.state = state
@@ -269,10 +286,11 @@ class Uses:
         """Bytes of ``lines`` are used from now on (sign 1) or no longer (-1)."""
         line: Reservation
         i: cython.Py_ssize_t
+        size: cython.longlong
         for line in lines:
             for share in line.shares:
-                i = share.index
-                self.bytes_used[i] += sign * share.size
+                i, size = share.index, share.size
+                self.bytes_used[i] += sign * size
                 mark(self, i)
 
     def count_transfers(self, transfers: Sequence[tuple[int, int]], sign: cython.longlong) -> None:
@@ -299,12 +317,14 @@ class Uses:
         i: cython.Py_ssize_t
         b: Book = self.ledger
         states: list = []
+        make = tuple.__new__  # a named tuple's own way takes twice the time
         if len(self.changed) > 1:
             self.changed.sort()
         for place in self.changed:
             i = place
             self.marks[i] = 0
-            states.append(self.state(i, b.most[i] - b.left[i], self.bytes_used[i], self.moving[i]))
+            told = (i, b.most[i] - b.left[i], self.bytes_used[i], self.moving[i])
+            states.append(make(self.state, told))
         self.changed = []
         return states
 
@@ -315,3 +335,55 @@ def mark(u: Uses, i: cython.Py_ssize_t):
     if i < u.count and not u.marks[i]:
         u.marks[i] = 1
         u.changed.append(i)
+
+
+@cython.cclass
+class Fills:
+    """How full storages have been, each and by groups. ``groups``: the group of each, 0..``count`` - 1.
+
+    Of each group: ``peaks`` int64, the most bytes held at once; ``shares`` float64, the largest part of its
+    capacity that was held on one of its storages.
+    """
+
+    peaks = cython.declare(object, visibility="readonly")
+    shares = cython.declare(object, visibility="readonly")
+    capacity: object
+    group: object
+    before: object
+    together: object
+    most: cython.p_longlong
+    of: cython.p_longlong
+    held: cython.p_longlong
+    sums: cython.p_longlong
+    peak: cython.p_longlong
+    part: cython.p_double
+
+    def __init__(self, capacities: Sequence[int], groups: Sequence[int], count: int) -> None:
+        self.capacity, self.group = array("l", capacities), array("l", groups)
+        self.before, self.together = integers(len(capacities)), integers(count)
+        self.peaks, self.shares = integers(count), doubles(count)
+        self.most, self.of, self.held = cells(self.capacity), cells(self.group), cells(self.before)
+        self.sums, self.peak = cells(self.together), cells(self.peaks)
+        if cython.compiled:
+            self.part = cython.cast(cython.p_double, cython.cast(cython.size_t, address(self.shares)))
+        else:
+            self.part = memoryview(self.shares)
+
+    def changed(self, states: Sequence[Any]) -> None:
+        """Storages hold other bytes: (position, bytes, ...) of each."""
+        i: cython.Py_ssize_t
+        g: cython.Py_ssize_t
+        now: cython.longlong
+        for state in states:
+            i, now = state[0], state[1]
+            g = self.of[i]
+            self.sums[g] += now - self.held[i]
+            self.held[i] = now
+            fullest: cython.double = self.part[g] * self.most[i]
+            # Python's own whole numbers where a double can't tell them apart
+            if self.most[i] and (now > fullest if now < EXACT else state[1] > fullest):
+                self.part[g] = state[1] / self.capacity[i]
+        for state in states:
+            g = self.of[state[0]]
+            if self.sums[g] > self.peak[g]:
+                self.peak[g] = self.sums[g]

@@ -7,6 +7,9 @@ buffer of bytes, without a Python object for each; interpreted they are pieces o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 try:
     import cython
 except ImportError:
@@ -189,21 +192,40 @@ class Sheet:
                 text(self, ",")
         text(self, "\n")
 
-    def storage(
-        self,
-        now: cython.double,
-        about: str,
-        reserved: cython.longlong,
-        used: cython.longlong,
-        transfers: cython.longlong,
-    ) -> None:
-        """A storage has changed, in ``storage_states.csv``; ``about``: which it is, between commas."""
-        decimals(self, now)
-        text(self, about)
-        number(self, reserved)
-        whole(self, used)
-        whole(self, transfers)
-        text(self, "\n")
+    def storages(self, now: cython.double, about: list, states: Sequence[Any]) -> None:
+        """Storages have changed, in ``storage_states.csv``: (position, bytes held, bytes used, transfers) of
+        each. ``about``, by position: which it is, between commas."""
+        for position, reserved, used, transfers in states:
+            decimals(self, now)
+            text(self, about[position])
+            number(self, reserved)
+            whole(self, used)
+            whole(self, transfers)
+            text(self, "\n")
+
+
+def ids_text(ids: list) -> str:
+    """Ids with blanks between them."""
+    sheet = Sheet()
+    between: str = ""
+    for i in ids:
+        text(sheet, between)
+        number(sheet, i)
+        between = " "
+    return sheet.take()
+
+
+def sizes_text(sizes: dict) -> str:
+    """``id:bytes`` of each, with blanks between them."""
+    sheet = Sheet()
+    between: str = ""
+    for i, size in sizes.items():
+        text(sheet, between)
+        number(sheet, i)
+        text(sheet, ":")
+        number(sheet, size)
+        between = " "
+    return sheet.take()
 
 
 @cython.cclass

@@ -10,13 +10,13 @@ Rows are written as they come, into files that take their names only when the ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TextIO
 
-from batfs._core.sheets import Sheet
+from batfs._core.sheets import Sheet, ids_text, sizes_text
 from batfs.files import writing
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
@@ -170,13 +170,11 @@ class Recorder(Observer):
             for i, s in zip(ids, storages, strict=True)
         ]
         # the state before anything happens, so that plots have a first point
-        for fixed in self._fixed:
-            self._states.rows.storage(0.0, fixed, 0, 0, 0)
+        self._states.rows.storages(0.0, self._fixed, [(place, 0, 0, 0) for place in range(len(ids))])
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        fixed, sheet = self._fixed, self._states
-        for position, reserved, used, transfers in states:
-            sheet.rows.storage(now, fixed[position], reserved, used, transfers)
+        sheet = self._states
+        sheet.rows.storages(now, self._fixed, states)
         sheet.kept += len(states)
         if sheet.kept > _BUFFERED:
             sheet.flush()
@@ -227,13 +225,13 @@ def _rows(record: JobRecord, alone: str) -> list[str]:
             reads = by_source(plan.reads)
             writes = by_destination(plan.writes)
             moved = (
-                f"{volume.reads},{volume.writes},{_pairs(reads)},{_pairs(writes)},"
+                f"{volume.reads},{volume.writes},{sizes_text(reads)},{sizes_text(writes)},"
                 f"{total(plan.internal) if plan.internal else 0},{staged_bytes(plan)}"
             )
             held |= reads.keys() | writes.keys()
         else:
             moved = "0,0,,,0,0"
-        storages = " ".join([str(i) for i in sorted(held)])
+        storages = ids_text(sorted(held))
         rows.append(f"{head},{csv_field(plan.file_system)},{storages},{moved},{tail}")
     return rows
 
@@ -347,10 +345,10 @@ def joined_rows(record: JobRecord) -> list[str]:
                 internal += times * total(way.internal)
             staged += staged_bytes(plan, phase_of(volume)[1])
         moved = (
-            f"{sum(reads.values())},{sum(writes.values())},{_pairs(dict(sorted(reads.items())))},"
-            f"{_pairs(dict(sorted(writes.items())))},{internal},{staged}"
+            f"{sum(reads.values())},{sum(writes.values())},{sizes_text(dict(sorted(reads.items())))},"
+            f"{sizes_text(dict(sorted(writes.items())))},{internal},{staged}"
         )
-        storages = " ".join([str(i) for i in sorted(held | reads.keys() | writes.keys())])
+        storages = ids_text(sorted(held | reads.keys() | writes.keys()))
         rows.append(f"{csv_field(name)},{storages},{moved}")
     return rows
 
@@ -364,7 +362,3 @@ def staged_bytes(plan: IoPlan, times: int = 1) -> int:
     if plan.checkpoints is not None:
         staged += times * plan.checkpoints.times * total([move.traffic for move in plan.checkpoints.drains])
     return staged
-
-
-def _pairs(sizes: Mapping[int, int]) -> str:
-    return " ".join([f"{i}:{size}" for i, size in sizes.items()])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
+from batfs._core.books import Fills
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
@@ -49,8 +50,7 @@ class EndedJob(Protocol):
 
 @record(frozen=False)
 class FileSystemTally:
-    """One file system over the run. ``peak_bytes``: the most reserved at once, over all its storages;
-    ``peak_share``: the fullest one of them was, as a share of its capacity."""
+    """One file system over the run."""
 
     name: str
     storages: int = 0
@@ -60,9 +60,6 @@ class FileSystemTally:
     jobs: int = 0
     jobs_that_waited: int = 0
     waiting_time: float = 0.0
-    peak_bytes: int = 0
-    peak_share: float = 0.0
-    reserved: int = 0
 
 
 @record(frozen=False)
@@ -232,9 +229,7 @@ class StorageTally(Observer):
     _idle: Idle | None = None
     _failures: dict[str, float] | None = None
     _io_times: list[IoTimes] = field(default_factory=list)
-    _of: list[FileSystemTally] = field(default_factory=list)
-    _capacity: list[int] = field(default_factory=list)
-    _reserved: list[int] = field(default_factory=list)
+    _fills: Fills | None = None
 
     def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
         for storage in storages:
@@ -242,24 +237,13 @@ class StorageTally(Observer):
             tally = self.filesystems.setdefault(name, FileSystemTally(name))
             tally.storages += 1
             tally.capacity += storage.capacity
-            self._of.append(tally)
-            self._capacity.append(storage.capacity)
-            self._reserved.append(0)
+        place = {name: k for k, name in enumerate(self.filesystems)}
+        groups = [place[storage.filesystem or "storage"] for storage in storages]
+        self._fills = Fills([storage.capacity for storage in storages], groups, len(place))
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        touched: list[FileSystemTally] = []
-        for position, reserved, _, _ in states:
-            tally = self._of[position]
-            tally.reserved += reserved - self._reserved[position]
-            self._reserved[position] = reserved
-            capacity = self._capacity[position]
-            if capacity and reserved > tally.peak_share * capacity:
-                tally.peak_share = reserved / capacity
-            if tally not in touched:
-                touched.append(tally)
-        for tally in touched:
-            if tally.reserved > tally.peak_bytes:
-                tally.peak_bytes = tally.reserved
+        assert self._fills is not None
+        self._fills.changed(states)
 
     def job_over(self, record: JobRecord) -> None:
         if record.io_times is not None:
@@ -350,6 +334,11 @@ class StorageTally(Observer):
         ]
 
     def summary(self) -> dict[str, dict[str, Any]]:
+        """By file system. ``peak_bytes``: the most reserved at once, over all its storages; ``peak_share``:
+        the fullest one of them was, as a share of its capacity."""
+        fills = self._fills
+        peaks = () if fills is None else zip(self.filesystems, fills.peaks, fills.shares, strict=True)
+        fullest = {name: (most, share) for name, most, share in peaks}
         return {
             t.name: {
                 "storages": t.storages,
@@ -359,8 +348,8 @@ class StorageTally(Observer):
                 "jobs": t.jobs,
                 "jobs_that_waited": t.jobs_that_waited,
                 "waiting_time": t.waiting_time,
-                "peak_bytes": t.peak_bytes,
-                "peak_share": t.peak_share,
+                "peak_bytes": fullest[t.name][0],
+                "peak_share": fullest[t.name][1],
             }
             for _, t in sorted(self.filesystems.items())
         }

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from operator import add
 from typing import Any, Literal, TypeAlias, cast, overload
 
 from batfs._core.arrays import np
@@ -340,6 +341,12 @@ class Model(ABC):
             return max(reads, writes)
         return reads if self.reserve == "reads" else writes
 
+    def held_each(self, reads: Sequence[int], writes: Sequence[int]) -> list[int]:
+        """The same of many such pairs."""
+        if self.reserve == "both":
+            return list(map(add, reads, writes))
+        return list(map(self.held_bytes, reads, writes))
+
     def footprint(self, volume: Volume, nodes: int) -> Mapping[str, int]:
         """Bytes of each file system that a job of so many nodes would hold, wherever they lie: for plans."""
         return {self.name: self.held_bytes(volume.reads, volume.writes)}
@@ -371,12 +378,8 @@ class Model(ABC):
             if shares is None:
                 return self.hold(sizes, request, view, candidates, reason)
             return [tuple([(self.storage_at[share.index], share.size) for share in shares])]
-        if vars(type(self.policy)).get("apart") and len(sizes) <= len(candidates):
-            policy: Any = self.policy
-            space = SpaceRequest(max(sizes), request.start, request.end, request.job_id, near, candidates)
-            if len(fitting(view, space)) == len(candidates):  # all of them at once
-                picked = policy.pick(view, space, candidates, len(sizes), rng)
-                return [((self.storage_at[i], size),) for i, size in zip(picked, sizes, strict=True)]
+        if (picked := self.pick(sizes, request, view, rng, candidates)) is not None:
+            return [((storage, size),) for storage, size in zip(picked, sizes, strict=True)]
         chosen: list[tuple[tuple[int, int], ...]] = []
         left = candidates
         seen = view
@@ -397,6 +400,21 @@ class Model(ABC):
             for share in shares:
                 left = left[left != share.index]
         return chosen
+
+    def pick(
+        self, sizes: Sequence[int], request: IoRequest, view: StorageView, rng: random.Random, among: IntArray
+    ) -> list[int] | None:
+        """The storages (ids) that :meth:`choose` would find for several sizes, where one question to the
+        policy is enough: there is room for the largest everywhere, and its choices are apart. Else None."""
+        if len(sizes) > len(among) or not vars(type(self.policy)).get("apart"):
+            return None
+        policy: Any = self.policy
+        near = self.near(request)
+        space = SpaceRequest(max(sizes), request.start, request.end, request.job_id, near, among)
+        if len(fitting(view, space)) < len(among):
+            return None
+        storage_at = self.storage_at
+        return [storage_at[i] for i in policy.pick(view, space, among, len(sizes), rng)]
 
     def on_one(self, volume: Volume) -> bool:
         """Whether all bytes of a request go to one storage, whichever the policy chooses, shared evenly by

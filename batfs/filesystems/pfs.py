@@ -162,18 +162,18 @@ class ParallelFileSystem(Model):
             count = min(volume.files * self.stripe_count, m)
             sets = max(1, count // self.stripe_count)
             columns = [self._shared(size, sets, count) for size in (reads, writes)]
-            needs = [self.held_bytes(r, w) for r, w in zip(*columns, strict=True)]
-            chosen = self.choose(needs, request, view, rng)
-            if isinstance(chosen, Hold):
-                return chosen
-            if any(len(shares) > 1 for shares in chosen):
-                return self._shared_out(request, self.layout(volume, n), chosen)
-            placed = sorted([(shares[0][0], k) for k, shares in enumerate(chosen)])
-            ids = [target for target, _ in placed]
-            if len(set(ids)) < len(ids):
-                return self._shared_out(request, self.layout(volume, n), chosen)
-            order = [k for _, k in placed]
-            held = tuple([Placement(target, needs[k]) for target, k in placed if needs[k]])
+            needs = self.held_each(*columns)
+            picked = self.pick(needs, request, view, rng, self.everywhere)
+            if picked is None:
+                chosen = self.choose(needs, request, view, rng)
+                if isinstance(chosen, Hold):
+                    return chosen
+                picked = [shares[0][0] for shares in chosen]
+                if any(len(shares) > 1 for shares in chosen) or len(set(picked)) < len(picked):
+                    return self._shared_out(request, self.layout(volume, n), chosen)
+            order = sorted(range(count), key=picked.__getitem__)
+            ids = [picked[k] for k in order]
+            held = tuple([Placement(picked[k], needs[k]) for k in order if needs[k]])
             read, written = ([column[k] for k in order] for column in columns)
             starts = []
             for column in columns:

@@ -30,16 +30,20 @@ class Items:
         self.sizes: list[int] = []
         self.nodes: list[int] = []
         self.kinds: list[int] = []
+        self._counts: list[int] = []
 
     def add(self, sizes: Sequence[int], node: int, kind: int) -> None:
-        self.sizes += sizes
-        self.nodes += [node] * len(sizes)
-        self.kinds += [kind] * len(sizes)
+        if sizes:
+            self.sizes += sizes
+            self.nodes.append(node)
+            self.kinds.append(kind)
+            self._counts.append(len(sizes))
 
     def columns(self) -> tuple[IntArray, IntArray, IntArray]:
         """int64[t] each: sizes, nodes, kinds."""
-        sizes, nodes, kinds = (np.array(c, dtype=np.int64) for c in (self.sizes, self.nodes, self.kinds))
-        return sizes, nodes, kinds
+        columns = (np.array(c, dtype=np.int64) for c in (self.sizes, self.nodes, self.kinds, self._counts))
+        sizes, nodes, kinds, counts = columns
+        return sizes, nodes.repeat(counts), kinds.repeat(counts)
 
 
 class Placer:

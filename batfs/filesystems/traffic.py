@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 from batfs._core.arrays import np
 from batfs.filesystems.interface import Traffic, Transfer
@@ -86,12 +87,7 @@ def from_grid(sources: Sequence[int], destinations: Sequence[int], sizes: IntArr
 def turns(amounts: Sequence[int], parts: int) -> list[int]:
     """Where the remainder of each amount begins when all are split evenly over the same ``parts``: where the
     last one stopped, as in :func:`split_rows` with ``turn``."""
-    out: list[int] = []
-    at = 0
-    for amount in amounts:
-        out.append(at)
-        at = (at + amount % parts) % parts
-    return out
+    return [at % parts for at in accumulate(amounts[:-1], initial=0)] if amounts else []
 
 
 def spread(pieces: Sequence[tuple[int, int]], nodes: Sequence[int], *, reading: bool) -> list[Traffic]:
@@ -135,20 +131,23 @@ def by_destination(traffics: Iterable[Traffic]) -> dict[int, int]:
 
 
 def _sums(traffics: Iterable[Traffic], end: int) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for traffic in traffics:
+    sums: dict[int, int] = {}
+    for k, traffic in enumerate(traffics):
         even = traffic.even
         part = None if even is None else even.written if end else even.read
         if even is not None and part is not None and (even.written is None or even.read is None):
-            sums = zip(even.storages, part[0], strict=True)
+            found = {i: amount for i, amount in zip(even.storages, part[0], strict=True) if amount}
         else:
             ids = traffic.columns[end]
             # exact in int64, unlike bincount's floating-point weights; ids are small
             amounts = np.zeros(int(ids.max(initial=-1)) + 1, dtype=np.int64)
             np.add.at(amounts, ids, traffic.sizes)
             there = np.flatnonzero(amounts)
-            sums = zip(there.tolist(), amounts[there].tolist(), strict=True)
-        for i, amount in sums:
-            if amount:
-                found[i] = found.get(i, 0) + amount
-    return dict(sorted(found.items()))
+            found = dict(zip(there.tolist(), amounts[there].tolist(), strict=True))
+        if not k:
+            sums = found
+            continue
+        for i, amount in found.items():
+            sums[i] = sums.get(i, 0) + amount
+        sums = dict(sorted(sums.items()))
+    return sums

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from itertools import takewhile
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -266,15 +267,13 @@ class Machine(Uses):
                 return Held((self.ledger.reserve((share,), start=start, end=end, key=job_id),))
             except NoRoomError as error:
                 return self._no_room(placements, error)
-        own: list[Share] = []
-        keyed: dict[str, list[Share]] = {}
         position = self.position
-        for storage, size, key in placements:
-            if size:
-                if key:
+        own = [Share(position[storage], size) for storage, size, key in placements if size and not key]
+        keyed: dict[str, list[Share]] = {}
+        if len(own) < len(placements):
+            for storage, size, key in placements:
+                if size and key:
                     keyed.setdefault(key, []).append(Share(position[storage], size))
-                else:
-                    own.append(Share(position[storage], size))
         if not own and not keyed:
             return NOTHING_HELD
         lines: list[Reservation] = []
@@ -341,15 +340,9 @@ class Machine(Uses):
         ends = np.bincount(profile.sources, minlength=len(ids))
         ends += np.bincount(profile.destinations, minlength=len(ids))
         counts: list[int] = ends.tolist()
-        position = self.position
         # storages have the highest ids
-        found: list[tuple[int, int]] = []
-        for k in range(len(ids) - 1, -1, -1):
-            place = position.get(ids[k])
-            if place is None:
-                break
-            found.append((place, counts[k]))
-        return found
+        there = takewhile(self.position.__contains__, reversed(ids))
+        return [(self.position[i], count) for i, count in zip(there, reversed(counts), strict=False)]
 
     @cached_property
     def transfers(self) -> IntArray:

@@ -66,7 +66,7 @@ STEPS = st.lists(
 def test_what_is_held_is_what_is_live(core: Any, steps: list[Any], plain: bool) -> None:
     ledger, live, told = make(core), [], []
     ledger.plain = plain
-    uses = core.Uses(ledger, integers(3), lambda *state: state)
+    uses = core.Uses(ledger, integers(3), tuple)
     for now, step in enumerate(steps):
         ledger.advance(float(now))
         held = [sum(s.size for line in live for s in line.shares if s.index == i) for i in range(3)]
@@ -110,7 +110,7 @@ def test_what_is_held_is_what_is_live(core: Any, steps: list[Any], plain: bool) 
 @BOTH
 def test_transfers_on_trial_are_not_told_nor_writes_counted_apart(core: Any) -> None:
     active = integers(6)
-    uses = core.Uses(make(core), active, lambda *state: state)
+    uses = core.Uses(make(core), active, tuple)
     uses.expect([(0, 4), (2, 1)], 1)
     assert not uses.has_changed
     uses.count_transfers([(2, 3), (5, 3)], 1)
@@ -134,3 +134,36 @@ def test_what_makes_no_sense_is_left_to_the_ledger(core: Any, shares: list[Share
     with pytest.raises(Refused):
         ledger.reserve([Share(0, 1)], start=-1.0)
     assert ledger.reserve([Share(0, 1)], end=math.inf).id == 0
+
+
+@BOTH
+def test_many_shares_are_taken_at_once_where_each_has_room_of_its_own(core: Any) -> None:
+    class Strict(core.Book):  # type: ignore[misc, name-defined]
+        def _reserve(self, shares: Any, begin: float, end: float, key: str) -> Any:
+            raise Refused
+
+    ledger = Strict(SIZES, 0.0, SimpleNamespace(on={}, are_none=True))
+    line = ledger.reserve([Share(0, 100), Share(2, 7)])
+    assert (line.size, list(ledger.free_now), list(ledger.count)) == (107, [0, 250, 2**60 - 7], [1, 0, 1])
+    # not in order, twice, more than there is, nowhere, nothing
+    for shares in ([2, 1], [1, 1], [0, 1], [1, 3], []):
+        with pytest.raises(Refused):
+            ledger.reserve([Share(i, 1) for i in shares])
+    ledger.release(line)
+    assert list(ledger.free_now) == list(SIZES)
+
+
+@BOTH
+def test_the_fullest_that_storages_and_groups_have_been(core: Any) -> None:
+    """Group 0 has storages of 100 and 2**60 bytes, group 1 one of 250; the last, of 0, counts for no part.
+
+    60 + 2**59 bytes are the most of group 0 at first, and 60 of 100 its largest part; then 2**60 - 1, which a
+    double can't tell from 2**60.
+    """
+    fills = core.Fills((100, 250, 2**60, 0), (0, 1, 0, 1), 2)
+    fills.changed([(0, 60, 0, 0), (2, 2**59, 0, 0)])
+    fills.changed([(0, 50, 0, 0), (1, 25, 0, 0)])
+    fills.changed([(1, 5, 0, 0), (3, 4, 0, 0)])
+    assert (list(fills.peaks), list(fills.shares)) == ([60 + 2**59, 25], [0.6, 0.1])
+    fills.changed([(2, 2**60 - 1, 0, 0), (0, 0, 0, 0)])
+    assert (list(fills.peaks), list(fills.shares)) == ([2**60 - 1, 25], [1.0, 0.1])

@@ -43,8 +43,12 @@ WHOLE = st.integers(-(2**63), 2**63 - 1)
 @example(math.nan, 10)
 def test_numbers_stand_as_python_writes_them(core: Any, number: float, whole: int) -> None:
     sheet = core.Sheet()
-    sheet.storage(number, ",7,ost,pfs,10,", whole, 0, whole)
-    assert sheet.take() == f"{number:.6f},7,ost,pfs,10,{whole},0,{whole}\n"
+    sheet.storages(number, ["", ",7,ost,pfs,10,"], [(1, whole, 0, whole), (1, 0, 0, 0)])
+    line = f"{number:.6f},7,ost,pfs,10,"
+    assert sheet.take() == f"{line}{whole},0,{whole}\n{line}0,0,0\n"
+    assert core.ids_text([whole, 0]) == f"{whole} 0"
+    assert core.sizes_text({1: 0, 9: whole}) == f"1:0 9:{whole}"
+    assert (core.ids_text([]), core.sizes_text({})) == ("", "")
 
 
 @BOTH

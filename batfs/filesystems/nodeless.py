@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from batfs._core.arrays import np
-from batfs.filesystems.interface import IoPlan, IoRequest, Move, RepeatedPlan, Traffic
+from batfs.filesystems.interface import IoPlan, Move, RepeatedPlan, Traffic
 from batfs.records import replace
 from batfs.workload.flows import Even, IntArray
 
@@ -82,14 +82,11 @@ class _Nodes:
             stage_out=self._moves(plan.stage_out),
             background=self._moves(plan.background),
             checkpoints=checkpoints,
-            behind=tuple((self._request(asked), self.plan(answered)) for asked, answered in plan.behind),
+            behind=tuple((asked, self.plan(answered)) for asked, answered in plan.behind),
         )
         if isinstance(made, RepeatedPlan) and made.again is not None:
             made.again = self.plan(made.again)
         return made
-
-    def _request(self, request: IoRequest) -> IoRequest:
-        return replace(request, nodes=self._ids(request.nodes))
 
     def _ids(self, ids: Sequence[int]) -> Sequence[int]:
         if known(ids):

@@ -169,7 +169,7 @@ class ParallelFileSystem(Model):
                 if isinstance(chosen, Hold):
                     return chosen
                 picked = [shares[0][0] for shares in chosen]
-                if any(len(shares) > 1 for shares in chosen) or len(set(picked)) < len(picked):
+                if any(len(shares) > 1 for shares in chosen):
                     return self._shared_out(request, self.layout(volume, n), chosen)
             order = sorted(range(count), key=picked.__getitem__)
             ids = [picked[k] for k in order]

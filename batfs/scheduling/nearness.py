@@ -145,7 +145,6 @@ class Whereabouts:
     ``node``, ``chassis`` and ``rack`` (those of its node, where it says none itself)."""
 
     def __init__(self, compute: Sequence[Resource], storages: Sequence[Resource], order: NodeOrder) -> None:
-        self.order = order
         by_name: dict[str, Resource] = {host.name: host for host in compute}
         members: dict[tuple[Level, str], list[int]] = {}
         for host in compute:

@@ -211,6 +211,22 @@ def test_gateways_go_round_within_a_pass() -> None:
     assert m.one((1,), volume, job="w0!2").notes["gateways"] == [5]
 
 
+def test_a_storage_that_loses_its_data_takes_only_that_along() -> None:
+    """x has 10 bytes on the first of three caches, y 20 on the second and 5 on the third; z brings 30 more to
+    the second. When that loses what it has, y's 20 are gone there; what z brings comes still."""
+    cache = Cache({1: 100, 2: 100, 3: 100})
+    cache.insert("x", {1: 10})
+    cache.insert("y", {2: 20, 3: 5})
+    cache.insert("z", {2: 30}, "w0!1")
+    cache.erase(2)
+    assert {name: entry.bytes_on for name, entry in cache.entries.items()} == {
+        "x": {1: 10},
+        "y": {3: 5},
+        "z": {2: 30},
+    }
+    assert cache.free == {1: 90, 2: 70, 3: 95}
+
+
 @pytest.mark.parametrize("second", [0.0, 1.0])
 def test_what_finds_no_room_takes_none_from_others(tmp_path: Path, second: float) -> None:
     """A cache of 100 B. The first job reads sets of 60 and of 60 B: the other finds no room beside the one.

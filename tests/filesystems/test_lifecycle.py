@@ -271,3 +271,21 @@ def test_what_is_lost_takes_its_drains_along() -> None:
         kills = [i for d in decisions if isinstance(d, m.KillJob) for i in d.job_ids]
         assert ("batfs!w0.1.2.drain" in kills) is ended
         assert "batfs!w0.1.3.compute" in kills
+
+
+def test_what_ends_just_before_it_is_stopped_counts_as_stopped() -> None:
+    """Two checkpoints are written when the job has to begin again: both are to be killed. One has ended by
+    itself in that moment. Nothing begins before the other has ended too; then the job computes again, from
+    the beginning: the 7 s since 5 are undone."""
+    plans = [
+        IoPlan(name, checkpoints=Checkpoints(1, [Move("checkpoint", grid((0, 1), (at,), 5))], ()))
+        for name, at in (("a", 10), ("b", 11))
+    ]
+    one = life(*plans)
+    [compute] = started(one.begin(5.0))
+    first, second = started(one.completed(compute, OK, 9.0))
+    (kill,), undone = one.restart(12.0)
+    assert isinstance(kill, m.KillJob)
+    assert (list(kill.job_ids), undone) == ([first, second], 7.0)
+    assert one.completed(first, OK, 12.0) == []
+    assert started(one.completed(second, "COMPLETED_KILLED", 12.0)) == ["batfs!w0.1.3.compute"]

@@ -54,6 +54,20 @@ def test_a_job_cut_short_while_computing_is_over_at_once():
     assert life.failed
 
 
+def test_a_drain_that_ends_after_its_job_was_cut_short_changes_nothing():
+    """Two phases of 1000 s in all: the second is cut short at 1000 s, while both pieces of the first
+    checkpoint are still being drained. The job is over then, failed, and stays so when they are."""
+    life = Life(job(hours=2.0), 0.0)
+    life.begin()
+    for step in (Step.STAGE_IN, Step.STAGE_IN, Step.COMPUTE, Step.CHECKPOINT, Step.CHECKPOINT):
+        life.reported(step, True, 100.0)
+    assert life.reported(Step.COMPUTE, False, 1000.0) == ()
+    for _ in range(2):
+        assert (life.over, life.failed) == (True, True)
+        assert life.reported(Step.DRAIN, True, 1200.0) == ()
+    assert (life.over, life.failed) == (True, True)
+
+
 def test_a_stage_in_cut_short_waits_for_the_others():
     life = Life(job(), 0.0)
     life.begin()
@@ -101,6 +115,19 @@ def test_a_started_job_is_rejected_and_its_stage_ins_run():
     assert process.decide(m.Request(2.0, [submitted(2, 1, 600)])).decisions == []
     assert process.decide(m.Request(2.0, [submitted(3, 1, 100)])).decisions == []
     assert [job.id for job in process.state.waiting] == ["w0!2", "w0!3"]
+
+
+def test_the_work_is_spread_over_the_phases():
+    """Two hours of work, 7.2e12 flops a node, in two phases: 3.6e12 in each."""
+    process = KopanskiProcess(POLICIES["fcfs"], LAYOUT)
+    process.decide(m.Request(0.0, [begins()]))
+    profile = ParallelHomogeneous(7.2e12, 5.0, {"bb": 100})
+    event = m.JobSubmitted(1.0, Job("w0!1", 1.0, 1, "p", 9000.0), profile)
+    process.decide(m.Request(1.0, [event]))
+    done = m.JobCompleted(2.0, "sub!1_stage-in_0_0", "COMPLETED_SUCCESSFULLY", 0, "")
+    decisions = process.decide(m.Request(2.0, [done])).decisions
+    [registered] = [d for d in decisions if isinstance(d, m.RegisterProfile)]
+    assert registered.profile == ParallelHomogeneous(3.6e12, 5.0)
 
 
 def test_buffers_follow_the_chassis():

@@ -6,7 +6,6 @@ import random
 from itertools import permutations
 from math import inf
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +13,6 @@ from batfs.scheduling.amounts import Aims, PlanSearch, Want
 from batfs.scheduling.kopanski.layout import Layout
 from batfs.scheduling.kopanski.plan_io import plan_io
 from batfs.scheduling.kopanski.state import BufferedJob, ClusterState
-
-pytestmark = pytest.mark.slow  # compiles
 
 NOW = 100.0
 TOTAL = (8, 50)

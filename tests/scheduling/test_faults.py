@@ -161,6 +161,16 @@ def test_a_node_that_never_comes_back(tmp_path: Path) -> None:
     assert one.times("b") == pytest.approx((11, 12), abs=1e-2)
 
 
+def test_nobody_waits_for_a_node_that_never_comes_back(tmp_path: Path) -> None:
+    """a leaves a data set of 10 of 12 GB. b wants 5 GB, which an empty machine would have: it is rejected
+    when nothing more can happen, for the node that has gone for ever brings nothing."""
+    kept = {"filesystem": "fs", "writes": 10 * GB, "options": {"data_set": "x"}}
+    jobs = [job("a", io=[kept]), job("b", at=1, io_reads=5 * GB)]
+    size = {"s0": {**ONE["s0"], "size": "12GB"}}
+    one = ran(tmp_path, size, jobs, fault(at=5, node="n1", state="down", jobs="fail"))
+    assert "3000000000 bytes missing on s0" in {r.job.name: r.reason for r in one.records}["b"]
+
+
 CHECKPOINTS = [{"filesystem": "bb", "reads": 0, "options": {"checkpoints": 3, "checkpoint_bytes": GB}}]
 BUFFER = {
     "b0": {"filesystem": "bb", "model": "burst_buffer", "read": "100MBps", "write": "100MBps"},

@@ -75,6 +75,39 @@ def test_a_node_that_the_head_leaves_over(tmp_path: Path, queue: str) -> None:
     assert found == {"1": 0, "2": 100, "3": 2, "4": 150}
 
 
+KEPT = {"filesystem": "fs", "writes": 6 * GB, "options": {"data_set": "x"}}
+DISK = {"filesystem": "fs", "model": "pfs", "size": "10GB", "read": "1GBps", "write": "1GBps"}
+
+
+def test_a_plan_expects_no_data_set_back(tmp_path: Path) -> None:
+    """On two nodes a leaves a data set of 6 of 10 GB. b, which wants both nodes and 5 GB, will never start. A
+    plan that expected the 6 GB back when a is over, at 20, would keep the other node free for b until then;
+    c has it at once."""
+    jobs = [
+        job("a", cpu=10e9, walltime=20, io=[KEPT]),
+        job("b", nodes=2, cpu=10e9, at=1, walltime=20, io_reads=5 * GB),
+        job("c", cpu=1000e9, at=2, walltime=1000),
+    ]
+    ran = simulate_tiny(tmp_path, 2, {"s0": DISK}, jobs, {"queue": "plan_io"})
+    assert ran.times("c")[0] == pytest.approx(2, abs=1e-6)
+
+
+def test_nor_one_of_a_job_that_has_its_data_but_no_nodes(tmp_path: Path) -> None:
+    """As above, on three nodes: d has two for 1,000 s. s, which wants three, has 1 GB staged ahead and the
+    6 GB of its data set reserved meanwhile; b wants the third node and 5 GB. c has it at once."""
+    buffer = {**DISK, "filesystem": "bb", "model": "burst_buffer:per=job"}
+    jobs = [
+        job("d", nodes=2, cpu=1000e9, walltime=1000),
+        job("s", nodes=3, cpu=10e9, at=1, walltime=20, io=[{"filesystem": "bb", "reads": GB}, KEPT]),
+        job("b", cpu=10e9, at=3, walltime=20, io=[{"filesystem": "fs", "reads": 5 * GB}]),
+        job("c", cpu=900e9, at=4, walltime=900),
+    ]
+    config = {"queue": "plan_io", "staging": "ahead", "filesystems": {"bb": {"backing": "fs"}}}
+    ran = simulate_tiny(tmp_path, 3, {"s0": DISK, "b0": buffer}, jobs, config, dynamic=True)
+    assert ran.kinds()["w0.s.0.stage_ahead"] == pytest.approx((1, 2), abs=1e-6)
+    assert ran.times("c")[0] == pytest.approx(4, abs=1e-6)
+
+
 MODELS: dict[str, dict[str, str]] = {
     "pfs": {"fs": "pfs:stripe_count=2,stripe_size=8"},
     "reserve reads": {"fs": "pfs:reserve=reads"},

@@ -71,6 +71,22 @@ def test_nonsense_is_refused(shares: list[Share], window: tuple[float, float]) -
     ledger.validate()
 
 
+def test_a_booking_that_has_begun_and_ended_takes_nobody_along() -> None:
+    """Of 100 bytes a holds 30 during [0, 50), b 40 during [10, 20), booked. Once b is gone a is still there
+    until 50 and no longer, in what has counted both from the beginning."""
+    ledger = book(100)
+    ledger.reserve([Share(0, 30)], end=50.0)
+    ledger.reserve([Share(0, 40)], start=10.0, end=20.0)
+    spans = [(5.0, 8.0), (15.0, 60.0), (25.0, 60.0), (50.0, 60.0)]
+    assert [ledger.overlaps(*span).tolist() for span in spans] == [[1], [2], [1], [0]]
+    assert [ledger.overlapping_bytes(*span).tolist() for span in spans] == [[30], [70], [30], [0]]
+    ledger.advance(10.0)
+    ledger.advance(20.0)
+    assert [ledger.overlaps(*span).tolist() for span in spans[2:]] == [[1], [0]]
+    assert [ledger.overlapping_bytes(*span).tolist() for span in spans[2:]] == [[30], [0]]
+    ledger.validate()
+
+
 def test_an_exact_fit_in_time_and_space() -> None:
     ledger = book(10)
     ledger.reserve([Share(0, 10)], end=5.0)

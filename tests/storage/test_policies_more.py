@@ -169,6 +169,23 @@ def test_lustre_penalties_by_hand() -> None:
         make_policy("lustre:threshold=17")
 
 
+def test_lustre_doubles_the_penalties_of_storages_on_one_server() -> None:
+    """A unit of the first is 0.1 x 1000 / 1 / 2, doubled: 100; it gets two and loses one. The server's only
+    unit, 0.1 x 550 / 1 / 2, is lost at once."""
+    policy = make_policy("lustre:priority=0.9")
+    policy.choose(SystemView(system([1000, 100], "aa")), SpaceRequest(200, 0.0), random.Random(0))
+    assert policy._penalty.tolist() == pytest.approx([100.0, 0.0])
+    assert policy._server_penalty.tolist() == pytest.approx([0.0])
+
+
+def test_lustre_with_one_storage_always_has_it() -> None:
+    """Whatever is balanced: there is nobody to share a unit of penalty with."""
+    policy = make_policy("lustre:threshold=0")
+    view = SystemView(system([100], "a"))
+    got = [policy.choose(view, SpaceRequest(40, 0.0), random.Random(k)) for k in range(3)]
+    assert got == [(Share(0, 40),)] * 3
+
+
 def test_striped_shares_are_equal_and_on_distinct_storages() -> None:
     view = SystemView(system([10, 40, 30, 20], "aabb"))
     assert choose("striped:k=3", view, 32) == (Share(1, 11), Share(2, 11), Share(3, 10))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +24,15 @@ __all__ = ["cores", "pd", "require", "typed_columns", "typed_table"]
 def typed_table(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Any]] | None = None) -> pd.DataFrame:
     """A table of these columns, each of its type; without rows where none are given. As a series of each
     column would do it, at a third of the time: a report reads hundreds of runs."""
-    return pd.DataFrame(typed_columns(kinds, columns or dict.fromkeys(kinds, ())), copy=False)
+    if columns is None:
+        return _empty(tuple(kinds.items())).copy()
+    return pd.DataFrame(typed_columns(kinds, columns), copy=False)
+
+
+@cache
+def _empty(kinds: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    """To copy a table without rows takes a tenth of the time that it takes to make one."""
+    return pd.DataFrame(typed_columns(dict(kinds), {name: () for name, _ in kinds}))
 
 
 def typed_columns(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

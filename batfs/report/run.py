@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -281,14 +281,12 @@ class Run:
     @cached_property
     def storages(self) -> Storages:
         """The storages this run's files name."""
-        table = self.storage.drop_duplicates("storage").sort_values("storage")
-        columns = ("storage", "name", "filesystem", "capacity")
-        return Storages(
-            {
-                int(row[0]): (str(row[1]), str(row[2]), int(row[3]))
-                for row in zip(*(table[c] for c in columns), strict=True)
-            }
-        )
+        idents, first = np.unique(self.storage["storage"].to_numpy(), return_index=True)
+        columns = [
+            self.storage[name].to_numpy()[first].tolist() for name in ("name", "filesystem", "capacity")
+        ]
+        rows = zip(idents.tolist(), *columns, strict=True)
+        return Storages({ident: (str(name), str(system), size) for ident, name, system, size in rows})
 
     @cached_property
     def alone_times(self) -> Mapping[str, float]:
@@ -432,12 +430,16 @@ def _read_waits(prefix: str, io: pd.DataFrame) -> pd.DataFrame | None:
         return None
     if len(io) and io[f"wait_{causes[0]}"].isna().all():
         return None  # a proxy doesn't know
-    others = read_table(f"{prefix}waits.csv", WAITS_DTYPES, optional=True)
-    columns: dict[str, list[Any]] = {name: others[name].tolist() for name in WAITS_DTYPES}
+    columns: dict[str, list[Any]] = {name: [] for name in WAITS_DTYPES}
+    if os.path.isfile(f"{prefix}waits.csv"):  # not even an empty table of it where it isn't
+        others = read_table(f"{prefix}waits.csv", WAITS_DTYPES)
+        columns = {name: others[name].tolist() for name in WAITS_DTYPES}
     of_io = {name: io[name].tolist() for name in ("job_id", "workload_name", "file_system")}
     for cause in causes:
         seconds = io[f"wait_{cause}"].to_numpy()
         rows = np.flatnonzero(seconds > 0).tolist()
+        if not rows:
+            continue
         columns["job_id"] += [of_io["job_id"][row] for row in rows]
         columns["workload_name"] += [of_io["workload_name"][row] for row in rows]
         columns["cause"] += [cause] * len(rows)
@@ -474,7 +476,9 @@ def read_table(
     # empty strings must stay strings in text columns, and become NaN in the others
     missing = {name: [""] for name, kind in known.items() if kind == "float64"}
     try:
-        table = pd.read_csv(path, dtype=known, keep_default_na=False, na_values=missing)
+        table = pd.read_csv(
+            path, dtype=_types(tuple(known.items())), keep_default_na=False, na_values=missing
+        )
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text: {error}", file=path) from error
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -484,13 +488,18 @@ def read_table(
         close = nearest(lacking[0], table.columns)
         hint = f"did you mean {close!r}?" if close else None
         raise InputError(f"the column {lacking[0]!r} is missing", file=path, place="line 1", hint=hint)
-    return table.assign(
-        **{
-            name: pd.Series(index=table.index, dtype=kind)
-            for name, kind in later.items()
-            if name not in table.columns
-        }
-    )
+    absent = {
+        name: pd.Series(index=table.index, dtype=kind)
+        for name, kind in later.items()
+        if name not in table.columns
+    }
+    return table.assign(**absent) if absent else table
+
+
+@cache
+def _types(kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Columns and what pandas makes of the words for their types: each word takes it a while."""
+    return {name: pd.api.types.pandas_dtype(kind) for name, kind in kinds}
 
 
 def _first_row(path: str) -> Mapping[str, Any]:

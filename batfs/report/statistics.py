@@ -326,6 +326,9 @@ def _io_of_jobs(run: Run) -> dict[str, list[Any]]:
     return found
 
 
+_MOVED: Final = ("read_bytes", "written_bytes")
+
+
 def bounded_slowdown(
     turnaround: FloatArray, execution: FloatArray, threshold: float = THRESHOLD
 ) -> FloatArray:
@@ -363,12 +366,14 @@ def _summarize(run: Run, threshold: float) -> dict[str, float]:
     }
     for name in ("read_bytes", "written_bytes", "staged_bytes", "internal_bytes"):
         result[name] = float(table[name].sum()) if run.io_known else math.nan
-    cut = table.loc[table["job"].isin(run.cut), ["read_bytes", "written_bytes"]]
-    result["cut_bytes"] = float(cut.to_numpy().sum()) if run.io_known else math.nan
-    ran = table[table["starting_time"].notna()]
-    for job in JOB_METRICS:
-        values = ran[job.name].dropna().to_numpy(dtype=np.float64)
-        result.update({f"{key}_{job.name}": value for key, value in describe(values).items()})
+    cut = table["job"].isin(run.cut).to_numpy(dtype=bool) if run.cut else ()
+    bytes_cut = sum(int(table[name].to_numpy()[cut].sum()) for name in _MOVED) if run.cut else 0
+    result["cut_bytes"] = float(bytes_cut) if run.io_known else math.nan
+    ran = table["starting_time"].notna().to_numpy()
+    for job in JOB_METRICS:  # arrays: a table of those that ran would take longer than all the rest
+        values = table[job.name].to_numpy(dtype=np.float64)[ran]
+        known = values[~np.isnan(values)]
+        result.update({f"{key}_{job.name}": value for key, value in describe(known).items()})
     if not run.io_known:
         # without io_jobs.csv nothing is known of storage, and 0 would be a claim
         for key, _ in STATISTICS:
@@ -460,6 +465,10 @@ def storage_table(run: Run) -> pd.DataFrame:
 
     The window is the run's span; before a storage's first row it holds nothing.
     """
+    return typed_table(_STORAGE_TABLE, _storage_columns(run))
+
+
+def _storage_columns(run: Run) -> dict[str, list[Any]]:
     first, last = run.span
     read, written = bytes_by_storage(run)
     length = last - first if last > first else math.nan
@@ -490,7 +499,7 @@ def storage_table(run: Run) -> pd.DataFrame:
                 "written_bytes": written.get(ident, 0),
             }
         )
-    return typed_table(_STORAGE_TABLE, {name: [row[name] for row in rows] for name in _STORAGE_TABLE})
+    return {name: [row[name] for row in rows] for name in _STORAGE_TABLE}
 
 
 def parse_bytes(text: str) -> list[tuple[int, int]]:
@@ -515,14 +524,16 @@ def _storage_figures(run: Run) -> dict[str, float]:
     names = ("storage_utilisation", "storage_peak", "storage_busy", "storage_imbalance")
     if not len(run.storage):
         return dict.fromkeys(names, math.nan)
-    table = storage_table(run)
-    moved = (table["read_bytes"] + table["written_bytes"]).to_numpy(dtype=np.float64)
+    table = {name: np.array(column) for name, column in _storage_columns(run).items()}
+    moved = (table["read_bytes"] + table["written_bytes"]).astype(np.float64)
     capacity = float(table["capacity"].sum())
-    shares = table["max_reserved_bytes"] / table["capacity"].where(table["capacity"] > 0)
+    sized = table["capacity"] > 0
+    shares = table["max_reserved_bytes"][sized] / table["capacity"][sized]
+    busy = table["busy_share"][~np.isnan(table["busy_share"])]
     values = (
-        100.0 * float(table["mean_reserved_bytes"].sum()) / capacity if capacity else math.nan,
-        100.0 * float(shares.max()),
-        100.0 * float(table["busy_share"].mean()),
+        100.0 * float(np.nansum(table["mean_reserved_bytes"])) / capacity if capacity else math.nan,
+        100.0 * float(shares.max()) if len(shares) else math.nan,
+        100.0 * float(busy.mean()) if len(busy) else math.nan,
         float(moved.max() / moved.mean()) if moved.sum() else math.nan,
     )
     return dict(zip(names, values, strict=True))

@@ -224,6 +224,7 @@ class Translation:
             if at in self._calls:
                 return []
             self._calls.add(at)
+            return [replace(decision, at=at / 1000.0)]
         elif isinstance(decision, m.RejectJob):
             self._undecided -= 1
             known = self._known.pop(decision.job_id, None)

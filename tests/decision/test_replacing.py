@@ -319,6 +319,25 @@ def test_calls_are_never_early_and_at_most_a_millisecond_late(at: float) -> None
     assert at <= milliseconds(at) / 1000.0 <= at + 0.001 + at * 1e-15
 
 
+@given(st.integers(0, 10**12))
+def test_a_whole_millisecond_is_called_for_as_it_is(millisecond: int) -> None:
+    assert milliseconds(millisecond / 1000.0) == millisecond
+
+
+def test_calls_within_a_millisecond_are_one_at_its_end() -> None:
+    """Who asks for 4.164937 and then for 4.164969 finds both dates over at 4.165, the one call that is
+    sent; one at 4.164937, as it was asked for, would leave the other waiting for ever."""
+    process, _ = replaced(
+        lambda now: [m.CallMeLater(now, 4.164937)],
+        lambda now: [m.CallMeLater(now, 4.164969), m.CallMeLater(now, 4.1655)],
+    )
+    replies = [process.decide(m.Request(at, [m.RequestedCall(at)])) for at in (4.0, 4.05)]
+    assert [[d.at for d in reply.decisions if isinstance(d, m.CallMeLater)] for reply in replies] == [
+        [4.165],
+        [4.166],
+    ]
+
+
 @given(st.integers(1, 6), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_merge_conserves_flops_and_bytes(nodes: int, stores: int, rng: Any) -> None:
     """Batsim 5's spread amounts: com in all, whatever the number of pairs (none on one node)."""

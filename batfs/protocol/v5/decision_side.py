@@ -6,7 +6,6 @@ another, say) is not decided here: see ``batfs.decision.replacing``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -196,7 +195,7 @@ def _placed(placed: m.ExecuteJob | m.Placement) -> dict[str, Any]:
 
 def milliseconds(at: float) -> int:
     """The first whole millisecond that is not before ``at`` (s): Batsim 5 knows no finer calls."""
-    found = max(math.ceil(at * 1000.0), 0)
+    found = max(round(at * 1000.0), 0)
     return found + 1 if found / 1000.0 < at else found
 
 

@@ -348,7 +348,6 @@ def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
     rngs = [random.Random(7), random.Random(7)]
     policies = [make_policy(spec), make_policy(spec)]
     start = np.array([room[disk.id] for disk in disks])
-    placer = Placer(layout, policies[0], m.view, rngs[0], start, window=window, key="j", near=())
 
     def pick(among: list[Disk]) -> Disk:
         space = SpaceRequest(1, *window, "j", (), sorted(layout.position[disk.id] for disk in among))
@@ -356,7 +355,8 @@ def test_copies_lie_where_the_rule_says(data: st.DataObject) -> None:
         assert shares is not None
         return layout.disks[20 + shares[0].index]
 
-    for _ in range(6):
+    for _ in range(6):  # each by a placer of its own: whose turn it is goes on from one to the next
+        placer = Placer(layout, policies[0], m.view, rngs[0], start, window=window, key="j", near=())
         size, replication = draw(st.integers(1, 3)), draw(st.integers(1, 4))
         writer = draw(st.sampled_from([None, *range(len(nodes))]))
         kind = draw(st.sampled_from(["write", "read", "near", "copy"]))

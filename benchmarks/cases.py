@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,30 +100,32 @@ class Once(NamedTuple):
 
 
 def once(command: Sequence[str], folder: Path, limit: float | None = None) -> Once | None:
-    """One whole process in ``folder``; None when it takes longer than ``limit`` seconds and is ended."""
+    """One whole process in ``folder``; None when it takes more than ``limit`` seconds of processor time (each
+    of its own processes by itself) and is ended for that: what else runs on the machine decides nothing."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def limited() -> None:
+        if limit is not None:
+            _, most = resource.getrlimit(resource.RLIMIT_CPU)
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), most))
+
     begin = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=limited,
     )
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        process.kill()
-
-    timer = threading.Timer(limit or 0.0, end)
-    if limit is not None:
-        timer.start()
     assert process.stderr is not None
     with process.stderr:
         complaint = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    timer.cancel()
     seconds = time.perf_counter() - begin
     if status != 0:
-        if late.is_set():
+        if process.returncode == -signal.SIGXCPU:
             return None
         raise SystemExit(f"{' '.join(command)} failed: {complaint.decode()[-500:]}")
     return Once(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)

@@ -8,8 +8,9 @@ where a job costs the same however large the thing is. What an axis may reach, a
 
 A process that is quick because it did not do the work is no measurement: of every simulation it is checked
 that all jobs were completed. Neither is a difference that drowns in the start's own noise: such a size is
-shown in brackets and left out of the fit. A size that takes longer than ``--limit`` ends its line. Where a
-``batsim`` (and ``pybatsim``) is on PATH, what its FCFS takes for the same files stands below.
+shown in brackets and left out of the fit. A size that takes more processor time than ``--limit`` ends its
+line, whatever else the machine does meanwhile. Where a ``batsim`` (and ``pybatsim``) is on PATH, what its
+FCFS takes for the same files stands below.
 """
 
 from __future__ import annotations
@@ -391,7 +392,9 @@ def show(line: Line) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks scaling", description=__doc__)
     parser.add_argument("--only", default=",".join(AXES), help="axes to measure [%(default)s]")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds a process may take [%(default)s]")
+    parser.add_argument(
+        "--limit", type=float, default=60.0, help="processor seconds a process may take [%(default)s]"
+    )
     parser.add_argument(
         "--best", type=int, default=3, help="processes of which the least counts [%(default)s]"
     )

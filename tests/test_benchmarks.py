@@ -84,8 +84,12 @@ def test_jobs_that_run_are_measured(scaling: Any, tmp_path: Path) -> None:
 
 
 def test_a_process_over_the_limit_is_ended(scaling: Any, tmp_path: Path) -> None:
-    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    assert scaling.cases.once(sleep, tmp_path, 0.2) is None
+    """By processor time: to sleep for longer takes none."""
+    busy = [sys.executable, "-c", "while True: pass"]
+    asleep = [sys.executable, "-c", "import time; time.sleep(1.2)"]
+    assert scaling.cases.once(busy, tmp_path, 1.0) is None
+    found = scaling.cases.once(asleep, tmp_path, 1.0)
+    assert found.processor < 1.0 < found.seconds
 
 
 def test_a_line_that_fails_leaves_the_others(scaling: Any) -> None:

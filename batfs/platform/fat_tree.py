@@ -120,7 +120,10 @@ class FatTreeZone(ComputedZone):
             i = source.position % self.cables[node.level - 1] * self.below[node.level - 1]
             # SimGrid goes on counting in the child's ports from where it left the parent's
             while i < len(node.children):
-                if i % self.below[node.level - 1] == target.label[node.level - 1]:
+                i += (target.label[node.level - 1] - i) % self.below[
+                    node.level - 1
+                ]  # the next that leads there
+                if i < len(node.children):
                     below, link = node.children[i]
                     found.append((link, True))
                     if node.limiter >= 0:

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -39,6 +39,18 @@ def begin() -> None:
     # ignored it is in the background; the default is that of a program's first lines
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
         signal.signal(signal.SIGINT, between_steps(signal.default_int_handler))
+
+
+@contextlib.contextmanager
+def few_collections() -> Iterator[None]:
+    """For a run, which makes few cycles and lives long: Python's collector would walk a million jobs again
+    and again. Nothing is frozen: what earlier runs have left would be, too, and stay for ever."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def between_steps(

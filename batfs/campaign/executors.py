@@ -4,6 +4,7 @@ interface.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import select
@@ -73,6 +74,7 @@ def _begin(campaign: int) -> None:
     handle.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # what is imported is no run's: it isn't walked after each
     threading.Thread(target=_end_with, args=(campaign,), daemon=True).start()
 
 

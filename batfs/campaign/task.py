@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 import zlib
 from collections.abc import Mapping
@@ -61,6 +62,9 @@ def execute(task: Task) -> Outcome:
     except (Exception, SystemExit) as error:
         # a defect, of a plugin or ours: the others go on, and this one's story is kept
         return Outcome(task.id, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+    finally:
+        # what belongs to a run refers to itself; left to the collector's own times, a worker keeps hundreds
+        gc.collect()
 
 
 def _execute(task: Task, folder: Path) -> Outcome:

@@ -6,10 +6,9 @@ tenancy, as behind the proxy).
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -147,8 +146,7 @@ def _run(
             five = Run5(experiment, loaded, prefix, stack)
             machine, workloads = five.machine, five.workloads
             decider, options = five.process(process), five.options(options)
-        with _few_collections():
-            result = simulate(loaded.platform, machine, workloads, decider, options)
+        result = simulate(loaded.platform, machine, workloads, decider, options)
         for job in () if five is None else five.jobs():
             jobs.add(job)
     summary = {
@@ -239,16 +237,3 @@ def foreign_injector(
 
     in_force = Settings(flags=Layer("the settings", config.as_dict()))
     return Injector(in_force, make_files=loaded.make_files(), observer=observer, say=say)
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Python's cycle collector walks everything that is alive; a run makes few cycles and lives long."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()

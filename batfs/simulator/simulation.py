@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
 from batfs.platform import Machine, Platform
+from batfs.process import few_collections
 from batfs.protocol import messages as m
 from batfs.simulator import submitters
 from batfs.simulator.engine import Deadlock, Engine
@@ -105,12 +105,10 @@ class _Run:
 
     def run(self) -> SimulationResult:
         begin = time.perf_counter()
-        # records form no cycles to speak of; the collector would walk a million jobs again and again
-        gc.freeze()
         try:
-            deadlock = self._loop()
+            with few_collections():
+                deadlock = self._loop()
         finally:
-            gc.unfreeze()
             if self.solver_log is not None:
                 self.solver_log.flush()
         machines = self.server.machines

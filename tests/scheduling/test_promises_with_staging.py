@@ -19,7 +19,7 @@ from fs_tiny import job, simulate_tiny, work
 from batfs.filesystems.site import make_filesystems
 from batfs.filesystems.traffic import Traffic, by_destination, by_source
 from batfs.protocol import messages as m
-from batfs.protocol.clock import RESOLUTION
+from batfs.protocol.clock import SAME
 from batfs.scheduling.core import Scheduler
 from batfs.workload.model import IoProfile, ParallelHomogeneous
 
@@ -142,8 +142,9 @@ def run(
         config = {"filesystems": tables}
     if staging is not None:
         config["staging"] = staging
-    # who is called for a date with more digits than the wire has hears of the next one that it has
-    least = RESOLUTION + 1e-9 if wide else 1e-9
+    # who is called for a date with more digits than the wire has hears of the next one that it has, and as
+    # much later as the calendar tells apart is no later
+    least = SAME if wide else 1e-9
     promised: dict[str, float] = {}
 
     def look(scheduler: Scheduler) -> None:

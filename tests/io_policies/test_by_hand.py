@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from applications import GB, MB, PFS, THROTTLES, once, periodic, run, spans
 
-from batfs.scheduling.io_policies.interface import IoPass, IoView
+from batfs.scheduling.io_policies.interface import Application, IoPass, IoView, Transfer
+from batfs.scheduling.io_policies.ordered import MaxEfficiency, MinDilation, Ordered
 from batfs.scheduling.io_policies.set10 import Set10
 
 A_LITTLE = 2e-3  # seconds: messages of a run with many pieces
@@ -126,6 +128,19 @@ def test_max_efficiency_serves_who_keeps_most_nodes_waiting(tmp_path: Path) -> N
     ]
     ran = run(tmp_path, "max_efficiency", jobs)
     assert spans(ran) == {"c.write": (3, 5), "b.write": (5, 15), "a.write": (15, 25), "d.write": (25, 35)}
+
+
+@pytest.mark.parametrize("policy", [MinDilation(), MaxEfficiency()])
+@pytest.mark.parametrize("noise", [0.0, 1e-6, -1e-6])
+def test_microseconds_decide_nothing(policy: Ordered, noise: float) -> None:
+    """Two applications alike, one of which ended its transfer a microsecond sooner or later: neither has
+    worked, neither was slowed down, so who asks first is served first."""
+    keys = []
+    for off in (0.0, noise):
+        application = Application("w0!1", 1, 1.0, {}, alone=0.2, blocked=0.2 + off)
+        transfer = SimpleNamespace(application=application, seconds=5.0)
+        keys.append(policy.key(cast(Transfer, transfer), 1.2 + 1e-7))
+    assert keys[0] == keys[1]
 
 
 def test_round_robin_serves_whose_last_transfer_is_longest_ago(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ from batfs.scheduling.io_policies.interface import IoPass, IoView, Start, Transf
 #: Part of a transfer's speed below which it isn't worth a start.
 _LEAST = 0.05
 
+#: Seconds of work: less is none, and comes of the digits in which a simulator writes times.
+_LITTLE = 1e-3
+
 
 class Ordered:
     """In the order of :meth:`key`, ties in the order in which they were asked for."""
@@ -93,7 +96,8 @@ class ShortestFirst(Ordered):
 class MinDilation(Ordered):
     """The application that has been slowed down most: the least rho~/rho first, where rho~ = work / (now -
     began) is its efficiency so far and rho = work / (work + I/O alone) what it would have been alone; the
-    quotient is (work + I/O alone) / (now - began).
+    quotient is (work + I/O alone) / (now - began), to four decimals: what differs by less was slowed down
+    alike, and goes in the order of asking.
 
     Source: MinDilation in Gainaru et al., IPDPS 2015, and Aupy, Gainaru, Le Fevre, PMBS 2017.
     """
@@ -101,7 +105,7 @@ class MinDilation(Ordered):
     name = "min_dilation"
 
     def key(self, transfer: Transfer, now: float) -> float:
-        return transfer.application.progress(now)
+        return round(transfer.application.progress(now), 4)
 
 
 @IO_POLICIES.register("max_efficiency")
@@ -122,7 +126,7 @@ class MaxEfficiency(Ordered):
     def key(self, transfer: Transfer, now: float) -> float:
         application = transfer.application
         asked = application.transfers + 1
-        gain = application.nodes * max(application.work(now) / asked, 1e-9)
+        gain = application.nodes * max(round(application.work(now), 3), _LITTLE) / asked
         return transfer.seconds / gain
 
 

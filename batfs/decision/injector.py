@@ -560,7 +560,8 @@ class Injector:
 
     def _retry(self, now: float) -> None:
         """Start what was held back and has room now, in the order in which it was. Where nothing is held,
-        moves or is away any more, room can only be missing for ever: then the first of them is given up."""
+        moves, is away or comes any more, room can only be missing for ever: then the first of them is given
+        up."""
         tenancy = self.tenancy
         while self._held:
             if tenancy.freed:
@@ -568,6 +569,8 @@ class Injector:
                 for job_id, decision in list(self._held.items()):
                     self._try(replace(decision, timestamp=now), self._jobs[job_id])
             if tenancy.running or tenancy.lives.busy or tenancy.hopeful or not self._held:
+                return
+            if not tenancy.no_more_jobs:  # one that comes may make or delete data sets
                 return
             job_id = next(iter(self._held))
             # a policy that draws may find room where it has found none

@@ -238,8 +238,9 @@ class Part:
 class SetChange:
     """What a plan does to the data set ``name`` of its file system. ``filled``: parts that it finds there,
     since they were there before the simulation; ``written``: parts that are new, and ``replaces`` whether
-    they take the place of all others; ``over``: bytes that are there are written over. ``reads``, ``writes``:
-    traffic, in bytes. ``seen``: the set's version that it was made for (-1: never again the same)."""
+    they take the place of all others; ``over``: bytes that are there are written over; ``makes``: it exists
+    from then on, bytes or not. ``reads``, ``writes``: traffic, in bytes. ``seen``: the set's version that it
+    was made for (-1: never again the same)."""
 
     name: str
     filled: Sequence[SetPart] = ()
@@ -248,6 +249,7 @@ class SetChange:
     writes: int = 0
     over: bool = False
     replaces: bool = False
+    makes: bool = False
     seen: int = -1
 
 

@@ -180,6 +180,7 @@ class _Planning:
             writes,
             over=not replaces and writes > new,
             replaces=replaces,
+            makes=not volume.reads and not asked.delete,
             seen=seen,
         )
         plan = _joined(self.model.name, self.plans)
@@ -196,7 +197,7 @@ class _Planning:
         if self.sets.exists(name) or self.sets.comes(name, self.request.job_id):
             return True
         return any(
-            change.name == name and (change.written or change.filled)
+            change.name == name and (change.written or change.filled or change.makes)
             for plan in earlier(self.request, self.sets.filesystem)
             for change in plan.changes
         )

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fs_tiny import Ran, free_port, job, over_sockets, simulate_tiny, watched, write_inputs
+from fs_tiny import (
+    Ran,
+    composed,
+    free_port,
+    job,
+    over_sockets,
+    simulate_tiny,
+    watched,
+    work,
+    write_inputs,
+)
 from test_raw_proxy import OnTheWire
 
 from batfs.cli.main import main
@@ -90,6 +100,21 @@ def test_who_asks_for_a_set_finds_it_beside_its_first_reader(tmp_path: Path, aft
     ran = run(tmp_path, 2, [job("1", io=[entries[0]]), job("2", at=after, io=[entries[1]])])
     assert max(ran.times(name)[1] for name in "12") == pytest.approx(16.0, abs=1e-3)
     assert ran.times("2")[0] == pytest.approx(after, abs=1e-3)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_set_that_the_job_itself_leaves_empty_is_not_waited_for(tmp_path: Path, dynamic: bool) -> None:
+    """Its first phase makes the set without any bytes, the second wants to read from it: never."""
+    entry = {"filesystem": "fs", "options": {"data_set": "x", "missing": "wait"}}
+    children = {
+        "first": work(1.0, io=[{**entry, "writes": 0}]),
+        "then": work(1.0, io=[{**entry, "reads": 800 * MB}]),
+    }
+    jobs = [composed("1", list(children), children), job("2", cpu=5e9, at=10)]
+    ran = run(tmp_path, 1, jobs, dynamic=dynamic)
+    [rejected] = [sent for sent in ran.sent if isinstance(sent, m.SetJobMetadata)]
+    assert (rejected.job_id, rejected.timestamp) == ("w0!1", pytest.approx(0.0, abs=1e-3))
+    assert "is empty" in rejected.metadata
 
 
 def test_it_joins_the_end_of_the_queue(tmp_path: Path) -> None:

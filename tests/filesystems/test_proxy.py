@@ -140,6 +140,20 @@ def test_a_job_without_room_is_held_back_and_one_that_never_fits_rejected(tmp_pa
     assert ran.times("4")[0] == pytest.approx(31.0, abs=0.3)
 
 
+def test_nobody_is_given_up_while_jobs_may_come(tmp_path: Path) -> None:
+    """2 GB of storage, two nodes. 1 writes 1,500 MB at 50 MB/s, until 31 s, and they stay. 2 wants as many
+    and has a node, but no room; nothing else runs from 31 s on. 3 comes at 41 s and deletes the set when it
+    ends, at 42 s: 2 begins."""
+    kept = {"data_set": "x", "life": "campaign"}
+    jobs = [
+        job("1", io=[{"filesystem": "lustre", "writes": 1500 * MB, "options": kept}]),
+        job("2", io_reads=1500 * MB),
+        job("3", 1, 1e9, at=40, io=[{"filesystem": "lustre", "options": {"data_set": "x", "delete": True}}]),
+    ]
+    ran = simulate_tiny(tmp_path, 2, SMALL, jobs, process=behind_proxy("schedFcfs"))
+    assert ran.times("2") == (near(42.0), near(57.0))
+
+
 def test_who_waits_for_what_has_gone_for_ever_is_rejected_at_once(tmp_path: Path) -> None:
     """1 has the node until 11 s, 2 waits for it. At 5 s the storage that 2 would read from is lost: 2 is
     rejected then, not when the scheduler starts it, and 3 follows on 1."""

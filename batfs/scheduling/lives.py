@@ -12,7 +12,6 @@ from typing import Any
 
 from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
 from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
-from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import AHEAD, REBUILD, Activity, launch, move_activity, staging_in
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m
@@ -191,7 +190,7 @@ class Lives:
             life = self._life(booked, booked.ids, plans, whole=whole)
             profiles = [profile for activity in life.first for profile in profiles_of(activity)]
         else:
-            merged = None if booked.job.io_ignored else build_profile(plans)
+            merged = None if booked.job.io_ignored else booked.profile(plans)
             profiles = [] if merged is None else [merged]
         machine = self.machine
         return [t for profile in profiles for t in machine.transfers_of(profile, profile.resources())]

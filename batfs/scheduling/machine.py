@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from batfs._core.arrays import integers, np
 from batfs._core.books import Reservation, Uses
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Staging, Volume
+from batfs.filesystems.profile import build_profile
 from batfs.plugins import parse_spec
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
@@ -126,6 +127,13 @@ class Booked(JobPlacement):
     ahead: bool = False
     sought: bool = False
     sent: int = 0
+    merged: tuple[Sequence[IoPlan], IoProfile | None] | None = None
+
+    def profile(self, plans: Sequence[IoPlan]) -> IoProfile | None:
+        """``build_profile(plans)``, made once for the same: a placement is counted on trial, then starts."""
+        if self.merged is None or self.merged[0] is not plans:
+            self.merged = plans, build_profile(plans)
+        return self.merged[1]
 
 
 def _spread(compute: Sequence[Resource]) -> Mapping[int, int]:

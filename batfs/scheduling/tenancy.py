@@ -24,7 +24,6 @@ from batfs.filesystems.composed import Phases
 from batfs.filesystems.interface import Hold, IoPlan
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import staged
-from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import WORKLOAD, needs_script
 from batfs.filesystems.staging_modes import TWO_STEP
 from batfs.protocol import messages as m
@@ -436,7 +435,7 @@ class Tenancy:
         elif job.io_ignored:
             running.dropped = "on a profile that takes no I/O without dynamic jobs"
         elif booked.plans:
-            profile = running.io = build_profile(plans)
+            profile = running.io = booked.profile(plans)
             if profile is not None:
                 running.io_ids = profile.resources()
                 io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
@@ -530,10 +529,7 @@ class Tenancy:
     def only_alive(self, unknown: Callable[[str], bool] | None = None) -> None:
         """Kills in ``out`` only of what still runs: a later event of the same message may have ended it, and
         Batsim aborts when a job that it has reported is killed. ``unknown``: of which jobs we can't tell."""
-        for decision in self.out:
-            if type(decision) is m.KillJob:
-                break
-        else:
+        if m.KillJob not in map(type, self.out):
             return
         out: list[m.Decision] = []
         for decision in self.out:

@@ -291,9 +291,9 @@ def test_spans_are_joined_where_they_touch(spans):
     assert all(one[0] < one[1] < other[0] for one, other in pairwise(known)) or len(known) < 2
 
 
-def test_as_many_are_promised_as_the_depth_says_soonest_first(monkeypatch):
-    """1 has one of two nodes until 10, 2 and 3 want both after each other; 4 (30 s on a node) comes after
-    them, and 5 (5 s) at once into the gap before them: three promises at most."""
+@pytest.fixture
+def said(monkeypatch):
+    """The (job, start) promised by each pass of ``conservative``, in its order."""
     said: list[list[tuple[str, float]]] = []
     whole = conservative.Conservative.schedule
 
@@ -303,12 +303,27 @@ def test_as_many_are_promised_as_the_depth_says_soonest_first(monkeypatch):
         return found
 
     monkeypatch.setattr(conservative.Conservative, "schedule", watched)
+    return said
+
+
+def test_as_many_are_promised_as_the_depth_says(said):
+    """1 has one of two nodes until 10, 2 and 3 want both after each other; 4 (30 s on a node) comes after
+    them, and 5 (5 s) at once into the gap before them: three promises at most."""
     jobs = [driving.job("1", 0, 1, 10), driving.job("2", 1, 2, 10), driving.job("3", 2, 2, 10),
             driving.job("4", 3, 1, 30), driving.job("5", 4, 1, 5)]  # fmt: skip
     runtimes = {f"w0!{k}": 1.0 for k in range(1, 6)} | {"w0!1": 10.0}
     for depth, most in ((0, 3), (1, 1), (2, 2), (3, 3)):
         said.clear()
         driving.drive({"queue": f"conservative:depth={depth}"}, driving.begins(2, []), jobs, runtimes)
-        promised = max(said, key=len)
-        assert len(promised) == most
-        assert [start for _, start in promised] == sorted(start for _, start in promised)
+        assert max(map(len, said)) == most
+
+
+def test_promises_are_said_soonest_first(said):
+    """1 has a node until 10, 2 the other until 20. 3 wants both, at 20; 4, which comes after it, fits in
+    between: it is promised its 5 s at 10, and that is said first."""
+    wanted = {"1": (0, 1, 10), "2": (0, 1, 20), "3": (1, 2, 10), "4": (2, 1, 5)}
+    jobs = [driving.job(name, *one) for name, one in wanted.items()]
+    runtimes = {f"w0!{name}": float(one[-1]) for name, one in wanted.items()}
+    found = driving.drive({"queue": "conservative"}, driving.begins(2, []), jobs, runtimes)
+    assert said[2] == [("w0!4", 10.0), ("w0!3", 20.0)]
+    assert found.starts == {"w0!1": 0.0, "w0!2": 0.0, "w0!4": 10.0, "w0!3": 20.0}

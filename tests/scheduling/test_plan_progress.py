@@ -52,3 +52,19 @@ def test_who_fits_by_file_system_only_holds_nobody_up(tmp_path: Path, queue: str
     ]
     ran = run(tmp_path, jobs, queue, storages=2)
     assert ran.times("small") == pytest.approx((20.0, 23.0), abs=1e-3)
+
+
+@pytest.mark.parametrize("queue", ["plan", "filler"])
+def test_storages_that_are_away_are_no_room_of_a_plan(tmp_path: Path, queue: str) -> None:
+    """The only target is away from 5 to 25 s. One node runs a job until 100 s; one that comes at 10 s and
+    writes 30 B starts when the target is back, and one without bytes at once."""
+    jobs = [
+        job("long", cpu=100e9, at=0.0, walltime=100),
+        job("small", at=10.0, io=writing(30), walltime=10),
+        job("plain", cpu=5e9, at=10.0, walltime=10),
+    ]
+    away = {"fault": [{"at": 5, "storage": "ost0", "state": "down", "lasts": 20}]}
+    config = {"queue": queue, "default_filesystem": "lustre", "faults": away}
+    ran = simulate_tiny(tmp_path, 2, {"ost0": STORAGES["ost0"]}, jobs, config)
+    assert ran.times("plain") == pytest.approx((10.0, 15.0), abs=1e-3)
+    assert ran.times("small")[0] == pytest.approx(25.0, abs=1e-2)

@@ -136,7 +136,8 @@ class Plan:
         free = view.storage.free(view.now, nextafter(view.now, inf)).tolist()
         for storage, here in zip(view.storage.storages, free, strict=True):
             capacities[position[storage.filesystem]] += storage.capacity
-            others[position[storage.filesystem]] += storage.capacity - here
+            # one that is away has less than nothing
+            others[position[storage.filesystem]] += storage.capacity - max(0, here)
         room = Timeline(0, capacities or [0])
         last = view.now + FOREVER
         ends = {view.now, last}

@@ -36,7 +36,6 @@ from batfs.filesystems.set_plans import keeps, plan_set, set_footprint
 from batfs.filesystems.staging_modes import HELD, STAGING
 from batfs.filesystems.traffic import from_transfers, joined, split_by, split_evenly, turns
 from batfs.plugins import Registry, parameters, parse_spec
-from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.storage.view import fitting
 from batfs.workload.flows import Even, IntArray
@@ -301,15 +300,13 @@ class Model(ABC):
         ``nodes``: storages in the place of the job's nodes, ``part``: a name for this part of the job;
         ``before``: what it has been asked for other parts, which a data set counts."""
         name = f"{request.part}/{part}" if request.part and part else request.part or part
-        others = [plan for _, plan in before] if before and volume.options else []
-        if nodes is None and isinstance(request, PhaseRequest):
-            theirs = [*request.before, *others]
-            asked: IoRequest = replace(request, volume=volume, part=name, before=theirs)
-        else:  # what is staged isn't moved in the phase's turn
-            mine = request.nodes if nodes is None else nodes
-            asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
-            if others:
-                asked = PhaseRequest(request.job_id, mine, volume, request.start, request.end, name, others)
+        others = [plan for _, plan in before] if volume.options else []
+        if isinstance(request, PhaseRequest):
+            others = [*request.before, *others]
+        mine = request.nodes if nodes is None else nodes
+        asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
+        if others:
+            asked = PhaseRequest(request.job_id, mine, volume, request.start, request.end, name, others)
         model = self.setup.models[self.backing]
         outcome = planned(model, asked, view, rng)
         access: AccessModel | None = getattr(model, "access", None)

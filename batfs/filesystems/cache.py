@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from batfs.errors import InputError, unknown
@@ -33,7 +33,7 @@ from batfs.filesystems.interface import (
     add_internal,
     earlier,
 )
-from batfs.filesystems.lru import Cache, Way
+from batfs.filesystems.lru import Cache, Entry, Portion, Way
 from batfs.filesystems.nodeless import known
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.staging_modes import HELD
@@ -162,26 +162,31 @@ class CacheTier(StagingTier):
         volume = request.volume
         name = str(volume.options.get("data_set", ""))
         there = bool(name) and not self._away
-        entry = self.cache.find(name) if there else None
-        here = entry.here if entry else {}
-        for before in earlier(request, self.name) if there else ():  # what an earlier phase of the job adds
-            if before.notes.get("data_set") == name:
-                for storage, size in before.notes["added"].items():
-                    here[storage] = here.get(storage, 0) + size
+        cache = self._then(request) if there else self.cache
+        entry = cache.find(name) if there else None
+        here = {} if entry is None else entry.here
+        others: list[Portion] = []  # what other jobs are bringing
+        for job_id, portions in entry.coming.items() if entry is not None else ():
+            if job_id == request.job_id:  # what entries before this one add is there
+                for portion in portions:
+                    add_bytes(here, portion.bytes_on)
+            else:
+                others += portions
         here = dict(sorted(here.items()))
         hit = min(volume.reads, sum(here.values()))
         miss = volume.reads - hit
         back = self.write == "back" and self.setup.dynamic_jobs
         # what will be added here: missing bytes, less those that another job is bringing, and written bytes
         first = self.setup.dynamic_jobs and bool(name) and self.stages("stage_in", volume)
-        fill = max(0, miss - self._coming(name)) if name and (self.fill or first) else 0
+        coming = sum(size for portion in others for size in portion.bytes_on.values())
+        fill = max(0, miss - coming) if name and (self.fill or first) else 0
         kept = volume.writes if self.write != "around" else 0
-        room = self.cache.choose(fill + kept, name, self._expected()) if there else None
+        room = cache.choose(fill + kept, name) if there else None
         ahead = back and room is not None and bool(volume.writes)
         plan = RepeatedPlan(self.name, timing=self.timing_of(request))
         # what is here when the job begins: brought before, or by jobs whose staging it can wait for
         brought = fill if first and room else 0
-        joins = self._joined(name) if first and there and miss and not known(request.nodes) else {}
+        joins = self._joined(entry, request) if first and miss and not known(request.nodes) else {}
         joined = min(miss - brought, sum(sum(sizes.values()) for sizes in joins.values()))
         miss -= brought + joined
         through = 0 if ahead else volume.writes
@@ -217,7 +222,8 @@ class CacheTier(StagingTier):
                 elif grid is not None:
                     plan.again.internal = (*plan.again.internal, grid)
             if ahead:
-                moved = self._write_back(plan, request, room, volume.writes, view, rng)
+                seen = TakenView(view, self._taken(plan.placements))
+                moved = self._write_back(plan, request, room, volume.writes, seen, rng)
                 if isinstance(moved, Hold):
                     return moved
                 plan.stage_out, placements = [*plan.stage_out, *moved[0]], moved[1]
@@ -250,38 +256,34 @@ class CacheTier(StagingTier):
             plan.notes["joins"] = list(joins)
         return plan
 
-    def _joined(self, name: str) -> dict[str, dict[int, int]]:
-        """Bytes of a set on each storage that the stagings of jobs without nodes are bringing, by job: one
-        can wait for these."""
-        entry = self.cache.find(name)
+    @staticmethod
+    def _joined(entry: Entry | None, request: IoRequest) -> dict[str, dict[int, int]]:
+        """Bytes of a set on each storage that the stagings of other jobs without nodes are bringing, by job:
+        one can wait for these."""
         out: dict[str, dict[int, int]] = {}
         for job_id, portions in entry.coming.items() if entry is not None else ():
             staged = [portion.bytes_on for portion in portions if portion.way == "ahead"]
-            if staged:
+            if staged and job_id != request.job_id:
                 out[job_id] = bytes_of(staged)
         return out
 
-    def _expected(self) -> Iterator[tuple[str, Mapping[int, int]]]:
-        """(data set, its new bytes on each storage) of jobs that will start when this pass is over; what will
-        find no room beside those before it is not added then."""
-        taken: dict[int, int] = {}
-        for tries in self.trials.values():
-            for _, plan in tries:
-                name = plan.notes.get("data_set")
-                if not name:
-                    continue
-                added: Mapping[int, int] = plan.notes["added"]
-                could = self.cache.evictable(name)
-                if all(size <= could[storage] - taken.get(storage, 0) for storage, size in added.items()):
-                    add_bytes(taken, added)
-                    yield name, added
-
-    def _coming(self, name: str) -> int:
-        """Bytes of a set that jobs are bringing, or will as soon as this pass is over."""
-        entry = self.cache.find(name)
-        portions = [p for group in entry.coming.values() for p in group] if entry is not None else []
-        coming = sum(size for portion in portions for size in portion.bytes_on.values())
-        return coming + sum(sum(added.values()) for other, added in self._expected() if other == name)
+    def _then(self, request: IoRequest) -> Cache:
+        """The cache as it is when the job has come so far: with what jobs of this pass that start before it
+        bring and use, and what its own entries before this one do."""
+        started = [
+            (job_id, plan)
+            for job_id, tries in self.trials.items()
+            if job_id != request.job_id
+            for _, plan in tries
+        ]
+        started += [(request.job_id, plan) for plan in earlier(request, self.name)]
+        started = [(job_id, plan) for job_id, plan in started if plan.notes.get("data_set")]
+        if not started:
+            return self.cache
+        then = self.cache.copy()
+        for job_id, plan in started:
+            _enter(then, job_id, plan)
+        return then
 
     @property
     def _by_servers(self) -> bool:
@@ -407,18 +409,9 @@ class CacheTier(StagingTier):
             return
         if request.volume.options.get("delete"):
             self._deleting.setdefault(request.job_id, []).append(name)
-        added, filled = plan.notes.get("added") or {}, plan.notes.get("filled") or {}
-        written = {storage: size - filled.get(storage, 0) for storage, size in added.items()}
-        copied: Way = plan.notes.get("staged", "read")
-        portions: tuple[tuple[Mapping[int, int], Way], ...] = ((filled, copied), (written, "written"))
-        for portion, way in portions:
-            there = {storage: size for storage, size in portion.items() if size}
-            if there:
-                self.cache.insert(name, there, request.job_id, way=way)
+        _enter(self.cache, request.job_id, plan)
         entry = self.cache.find(name)
         if entry is not None:
-            self.cache.touch(name)
-            self.cache.use(name, request.job_id)
             entry.pinned = entry.pinned or name in self.pins or bool(request.volume.options.get("pin"))
 
     def ended(self, job_id: str, success: bool, now: float) -> None:
@@ -457,6 +450,21 @@ class CacheTier(StagingTier):
     def has_staged(self, job_id: str, now: float) -> None:
         """What was brought for the job is here, though it may not have begun."""
         self.cache.arrive(job_id, "ahead", "staged")
+
+
+def _enter(cache: Cache, job_id: str, plan: IoPlan) -> None:
+    """The job begins to use the set of its plan, and what it adds has its room from now on."""
+    name, added, filled = (plan.notes[key] for key in ("data_set", "added", "filled"))
+    written = {storage: size - filled.get(storage, 0) for storage, size in added.items()}
+    copied: Way = plan.notes.get("staged", "read")
+    portions: tuple[tuple[Mapping[int, int], Way], ...] = ((filled, copied), (written, "written"))
+    for portion, way in portions:
+        there = {storage: size for storage, size in portion.items() if size}
+        if there:
+            cache.insert(name, there, job_id, way=way)
+    if cache.find(name) is not None:
+        cache.touch(name)
+        cache.use(name, job_id)
 
 
 def bytes_of(portions: Iterable[Mapping[int, int]]) -> dict[int, int]:

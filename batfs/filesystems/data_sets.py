@@ -49,6 +49,12 @@ def names_a_set(volume: Volume) -> bool:
     return bool(volume.options) and bool(volume.options.get("data_set"))
 
 
+def makes_set(volume: Volume, asked: SetRequest) -> bool:
+    """Whether the set exists when a job that asks for this has succeeded: it writes to it, or it names it and
+    neither reads nor deletes it."""
+    return bool(volume.writes) or not (volume.reads or asked.delete)
+
+
 def set_request(options: Mapping[str, Any]) -> SetRequest:
     """The data set of an entry with these options. InputError for a value that is none, or for an option of a
     data set where none is named."""
@@ -288,9 +294,8 @@ class DataSets:
     ) -> None:
         job, volume = request.job_id, request.volume
         found = self.sets.get(asked.name)
-        makes = not volume.reads and not asked.delete
         if found is None:
-            if not change.filled and not change.written and not makes:
+            if not change.filled and not change.written and not change.makes:
                 return  # nothing to read, nothing to delete
             owner = "" if change.filled else job
             found = self.sets[asked.name] = DataSet(asked.name, self.filesystem, owner, campaign)
@@ -317,7 +322,7 @@ class DataSets:
                 self._changed(found)
         if change.over:
             use.over.append(found)
-        if makes or volume.writes:
+        if change.makes:
             use.makes.append(found)
         if asked.delete:
             use.deletes.append(found)

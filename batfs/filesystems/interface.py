@@ -110,14 +110,14 @@ class IoRequest:
 
 @record
 class PhaseRequest(IoRequest):
-    """A phase of a composed job; ``before`` are the plans of those that run before it, which are reserved
-    with it and will have moved their bytes by then."""
+    """A phase of a composed job, or an entry of several; ``before`` are the plans of the job's entries before
+    it, in order, which are reserved with it; what they bring or write counts as there."""
 
     before: Sequence[IoPlan] = ()
 
 
 def earlier(request: IoRequest, filesystem: str) -> list[IoPlan]:
-    """What this file system has planned for earlier phases of the same job, also behind a tier."""
+    """What this file system has planned for the job's entries before this one, also behind a tier."""
     found: list[IoPlan] = []
     todo = list(request.before) if isinstance(request, PhaseRequest) else []
     while todo:
@@ -238,9 +238,9 @@ class Part:
 class SetChange:
     """What a plan does to the data set ``name`` of its file system. ``filled``: parts that it finds there,
     since they were there before the simulation; ``written``: parts that are new, and ``replaces`` whether
-    they take the place of all others; ``over``: bytes that are there are written over; ``makes``: it exists
-    from then on, bytes or not. ``reads``, ``writes``: traffic, in bytes. ``seen``: the set's version that it
-    was made for (-1: never again the same)."""
+    they take the place of all others; ``over``: bytes that are there are written over. ``reads``, ``writes``:
+    traffic, in bytes. ``makes``: the set exists when the job has succeeded. ``seen``: the set's version that
+    it was made for (-1: never again the same)."""
 
     name: str
     filled: Sequence[SetPart] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from batfs.records import field, record
@@ -70,27 +70,28 @@ class Cache:
         """It was used just now."""
         self.entries.move_to_end(name)
 
-    def evictable(self, *keep: str) -> dict[int, int]:
+    def copy(self) -> Cache:
+        """One whose books are its own."""
+        out = Cache(self.capacities)
+        out.free = dict(self.free)
+        for name, entry in self.entries.items():
+            coming = {job_id: list(portions) for job_id, portions in entry.coming.items()}
+            out.entries[name] = Entry(dict(entry.bytes_on), set(entry.users), coming, entry.pinned)
+        return out
+
+    def evictable(self, keep: str) -> dict[int, int]:
         """Bytes that could be had on each storage: free and held by entries nobody needs; not ``keep``'s."""
         out = dict(self.free)
         for name, entry in self.entries.items():
-            if not entry.fixed and name not in keep:
+            if not entry.fixed and name != keep:
                 for storage, size in entry.bytes_on.items():
                     out[storage] += size
         return out
 
-    def choose(
-        self, size: int, name: str, expected: Iterable[tuple[str, Mapping[int, int]]] = ()
-    ) -> dict[int, int] | None:
+    def choose(self, size: int, name: str) -> dict[int, int] | None:
         """Where ``size`` more bytes of ``name`` would go: evenly over as few storages as can hold them, those
-        with most free bytes first (then most evictable, then the lower id). None if they don't fit.
-        ``expected``: (entry, its new bytes) that will be inserted before."""
-        coming = list(expected)
-        could, free = self.evictable(name, *(other for other, _ in coming)), dict(self.free)
-        for _, bytes_on in coming:
-            for storage, more in bytes_on.items():
-                could[storage] -= more
-                free[storage] = max(0, free[storage] - more)
+        with most free bytes first (then most evictable, then the lower id). None if they don't fit."""
+        could, free = self.evictable(name), self.free
         order = sorted(could, key=lambda s: (-free[s], -could[s], s))
         for count in range(1, len(order) + 1):
             base, rest = divmod(size, count)

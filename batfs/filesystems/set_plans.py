@@ -20,6 +20,7 @@ from batfs.filesystems.data_sets import (
     REPLACE,
     DataSets,
     SetRequest,
+    makes_set,
     names_a_set,
     set_request,
 )
@@ -180,7 +181,7 @@ class _Planning:
             writes,
             over=not replaces and writes > new,
             replaces=replaces,
-            makes=not volume.reads and not asked.delete,
+            makes=makes_set(volume, asked),
             seen=seen,
         )
         plan = _joined(self.model.name, self.plans)
@@ -190,14 +191,14 @@ class _Planning:
 
     def _found(self, have: int) -> bool:
         """Whether a job that asks for the set finds it: under ``fill`` any bytes will do, also those that
-        somebody is still writing; else it has to be complete, or the job's own of an earlier phase."""
+        somebody is still writing; else it has to be complete, or the job's own of an entry before this."""
         if (self.asked.missing or self.sets.missing) == FILL:
             return have > 0
         name = self.asked.name
         if self.sets.exists(name) or self.sets.comes(name, self.request.job_id):
             return True
         return any(
-            change.name == name and (change.written or change.filled or change.makes)
+            change.name == name and (change.filled or change.makes)
             for plan in earlier(self.request, self.sets.filesystem)
             for change in plan.changes
         )

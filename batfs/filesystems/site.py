@@ -215,15 +215,11 @@ class FileSystems:
             return (outcome,)
         plans: list[IoPlan] = []
         seen = view
-        phase, before = "", 0  # plans of earlier phases begin after those of the job as a whole
-        whole = sum([not isinstance(volume, PhaseVolume) for volume in volumes])
         for k, volume in enumerate(volumes):
             model = self.models[volume.filesystem]
-            if isinstance(volume, PhaseVolume):
-                if volume.phase != phase:
-                    phase, before = volume.phase, k
-                part = f"{phase}.{k}"  # the bytes of each phase are its own
-                asked = PhaseRequest(job_id, nodes, volume, start, end, part, plans[whole:before])
+            if isinstance(volume, PhaseVolume):  # the bytes of each phase are its own
+                part = f"{volume.phase}.{k}"
+                asked = PhaseRequest(job_id, nodes, volume, start, end, part, plans[:k])
             elif k and names_a_set(volume):  # what an entry before it adds is there
                 asked = PhaseRequest(job_id, nodes, volume, start, end, str(k), plans[:k])
             else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from batfs.filesystems.data_sets import FILL, MISSING, WAIT, DataSets, set_request
+from batfs.filesystems.data_sets import FILL, MISSING, WAIT, DataSets, makes_set, set_request
 from batfs.filesystems.interface import Hold
 from batfs.records import record
 from batfs.scheduling.interface import WaitingJob
@@ -157,8 +157,7 @@ class Dependencies:
             key, rule = (book.filesystem, asked.name), asked.missing or book.missing
             if volume.reads and rule == WAIT and key not in makes:  # it may have written it before
                 needs[key] = None
-            fills = volume.reads and rule == FILL
-            if volume.writes or fills or not (volume.reads or asked.delete):
+            if makes_set(volume, asked) or (volume.reads and rule == FILL):
                 makes[key] = None
         return _Asks(tuple(needs), tuple(makes))
 

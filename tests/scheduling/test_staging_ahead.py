@@ -353,7 +353,8 @@ def test_stage_ins_at_once_count_once_and_so_do_the_pauses_between() -> None:
 )
 def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, mode: str, model: str) -> None:
     """Thirty jobs of which two in three read through the buffer: the same steps on the same resources, at
-    the same times but for what a message takes."""
+    the same times but for what messages take, and the whole milliseconds at which Batsim 5 calls: of limited
+    staging each piece may begin one later."""
     from batfs.decision.experiment import Experiment
     from batfs.decision.run import run as run_whole
     from batfs.scheduling.config import Layer, Settings
@@ -384,12 +385,13 @@ def test_under_batsim_5_as_under_batsim_4(tmp_path: Path, mode: str, model: str)
     assert four.keys() == five.keys()
     kinds = {name.rpartition(".")[2] for name in four if "." in name}
     assert ("stage_in" if mode == "held" else "stage_ahead") in kinds
+    limit = 1e-3 * (len(four) if "share" in model else 1)
     for name, row in four.items():
         other = five[name]
         for column in ("final_state", "allocated_resources"):
             assert row[column] == other[column], name
         for column in ("starting_time", "finish_time"):
-            assert float(row[column]) == pytest.approx(float(other[column]), abs=1e-3), name
+            assert float(row[column]) == pytest.approx(float(other[column]), abs=limit), name
 
 
 @pytest.mark.parametrize("queue", ["easy_storage", "conservative"])

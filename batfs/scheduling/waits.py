@@ -12,9 +12,10 @@ waited for over time, of which each keeps how it stood when it fell behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from batfs._core.waiting import Accounts
 from batfs.errors import InputError
 from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
@@ -91,26 +92,6 @@ _CHARGED: Final = (*OF_SPACE, UNAVAILABLE)
 _BEHIND: Final = (*_CHARGED, BEHIND_STORAGE)
 
 
-class _Waiting(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def submission_time(self) -> float: ...
-
-
-@record(frozen=False)
-class _Wait:
-    """One job: seconds by cause so far; since when it has the cause it has, None while it is behind, and
-    how the account of those behind stood when it fell behind."""
-
-    key: Key | None
-    since: float
-    tried: int
-    hold: Hold | None = None
-    seconds: dict[Key, float] = field(default_factory=dict)
-    account: Mapping[Key, float] = field(default_factory=dict)
-
-
 @record
 class Waited:
     """The wait of a job that is over: seconds by cause and file system, and the last reason that was
@@ -130,10 +111,10 @@ class Waited:
 NO_WAIT: Final = Waited()
 
 
-class Waits:
+class Waits(Accounts):
     """``filesystem_of`` names the file system of a storage, by its resource id. ``staged_out`` says whether
     what is missing is held by jobs that have ended and are being staged out, ``failed`` whether what a job
-    lacks would be there but for a fault."""
+    lacks would be there but for a fault. ``kept``: whether passes are told at all: a proxy has none."""
 
     def __init__(
         self,
@@ -141,104 +122,12 @@ class Waits:
         staged_out: Callable[[Hold], bool] = lambda hold: False,
         failed: Callable[[Hold, Any], bool] = lambda hold, job: False,
     ) -> None:
+        super().__init__((POLICY, ""), OF_SPACE, DEPENDENCY, Waited, NO_WAIT)
         self._failed = failed
         self._filesystem_of = filesystem_of
         self._staged_out = staged_out
-        self._jobs: dict[str, _Wait] = {}
-        self._own: set[str] = set()
-        self._pass = 0
-        self._account: dict[Key, float] = {}
-        self._front: Key = (POLICY, "")
-        self._since = 0.0
-        self.kept = False  # whether passes are told at all: a proxy has none
 
-    def held_back(self, job: _Waiting, hold: Hold, now: float, *, since: float | None = None) -> None:
-        """An attempt to start the job now has failed for this. A first one counts ``since`` the
-        submission."""
-        key = self._key(hold, job)
-        wait = self._jobs.get(job.id)
-        if wait is None:
-            begun = job.submission_time if since is None else since
-            wait = self._jobs[job.id] = _Wait(key, begun, self._pass)
-        elif wait.key != key:
-            self._close(wait, now)
-            wait.key = key
-        wait.tried = self._pass
-        if key[0] in OF_SPACE:
-            wait.hold = hold
-        if key[0] == DEPENDENCY:  # no pass tries it, and none passes it over
-            self._own.discard(job.id)
-        else:
-            self._own.add(job.id)
-
-    def lines_up(self, job_id: str, now: float) -> None:
-        """A job that stood apart from the queue joins its end."""
-        wait = self._jobs.get(job_id)
-        if wait is not None:
-            self._close(wait, now)
-            wait.key, wait.account = None, self._account_at(now)
-
-    def promised(self, job_id: str) -> None:
-        """The job has a promise for later, made or made again in this pass: it lacks what it lacked."""
-        wait = self._jobs.get(job_id)
-        if wait is not None:
-            wait.tried = self._pass
-
-    def lacks_space(self, job_id: str) -> bool:
-        """Whether space is what the job waits for now."""
-        wait = self._jobs.get(job_id)
-        return wait is not None and wait.key is not None and wait.key[0] in OF_SPACE
-
-    def pass_over(
-        self,
-        now: float,
-        arrived: Iterable[_Waiting],
-        freed: bool,
-        head: _Waiting | None,
-        waits: Callable[[str], bool],
-    ) -> None:
-        """The pass is over: ``arrived`` have come since the last one, ``freed`` whether something had been
-        given back, ``head`` is first in the queue, and ``waits`` says whether a job still waits."""
-        self.kept = True
-        if freed and self._own:
-            for job_id in [i for i in self._own if self._jobs[i].tried != self._pass]:
-                wait = self._jobs[job_id]
-                self._close(wait, now)
-                wait.key, wait.account = None, self._account_at(now)
-                self._own.discard(job_id)
-        front = (POLICY, "")
-        if head is not None:
-            first = self._jobs.get(head.id)
-            if first is not None and first.key is not None:
-                cause, system = first.key
-                of_space = cause in _BEHIND and (system or cause != UNAVAILABLE)
-                front = (BEHIND_STORAGE if of_space else BEHIND_NODES, system)
-        if front != self._front:
-            self._account = dict(self._account_at(now))
-            self._front, self._since = front, now
-        for job in arrived:
-            if job.id not in self._jobs and waits(job.id):
-                wait = self._jobs[job.id] = _Wait(None, job.submission_time, self._pass)
-                wait.account = self._account_at(now)
-                if now > job.submission_time:
-                    wait.seconds[front] = now - job.submission_time
-        self._pass += 1
-
-    def over(self, job_id: str, now: float) -> Waited:
-        """What the job has waited for; forgets it."""
-        wait = self._jobs.pop(job_id, None)
-        if wait is None:
-            return NO_WAIT
-        self._own.discard(job_id)
-        self._close(wait, now)
-        return Waited({key: seconds for key, seconds in wait.seconds.items() if seconds > 0}, wait.hold)
-
-    def reason(self, job_id: str) -> Hold | None:
-        """The last lack of space that kept the job."""
-        wait = self._jobs.get(job_id)
-        return None if wait is None else wait.hold
-
-    def _key(self, hold: Hold, job: _Waiting) -> Key:
+    def _key(self, hold: Hold, job: Any) -> Key:
         if hold is PROMISED:
             return PROMISE, ""
         if hold is NO_DATA:
@@ -253,23 +142,10 @@ class Waits:
         cause = UNAVAILABLE if failed else STAGING if self._staged_out(hold) else STORAGE
         return cause, self._filesystem_of(hold.storages[0]) if hold.storages else ""
 
-    def _close(self, wait: _Wait, now: float) -> None:
-        """Charge what has passed since to what the job waited for."""
-        seconds = wait.seconds
-        if wait.key is not None:
-            seconds[wait.key] = seconds.get(wait.key, 0.0) + now - wait.since
-        else:
-            for key, total in self._account_at(now).items():
-                more = total - wait.account.get(key, 0.0)
-                if more > 0:
-                    seconds[key] = seconds.get(key, 0.0) + more
-        wait.since = now
-
-    def _account_at(self, now: float) -> Mapping[Key, float]:
-        """Seconds by cause that the first of the queue has made the others wait, up to ``now``."""
-        if now <= self._since:
-            return self._account
-        return {**self._account, self._front: self._account.get(self._front, 0.0) + now - self._since}
+    def _behind(self, key: Key) -> Key:
+        cause, system = key
+        of_space = cause in _BEHIND and (system or cause != UNAVAILABLE)
+        return BEHIND_STORAGE if of_space else BEHIND_NODES, system
 
 
 def by_file_system(seconds: Mapping[Key, float], systems: Sequence[str]) -> list[dict[str, float]]:

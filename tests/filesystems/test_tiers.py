@@ -123,6 +123,7 @@ def test_without_dynamic_jobs_staging_is_announced_and_left_out() -> None:
     (said,) = m.systems.announcements()
     assert "'bb'" in said
     assert "--enable-dynamic-jobs" in said
+    assert buffers(dynamic=True).systems.announcements() == []
     plan = m.one((0,), Volume("bb", 30, 20, options={"checkpoints": 1}))
     assert not plan.needs_dynamic_jobs
     assert (t.total(plan.reads), t.total(plan.writes)) == (30, 20)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batfs.protocol import messages as m
 from batfs.scheduling.gate import Gate
 from batfs.scheduling.io_policies import exclusive, ordered
-from batfs.scheduling.io_policies.interface import IoPass, Start
+from batfs.scheduling.io_policies.interface import IoPass, IoView, Start
 from batfs.scheduling.pieces import part_of
 from batfs.workload.model import IoProfile
 
@@ -224,3 +224,26 @@ def test_a_share_of_bytes_is_exact(sizes: list[int], part: float) -> None:
         abs(share - given * size / whole) <= 2 + given * 1e-12
         for share, given in zip(shares, sizes, strict=True)
     )
+
+
+def test_a_policy_is_asked_when_there_is_something_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """a reads for 10 s while b waits for its turn, then b reads. Jobs that only compute come and go
+    meanwhile: nobody asks more often for that."""
+    asked: list[float] = []
+    whole = exclusive.Exclusive.schedule
+
+    def counted(self: exclusive.Exclusive, view: IoView) -> IoPass:
+        asked.append(view.now)
+        return whole(self, view)
+
+    monkeypatch.setattr(exclusive.Exclusive, "schedule", counted)
+    counts = []
+    for beside in (0, 5):
+        asked.clear()
+        others = [job(f"c{k}", cpu=1e9, at=1.5 + k) for k in range(beside)]
+        ran = run(tmp_path, "exclusive", [once("a", 1, reads=GB), once("b", 1, reads=GB), *others], nodes=7)
+        assert spans(ran) == {"a.read": (0.0, 10.0), "b.read": (10.0, 20.0)}
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0

@@ -237,13 +237,14 @@ def test_nothing_begins_to_stage_while_the_head_waits_for_space(tmp_path: Path) 
 def test_nobody_with_data_is_passed_for_ever(tmp_path: Path) -> None:
     """Filler, one node each for 10 s, two coming every 5 s: all four nodes are never free together. The job
     of four nodes has its data at 10 s; with a patience of 30 s nodes are kept for it from 40 s on, so it
-    starts at 50 s at the latest."""
+    starts at 50 s at the latest. Once it has started they are everybody's again, and all the others run."""
     small = [job(f"s{k}", 1, 10e9, at=2.5 * k, walltime=11.0) for k in range(60)]
     wide = job("wide", 4, 1e9, io=reads(100), walltime=30.0)
     late = run(tmp_path, [wide, *small], queue="filler", config={"staged_patience": 1e6})
     assert late.times("wide")[0] > 100.0
     soon = run(tmp_path, [wide, *small], queue="filler", config={"staged_patience": 30.0})
     assert 40.0 <= soon.times("wide")[0] <= 51.0
+    assert all(soon.times(f"s{k}")[0] >= 0.0 for k in range(60))
 
 
 def test_a_machine_without_dynamic_jobs_says_which_flag(tmp_path: Path) -> None:

@@ -193,10 +193,13 @@ def test_backfill_passes_where_it_delays_nobody() -> None:
 
 
 def test_queues_refuse_only_what_can_never_fit() -> None:
+    """11 bytes fit on none of two disks of 10, though both have 20: that is said at once, so that the 10
+    behind them start at 1, on the disk that is free."""
     for full in ("fifo", "backfill"):
         summary, outcomes = play(table(10, 10), [(0.0, 5.0, 10), (1.0, 5.0, 11), (1.0, 5.0, 10)], full=full)
         assert [o.request.key for o in outcomes if o.state == "refused"] == ["r1"]
         assert outcomes[[o.request.key for o in outcomes].index("r1")].reason == "never fits"
+        assert [o.start for o in outcomes if o.state == "granted"] == [0.0, 1.0]
         assert summary.granted == 2
 
 

@@ -348,10 +348,9 @@ class Tenancy:
         """Where the bytes of a placement's job go: its ``plans`` and the ``stages`` they mean; or why there
         is no room for them. ``until``: when they are given back, if that isn't known from its start."""
         job = placed.job
-        end = placed.start + job.walltime if until is None else until
-        if self.dynamic:
-            end += sum(self.stages(job))
-        end = on_calendar(end)
+        end = until
+        if end is None:
+            end = on_calendar(placed.start + job.walltime + (sum(self.stages(job)) if self.dynamic else 0.0))
         rng = self.rng
         if placed.sought:
             # how often a stay is looked for must not change what anybody else draws

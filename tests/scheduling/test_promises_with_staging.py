@@ -230,6 +230,12 @@ def test_who_was_promised_a_start_has_it(seed: int, queue: str, staging: str | N
     run(seed, queue, 200, 150, wide=True, staging=staging)
 
 
+def test_a_staging_wants_its_bytes_until_its_promise_is_over() -> None:
+    """A job is promised 40.759 to 46.41, and who is promised 46.41 wants the same bytes from then on: they
+    are enough for the staging of the first (asked for beyond its end it had none: told 51.289 then)."""
+    run(5590, "conservative", 200, 150, wide=True, staging="ahead", named=0.4)
+
+
 def test_where_a_draw_finds_no_room_it_is_staged_where_it_was_promised_to_be() -> None:
     """Of 72 free bytes on one buffer the promise wants them all, by a split of 87 and 128; when its staging
     may begin, 3.4 s before it must, another draw lacks a byte there (told 40.5, then 42.701)."""

@@ -301,8 +301,10 @@ class Gate:
                 for start in decided.starts:
                     out += self._start(start, now)
                 if wake is not None:
-                    self._wish = call_at(wake, now)
-                    out.append(m.CallMeLater(now, self._wish))
+                    at = call_at(wake, now)
+                    if self._wish is None or not wake <= self._wish <= at:
+                        self._wish = at
+                        out.append(m.CallMeLater(now, at))
             except (Exception, SystemExit) as error:
                 raise self._blamed(error, now) from error
             if self._line and not self._moving and self._wish is None:
@@ -314,9 +316,10 @@ class Gate:
         # after an alarm the next of all, else the first of those that have come
         late = self._waiting.values() if self._alarm == float("inf") else came
         first = min([d for t in late if t.waits and (d := t.deadline) is not None], default=self._alarm)
-        if first < self._alarm:  # Batsim can't end at its walltime what doesn't run
-            self._alarm = call_at(first, now)
-            out.append(m.CallMeLater(now, self._alarm))
+        at = call_at(first, now)
+        if at < self._alarm:  # Batsim can't end at its walltime what doesn't run
+            self._alarm = at
+            out.append(m.CallMeLater(now, at))
         self._measure()
         return out
 
@@ -382,9 +385,10 @@ class Gate:
                 self._offer(asked)
             elif asked.offered and not may:
                 self._take_back(asked)
-        if self.pacer.next < self._pace_at:
-            self._pace_at = call_at(self.pacer.next, now)
-            out.append(m.CallMeLater(now, self._pace_at))
+        at = call_at(self.pacer.next, now)
+        if at < self._pace_at:  # else a call on its way is no later than one can be asked for now
+            self._pace_at = at
+            out.append(m.CallMeLater(now, at))
         return out
 
     def _begins_to_wait(self, asked: _Asked) -> None:

@@ -108,6 +108,20 @@ def test_pieces_have_the_size_of_a_chunk(tmp_path: Path) -> None:
     assert pieces(ran, "stage_ahead") == [(20.0 * k, 20.0 * k + 10.0) for k in range(4)]
 
 
+def test_who_asks_shortly_before_a_piece_delays_it_not(tmp_path: Path) -> None:
+    """100 B at 7 B/s: a piece each 100/7 s, at 14.285714... and 28.57.... 50 and 20 ms before them another
+    job begins to read: no call can be asked for then that comes in time, but one is on its way."""
+    entry = {"filesystem": "lustre", "reads": 1, "options": {"timing": "phases"}}
+    jobs = [
+        job("1", 4, 20e9, io=reads(300)),
+        *(job(name, 1, 1e9, io=[entry], at=at) for name, at in (("2", 14.235), ("3", 28.55))),
+    ]
+    config = {"chunk": "100B", "queue": "filler"}
+    ran = run(tmp_path, jobs, "staging=ahead,staging_rate=7Bps", config=config)
+    begins = sorted(begin for name, (begin, _) in ran.kinds().items() if name.endswith("stage_ahead"))
+    assert begins == pytest.approx([0.0, 100 / 7, 200 / 7], abs=1e-3)
+
+
 @pytest.mark.parametrize("policy", ["fcfs", "exclusive", "set10", "tbf:rate=1GBps,burst=1GB", "fair"])
 def test_under_any_io_policy(tmp_path: Path, policy: str) -> None:
     """Nothing else moves: a policy lets go what may move."""

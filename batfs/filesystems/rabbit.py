@@ -128,15 +128,13 @@ class Rabbit(BurstBuffer):
     ) -> list[Part] | Hold:
         volume = request.volume
         times = self._copies(self._checkpoints(volume)[0]) if checkpoint else 0
-        shares = self._shares(request, view, rng)
+        held = self.held_bytes(volume.reads, volume.writes) + times * checkpoint
+        size = int(volume.options.get("capacity", held))
+        shares = self._shares(request, size, view, rng)
         if isinstance(shares, Hold):
             return shares
-        capacity = volume.options.get("capacity")
         staged = self._staged(volume) if volume.options else (volume.reads, volume.writes)
-        wanted = [volume.reads, volume.writes, checkpoint, *staged]
-        wanted.append(
-            self.held_bytes(*wanted[:2]) + times * checkpoint if capacity is None else int(capacity)
-        )
+        wanted = [volume.reads, volume.writes, checkpoint, *staged, size]
         weights = [weight for _, _, weight in shares]
         columns = [split_by(size, weights).tolist() for size in wanted]
         parts: list[Part] = []
@@ -149,9 +147,9 @@ class Rabbit(BurstBuffer):
         return self._room(parts, request, view)
 
     def _shares(
-        self, request: IoRequest, view: StorageView, rng: random.Random
+        self, request: IoRequest, size: int, view: StorageView, rng: random.Random
     ) -> list[tuple[Sequence[int], Sequence[int], int]] | Hold:
-        """(nodes that use it, storages, its weight) of each part of the job's space."""
+        """(nodes that use it, storages, its weight) of each part of the job's space of ``size`` bytes."""
         nodes, options = request.nodes, request.volume.options
         kind = options.get("type", self.type) if options else self.type
         there: dict[str, list[int]] = {}
@@ -161,12 +159,11 @@ class Rabbit(BurstBuffer):
         if kind == "lustre":
             if near and not self.servers:
                 return [(nodes, self._rabbits[chassis], len(mine)) for chassis, mine in near.items()]
-            each = int(options.get("capacity", request.volume.reads + request.volume.writes))
-            count = self.servers or 1
-            chosen = self.choose(split_evenly(each, count).tolist(), request, view, rng, reason=REASON)
+            each = split_evenly(size, self.servers or 1).tolist()
+            chosen = self.choose(each, request, view, rng, reason=REASON)
             if isinstance(chosen, Hold):
                 return chosen
-            return [(nodes, (storage,), size) for part in chosen for storage, size in part]
+            return [(nodes, (storage,), share) for part in chosen for storage, share in part]
         if len(near) < len(there):
             having = sum(chassis in self._rabbits for chassis in self._chassis.values())
             return Hold(REASON, (), never=having < len(nodes))

@@ -301,12 +301,15 @@ class Model(ABC):
         ``before``: what it has been asked for other parts, which a data set counts."""
         name = f"{request.part}/{part}" if request.part and part else request.part or part
         others = [plan for _, plan in before] if volume.options else []
+        pieces = len(others)
         if isinstance(request, PhaseRequest):
             others = [*request.before, *others]
         mine = request.nodes if nodes is None else nodes
         asked = IoRequest(request.job_id, mine, volume, request.start, request.end, name)
         if others:
-            asked = PhaseRequest(request.job_id, mine, volume, request.start, request.end, name, others)
+            asked = PhaseRequest(
+                request.job_id, mine, volume, request.start, request.end, name, others, pieces
+            )
         model = self.setup.models[self.backing]
         outcome = planned(model, asked, view, rng)
         access: AccessModel | None = getattr(model, "access", None)

@@ -16,6 +16,7 @@ from batfs.filesystems.base import (
     read_grid,
     write_grid,
 )
+from batfs.filesystems.data_sets import options_of_piece
 from batfs.filesystems.interface import (
     Hold,
     IoPlan,
@@ -382,12 +383,12 @@ class CacheTier(StagingTier):
         operations = split_operations(mine.operations, [*parts, mine.reads])
         moves: list[Move] = []
         held: list[Placement] = []
+        done, options = 0, self.options_behind(mine)
         for k, (storage, part) in enumerate(zip(ids, parts, strict=True)):
             if not part:
                 continue
-            volume = Volume(
-                *(self.backing, 0, part, files[k], mine.pattern, self.options_behind(mine), operations[k])
-            )
+            theirs, done = options_of_piece(options, done, part, size), done + part
+            volume = Volume(*(self.backing, 0, part, files[k], mine.pattern, theirs, operations[k]))
             asked, outcome = self.ask_behind(
                 request, volume, view, rng, nodes=(storage,), part=f"back.{storage}", before=plan.behind
             )

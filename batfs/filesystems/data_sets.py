@@ -55,6 +55,18 @@ def makes_set(volume: Volume, asked: SetRequest) -> bool:
     return bool(volume.writes) or not (volume.reads or asked.delete)
 
 
+def options_of_piece(options: Mapping[str, Any], done: int, size: int, total: int) -> Mapping[str, Any]:
+    """Options of an entry whose ``total`` bytes are written in pieces, for the one of ``size`` bytes after
+    ``done``: together the pieces leave the set as the whole would."""
+    way, given = options.get("write"), options.get("size")
+    if way == OVERWRITE and given is None:
+        return {**options, "size": done + size}
+    if way == REPLACE and given is not None:
+        whole = read_size(given)  # the first piece has some of it
+        return {**options, "size": -(-whole * (done + size) // total) + (-whole * done // total)}
+    return options
+
+
 def set_request(options: Mapping[str, Any]) -> SetRequest:
     """The data set of an entry with these options. InputError for a value that is none, or for an option of a
     data set where none is named."""
@@ -206,7 +218,7 @@ class _Use:
     makes: list[DataSet] = field(default_factory=list)
     written: list[tuple[DataSet, SetPart]] = field(default_factory=list)
     over: list[DataSet] = field(default_factory=list)
-    coming: list[tuple[DataSet, Sequence[SetPart]]] = field(default_factory=list)
+    coming: list[tuple[DataSet, list[SetPart]]] = field(default_factory=list)
     deletes: list[DataSet] = field(default_factory=list)
     takes_along: list[DataSet] = field(default_factory=list)
 
@@ -222,6 +234,7 @@ class DataSets:
         self.purge: PurgePolicy | None = None
         self.timer = Timer()
         self.assumed = False
+        self.foreseen: dict[str, int] = {}  # sizes as entries of a job leave them, for those after them
         self.sets: dict[str, DataSet] = {}
         self.leaving: list[DataSet] = []  # their names are gone, somebody still uses their bytes
         self.forgetters: list[Callable[[str], None]] = []  # told of each name that goes
@@ -313,8 +326,10 @@ class DataSets:
             found.parts += change.filled
             found.there = True
             self._changed(found)
-        if change.replaces:
-            use.coming.append((found, change.written))
+        if change.replaces and change.continues:
+            use.coming[-1][1].extend(change.written)
+        elif change.replaces:
+            use.coming.append((found, [*change.written]))
         else:
             found.parts += change.written
             use.written += [(found, part) for part in change.written]

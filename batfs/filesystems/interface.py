@@ -111,9 +111,11 @@ class IoRequest:
 @record
 class PhaseRequest(IoRequest):
     """A phase of a composed job, or an entry of several; ``before`` are the plans of the job's entries before
-    it, in order, which are reserved with it; what they bring or write counts as there."""
+    it, in order, which are reserved with it; what they bring or write counts as there. The last ``pieces`` of
+    them are for the same entry, which a tier asks for in pieces."""
 
     before: Sequence[IoPlan] = ()
+    pieces: int = 0
 
 
 def earlier(request: IoRequest, filesystem: str) -> list[IoPlan]:
@@ -238,9 +240,10 @@ class Part:
 class SetChange:
     """What a plan does to the data set ``name`` of its file system. ``filled``: parts that it finds there,
     since they were there before the simulation; ``written``: parts that are new, and ``replaces`` whether
-    they take the place of all others; ``over``: bytes that are there are written over. ``reads``, ``writes``:
-    traffic, in bytes. ``makes``: the set exists when the job has succeeded. ``seen``: the set's version that
-    it was made for (-1: never again the same)."""
+    they take the place of all others; ``continues``: they are of one version with those of the piece before;
+    ``over``: bytes that are there are written over. ``reads``, ``writes``: traffic, in bytes. ``makes``: the
+    set exists when the job has succeeded. ``seen``: the set's version that it was made for (-1: never again
+    the same)."""
 
     name: str
     filled: Sequence[SetPart] = ()
@@ -249,6 +252,7 @@ class SetChange:
     writes: int = 0
     over: bool = False
     replaces: bool = False
+    continues: bool = False
     makes: bool = False
     seen: int = -1
 

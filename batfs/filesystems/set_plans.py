@@ -30,6 +30,7 @@ from batfs.filesystems.interface import (
     IoRequest,
     Outcome,
     Part,
+    PhaseRequest,
     Placement,
     SetChange,
     SetPart,
@@ -82,18 +83,28 @@ def plan_set(model: KeepingModel, request: IoRequest, view: StorageView, rng: ra
 
 def set_footprint(sets: DataSets, volume: Volume) -> Volume:
     """The volume that holds as much as this one adds to its data set, as things stand."""
+    held, _ = _adds(sets, volume)
+    return replace(volume, reads=0, writes=held, options=_others(volume.options))
+
+
+def foresee(sets: DataSets, volume: Volume) -> None:
+    """What the job's entries after this one find of its data set, for :func:`set_footprint`; until
+    ``sets.foreseen`` is cleared."""
+    sets.foreseen[str(volume.options["data_set"])] = _adds(sets, volume)[1]
+
+
+def _adds(sets: DataSets, volume: Volume) -> tuple[int, int]:
+    """(bytes that the volume adds to what its data set holds, the size at which it leaves it)."""
     asked = set_request(volume.options)
     found = sets.sets.get(asked.name)
-    have = 0 if found is None else found.size
+    have = sets.foreseen.get(asked.name, 0 if found is None else found.size)
     fill = 0
     if volume.reads and not have and (asked.missing or sets.missing) == FILL:
-        fill = asked.size or volume.reads
-    return replace(
-        volume,
-        reads=0,
-        writes=fill + _grows(asked, have + fill, volume, bool(found)),
-        options=_others(volume.options),
-    )
+        fill = volume.reads if asked.size is None else asked.size
+    there = bool(have or fill or found)
+    grown = _grows(asked, have + fill, volume, there)
+    replaces = there and asked.write == REPLACE  # beside the old one, which others find until it goes
+    return fill + grown, have + fill + (0 if replaces else grown)
 
 
 def _others(options: Mapping[str, object]) -> Mapping[str, object]:
@@ -160,7 +171,12 @@ class _Planning:
                 return self._empty()
             self._over(parts, reads, 0)
         there = bool(parts) or asked.name in sets.sets
-        new = _grows(asked, have, volume, there)
+        version = self._version()
+        if version is not None:  # of a new version, of which a piece has been planned
+            there = version.replaces
+            new = writes if asked.size is None else asked.size
+        else:
+            new = _grows(asked, have, volume, there)
         replaces = asked.write == REPLACE and there and bool(writes or new)
         written: Sequence[SetPart] = ()
         if new or writes:
@@ -181,6 +197,7 @@ class _Planning:
             writes,
             over=not replaces and writes > new,
             replaces=replaces,
+            continues=version is not None,
             makes=makes_set(volume, asked),
             seen=seen,
         )
@@ -188,6 +205,15 @@ class _Planning:
         plan.placements = self.placements
         plan.changes = (change,)
         return plan
+
+    def _version(self) -> SetChange | None:
+        """What the piece before this one of the same entry makes of the set, if they replace it together."""
+        request = self.request
+        if self.asked.write != REPLACE or not request.volume.writes or not isinstance(request, PhaseRequest):
+            return None
+        pieces = request.before[len(request.before) - request.pieces :]
+        found = [c for plan in pieces for c in plan.changes if c.name == self.asked.name and c.writes]
+        return found[-1] if found else None
 
     def _found(self, have: int) -> bool:
         """Whether a job that asks for the set finds it: under ``fill`` any bytes will do, also those that

@@ -36,7 +36,7 @@ from batfs.filesystems.nodeless import known, on_nodes
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
-from batfs.filesystems.set_plans import keeps
+from batfs.filesystems.set_plans import foresee, keeps
 from batfs.filesystems.staging_modes import HELD, NO_LIMIT, TWO_STEP, StagingLimit
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
@@ -306,9 +306,16 @@ class FileSystems:
     def footprint(self, volumes: Sequence[Volume], nodes: int) -> dict[str, int]:
         """Bytes of each file system that a job of so many nodes would hold, wherever they lie."""
         out: dict[str, int] = {}
+        books: list[DataSets] = []
         for volume in volumes:
             for name, size in footprint(self.models[volume.filesystem], volume, nodes).items():
                 out[name] = out.get(name, 0) + size
+            book = self.book_of(volume) if len(volumes) > 1 else None
+            if book is not None:  # what this entry adds those after it find
+                foresee(book, volume)
+                books.append(book)
+        for book in books:
+            book.foreseen.clear()
         return out
 
     def started(self, request: IoRequest, plan: IoPlan, now: float, campaign: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.base import Model, Reserve, Timing, in_order
+from batfs.filesystems.data_sets import options_of_piece
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Setup, Volume
 from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.staging_modes import HELD, StagingLimit
@@ -145,6 +146,8 @@ class StagingTier(Model):
         operations = split_operations(
             volume.operations, [0 if part.kind == "drain" else part.size for part in parts]
         )
+        total = sum(part.size for part in parts if part.kind == "stage_out")
+        done = 0  # of those
         files: dict[str, list[int]] = {}
         for kind in STAGE_OPTIONS[:2]:
             storages = sum(part.kind == kind for part in parts)
@@ -159,6 +162,8 @@ class StagingTier(Model):
                     theirs = {**theirs, "size": volume.reads}  # of the set, of which this is a part
                 if not self.stages(kind, volume):
                     continue
+                if writes:
+                    theirs, done = options_of_piece(theirs, done, size, total), done + size
                 asked = Volume(*(self.backing, reads, writes, touched, volume.pattern, theirs, ours))
             answered, outcome = self.ask_behind(
                 *(request, asked, seen, rng),

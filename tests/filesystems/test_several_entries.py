@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from fs_tiny import Ran, composed, job, simulate_tiny, watched, work
 
+from batfs.filesystems.interface import Hold
 from batfs.filesystems.lru import Cache
+from batfs.filesystems.site import FileSystems
 
 RATES = {"read": "10Bps", "write": "10Bps"}
 CACHE = {"c0": {"filesystem": "cache", "size": "100B", "read": "100Bps", "write": "100Bps"}}
@@ -190,3 +192,100 @@ def test_one_that_makes_a_set_of_nothing_is_refused_at_once(tmp_path: Path) -> N
     ran = run(tmp_path, targets(1), [job("a", io=io), job("b", at=5.0, io=[entry("lustre", 6)])])
     assert ran.jobs["w0!a"].state == "REJECTED"
     assert ran.times("b") == pytest.approx((5.0, 5.6), abs=1e-3)
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_a_footprint_is_what_all_entries_together_hold(
+    tmp_path: Path, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random jobs of several entries that read, write, write over and replace three data sets: plans of queue
+    policies count what is held. (Two readers of 60 B that were there counted 120 B.)"""
+    plan, seen = FileSystems.plan, 0
+
+    def planned(files: FileSystems, job_id: str, nodes: Any, volumes: Any, *rest: Any) -> Any:
+        nonlocal seen
+        plans = plan(files, job_id, nodes, volumes, *rest)
+        book = files.data_sets["lustre"]
+        alone = not files.models["lustre"].trials and not book.assumed  # type: ignore[attr-defined]
+        if not isinstance(plans, Hold) and alone:
+            held = sum(placement.size for one in plans for placement in one.placements)
+            assert files.footprint(volumes, len(nodes)).get("lustre", 0) == held
+            assert not book.foreseen
+            seen += len(volumes) > 1
+        return plans
+
+    monkeypatch.setattr(FileSystems, "plan", planned)
+    for seed in range(part, 40, 2):
+        rng = random.Random(seed)
+        jobs = []
+        for k in range(8):
+            io = []
+            for _ in range(rng.randint(1, 4)):
+                options: dict[str, Any] = {"data_set": rng.choice("xyz")}
+                options["write"] = rng.choice(["append", "overwrite", "replace"])
+                options |= rng.choice([{}, {"size": rng.randint(1, 90)}, {"delete": True}])
+                io.append(entry("lustre", rng.choice([0, 30, 60]), rng.choice([0, 20, 50]), **options))
+            jobs.append(job(f"{k}", at=20.0 * k, io=io))
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        run(folder, targets(1, 100_000), jobs)
+    assert seen > 50
+
+
+def test_servers_of_a_rabbit_have_room_for_checkpoints(tmp_path: Path) -> None:
+    """8 B that are read and two checkpoints of 4 B are 16 B: the first Rabbit has 10, so they lie on the
+    second. (The Lustre's server was chosen for the 8 B alone, and the job rejected.)"""
+    storages = {
+        f"r{k}": {"filesystem": "rabbit", "size": size, "chassis": "ab"[k], **RATES}
+        for k, size in enumerate(["10B", "30B"])
+    }
+    io = [entry("rabbit", 8, checkpoints=2, checkpoint_bytes=4)]
+    ran = run(
+        tmp_path, {**storages, **targets(1)}, [job("a", io=io)], "rabbit:backing=lustre,servers=1,type=lustre"
+    )
+    [record] = ran.records
+    assert [(p.storage, p.size) for p in record.plans[0].placements if p.size == 16] == [(6, 16)]
+    assert record.state == "COMPLETED_SUCCESSFULLY"
+
+
+TIERS = [
+    "burst_buffer:backing=lustre",
+    "nvme_pool:backing=lustre,block_size=10B",
+    "cache:backing=lustre,write=back",
+]
+
+
+@pytest.mark.parametrize("model", TIERS)
+@pytest.mark.parametrize(
+    ("write", "given", "sizes"),
+    [
+        ("append", None, (60, 100)),
+        ("overwrite", None, (60, 60)),
+        ("replace", None, (60, 40)),
+        ("append", 70, (70, 70)),
+        ("overwrite", 70, (70, 70)),
+        ("replace", 70, (70, 70)),
+        ("replace", 1, (1, 1)),
+    ],
+)
+def test_what_several_buffers_write_is_one_version(
+    tmp_path: Path, model: str, write: str, given: int | None, sizes: tuple[int, int]
+) -> None:
+    """60 B are written through two buffers, and later 40 B: the set is as large as if they had come in one
+    piece. (Of 60 B that were to replace a set, the 30 of the last buffer were left.)"""
+    more = {} if given is None else {"size": given}
+    for count in (1, 2):
+        jobs = [
+            job(name, 2, at=at, io=[entry("bb", 0, size, data_set="x", write=write, **more)])
+            for name, at, size in (("a", 0.0, 60), ("b", 50.0, 40))
+        ][:count]
+        size = "31B" if model.startswith("cache") else "100B"
+        buffers = {f"b{k}": {"filesystem": "bb", "size": size, **RATES} for k in range(2)}
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        config = {"policy": "round_robin", "filesystems": {"bb": {"model": model}}}
+        ran = run(folder, {**buffers, **targets(1, 1000)}, jobs, **config)
+        [row] = ran.sets
+        assert ran.reserved[2] == sizes[count - 1]
+        assert row.size == max(sizes[:count])
+        assert sum(kind.endswith("stage_out") for kind in ran.kinds()) >= 2

@@ -160,10 +160,10 @@ class Sheet:
         ``causes`` where they are ``known``; those ``of_space`` together are a lack of space, for ``reason``.
         """
         names: tuple = job_id.partition("!")
-        items: list = list(waits.items())
-        lacked: cython.double = 0.0 if items else waiting
+        seconds: dict = by_cause(waits)
+        lacked: cython.double = 0.0 if seconds else waiting
         for cause in of_space:
-            lacked += seconds_of(items, cause)
+            lacked += seconds.get(cause, 0.0)
         field(self, names[2])
         text(self, ",")
         field(self, names[0])
@@ -178,18 +178,21 @@ class Sheet:
         text(self, resources)
         six(self, lacked)
         text(self, ",")
-        if lacked != 0.0 or not nodes or not items:
+        if lacked != 0.0 or not nodes or not seconds:
             field(self, reason)
         text(self, ",")
         text(self, nodes)
         text(self, ",")
         if alone is not None:
             decimals(self, alone)
-        for cause in causes:
-            if known:
-                six(self, seconds_of(items, cause))
-            else:
-                text(self, ",")
+        if known:
+            for cause in causes:
+                if cause in seconds:
+                    six(self, seconds[cause])
+                else:
+                    text(self, ",0.000000")
+        else:
+            text(self, "," * len(causes))
         text(self, "\n")
 
     def storages(self, now: cython.double, about: list, states: Sequence[Any]) -> None:
@@ -304,12 +307,11 @@ def moments(
 
 
 @cython.cfunc
-def seconds_of(items: list, cause: str) -> cython.double:
-    """What was waited for this cause, for all file systems."""
-    found: cython.double = 0.0
-    for key, seconds in items:
-        if key[0] == cause:
-            found += seconds
+def by_cause(waits: object) -> dict:
+    """What was waited for each cause, for all file systems."""
+    found: dict = {}
+    for key, seconds in waits.items():
+        found[key[0]] = found.get(key[0], 0.0) + seconds
     return found
 
 

@@ -169,7 +169,7 @@ class BurstBuffer(StagingTier):
             and not volume.writes
             and all(part.staged is None for part in parts)
         ):  # metadata alone
-            hold = self._metadata(plan, request, view, rng)
+            hold = self.without_bytes(plan, request, view, rng)
             if hold is not None:
                 return hold
         if not self.setup.dynamic_jobs or not self.backing:
@@ -307,19 +307,6 @@ class BurstBuffer(StagingTier):
             return moves
         if times:
             plan.checkpoints = Checkpoints(times, _checkpoint_moves(parts), moves["drain"])
-        return None
-
-    def _metadata(
-        self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random
-    ) -> Hold | None:
-        """Operations of a job that moves no bytes are done on the backing file system, by its nodes."""
-        mine = request.volume
-        volume = Volume(*(self.backing, 0, 0, mine.files, mine.pattern, {}, mine.operations))
-        asked, outcome = self.ask_behind(request, volume, view, rng, part="metadata")
-        if isinstance(outcome, Hold):
-            return outcome
-        plan.flops = outcome.flops
-        plan.behind = (*plan.behind, (asked, outcome))
         return None
 
     def _with_scratch_checkpoints(self, plan: IoPlan, parts: Sequence[Part], times: int) -> IoPlan:

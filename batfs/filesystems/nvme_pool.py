@@ -128,6 +128,10 @@ class NvmePool(StagingTier):
         else:
             plan.reads = _moving([Transfer(drive, nodes[k], r) for k, drive, r in reading])
             plan.writes = _moving([Transfer(nodes[k], drive, w) for k, drive, w in writing])
+        if self.backing and not volume.reads and not volume.writes:
+            hold = self.without_bytes(plan, request, view, rng)
+            if hold is not None:
+                return hold
         if not self.setup.dynamic_jobs or not self.backing:
             return plan
         staged = [*_on_drives("stage_in", reading), *_on_drives("stage_out", writing)]

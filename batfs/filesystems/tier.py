@@ -182,6 +182,22 @@ class StagingTier(Model):
         plan.stage_out = (*plan.stage_out, *moves["stage_out"])
         return moves
 
+    def without_bytes(
+        self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random
+    ) -> Hold | None:
+        """What a job that moves no bytes wants is the backing file system's: its nodes' operations, and what
+        it says of a data set that lies there (its ``size``, that it is to be deleted)."""
+        mine = request.volume
+        options = {} if self.keeps(mine) else self.options_behind(mine)
+        volume = Volume(*(self.backing, 0, 0, mine.files, mine.pattern, options, mine.operations))
+        asked, outcome = self.ask_behind(request, volume, view, rng, part="metadata")
+        if isinstance(outcome, Hold):
+            return outcome
+        plan.flops = outcome.flops
+        plan.behind = (*plan.behind, (asked, outcome))
+        plan.placements = (*plan.placements, *outcome.placements)
+        return None
+
     def _taken(self, held: Sequence[Placement]) -> list[tuple[int, int]]:
         position = self.setup.position_of
         return [(position[p.storage], p.size) for p in held]

@@ -50,6 +50,12 @@ def test_named_operations_stand_in_the_place_of_those_of_files(tmp_path: Path) -
         assert run(tmp_path, "burst_buffer", entry).duration("1") == close(2.0)
 
 
+def test_a_pool_passes_operations_without_bytes_on(tmp_path: Path) -> None:
+    """3,000 operations take 3 s on the server of the file system behind it, as of a burst buffer."""
+    ran = run(tmp_path, "nvme_pool:backing=lustre", {"filesystem": "bb", "operations": {"mkdir": 3000}})
+    assert ran.duration("1") == close(3.0)
+
+
 @pytest.mark.parametrize(("front", "kind"), [("burst_buffer", "stage_in"), ("cache", "job")])
 def test_tiers_pass_operations_on(tmp_path: Path, front: str, kind: str) -> None:
     """Without bytes, 3,000 operations on a tier take 3 s on the server of the file system behind it; and so

@@ -136,6 +136,8 @@ def steps_of(changes: Sequence[tuple[float, int]], exact: float) -> list[tuple[f
     """What happens at one instant may come in two messages."""
     steps: list[tuple[float, int]] = []
     for at, size in changes:
+        if steps and steps[-1][1] == size:  # what else has changed of the storage is no step
+            continue
         if steps and abs(steps[-1][0] - at) < exact:
             steps.pop()
         if (steps[-1][1] if steps else 0) != size:

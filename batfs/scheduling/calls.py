@@ -23,11 +23,15 @@ class Calls:
         """A call has come, for whatever date up to ``now``."""
         self._pending = [at for at in self._pending if not due(at, now)]
 
+    def is_due(self, now: float) -> bool:
+        """Whether the policy's wish has come."""
+        return self.wish is not None and due(self.wish, now)
+
     def wished(self, wish: float | None, now: float) -> list[m.Decision]:
         """See that the policy is called when it wishes, also while an earlier call is on its way."""
         if wish is not None:
             self.wish = wish
-        elif self.wish is not None and due(self.wish, now):
+        elif self.is_due(now):
             self.wish = None
         return [] if self.wish is None else self.by(self.wish, now)
 

@@ -293,7 +293,8 @@ class Session:
         """Call the queue policy, start what it decided; again while jobs were rejected for good."""
         if self._dependencies.held:
             self._settle()
-        if not len(self.queue) and self.tenancy.stager is None:
+        wished = self.tenancy.running and self._calls.is_due(self._now)  # perhaps to kill
+        if not len(self.queue) and self.tenancy.stager is None and not wished:
             # nothing to decide; what was freed is told when somebody waits
             self._dirty = False
             self._arrived = []

@@ -76,8 +76,10 @@ def test_called_when_it_wishes(
     assert set(result.starts.values()) == {5.0}
 
 
-def test_who_wishes_to_be_called_is_called_though_nobody_waits(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wish", "calls"), [(0.5, [0.0, 0.5]), (5.0, [0.0])])
+def test_who_wishes_to_be_called_is_called_though_nobody_waits(
+    tmp_path: Path, wish: float, calls: list[float]
+) -> None:
     """The only job runs from 0 to 1 s. A call wished for at 0.5 s comes then (a policy may want to kill it);
     one for 5 s, when nothing runs any more, is for nobody."""
-    assert called(tmp_path, {0.0: 0.5}, 0.0, [0.0])[:2] == ([0.0, 0.5], [0.5])
-    assert called(tmp_path, {0.0: 5.0}, 0.0, [0.0])[0] == [0.0]
+    assert called(tmp_path, {0.0: wish}, 0.0, [0.0])[:2] == (calls, [wish])

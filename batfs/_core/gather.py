@@ -426,6 +426,38 @@ def met(
 
 
 @cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def nth(
+    k: cython.longlong,
+    total: cython.longlong,
+    core: cython.longlong,
+    src: cython.longlong,
+    dst: cython.longlong,
+    width: cython.longlong,
+    out: cython.longlong,
+    into: cython.longlong,
+    both: cython.longlong,
+    numbered: cython.p_longlong,
+    links: cython.p_longlong,
+    outs: cython.p_longlong,
+    intos: cython.p_longlong,
+    boths: cython.p_longlong,
+) -> cython.longlong:
+    """The ``k``-th link of a flow: the core's, ``total`` of them, then the hosts' own; below 0 for none."""
+    if k < total:
+        return numbered[links[core * width + k]]
+    k -= total
+    if k < out:
+        return outs[src * out + k]
+    k -= out
+    if k < into:
+        return intos[dst * into + k]
+    k -= into
+    return boths[src * both + k] if k < both else boths[dst * both + k - both]
+
+
+@cython.cfunc
 @cython.exceptval(check=False)
 def meet(
     p: cython.p_longlong,
@@ -444,16 +476,7 @@ def meet(
     width, epoch, first_link = p[WIDTH], p[EPOCH], p[RESOURCES]
     total = lengths[core] if core >= 0 else 0
     for k in range(total + out + into + 2 * both):
-        if k < total:
-            link = numbered[links[core * width + k]]
-        elif k < total + out:
-            link = outs[src * out + k - total]
-        elif k < total + out + into:
-            link = intos[dst * into + k - total - out]
-        elif k < total + out + into + both:
-            link = boths[src * both + k - total - out - into]
-        else:
-            link = boths[dst * both + k - total - out - into - both]
+        link = nth(k, total, core, src, dst, width, out, into, both, numbered, links, outs, intos, boths)
         count = met(link, epoch, count, first_link, seen, place, resources, weights)
     return count
 
@@ -854,16 +877,9 @@ def count_alike(p: cython.p_longlong, x: cython.p_double, count: cython.longlong
                 x[LATENCY_VOLUME] = paid * volume
             total = lengths[core]
             for k in range(total + out + into + 2 * both):
-                if k < total:
-                    link = numbered[links[core * width + k]]
-                elif k < total + out:
-                    link = outs[src * out + k - total]
-                elif k < total + out + into:
-                    link = intos[dst * into + k - total - out]
-                elif k < total + out + into + both:
-                    link = boths[src * both + k - total - out - into]
-                else:
-                    link = boths[dst * both + k - total - out - into - both]
+                link = nth(
+                    k, total, core, src, dst, width, out, into, both, numbered, links, outs, intos, boths
+                )
                 if link < 0:
                     continue
                 count = met(link, epoch, count, first_link, seen, place, resources, weights)
@@ -898,6 +914,7 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
     resources, weights = integers(p[A_RESOURCES]), floats(p[A_WEIGHTS])
     first_link = p[RESOURCES]
     kinds, width = p[KINDS], p[WIDTH]
+    out, into, both = p[OUT], p[INTO], p[BOTH]
     p[EPOCH] += 1
     epoch = p[EPOCH]
     count = 0
@@ -1063,18 +1080,10 @@ def fill(p: cython.p_longlong, x: cython.p_double) -> cython.longlong:
                 if product > latency_volume:
                     latency_volume = product
             total = lengths[core]
-            own_out, own_into, own_both = p[OUT], p[INTO], p[BOTH]
-            for k in range(total + own_out + own_into + 2 * own_both):
-                if k < total:
-                    link = numbered[rows[core * width + k]]
-                elif k < total + own_out:
-                    link = outs[src * own_out + k - total]
-                elif k < total + own_out + own_into:
-                    link = intos[dst * own_into + k - total - own_out]
-                elif k < total + own_out + own_into + own_both:
-                    link = boths[src * own_both + k - total - own_out - own_into]
-                else:
-                    link = boths[dst * own_both + k - total - own_out - own_into - own_both]
+            for k in range(total + out + into + 2 * both):
+                link = nth(
+                    k, total, core, src, dst, width, out, into, both, numbered, rows, outs, intos, boths
+                )
                 if link < 0:
                     continue
                 if seen[link] != epoch:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf, nextafter
 
-from batfs.filesystems.interface import IoPlan
+from batfs.filesystems.interface import Hold, IoPlan
 from batfs.scheduling.interface import JobPlacement, QueueView, WaitingJob
 
 
@@ -24,6 +25,19 @@ class Footprints:
         if job.volumes and job.staged is None:
             self._sizes[job.id] = bytes_by_file_system(placed.plans, view)
             self._staging[job.id] = sum(placed.stages)
+
+    def any_fits(self, view: QueueView, waiting: Iterable[WaitingJob]) -> bool:
+        """Whether any of these could start now; on the way, what each takes that wasn't measured before."""
+        fits = False
+        for job in waiting:
+            if job.nodes > view.free_nodes.bit_count() or (fits and job in self):
+                continue
+            placed = view.place(job)
+            if not isinstance(placed, Hold):
+                fits = True
+                self.measure(view, placed)
+                view.undo(placed)
+        return fits
 
     def forget(self, job_id: str) -> None:
         self._sizes.pop(job_id, None)
@@ -45,6 +59,19 @@ class Footprints:
     def staging(self, job: WaitingJob) -> float:
         """Seconds expected for staging in and out, 0 before a first placement."""
         return self._staging.get(job.id, 0.0)
+
+
+def room_by_file_system(view: QueueView) -> tuple[dict[str, int], dict[str, int]]:
+    """(capacity, bytes free now) of each file system, in the order of their names. A promise holds nothing
+    before its start; what is away has nothing free."""
+    table = view.storage.storages
+    capacity = dict.fromkeys(sorted({storage.filesystem for storage in table}), 0)
+    free = dict(capacity)
+    now = view.storage.free(view.now, nextafter(view.now, inf)).tolist()
+    for storage, here in zip(table, now, strict=True):
+        capacity[storage.filesystem] += storage.capacity
+        free[storage.filesystem] += max(0, here)
+    return capacity, free
 
 
 def bytes_by_file_system(plans: Iterable[IoPlan], view: QueueView, *, kept: bool = True) -> dict[str, int]:

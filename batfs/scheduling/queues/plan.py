@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, permutations
-from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from batfs._core.arrays import np
@@ -18,7 +17,7 @@ from batfs.filesystems.interface import Hold, IoPlan
 from batfs.scheduling.interface import JobPlacement, Pass, QueueView, WaitingJob
 from batfs.scheduling.queues import QUEUE_POLICIES
 from batfs.scheduling.queues.agenda import OVERTIME, Agenda, in_whole_seconds
-from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
+from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system, room_by_file_system
 from batfs.scheduling.staging import releases
 from batfs.scheduling.timeline import Hold as Stay
 from batfs.scheduling.timeline import Timeline
@@ -64,8 +63,7 @@ class Plan:
     def schedule(self, view: QueueView) -> Pass:
         # nothing is planned for a job before its data is there
         waiting = [job for job in islice(view.queue, self.depth or None) if not view.lead(job)]
-        fits = self._fits_now(view, waiting)
-        if not fits:
+        if not self._footprints.any_fits(view, waiting):
             return Pass()
         if len(waiting) == 1:
             placed = view.place(waiting[0])
@@ -80,22 +78,6 @@ class Plan:
         return Pass(starts)
 
     # ---- the search ---------------------------------------------------------------------------------------
-
-    def _fits_now(self, view: QueueView, waiting: Sequence[WaitingJob]) -> bool:
-        """Whether any job could start now; on the way, how many bytes each holds."""
-        fits = False
-        for job in waiting:
-            if job.nodes > view.free_nodes.bit_count():
-                continue
-            if fits and job in self._footprints:
-                continue
-            placed = view.place(job)
-            if isinstance(placed, Hold):
-                continue
-            fits = True
-            self._footprints.measure(view, placed)
-            view.undo(placed)
-        return fits
 
     def _starts(self, view: QueueView, queue: list[WaitingJob]) -> list[JobPlacement]:
         problem = self._problem(view, queue)
@@ -130,14 +112,10 @@ class Plan:
     def _problem(self, view: QueueView, queue: Sequence[WaitingJob]) -> Problem:
         from batfs.scheduling.annealing import Problem
 
-        names = sorted({storage.filesystem for storage in view.storage.storages})
+        capacity, free = room_by_file_system(view)
+        names, capacities = list(capacity), list(capacity.values())
         position = {name: k for k, name in enumerate(names)}
-        capacities, others = [0] * len(names), [0] * len(names)
-        free = view.storage.free(view.now, nextafter(view.now, inf)).tolist()
-        for storage, here in zip(view.storage.storages, free, strict=True):
-            capacities[position[storage.filesystem]] += storage.capacity
-            # one that is away has less than nothing
-            others[position[storage.filesystem]] += storage.capacity - max(0, here)
+        others = [capacity[name] - free[name] for name in names]
         room = Timeline(0, capacities or [0])
         last = view.now + FOREVER
         ends = {view.now, last}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from itertools import chain, islice
-from math import inf, nextafter
+from math import inf
 from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
@@ -23,7 +23,7 @@ from batfs.scheduling.queues.agenda import (
     place_before,
     told_before,
 )
-from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system
+from batfs.scheduling.queues.footprints import Footprints, bytes_by_file_system, room_by_file_system
 from batfs.scheduling.queues.plan import FOREVER
 from batfs.scheduling.staging import releases
 
@@ -142,7 +142,7 @@ class PlanIo:
         all (fragments too small for the allocation policy)."""
         starts: list[JobPlacement] = []
         for _ in range(REPLANS):
-            if not waiting or not self._fits_now(view, waiting):
+            if not waiting or not self._footprints.any_fits(view, waiting):
                 break
             stuck = set()
             for job in self._best(view, waiting, [*started, *starts], promise):
@@ -160,19 +160,6 @@ class PlanIo:
             waiting = [job for job in waiting if job.id not in gone]
         return starts
 
-    def _fits_now(self, view: QueueView, waiting: Sequence[WaitingJob]) -> bool:
-        """Whether any job could start now; on the way, what each would take."""
-        fits = False
-        for job in waiting:
-            if job.nodes > view.free_nodes.bit_count() or (fits and job in self._footprints):
-                continue
-            placed = view.place(job)
-            if not isinstance(placed, Hold):
-                fits = True
-                self._footprints.measure(view, placed)
-                view.undo(placed)
-        return fits
-
     def _best(
         self,
         view: QueueView,
@@ -186,14 +173,8 @@ class PlanIo:
             aims = Aims(self.alpha, self.beta, inf, self.trials)
             self._search = PlanSearch(random.Random(view.rng.getrandbits(64)), aims)
         now, never = view.now, view.now + FOREVER
-        names = sorted({storage.filesystem for storage in view.storage.storages})
-        capacity = dict.fromkeys(names, 0)
-        free = dict.fromkeys(names, 0)
-        # the promise is held on the view, but only from its start on
-        room = view.storage.free(now, nextafter(now, inf)).tolist()
-        for storage, here in zip(view.storage.storages, room, strict=True):
-            capacity[storage.filesystem] += storage.capacity
-            free[storage.filesystem] += here
+        capacity, free = room_by_file_system(view)
+        names = list(capacity)
 
         def amounts(placed: JobPlacement, nodes: int) -> tuple[int, ...]:
             sizes = bytes_by_file_system(placed.plans, view, kept=False)

@@ -307,15 +307,17 @@ class FileSystems:
         """Bytes of each file system that a job of so many nodes would hold, wherever they lie."""
         out: dict[str, int] = {}
         books: list[DataSets] = []
-        for volume in volumes:
-            for name, size in footprint(self.models[volume.filesystem], volume, nodes).items():
-                out[name] = out.get(name, 0) + size
-            book = self.book_of(volume) if len(volumes) > 1 else None
-            if book is not None:  # what this entry adds those after it find
-                foresee(book, volume)
-                books.append(book)
-        for book in books:
-            book.foreseen.clear()
+        try:
+            for volume in volumes:
+                for name, size in footprint(self.models[volume.filesystem], volume, nodes).items():
+                    out[name] = out.get(name, 0) + size
+                book = self.book_of(volume) if len(volumes) > 1 else None
+                if book is not None:  # what this entry adds those after it find
+                    foresee(book, volume)
+                    books.append(book)
+        finally:  # a model from outside may raise
+            for book in books:
+                book.foreseen.clear()
         return out
 
     def started(self, request: IoRequest, plan: IoPlan, now: float, campaign: str = "") -> None:

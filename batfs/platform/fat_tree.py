@@ -119,16 +119,16 @@ class FatTreeZone(ComputedZone):
         while node is not target:
             i = source.position % self.cables[node.level - 1] * self.below[node.level - 1]
             # SimGrid goes on counting in the child's ports from where it left the parent's
-            while i < len(node.children):
-                i += (target.label[node.level - 1] - i) % self.below[
-                    node.level - 1
-                ]  # the next that leads there
-                if i < len(node.children):
-                    below, link = node.children[i]
-                    found.append((link, True))
-                    if node.limiter >= 0:
-                        found.append((node.limiter, False))
-                    node = below
+            while True:
+                # the next that leads there
+                i += (target.label[node.level - 1] - i) % self.below[node.level - 1]
+                if i >= len(node.children):
+                    break
+                below, link = node.children[i]
+                found.append((link, True))
+                if node.limiter >= 0:
+                    found.append((node.limiter, False))
+                node = below
                 i += 1
         if node.limiter >= 0:
             found.append((node.limiter, False))

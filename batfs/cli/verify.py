@@ -189,10 +189,17 @@ def _tasks(report: _Report, folder: Path, args: argparse.Namespace) -> str:
         tried = f"{args.python} can't import it" if args.python else "no Python here can import it"
         return f"SimGrid was not compared with: {tried} (Debian: python3-simgrid; PyPI: simgrid)."
     python, version = found
-    compared = agree = 0
+    compared = agree = refused = endless = 0
     worst = 0.0
-    for worlds in _batches(args.count, args.seed):
+    for batch in _batches(args.count, args.seed):
         _progress(f"SimGrid {version}: {compared} tasks")
+        worlds, without_end = verification.parted(batch, folder)
+        for world in without_end:
+            refused += 1
+            if verification.goes_on(world, folder, python):
+                endless += 1
+            else:
+                report.faults.append(f"refused here, but SimGrid ends it: {str(world[1])[:300]}")
         platform, tasks = verification.written(worlds, folder)
         theirs = verification.theirs(platform, tasks, python)
         for task, mine, simgrid in zip(tasks, verification.ours(platform, tasks), theirs, strict=True):
@@ -205,4 +212,6 @@ def _tasks(report: _Report, folder: Path, args: argparse.Namespace) -> str:
                 report.faults.append(f"a task ends at {mine!r}, in SimGrid at {simgrid!r}: {str(task)[:300]}")
     _progress("")
     report.add(f"SimGrid {version}: ends of random tasks", compared, agree, worst)
+    if refused:
+        report.add(f"SimGrid {version}: what it would solve for ever", refused, endless, None)
     return ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batfs.cli import verify
 from batfs.cli.main import main
 from batfs.cli.verification import recordings, recordings5, tasks
 
@@ -77,6 +78,33 @@ def test_what_disagrees_with_batsim_5_is_named(
     assert "Batsim 5, 046-merge-io: requests[1].now: " in said.err
     assert "Batsim 5, 015-not-json: not refused, other than by Batsim" in said.err
     assert figures(said.out)["Batsim 5.0.0-rc2: conversations, with jobs.csv"] == ["1", "0"]
+
+
+@pytest.mark.usefixtures("few")
+def test_worlds_that_simgrid_solves_for_ever_are_rows_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One in some 10,000 drawn: here they are refused at once, and SimGrid makes no end of them. One that is
+    refused here and ends there is a fault."""
+    if tasks.python_with_simgrid() is None:
+        pytest.skip("SimGrid's Python module is not installed (Debian: python3-simgrid)")
+    drawn = list(verify._batches(1_500, 17))[4]
+    ending, endless = tasks.parted(drawn, tmp_path)
+    assert len(endless) == 1
+    assert [world for world in drawn if world not in endless] == ending
+    monkeypatch.setattr(tasks, "PATIENCE", 1.0)
+    monkeypatch.setattr(verify, "_batches", lambda count, seed: [[*ending[:3], *endless, *ending[3:6]]])
+    assert main(["verify"]) == 0
+    found = figures(capsys.readouterr().out)
+    assert [found[name][:2] for name in found if name.endswith("would solve for ever")] == [["1", "1"]]
+    compared = sum(len(these) for _, these in ending[:6])
+    assert [found[name][:2] for name in found if name.endswith("random tasks")] == [[str(compared)] * 2]
+
+    monkeypatch.setattr(tasks, "goes_on", lambda world, folder, python: False)
+    assert main(["verify"]) == 1
+    said = capsys.readouterr()
+    assert "refused here, but SimGrid ends it: [{'start': 0.0" in said.err
+    assert re.search("would solve for ever +1 +0$", said.out, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("few")

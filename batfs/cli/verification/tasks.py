@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from batfs.errors import BatfsError
+from batfs.errors import BatfsError, InputError
 from batfs.platform import load_platform
 from batfs.simulator.actors import Flow, Maestro, Script
 from batfs.simulator.engine import Engine
@@ -28,6 +28,7 @@ SCRIPT: Final = Path(__file__).with_name("simgrid_tasks.py")
 HEAD: Final = "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
 GAMMA: Final = 4194304.0  # SimGrid's network/TCP-gamma
 LIMIT: Final = 600.0  # s for SimGrid's part of a batch
+PATIENCE: Final = 5.0  # s for a world of which SimGrid makes no end (another takes some 0.1 s)
 
 World = tuple[str, list[dict[str, Any]]]
 
@@ -187,8 +188,33 @@ def ours(path: Path, tasks: list[dict[str, Any]], interpreted: bool = False) -> 
     return ends
 
 
-def theirs(path: Path, tasks: list[dict[str, Any]], python: str) -> list[float]:
-    """The end of each task (s) as SimGrid has it."""
+def parted(worlds: Sequence[World], folder: Path) -> tuple[list[World], list[World]]:
+    """The worlds whose tasks end here, and those that are refused: SimGrid would solve them for ever."""
+    try:
+        ours(*written(worlds, folder))
+    except InputError:
+        if len(worlds) == 1:
+            return [], [*worlds]
+        halves = [parted(half, folder) for half in (worlds[: len(worlds) // 2], worlds[len(worlds) // 2 :])]
+        return halves[0][0] + halves[1][0], halves[0][1] + halves[1][1]
+    return [*worlds], []
+
+
+def goes_on(world: World, folder: Path, python: str) -> bool:
+    """Whether SimGrid is still at it after PATIENCE seconds."""
+    try:
+        theirs(*written([world], folder), python, PATIENCE)
+    except Unended:
+        return True
+    return False
+
+
+class Unended(BatfsError):
+    """SimGrid took too long."""
+
+
+def theirs(path: Path, tasks: list[dict[str, Any]], python: str, limit: float = LIMIT) -> list[float]:
+    """The end of each task (s) as SimGrid has it. Unended where it takes more than ``limit`` seconds."""
     given = path.with_name("tasks.json")
     given.write_text(json.dumps(tasks), encoding="utf-8")
     try:
@@ -196,11 +222,11 @@ def theirs(path: Path, tasks: list[dict[str, Any]], python: str) -> list[float]:
             [python, str(SCRIPT), str(path), str(given)],
             capture_output=True,
             text=True,
-            timeout=LIMIT,
+            timeout=limit,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BatfsError(f"SimGrid didn't end {len(tasks)} tasks within {LIMIT:g} s") from None
+        raise Unended(f"SimGrid didn't end {len(tasks)} tasks within {limit:g} s") from None
     for line in ran.stdout.splitlines():
         if line.startswith("ENDS "):
             return [float.fromhex(end) for end in json.loads(line[5:])]

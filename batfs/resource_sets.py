@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from batfs._core.nodes import count_below as count_below
 from batfs._core.nodes import text_of
+from batfs._core.tallies import count_below as count_below
 from batfs.errors import InputError
 
 _TOKEN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")

@@ -52,25 +52,6 @@ def in_run(
     return found - first == k - place
 
 
-def count_below(text: str, limit: int) -> int:
-    """How many ids of a text written by Batsim or by us are below ``limit``, without making a set of them."""
-    most: cython.longlong = limit - 1
-    count: cython.longlong = 0
-    low: cython.longlong
-    high: cython.longlong
-    for token in text.split():
-        first, _, last = token.partition("-")
-        low = int(first)
-        high = low
-        if last:
-            high = int(last)
-            if high > most:
-                high = most
-        if low <= most and high >= low:
-            count += high - low + 1
-    return count
-
-
 @cython.cfunc
 @cython.inline
 def octets(data: bytes) -> cython.p_uchar:

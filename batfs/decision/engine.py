@@ -20,7 +20,7 @@ from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.decision.peers import SimulatorGoneError, no_simulator
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
-from batfs.decision.tally import JobTally, StorageTally
+from batfs.decision.tally import JobTally, StepsTally, StorageTally
 from batfs.errors import BatfsError, InputError
 from batfs.files import PARTIAL, holding, publish, writing
 from batfs.records import replace
@@ -70,7 +70,6 @@ class EndedRow(NamedTuple):
     start: float
     runtime: float
     alloc: str
-    rejected: bool
 
 
 def run_with_batsim(
@@ -110,7 +109,7 @@ def _run_with_batsim(
     log = Path(f"{prefix}_batsim.log")
     aside = f"{prefix}{PARTIAL}"
     nodes = loaded.machine.nb_compute
-    jobs = JobTally(nodes, steps=experiment.dynamic_jobs)
+    jobs = StepsTally(nodes) if experiment.dynamic_jobs else JobTally(nodes)
     clock = AloneClock(loaded.platform, loaded.machine)
     with ExitStack() as stack:
         recorder = stack.enter_context(Recorder(prefix, clock.seconds))
@@ -449,5 +448,4 @@ def rows_of(stream: TextIO) -> Iterator[EndedRow]:
             -1.0 if rejected else float(row["starting_time"]),
             0.0 if rejected else float(row["execution_time"]),
             row["allocated_resources"],
-            rejected,
         )

@@ -19,7 +19,7 @@ from batfs.decision.experiment import Experiment, Loaded, asked_bytes, load
 from batfs.decision.options import PYBATSIM
 from batfs.decision.provenance import write_provenance
 from batfs.decision.records import Recorder
-from batfs.decision.tally import JobTally, StorageTally
+from batfs.decision.tally import JobTally, StepsTally, StorageTally
 from batfs.files import holding, writing
 from batfs.protocol.messages import DecisionProcess
 from batfs.records import record
@@ -97,7 +97,7 @@ def _run(
         say(slow)
     events = [read_events(path, forward_unknown=False) for path in experiment.events]
     nodes = loaded.machine.nb_compute
-    jobs = JobTally(nodes, steps=experiment.dynamic_jobs)
+    jobs = StepsTally(nodes) if experiment.dynamic_jobs else JobTally(nodes)
     clock = AloneClock(loaded.platform, loaded.machine)
 
     def job_ended(job: JobResult) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from math import fsum, inf
 from typing import Any, Protocol
 
 from batfs._core.books import Fills
+from batfs._core.tallies import JobTimes
 from batfs.filesystems.interface import PhaseVolume
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
 from batfs.filesystems.staging_modes import seconds_staging
 from batfs.records import field, record
-from batfs.resource_sets import count_below
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
@@ -23,6 +22,8 @@ from batfs.workload.statistics import quantile
 
 #: Seconds; run times below it count as it (Feitelson's bounded slowdown).
 SLOWDOWN_THRESHOLD = 10.0
+
+REJECTED = "REJECTED"
 
 
 class EndedJob(Protocol):
@@ -44,8 +45,6 @@ class EndedJob(Protocol):
     def runtime(self) -> float: ...
     @property
     def alloc(self) -> str: ...
-    @property
-    def rejected(self) -> bool: ...
 
 
 @record(frozen=False)
@@ -83,38 +82,48 @@ class _InSteps:
     others: list[float] = field(default_factory=list)  # when its other steps on them began
 
 
-class JobTally:
+class JobTally(JobTimes):
     """Counts and times of the jobs, from what the simulator reports.
 
-    ``nodes``: how many compute nodes the machine has. With ``steps`` (dynamic jobs are on) a job lasts from
-    its first step to the last that held its nodes, and one that ran in parts counts as what became of
-    these: its own row is a rejection. The dynamic jobs themselves never count. Jobs are then kept until
+    ``nodes``: how many compute nodes the machine has. The dynamic jobs themselves never count.
+    """
+
+    def __init__(self, nodes: int) -> None:
+        super().__init__(nodes, SLOWDOWN_THRESHOLD, WORKLOAD)
+
+    def summary(self) -> dict[str, Any]:
+        """``makespan``: the end of the last job or step, as Batsim's; ``last_end``: of the last job that
+        users submitted. ``utilisation``: node-seconds of jobs over nodes x the time from the first
+        submission to ``last_end``; None without a job that ran."""
+        area = self.nodes * (self.last - self.first)
+        return {
+            "jobs": sum(self.states.values()),
+            "states": dict(sorted(self.states.items())),
+            "makespan": self.makespan,
+            "last_end": self.last,
+            "waiting_time": spread(self.waiting),
+            "turnaround_time": spread(self.turnaround),
+            "bounded_slowdown": {**spread(self.slowdown), "threshold": SLOWDOWN_THRESHOLD},
+            "utilisation": self.node_seconds / area if area > 0 else None,
+        }
+
+
+class StepsTally(JobTally):
+    """The same where dynamic jobs are on: a job lasts from its first step to the last that held its nodes,
+    and one that ran in parts counts as what became of these: its own row is a rejection. Jobs are kept until
     :meth:`summary`.
     """
 
-    def __init__(self, nodes: int, *, steps: bool = False) -> None:
-        self._nodes = nodes
-        self.states: dict[str, int] = {}
-        self.waiting = array("d")
-        self.turnaround = array("d")
-        self.slowdown = array("d")
-        self.makespan = 0.0
-        self.first = inf
-        self.last = 0.0
-        self.node_seconds = 0.0
-        self._steps = steps
+    def __init__(self, nodes: int) -> None:
+        super().__init__(nodes)
         self._jobs: dict[str, _InSteps] = {}
         self._staging = False
         self.staging_node_seconds = 0.0
 
     def add(self, job: EndedJob) -> None:
-        """One job that ended or was rejected."""
-        if not job.rejected and job.start + job.runtime > self.makespan:
-            self.makespan = job.start + job.runtime
-        if not self._steps:
-            if job.workload != WORKLOAD:
-                self._count(job, job.state, job.start, job.runtime, job.rejected, job.alloc)
-            return
+        rejected = job.state == REJECTED
+        if not rejected:
+            self.makespan = max(self.makespan, job.start + job.runtime)
         name = job.job_id.rpartition("!")[2]
         if job.workload != WORKLOAD:
             self._known(f"{job.workload}.{name}").job = job
@@ -123,7 +132,7 @@ class JobTally:
         step, _, kind = name.rpartition(".")
         if kind == AHEAD:
             self._staging = True
-        if job.rejected or kind in APART:
+        if rejected or kind in APART:
             return
         mine = self._known(step.rpartition(".")[0])
         end = job.start + job.runtime
@@ -153,59 +162,25 @@ class JobTally:
             if job is None:  # a move of a file system's own
                 continue
             if mine.staged:
-                nodes = self._nodes_of(job, mine.alloc or job.alloc)
+                nodes = self.nodes_of(job, mine.alloc or job.alloc)
                 self.staging_node_seconds += nodes * seconds_staging(mine.staged, mine.others)
-            if mine.end == -inf or (job.rejected and mine.alloc is None):
-                self._count(job, job.state, job.start, job.runtime, job.rejected, job.alloc)
-            elif job.rejected:
+            rejected = job.state == REJECTED
+            if mine.end == -inf or (rejected and mine.alloc is None):
+                self.count(job, job.state, job.start, job.runtime, job.alloc)
+            elif rejected:
                 state = SUCCESS if mine.failed is None else mine.failed[1]
-                self._count(job, state, mine.begin, mine.end - mine.begin, False, mine.alloc or "")
+                self.count(job, state, mine.begin, mine.end - mine.begin, mine.alloc or "")
             else:
                 begin, end = min(mine.begin, job.start), max(mine.end, job.start + job.runtime)
-                self._count(job, job.state, begin, end - begin, False, job.alloc)
+                self.count(job, job.state, begin, end - begin, job.alloc)
         self._jobs.clear()
 
-    def _count(
-        self, job: EndedJob, state: str, start: float, runtime: float, rejected: bool, alloc: str
-    ) -> None:
-        self.states[state] = self.states.get(state, 0) + 1
-        if job.submission_time < self.first:
-            self.first = job.submission_time
-        if rejected:
-            return
-        waited = start - job.submission_time
-        stay = waited + runtime
-        self.waiting.append(waited)
-        self.turnaround.append(stay)
-        slowdown = stay / (runtime if runtime > SLOWDOWN_THRESHOLD else SLOWDOWN_THRESHOLD)
-        self.slowdown.append(slowdown if slowdown > 1.0 else 1.0)
-        end = start + runtime
-        if end > self.last:
-            self.last = end
-        self.node_seconds += runtime * self._nodes_of(job, alloc)
-
-    def _nodes_of(self, job: EndedJob, alloc: str) -> int:
-        # a mapping may put a job on fewer nodes than it asked for
-        return count_below(alloc, self._nodes) if alloc else job.requested_nodes
-
     def summary(self) -> dict[str, Any]:
-        """``makespan``: the end of the last job or step, as Batsim's; ``last_end``: of the last job that
-        users submitted. ``utilisation``: node-seconds of jobs over nodes x the time from the first
-        submission to ``last_end``; None without a job that ran. ``staging_node_hours``, where something
-        was staged in: node-hours for which jobs held nodes and waited for their data."""
+        """And ``staging_node_hours``, where something was staged in: node-hours for which jobs held nodes and
+        waited for their data."""
         self._fold()
-        area = self._nodes * (self.last - self.first)
-        return {
-            "jobs": sum(self.states.values()),
-            "states": dict(sorted(self.states.items())),
-            "makespan": self.makespan,
-            "last_end": self.last,
-            "waiting_time": spread(self.waiting),
-            "turnaround_time": spread(self.turnaround),
-            "bounded_slowdown": {**spread(self.slowdown), "threshold": SLOWDOWN_THRESHOLD},
-            "utilisation": self.node_seconds / area if area > 0 else None,
-            **({"staging_node_hours": self.staging_node_seconds / 3600} if self._staging else {}),
-        }
+        hours = {"staging_node_hours": self.staging_node_seconds / 3600} if self._staging else {}
+        return {**super().summary(), **hours}
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:

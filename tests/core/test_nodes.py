@@ -49,10 +49,3 @@ def test_bits_and_their_prefixes(core: Any, ids: set[int]) -> None:
         assert chosen >> (low - 1) == 1
     with pytest.raises(ValueError, match="not so many"):
         core.prefix(every, len(ids) + 1)
-
-
-@BOTH
-@given(IDS, st.integers(0, 3100))
-def test_ids_below_a_limit_are_counted_in_their_text(core: Any, ids: set[int], limit: int) -> None:
-    assert core.count_below(format_resources(ids), limit) == sum(i < limit for i in ids)
-    assert core.count_below("7-7 9", limit) == (limit > 7) + (limit > 9)

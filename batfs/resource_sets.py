@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from batfs._core.nodes import text_of
+from batfs._core.sheets import text_of
 from batfs._core.tallies import count_below as count_below
 from batfs.errors import InputError
 

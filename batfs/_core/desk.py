@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from batfs._core.loop import CANCELLED, ENDS, TIMED_OUT, Comm, Flow, Sleep, Then, Waiting
-from batfs._core.nodes import text_of
+from batfs._core.sheets import text_of
 
 try:
     import cython

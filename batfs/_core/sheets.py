@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Lines of output files, put together from numbers and words, and totals. Compiled by Cython.
+"""Lines of output files, put together from numbers and words, and sums over jobs. Compiled by Cython.
 
 A run writes some forty lines a job, nearly all of them numbers with six decimals. Here they are digits in a
 buffer of bytes, without a Python object for each; interpreted they are pieces of text, formatted by Python.
@@ -7,7 +7,7 @@ buffer of bytes, without a Python object for each; interpreted they are pieces o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 try:
@@ -23,10 +23,63 @@ if cython.compiled:
 #: Whether this is the compiled form.
 COMPILED = cython.compiled
 
+SUCCESS = "COMPLETED_SUCCESSFULLY"
 MOST = cython.declare(cython.longlong, 10**17)
 MILLION = cython.declare(cython.longlong, 1_000_000)
 # as millionths, numbers up to here have an error below the distance from a middle that is looked for
 LARGEST = cython.declare(cython.double, 1e14)
+
+
+@cython.cclass
+class Ended:
+    """What is told of a job that is over: see ``batfs.scheduling.observer.JobRecord``."""
+
+    job = cython.declare(object, visibility="readonly")
+    volumes = cython.declare(tuple, visibility="readonly")
+    plans = cython.declare(object, visibility="readonly")
+    ids = cython.declare(object, visibility="readonly")
+    io_ids = cython.declare(object, visibility="readonly")
+    waits = cython.declare(dict, visibility="readonly")
+    hold = cython.declare(object, visibility="readonly")
+    reason = cython.declare(str, visibility="readonly")
+    moved = cython.declare(cython.bint, visibility="readonly")
+    waits_known = cython.declare(cython.bint, visibility="readonly")
+    profile = cython.declare(object, visibility="readonly")
+    io = cython.declare(object, visibility="readonly")
+    state = cython.declare(str, visibility="readonly")
+    io_times = cython.declare(object, visibility="readonly")
+
+    def __init__(
+        self,
+        job: Any,
+        volumes: tuple,
+        plans: Sequence[Any],
+        ids: Sequence[int],
+        io_ids: Sequence[int],
+        waits: Any,
+        hold: Any,
+        reason: str,
+        moved: bool,
+        waits_known: bool,
+        profile: Any = None,
+        io: Any = None,
+        state: str = SUCCESS,
+        io_times: Any = None,
+    ) -> None:
+        self.job = job
+        self.volumes = volumes
+        self.plans = plans
+        self.ids = ids
+        self.io_ids = io_ids
+        self.waits = waits
+        self.hold = hold
+        self.reason = reason
+        self.moved = moved
+        self.waits_known = waits_known
+        self.profile = profile
+        self.io = io
+        self.state = state
+        self.io_times = io_times
 
 
 @cython.cclass
@@ -79,9 +132,9 @@ class Sheet:
         walltime: cython.double = -1.0 if job.walltime is None else job.walltime
         names: tuple = job.id.partition("!")
         field(self, names[2])
-        text(self, ",")
+        comma(self)
         field(self, names[0])
-        text(self, ",")
+        comma(self)
         field(self, job.profile)
         if state == "REJECTED":
             six(self, submitted)
@@ -90,7 +143,7 @@ class Sheet:
             text(self, ",0,REJECTED,,,,,,,,")
         else:
             moments(self, submitted, nodes, walltime, state, start, runtime)
-            text(self, ",")
+            comma(self)
             text(self, machines)
             text(self, ",-1.000000")
         text(self, ',"')
@@ -139,60 +192,57 @@ class Sheet:
 
     def io_job(
         self,
-        job_id: str,
-        system: str,
+        record: Ended,
         storage: cython.longlong,
-        reads: cython.longlong,
-        writes: cython.longlong,
-        resources: str,
-        waiting: cython.double,
-        reason: str,
-        nodes: str,
         alone: float | None,
-        waits: object,
-        known: bool,
         causes: tuple,
         of_space: tuple,
     ) -> None:
         """A job whose bytes were all on one storage, in ``io_jobs.csv``.
 
-        ``waits``: its wait in seconds by (cause, file system), of which a column each is written for
-        ``causes`` where they are ``known``; those ``of_space`` together are a lack of space, for ``reason``.
+        Of its wait a column each is written for ``causes``, where they are known; those ``of_space`` together
+        are a lack of space, for its reason.
         """
-        names: tuple = job_id.partition("!")
-        seconds: dict = by_cause(waits)
-        lacked: cython.double = 0.0 if seconds else waiting
-        for cause in of_space:
-            lacked += seconds.get(cause, 0.0)
+        names: tuple = record.job.id.partition("!")
+        plan, volume = record.plans[0], record.volumes[0]
+        reads: cython.longlong = volume.reads
+        writes: cython.longlong = volume.writes
+        seconds: dict = by_cause(record.waits) if record.waits else record.waits
+        lacked: cython.double = 0.0
+        if seconds:
+            for cause in of_space:
+                lacked += seconds.get(cause, 0.0)
         field(self, names[2])
-        text(self, ",")
+        comma(self)
         field(self, names[0])
-        text(self, ",")
-        field(self, system)
+        comma(self)
+        field(self, plan.file_system)
         whole(self, storage)
         whole(self, reads)
         whole(self, writes)
         there(self, storage, reads)
         there(self, storage, writes)
         text(self, ",0,0,")
-        text(self, resources)
+        ranges(self, record.io_ids)
         six(self, lacked)
-        text(self, ",")
-        if lacked != 0.0 or not nodes or not seconds:
-            field(self, reason)
-        text(self, ",")
-        text(self, nodes)
-        text(self, ",")
+        comma(self)
+        if lacked != 0.0 or not record.ids or not seconds:
+            field(self, record.reason)
+        comma(self)
+        ranges(self, record.ids)
+        comma(self)
         if alone is not None:
             decimals(self, alone)
-        if known:
+        if not record.waits_known:
+            text(self, "," * len(causes))
+        elif not seconds:
+            text(self, ",0.000000" * len(causes))
+        else:
             for cause in causes:
                 if cause in seconds:
                     six(self, seconds[cause])
                 else:
                     text(self, ",0.000000")
-        else:
-            text(self, "," * len(causes))
         text(self, "\n")
 
     def storages(self, now: cython.double, about: list, states: Sequence[Any]) -> None:
@@ -205,6 +255,14 @@ class Sheet:
             whole(self, used)
             whole(self, transfers)
             text(self, "\n")
+
+
+def text_of(ids: Sequence[int]) -> str:
+    """The text of ascending ids without repetition, runs of two or more as ``a-b``; of a tuple it costs the
+    number of runs, not of ids."""
+    sheet = Sheet()
+    ranges(sheet, ids)
+    return sheet.take()
 
 
 def ids_text(ids: list) -> str:
@@ -229,6 +287,36 @@ def sizes_text(sizes: dict) -> str:
         number(sheet, size)
         between = " "
     return sheet.take()
+
+
+@cython.cclass
+class FileSystemSums:
+    """One file system over the run."""
+
+    storages = cython.declare(cython.longlong, visibility="public")
+    capacity = cython.declare(object, visibility="public")
+    read_bytes = cython.declare(object, visibility="readonly")
+    written_bytes = cython.declare(object, visibility="readonly")
+    jobs = cython.declare(cython.longlong, visibility="readonly")
+    jobs_that_waited = cython.declare(cython.longlong, visibility="readonly")
+    waiting_time = cython.declare(cython.double, visibility="readonly")
+
+    def __init__(self) -> None:
+        self.capacity = self.read_bytes = self.written_bytes = 0
+        self.storages = self.jobs = self.jobs_that_waited = 0
+        self.waiting_time = 0.0
+
+
+@cython.cclass
+class WaitSums:
+    """How many jobs waited for something, and for how many seconds together."""
+
+    jobs = cython.declare(cython.longlong, visibility="readonly")
+    seconds = cython.declare(cython.double, visibility="readonly")
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.seconds = 0.0
 
 
 @cython.cclass
@@ -270,6 +358,85 @@ class Totals:
         self.max_waiting = larger(self.max_waiting, waiting)
         self.max_turnaround = larger(self.max_turnaround, turnaround)
         self.max_slowdown = larger(self.max_slowdown, slowdown)
+
+
+@cython.cclass
+class StorageSums:
+    """What the jobs that are over have read, written and waited for.
+
+    ``filesystems``: a :class:`FileSystemSums` by name. ``waits``: a :class:`WaitSums` by cause and file
+    system, of jobs that ran. ``rejections``: (job, why). ``cut_jobs`` were ended before their end, and had
+    ``cut_bytes`` to move. ``of_space``: the causes of waiting that are a lack of space; ``plain``: the kind
+    of volume that is asked for once, ``phase_of`` says of others how often.
+    """
+
+    filesystems = cython.declare(dict, visibility="readonly")
+    waits = cython.declare(dict, visibility="readonly")
+    rejections = cython.declare(list, visibility="readonly")
+    io_times = cython.declare(list, visibility="readonly")
+    cut_jobs = cython.declare(cython.longlong, visibility="readonly")
+    cut_bytes = cython.declare(object, visibility="readonly")
+    of_space: tuple
+    plain: object
+    phase_of: object
+
+    def __init__(self, of_space: tuple, plain: type, phase_of: Callable[[Any], tuple[str, int]]) -> None:
+        self.filesystems = {}
+        self.waits = {}
+        self.rejections = []
+        self.io_times = []
+        self.cut_jobs = self.cut_bytes = 0
+        self.of_space = of_space
+        self.plain = plain
+        self.phase_of = phase_of
+
+    def job_over(self, record: Ended) -> None:
+        """See ``Observer``."""
+        sums: FileSystemSums
+        lacked: cython.double
+        cut: cython.bint = record.state != SUCCESS and record.state != "COMPLETED_FAILED"
+        seen: list = []
+        if record.io_times is not None:
+            self.io_times.append(record.io_times)
+        if not record.plans:
+            if record.reason:
+                self.rejections.append((record.job.id, record.reason))
+        else:
+            self.cut_jobs += cut
+            for volume in record.volumes:
+                system = volume.filesystem
+                sums = self.filesystems[system]
+                if record.moved:
+                    reads, writes = volume.reads, volume.writes
+                    if type(volume) is not self.plain:
+                        times = self.phase_of(volume)[1]
+                        reads, writes = times * reads, times * writes
+                    sums.read_bytes += reads
+                    sums.written_bytes += writes
+                    if cut:
+                        self.cut_bytes += reads + writes
+                if system in seen:
+                    continue  # phases, or several entries: one job
+                seen.append(system)
+                sums.jobs += 1
+                if record.waits:
+                    lacked = sum([record.waits.get((cause, system), 0.0) for cause in self.of_space])
+                    if lacked > 0.0:
+                        sums.jobs_that_waited += 1
+                        sums.waiting_time += lacked
+        self.waiter_over(record)
+
+    def waiter_over(self, record: Ended) -> None:
+        """See ``Observer``."""
+        sums: WaitSums
+        if record.ids:
+            for key, seconds in record.waits.items():
+                if key in self.waits:
+                    sums = self.waits[key]
+                else:
+                    sums = self.waits[key] = WaitSums()
+                sums.jobs += 1
+                sums.seconds += seconds
 
 
 @cython.cfunc
@@ -318,7 +485,7 @@ def by_cause(waits: object) -> dict:
 @cython.cfunc
 def there(s: Sheet, storage: cython.longlong, size: cython.longlong):
     """A comma and the bytes on a storage; nothing more without any."""
-    text(s, ",")
+    comma(s)
     if size:
         number(s, storage)
         text(s, ":")
@@ -326,11 +493,60 @@ def there(s: Sheet, storage: cython.longlong, size: cython.longlong):
 
 
 @cython.cfunc
+def ranges(s: Sheet, ids: object):
+    """See :func:`text_of`."""
+    every: tuple = ids if type(ids) is tuple else tuple(ids)
+    count: cython.Py_ssize_t = len(every)
+    first: cython.longlong
+    place: cython.Py_ssize_t = 0
+    last: cython.Py_ssize_t
+    step: cython.Py_ssize_t
+    while place < count:
+        first = every[place]
+        # ids ascend, so ids[j] - j never falls: doubling steps, then halves, find the end of the run
+        last, step = place, 1
+        while last + step < count and in_run(every, last + step, first, place):
+            last += step
+            step *= 2
+        while step:
+            if last + step < count and in_run(every, last + step, first, place):
+                last += step
+            step //= 2
+        if place:
+            text(s, " ")
+        number(s, first)
+        if last > place:
+            text(s, "-")
+            number(s, first + last - place)
+        place = last + 1
+
+
+@cython.cfunc
+@cython.inline
+def in_run(ids: tuple, k: cython.Py_ssize_t, first: cython.longlong, place: cython.Py_ssize_t) -> cython.bint:
+    """Whether id number ``k`` belongs to the run that begins with ``first`` at ``place``."""
+    found: cython.longlong = ids[k]
+    return found - first == k - place
+
+
+@cython.cfunc
 def field(s: Sheet, words: str):
     """A field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
-    if "," in words or '"' in words or "\n" in words or "\r" in words:
-        words = '"' + words.replace('"', '""') + '"'
-    text(s, words)
+    if cython.compiled:
+        begin: cython.Py_ssize_t = s.size
+        text(s, words)
+        place: cython.Py_ssize_t = begin
+        while place < s.size and s.at[place] != 44 and s.at[place] != 34:
+            if s.at[place] == 10 or s.at[place] == 13:
+                break
+            place += 1
+        if place == s.size:
+            return
+        s.size = begin
+    elif not ("," in words or '"' in words or "\n" in words or "\r" in words):
+        text(s, words)
+        return
+    text(s, '"' + words.replace('"', '""') + '"')
 
 
 @cython.cfunc
@@ -361,9 +577,20 @@ def reserve(s: Sheet, more: cython.Py_ssize_t):
 
 
 @cython.cfunc
+def comma(s: Sheet):
+    """A comma."""
+    if cython.compiled:
+        reserve(s, 1)
+        s.at[s.size] = 44
+        s.size += 1
+    else:
+        s.pieces.append(",")
+
+
+@cython.cfunc
 def whole(s: Sheet, value: cython.longlong):
     """A comma and a whole number."""
-    text(s, ",")
+    comma(s)
     number(s, value)
 
 
@@ -383,7 +610,7 @@ def number(s: Sheet, value: cython.longlong):
 @cython.cfunc
 def six(s: Sheet, value: cython.double):
     """A comma and a number with six decimals."""
-    text(s, ",")
+    comma(s)
     decimals(s, value)
 
 

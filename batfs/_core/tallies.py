@@ -91,7 +91,7 @@ def count_below(text: str, limit: cython.longlong) -> cython.longlong:
     """How many ids of a text written by Batsim or by us (``0-3 10``) are below ``limit``, without a set
     of them. ValueError if it is no such text."""
     data: bytes = text.encode()
-    codes: cython.p_uchar = octets(data)
+    codes: cython.p_uchar = data
     length: cython.Py_ssize_t = len(data)
     k: cython.Py_ssize_t
     code: cython.longlong
@@ -116,10 +116,3 @@ def count_below(text: str, limit: cython.longlong) -> cython.longlong:
         else:
             raise ValueError(f"{text!r:.80} is no set of ids")
     return count
-
-
-@cython.cfunc
-@cython.inline
-def octets(data: bytes) -> cython.p_uchar:
-    """The bytes of ``data``."""
-    return data

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from batfs.platform import Machine, Platform
-from batfs.resource_sets import parse_resources
 from batfs.scheduling.observer import JobRecord
 from batfs.simulator.profiles import demand_of
 from batfs.simulator.work import Work, Workshop
@@ -70,9 +69,9 @@ class AloneClock:
     def seconds(self, record: JobRecord) -> float | None:
         """Seconds the job's task takes alone; None for a job without I/O of its own or of several phases."""
         profile, io = record.profile, record.io
-        if io is None or not record.nodes or not isinstance(profile, _SINGLE):
+        if io is None or not record.ids or not isinstance(profile, _SINGLE):
             return None
-        return self._time(self.work(profile, parse_resources(record.nodes), io))
+        return self._time(self.work(profile, record.ids, io))
 
     def _time(self, work: Work) -> float:
         rate = math.inf if work.bound <= 0.0 else work.bound

@@ -181,13 +181,15 @@ class Recorder(Observer):
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
-        sheet = self._jobs
-        if _add_plain(sheet.rows, record, alone):
+        storage = _only_storage(record)
+        if storage is None:
+            self._add(self._jobs, _rows(record, "" if alone is None else f"{alone:.6f}"))
+        else:
+            sheet = self._jobs
+            sheet.rows.io_job(record, storage, alone, _CAUSES, OF_SPACE)
             sheet.kept += 1
             if sheet.kept > _BUFFERED:
                 sheet.flush()
-        else:
-            self._add(sheet, _rows(record, "" if alone is None else f"{alone:.6f}"))
         if record.io_times is not None:
             self._add(self._times, [times_row(record, record.io_times)])
 
@@ -200,8 +202,7 @@ class Recorder(Observer):
 
 def io_rows(record: JobRecord) -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
-    sheet = Sheet()
-    return [sheet.take()] if _add_plain(sheet, record, None) else _rows(record, "")
+    return _rows(record, "")
 
 
 def _rows(record: JobRecord, alone: str) -> list[str]:
@@ -246,7 +247,7 @@ def _tails(record: JobRecord, names: Sequence[str], alone: str) -> list[str]:
     tails = []
     for mine in by_file_system(record.waits, names):
         lacked = sum(mine.get(cause, 0.0) for cause in OF_SPACE)
-        reason = csv_field(record.reason) if lacked or not record.nodes else ""
+        reason = csv_field(record.reason) if lacked or not record.ids else ""
         waits = _UNKNOWN
         if record.waits_known:
             waits = _WAITS % tuple([mine.get(cause, 0.0) for cause in CAUSES])
@@ -290,36 +291,17 @@ def wait_rows(record: JobRecord) -> list[str]:
     ]
 
 
-def _add_plain(sheet: Sheet, record: JobRecord, alone: float | None) -> bool:
-    """Whether it was the commonest case, which is added quickly: one file system, one storage, nothing moved
+def _only_storage(record: JobRecord) -> int | None:
+    """Of the commonest case, which is added quickly, the storage: one file system, one storage, nothing moved
     but the job's own bytes."""
-    if len(record.plans) != 1 or not record.moved:
-        return False
+    even = None if record.io is None else record.io.even
+    if even is None or len(even.storages) != 1 or len(record.plans) != 1 or not record.moved:
+        return None
     [plan], [volume] = record.plans, record.volumes
     if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs or type(volume) is not Volume:
-        return False
+        return None
     storage = plan.placements[0].storage
-    for traffic in (*plan.reads, *plan.writes):
-        even = traffic.even
-        if even is None or len(even.storages) != 1 or even.storages[0] != storage:
-            return False
-    sheet.io_job(
-        record.job.id,
-        plan.file_system,
-        storage,
-        volume.reads,
-        volume.writes,
-        record.io_resources,
-        record.storage_waiting_time,
-        record.reason,
-        record.nodes,
-        alone,
-        record.waits,
-        record.waits_known,
-        _CAUSES,
-        OF_SPACE,
-    )
-    return True
+    return storage if storage == even.storages[0] else None
 
 
 def joined_rows(record: JobRecord) -> list[str]:

@@ -7,15 +7,16 @@ from math import fsum, inf
 from typing import Any, Protocol
 
 from batfs._core.books import Fills
+from batfs._core.sheets import FileSystemSums, StorageSums
 from batfs._core.tallies import JobTimes
-from batfs.filesystems.interface import PhaseVolume
+from batfs.filesystems.interface import Volume, phase_of
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
 from batfs.filesystems.staging_modes import seconds_staging
 from batfs.records import field, record
 from batfs.scheduling.config import Configuration
-from batfs.scheduling.io_times import Idle, IoTimes
-from batfs.scheduling.observer import JobRecord, Observer, StorageState
+from batfs.scheduling.io_times import Idle
+from batfs.scheduling.observer import Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE
 from batfs.storage.interface import StorageTable
 from batfs.workload.statistics import quantile
@@ -45,28 +46,6 @@ class EndedJob(Protocol):
     def runtime(self) -> float: ...
     @property
     def alloc(self) -> str: ...
-
-
-@record(frozen=False)
-class FileSystemTally:
-    """One file system over the run."""
-
-    name: str
-    storages: int = 0
-    capacity: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
-    jobs: int = 0
-    jobs_that_waited: int = 0
-    waiting_time: float = 0.0
-
-
-@record(frozen=False)
-class WaitTally:
-    """How many jobs waited for something, and for how many seconds together."""
-
-    jobs: int = 0
-    seconds: float = 0.0
 
 
 @record(frozen=False)
@@ -192,26 +171,21 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": fsum(values) / len(values), "median": quantile(ranked, 0.5), "max": ranked[-1]}
 
 
-@record(frozen=False)
-class StorageTally(Observer):
-    """Bytes and fill levels by file system. ``rejections``: (job, why)."""
+class StorageTally(StorageSums, Observer):
+    """Bytes, waits and fill levels by file system."""
 
-    rejections: list[tuple[str, str]] = field(default_factory=list)
-    filesystems: dict[str, FileSystemTally] = field(default_factory=dict)
-    waits: dict[tuple[str, str], WaitTally] = field(default_factory=dict)
-    cut_jobs: int = 0
-    cut_bytes: int = 0
-    _idle: Idle | None = None
-    _failures: dict[str, float] | None = None
-    _io_times: list[IoTimes] = field(default_factory=list)
-    _fills: Fills | None = None
+    def __init__(self) -> None:
+        super().__init__(OF_SPACE, Volume, phase_of)
+        self._idle: Idle | None = None
+        self._failures: dict[str, float] | None = None
+        self._fills: Fills | None = None
 
     def begins(self, storages: StorageTable, ids: Sequence[int]) -> None:
         for storage in storages:
             name = storage.filesystem or "storage"
-            tally = self.filesystems.setdefault(name, FileSystemTally(name))
-            tally.storages += 1
-            tally.capacity += storage.capacity
+            sums = self.filesystems.setdefault(name, FileSystemSums())
+            sums.storages += 1
+            sums.capacity += storage.capacity
         place = {name: k for k, name in enumerate(self.filesystems)}
         groups = [place[storage.filesystem or "storage"] for storage in storages]
         self._fills = Fills([storage.capacity for storage in storages], groups, len(place))
@@ -219,47 +193,6 @@ class StorageTally(Observer):
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
         assert self._fills is not None
         self._fills.changed(states)
-
-    def job_over(self, record: JobRecord) -> None:
-        if record.io_times is not None:
-            self._io_times.append(record.io_times)
-        if record.reason and not record.plans:
-            self.rejections.append((record.job.id, record.reason))
-        if record.plans:
-            seen: list[str] = []
-            cut, waits = record.cut, record.waits
-            if cut:
-                self.cut_jobs += 1
-            for volume in record.volumes:
-                tally = self.filesystems[volume.filesystem]
-                times = volume.times if isinstance(volume, PhaseVolume) else 1
-                if record.moved and cut:
-                    self.cut_bytes += times * (volume.reads + volume.writes)
-                if record.moved:
-                    tally.read_bytes += times * volume.reads
-                    tally.written_bytes += times * volume.writes
-                if volume.filesystem in seen:
-                    continue  # phases, or several entries: one job
-                seen.append(volume.filesystem)
-                tally.jobs += 1
-                if not waits:
-                    continue
-                lacked = sum([waits.get((cause, volume.filesystem), 0.0) for cause in OF_SPACE])
-                if lacked > 0:
-                    tally.jobs_that_waited += 1
-                    tally.waiting_time += lacked
-        if record.waits:
-            self._add_waits(record)
-
-    def waiter_over(self, record: JobRecord) -> None:
-        self._add_waits(record)
-
-    def _add_waits(self, record: JobRecord) -> None:
-        if record.nodes:
-            for key, seconds in record.waits.items():
-                wait = self.waits.setdefault(key, WaitTally())
-                wait.jobs += 1
-                wait.seconds += seconds
 
     def idled(self, idle: Idle) -> None:
         self._idle = idle
@@ -281,7 +214,7 @@ class StorageTally(Observer):
         """
         if self._idle is None:
             return {}
-        times = self._io_times
+        times = self.io_times
         held = fsum(t.nodes * (t.end - t.began) for t in times)
         return {
             "io_policy": config.io_policy,
@@ -315,16 +248,16 @@ class StorageTally(Observer):
         peaks = () if fills is None else zip(self.filesystems, fills.peaks, fills.shares, strict=True)
         fullest = {name: (most, share) for name, most, share in peaks}
         return {
-            t.name: {
-                "storages": t.storages,
-                "capacity": t.capacity,
-                "read_bytes": t.read_bytes,
-                "written_bytes": t.written_bytes,
-                "jobs": t.jobs,
-                "jobs_that_waited": t.jobs_that_waited,
-                "waiting_time": t.waiting_time,
-                "peak_bytes": fullest[t.name][0],
-                "peak_share": fullest[t.name][1],
+            name: {
+                "storages": sums.storages,
+                "capacity": sums.capacity,
+                "read_bytes": sums.read_bytes,
+                "written_bytes": sums.written_bytes,
+                "jobs": sums.jobs,
+                "jobs_that_waited": sums.jobs_that_waited,
+                "waiting_time": sums.waiting_time,
+                "peak_bytes": fullest[name][0],
+                "peak_share": fullest[name][1],
             }
-            for _, t in sorted(self.filesystems.items())
+            for name, sums in sorted(self.filesystems.items())
         }

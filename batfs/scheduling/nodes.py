@@ -14,7 +14,6 @@ from batfs._core.nodes import positions, prefix
 from batfs.errors import InputError, unknown
 from batfs.plugins import PluginError, Registry, parse_spec, place_in
 from batfs.protocol.messages import Resource
-from batfs.resource_sets import format_ascending
 from batfs.scheduling.config import NODE_ORDERS
 from batfs.scheduling.interface import NodeSet
 
@@ -156,7 +155,7 @@ class NodeOrder:
         self._ids = tuple(r.id for r in ranked)
         self._bit_of = {resource_id: bit for bit, resource_id in enumerate(self._ids)}
         self._plain = self._ids == tuple(range(len(self._ids)))
-        self._known: dict[NodeSet, tuple[tuple[int, ...], str | None]] = {}
+        self._known: dict[NodeSet, tuple[int, ...]] = {}
         self._room = _KEPT_IDS
 
     def __len__(self) -> int:
@@ -175,28 +174,16 @@ class NodeOrder:
                 ids = self._ids
                 found = tuple(sorted([ids[k] for k in found]))
             known = self._remember(nodes, found)
-        return known[0]
+        return known
 
-    def text(self, nodes: NodeSet) -> str:
-        """Their resource ids as Batsim writes them (``0-3 10``)."""
-        known = self._known.get(nodes)
-        if known is None:
-            self.ids(nodes)
-            known = self._known[nodes]
-        text = known[1]
-        if text is None:
-            text = format_ascending(known[0])
-            self._known[nodes] = (known[0], text)
-        return text
-
-    def _remember(self, nodes: NodeSet, ids: tuple[int, ...]) -> tuple[tuple[int, ...], str | None]:
+    def _remember(self, nodes: NodeSet, ids: tuple[int, ...]) -> tuple[int, ...]:
         """The same sets come again, at the least when a job ends."""
         self._room -= len(ids) + 10
         if self._room < 0:
             self._known.clear()
             self._room = _KEPT_IDS
-        known = self._known[nodes] = (ids, None)
-        return known
+        self._known[nodes] = ids
+        return ids
 
     def set_of(self, ids: Sequence[int]) -> NodeSet:
         """The set of those resource ids that are compute nodes."""

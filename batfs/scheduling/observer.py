@@ -5,47 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from batfs._core.sheets import Ended
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import Hold, IoPlan, Volume
-from batfs.records import field, record
+from batfs.resource_sets import format_ascending
 from batfs.scheduling.io_times import Idle, IoTimes
+from batfs.scheduling.waits import OF_SPACE
 from batfs.storage.interface import StorageTable
 from batfs.workload.model import IoProfile, Job, Profile
 
 
-@record(frozen=False, eq=False)
-class JobRecord:
-    """One job that is over, or was rejected (then ``plans`` and ``nodes`` are empty and ``reason`` is set).
+class JobRecord(Ended):
+    """One job that is over, or was rejected (then ``plans`` and ``ids`` are empty and ``reason`` is set).
 
-    ``plans`` go with ``volumes`` one by one. ``nodes`` and ``io_resources`` are texts of ascending ids
-    (``0-3 10``). ``storage_waiting_time``: seconds during which only bytes kept it from starting; ``hold``
-    is the last reason. ``profile`` and ``io`` are what was executed as one task; ``io`` is None where the
-    job's bytes moved in tasks of their own. ``state``: how it ended, in Batsim's words. ``waits``: seconds of
-    its wait by cause and file system (``waits.Key``), which add up to it if all of them are known
-    (``waits_known``; a proxy knows the lack of space alone). ``io_times``: what became of its transfers, if
-    there is an I/O policy or they are measured.
+    ``plans`` go with ``volumes`` one by one. ``ids``: of its nodes; ``io_ids``: of all resources that its I/O
+    touched; both ascend. ``hold`` is the last lack of space that kept it from starting. ``profile`` and
+    ``io`` are what was executed as one task; ``io`` is None where the job's bytes moved in tasks of their
+    own. ``state``: how it ended, in Batsim's words. ``waits``: seconds of its wait by cause and file system
+    (``waits.Key``), which add up to it if all of them are known (``waits_known``; a proxy knows the lack of
+    space alone). ``io_times``: what became of its transfers, if there is an I/O policy or they are measured.
     """
+
+    __slots__ = ()
 
     job: Job
     volumes: Sequence[Volume]
     plans: Sequence[IoPlan]
-    nodes: str
-    io_resources: str
-    storage_waiting_time: float
+    ids: Sequence[int]
+    io_ids: Sequence[int]
+    waits: Mapping[tuple[str, str], float]
     hold: Hold | None
     reason: str
     moved: bool
-    profile: Profile | None = None
-    io: IoProfile | None = None
-    state: str = "COMPLETED_SUCCESSFULLY"
-    waits: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    waits_known: bool = False
-    io_times: IoTimes | None = None
+    waits_known: bool
+    profile: Profile | None
+    io: IoProfile | None
+    state: str
+    io_times: IoTimes | None
 
     @property
-    def cut(self) -> bool:
-        """Whether it was ended before its end, so that nobody knows how many of its bytes moved."""
-        return self.state not in ("COMPLETED_SUCCESSFULLY", "COMPLETED_FAILED")
+    def nodes(self) -> str:
+        """Its nodes as text (``0-3 10``)."""
+        return format_ascending(self.ids)
+
+    @property
+    def io_resources(self) -> str:
+        """The same of what its I/O touched."""
+        return format_ascending(self.io_ids)
+
+    @property
+    def storage_waiting_time(self) -> float:
+        """Seconds during which only bytes kept it from starting."""
+        return sum(seconds for (cause, _), seconds in self.waits.items() if cause in OF_SPACE)
 
 
 class StorageState(NamedTuple):

@@ -37,23 +37,22 @@ class Running(StartedJob):
 
 def record_of(job: Running, state: str, machine: Machine, waits_known: bool) -> JobRecord:
     """What observers are told of a job that has ended in ``state`` (Batsim's word)."""
-    waiting, booked, waited = job.booked.job, job.booked, job.waited
-    nodes = machine.order.text(booked.nodes) if booked.nodes else format_ascending(booked.ids)
+    booked, waited, life = job.booked, job.waited, job.life
+    waiting, hold = booked.job, waited.hold
     return JobRecord(  # by place: names would take twice the time
         waiting.job,
         waiting.volumes,
         booked.plans,
-        nodes,
-        _io_resources(job),
-        waited.storage,
-        waited.hold,
-        "" if waited.hold is None else waited.hold.sentence(machine.names),
-        not job.dropped,
-        waiting.profile,
-        job.io if job.life is None else None,
-        state,
+        booked.ids,
+        job.io_ids if life is None else life.resources,
         waited.seconds,
+        hold,
+        "" if hold is None else hold.sentence(machine.names),
+        not job.dropped,
         waits_known,
+        waiting.profile,
+        job.io if life is None else None,
+        state,
         job.io_times,
     )
 
@@ -62,11 +61,7 @@ def record_of_rejected(
     job: WaitingJob, waited: Waited, hold: Hold | None, reason: str, waits_known: bool
 ) -> JobRecord:
     """The same of one that will never run."""
-    return JobRecord(
-        *(job.job, job.volumes, (), "", "", waited.storage, hold, reason, False),
-        waits=waited.seconds,
-        waits_known=waits_known,
-    )
+    return JobRecord(job.job, job.volumes, (), (), (), waited.seconds, hold, reason, False, waits_known)
 
 
 def holders(running: Iterable[Running], staged: Iterable[Booked], machine: Machine) -> Iterator[str]:
@@ -83,11 +78,3 @@ def holders(running: Iterable[Running], staged: Iterable[Booked], machine: Machi
     for booked in staged:
         size = sum(share.size for line in booked.held.lines for share in line.shares)
         yield f"{booked.job.id} has no nodes yet and holds {size} bytes"
-
-
-def _io_resources(job: Running) -> str:
-    if job.life is not None:
-        return format_ascending(job.life.resources)
-    if job.io is None:
-        return ""
-    return format_ascending(job.io_ids)

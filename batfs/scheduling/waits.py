@@ -100,13 +100,6 @@ class Waited:
     seconds: Mapping[Key, float] = field(default_factory=dict)
     hold: Hold | None = None
 
-    @property
-    def storage(self) -> float:
-        """Seconds for which space was what it waited for."""
-        if not self.seconds:  # the commonest case, quickly
-            return 0.0
-        return sum(seconds for (cause, _), seconds in self.seconds.items() if cause in OF_SPACE)
-
 
 NO_WAIT: Final = Waited()
 

@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batfs._core import interpreted, sheets
+from batfs.resource_sets import format_resources, parse_resources
 from batfs.workload.model import Job
 
 PLAIN: Any = interpreted("sheets")
@@ -29,6 +30,7 @@ NUMBERS = st.one_of(
     st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("d", struct.pack("Q", bits))[0]),
 )
 WHOLE = st.integers(-(2**63), 2**63 - 1)
+IDS = st.sets(st.one_of(st.integers(0, 40), st.integers(0, 3000)), max_size=200)
 
 
 @BOTH
@@ -137,16 +139,85 @@ def test_a_job_begins_in_the_trace(core: Any) -> None:
 
 
 @BOTH
+@given(IDS)
+def test_text_is_read_back_and_has_no_run_in_two(core: Any, ids: set[int]) -> None:
+    text = core.text_of(sorted(ids))
+    assert text == format_resources(ids)
+    assert (set(parse_resources(text)) if ids else set()) == ids
+    ends = [int(token.rpartition("-")[2]) for token in text.split()]
+    begins = [int(token.partition("-")[0]) for token in text.split()]
+    assert all(begin > end + 1 for end, begin in zip(ends, begins[1:], strict=False))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [((), ""), ((7,), "7"), ((0, 1), "0-1"), ((0, 2, 3, 4, 9), "0 2-4 9"), (tuple(range(5000)), "0-4999")],
+)
+def test_texts_by_hand(core: Any, ids: tuple[int, ...], text: str) -> None:
+    assert core.text_of(ids) == core.text_of(list(ids)) == text
+
+
+def plan(system: str) -> Any:
+    return SimpleNamespace(file_system=system)
+
+
+class Asked(SimpleNamespace):
+    """A volume."""
+
+
+def over(core: Any, name: str, volumes: Any, ids: Any, waits: Any, **more: Any) -> Any:
+    """A job that is over and has moved its bytes, unless ``more`` says otherwise."""
+    plans = () if more.pop("rejected", False) else tuple(plan(volume.filesystem) for volume in volumes)
+    found = {"moved": True, "waits_known": True, "reason": "", "io_ids": (), "hold": None, **more}
+    return core.Ended(SimpleNamespace(id=name), volumes, plans, ids, waits=waits, **found)
+
+
+@BOTH
 def test_lines_of_bytes_on_one_storage(core: Any) -> None:
     sheet, end = core.Sheet(), (("nodes", "storage", "staging"), ("storage", "staging"))
-    sheet.io_job("w!1", "pfs", 7, 5, 0, "0-1 7", 0.0, "", "0-1", 1.5, {}, True, *end)
+
+    def add(name: str, reads: int, writes: int, alone: float | None, *rest: Any, **more: Any) -> None:
+        volumes = (Asked(filesystem="pfs", reads=reads, writes=writes),)
+        sheet.io_job(over(core, name, volumes, *rest, **more), 7, alone, *end)
+
+    add("w!1", 5, 0, 1.5, (0, 1), {}, io_ids=[0, 1, 7])
     waits = {("nodes", ""): 2.0, ("storage", "pfs"): 0.25, ("staging", "a"): 0.5, ("nodes", "x"): 1.0}
-    sheet.io_job('w,x!a"b', "pfs", 7, 0, 3, "7", 9.0, "no, room", "0", None, waits, True, *end)
-    for nodes in ("", "0"):  # a reason that isn't the lack of space is told only of who was rejected
-        sheet.io_job("w!2", "pfs", 7, 1, 1, "7", 0.0, "never", nodes, None, {("nodes", ""): 1.0}, False, *end)
+    add('w,x!a"b', 0, 3, None, (0,), waits, io_ids=(7,), reason="no, room")
+    for ids in ((), (0,)):  # a reason that isn't the lack of space is told only of who was rejected
+        kept = {("nodes", ""): 1.0}
+        add("w!2", 1, 1, None, ids, kept, io_ids=(7,), reason="never", waits_known=False)
     assert sheet.take() == (
         "1,w,pfs,7,5,0,7:5,,0,0,0-1 7,0.000000,,0-1,1.500000,0.000000,0.000000,0.000000\n"
         '"a""b","w,x",pfs,7,0,3,,7:3,0,0,7,0.750000,"no, room",0,,3.000000,0.250000,0.500000\n'
         "2,w,pfs,7,1,1,7:1,7:1,0,0,7,0.000000,never,,,,,\n"
         "2,w,pfs,7,1,1,7:1,7:1,0,0,7,0.000000,,0,,,,\n"
     )
+
+
+@BOTH
+def test_sums_by_hand(core: Any) -> None:
+    """A job that waited for space on one of its two file systems; one that was killed in its second phase of
+    three; one whose bytes weren't moved; one that was rejected; and one without volumes that waited."""
+    sums = core.StorageSums(("storage", "staging"), Asked, lambda volume: ("phase", volume.times))
+    sums.filesystems.update(a=core.FileSystemSums(), b=core.FileSystemSums())
+    a, b = (Asked(filesystem=name, reads=2**62, writes=1) for name in "ab")
+    waits = {("storage", "a"): 1.0, ("staging", "a"): 2.0, ("nodes", ""): 4.0}
+    sums.job_over(over(core, "1", (a, b, a), (0,), waits))
+    phase = SimpleNamespace(filesystem="b", reads=10, writes=5, times=3)
+    sums.job_over(over(core, "2", (phase, phase), (1,), {}, state="COMPLETED_KILLED", io_times="theirs"))
+    sums.job_over(over(core, "3", (b,), (1,), {("nodes", ""): 8.0}, moved=False))
+    sums.job_over(over(core, "4", (b,), (), waits, rejected=True, reason="never"))
+    sums.waiter_over(over(core, "5", (), (2,), {("nodes", ""): 16.0}))
+    found = {
+        name: (f.read_bytes, f.written_bytes, f.jobs, f.jobs_that_waited, f.waiting_time)
+        for name, f in sums.filesystems.items()
+    }
+    assert found == {"a": (2**63, 2, 1, 1, 3.0), "b": (2**62 + 60, 31, 3, 0, 0.0)}
+    assert (sums.cut_jobs, sums.cut_bytes, sums.io_times) == (1, 90, ["theirs"])
+    assert sums.rejections == [("4", "never")]
+    assert {key: (wait.jobs, wait.seconds) for key, wait in sums.waits.items()} == {
+        ("storage", "a"): (1, 1.0),
+        ("staging", "a"): (1, 2.0),
+        ("nodes", ""): (3, 28.0),
+    }

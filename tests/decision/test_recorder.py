@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import os
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import pytest
 
 from batfs.decision.experiment import Experiment
-from batfs.decision.records import Recorder
+from batfs.decision.records import IO_JOBS_COLUMNS, Recorder, io_rows
 from batfs.decision.run import run
 from batfs.filesystems.data_sets import SetRow
 from batfs.scheduling.config import Layer, Settings
-from batfs.scheduling.observer import Observer, Several
+from batfs.scheduling.observer import JobRecord, Observer, Several
 from batfs.storage.interface import Storage, StorageTable
 
 ROOT = Path(__file__).parents[2]
@@ -81,3 +82,25 @@ def test_who_observes_a_run_hears_of_its_faults_also_when_files_are_written(tmp_
         heard.append([name for name, _ in ears.heard])
     assert heard[0] == heard[1]
     assert "failures" in heard[0]
+
+
+class Rows(Observer):
+    """The rows of each job as the general way writes them, without the time alone."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+
+    def job_over(self, record: JobRecord) -> None:
+        self.rows += io_rows(record)
+
+
+def test_the_commonest_case_has_the_row_that_all_have(tmp_path: Path) -> None:
+    """What was on one storage is written by the core; the row is that of the general way."""
+    rows = Rows()
+    experiment = Experiment(ROOT / "platforms/taurus_storage.xml", [ROOT / "workloads/io.json"])
+    run(experiment, Settings(), tmp_path / "r", observer=rows)
+    with open(tmp_path / "r_io_jobs.csv", newline="") as stream:
+        written = [{**row, "alone_time": ""} for row in csv.DictReader(stream)]
+    assert written == list(csv.DictReader(rows.rows, IO_JOBS_COLUMNS))
+    assert len({row["storages"] for row in written if " " not in row["storages"]}) > 1
+    assert any(float(row["storage_waiting_time"]) > 0 for row in written)

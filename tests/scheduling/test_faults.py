@@ -229,7 +229,7 @@ def test_the_walltime_runs_on(tmp_path: Path) -> None:
     one = ran(tmp_path, ONE, [job("a", io_reads=10 * GB, walltime=120)], config)
     assert state_of(one, "a") == "COMPLETED_WALLTIME_REACHED"
     assert end_of(one, "a") == pytest.approx(30, abs=1e-2)
-    assert one.records[0].cut
+    assert one.records[0].state == "COMPLETED_WALLTIME_REACHED"
 
 
 @pytest.mark.parametrize("how", ["exclusive", "fair"])

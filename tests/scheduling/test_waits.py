@@ -54,7 +54,6 @@ def test_by_hand() -> None:
     waits.pass_over(14.0, [], True, b, queue.__contains__)
     found = waits.over("b", 15.0)
     assert found.seconds == {("behind_nodes", ""): 8.0, ("behind_storage", "bb"): 4.0, ("promise", ""): 1.0}
-    assert found.storage == 0
 
 
 def test_a_lack_of_space_goes_to_the_file_system_that_lacked_it() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-BANDS = 32
+BANDS = 16
 
 
 def ranked(widths: Any, lengths: Any) -> tuple[Any, Any, Any]:
@@ -25,12 +25,11 @@ def ranked(widths: Any, lengths: Any) -> tuple[Any, Any, Any]:
         places = np.flatnonzero(widths == width)
         own = lengths[places]
         edges = np.unique(own)
-        exact = len(edges) <= BANDS  # a band holds one length only
-        if not exact:
+        if len(edges) > BANDS:  # else a band holds one length only
             edges = np.unique(np.sort(own)[np.arange(BANDS) * len(own) // BANDS])
         band = np.searchsorted(edges, own, side="right") - 1
         looked[places] = ranks + band
-        learnt[places] = ranks + band + (not exact)
+        learnt[places] = ranks + band + (edges[band] < own)
         ranks += len(edges)
         ends[places] = ranks
     return looked, learnt, ends

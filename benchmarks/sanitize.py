@@ -39,9 +39,9 @@ def build(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "COPYING"):
         shutil.copy(ROOT / name, folder)
-    # -O3 of its own would come after ours
+    # -O2 of its own would come after ours
     setup = folder / "setup.py"
-    setup.write_text(setup.read_text().replace('"-O3", ', ""))
+    setup.write_text(setup.read_text().replace('"-O2", ', ""))
     environment = {**os.environ, "CFLAGS": FLAGS}
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(command, cwd=folder, env=environment, check=True)

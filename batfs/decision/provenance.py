@@ -16,7 +16,7 @@ from batfs import __version__, json_text
 from batfs.errors import InputError
 from batfs.files import write_text
 
-_SMALL = 1 << 18  # bytes
+_SMALL = 1 << 20  # bytes
 _PACKAGES = ("numpy", "orjson", "pyyaml", "pyzmq", "pybatsim", "procset")
 
 

@@ -190,14 +190,16 @@ def ours(path: Path, tasks: list[dict[str, Any]], interpreted: bool = False) -> 
 
 def parted(worlds: Sequence[World], folder: Path) -> tuple[list[World], list[World]]:
     """The worlds whose tasks end here, and those that are refused: SimGrid would solve them for ever."""
-    try:
-        ours(*written(worlds, folder))
-    except InputError:
-        if len(worlds) == 1:
-            return [], [*worlds]
-        halves = [parted(half, folder) for half in (worlds[: len(worlds) // 2], worlds[len(worlds) // 2 :])]
-        return halves[0][0] + halves[1][0], halves[0][1] + halves[1][1]
-    return [*worlds], []
+    ending: list[World] = []
+    endless: list[World] = []
+    for world in worlds:
+        try:
+            ours(*written([world], folder))
+        except InputError:
+            endless.append(world)
+        else:
+            ending.append(world)
+    return ending, endless
 
 
 def goes_on(world: World, folder: Path, python: str) -> bool:

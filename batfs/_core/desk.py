@@ -14,6 +14,9 @@ from time import perf_counter
 from typing import Any
 
 from batfs._core.loop import CANCELLED, ENDS, TIMED_OUT, Comm, Flow, Sleep, Then, Waiting
+from batfs._core.sheets import FAILED as FAILED
+from batfs._core.sheets import REJECTED as REJECTED
+from batfs._core.sheets import SUCCESS as SUCCESS
 from batfs._core.sheets import text_of
 
 try:
@@ -24,11 +27,8 @@ except ImportError:
 SUBMITTED = "SUBMITTED"
 NOT_SUBMITTED = "NOT_SUBMITTED"
 RUNNING = "RUNNING"
-SUCCESS = "COMPLETED_SUCCESSFULLY"
-FAILED = "COMPLETED_FAILED"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"
 KILLED = "COMPLETED_KILLED"
-REJECTED = "REJECTED"
 COMPLETE = frozenset((SUCCESS, FAILED, WALLTIME, KILLED))
 STATES = (NOT_SUBMITTED, SUBMITTED, RUNNING, SUCCESS, FAILED, WALLTIME, KILLED, REJECTED)
 

@@ -23,7 +23,11 @@ if cython.compiled:
 #: Whether this is the compiled form.
 COMPILED = cython.compiled
 
+# how jobs end, in Batsim's words
 SUCCESS = "COMPLETED_SUCCESSFULLY"
+FAILED = "COMPLETED_FAILED"
+REJECTED = "REJECTED"
+
 MOST = cython.declare(cython.longlong, 10**17)
 MILLION = cython.declare(cython.longlong, 1_000_000)
 # as millionths, numbers up to here have an error below the distance from a middle that is looked for
@@ -95,7 +99,7 @@ class Sheet:
     def __init__(self) -> None:
         self.size = 0
         if cython.compiled:
-            self.room = 4096
+            self.room = 64  # it doubles; texts of ids are short, and took a third longer with 4,096
             self.buffer = bytearray(self.room)
             self.at = PyByteArray_AsString(self.buffer)
         else:
@@ -136,7 +140,7 @@ class Sheet:
         field(self, names[0])
         comma(self)
         field(self, job.profile)
-        if state == "REJECTED":
+        if state == REJECTED:
             six(self, submitted)
             whole(self, nodes)
             six(self, walltime)
@@ -347,7 +351,7 @@ class Totals:
         waiting: cython.double = start - submitted
         turnaround: cython.double = end - submitted
         slowdown: cython.double = turnaround / runtime
-        if state == "COMPLETED_SUCCESSFULLY":
+        if state == SUCCESS:
             self.success += 1
         else:
             self.failed += 1
@@ -394,7 +398,7 @@ class StorageSums:
         """See ``Observer``."""
         sums: FileSystemSums
         lacked: cython.double
-        cut: cython.bint = record.state != SUCCESS and record.state != "COMPLETED_FAILED"
+        cut: cython.bint = record.state != SUCCESS and record.state != FAILED
         seen: list = []
         if record.io_times is not None:
             self.io_times.append(record.io_times)
@@ -463,7 +467,7 @@ def moments(
     six(s, submitted)
     whole(s, nodes)
     six(s, walltime)
-    text(s, ",1," if state == "COMPLETED_SUCCESSFULLY" else ",0,")
+    text(s, ",1," if state == SUCCESS else ",0,")
     text(s, state)
     six(s, start)
     six(s, runtime)

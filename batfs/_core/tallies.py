@@ -6,6 +6,8 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
+from batfs._core.sheets import REJECTED as REJECTED
+
 try:
     import cython
 except ImportError:
@@ -51,7 +53,7 @@ class JobTimes:
         state: str = job.state
         start: cython.double = job.start
         runtime: cython.double = job.runtime
-        if state != "REJECTED" and start + runtime > self.makespan:
+        if state != REJECTED and start + runtime > self.makespan:
             self.makespan = start + runtime
         if job.workload != self.apart:
             count(self, job, state, start, runtime, job.alloc)
@@ -60,7 +62,8 @@ class JobTimes:
         """A job that ended in this state, after ``runtime`` on ``alloc`` from ``start`` on."""
         count(self, job, state, start, runtime, alloc)
 
-    def nodes_of(self, job: Any, alloc: str) -> int:
+    @cython.ccall
+    def nodes_of(self, job: object, alloc: str) -> cython.longlong:
         """How many nodes a job had: a mapping may put it on fewer than it asked for."""
         return count_below(alloc, self.nodes) if alloc else job.requested_nodes
 
@@ -72,7 +75,7 @@ def count(t: JobTimes, job: object, state: str, start: cython.double, runtime: c
     t.states[state] = t.states.get(state, 0) + 1
     if submitted < t.first:
         t.first = submitted
-    if state == "REJECTED":
+    if state == REJECTED:
         return
     waited: cython.double = start - submitted
     stay: cython.double = waited + runtime
@@ -82,8 +85,7 @@ def count(t: JobTimes, job: object, state: str, start: cython.double, runtime: c
     t.slowdown.append(slowdown if slowdown > 1.0 else 1.0)
     if start + runtime > t.last:
         t.last = start + runtime
-    nodes: cython.longlong = count_below(alloc, t.nodes) if alloc else job.requested_nodes
-    t.node_seconds += runtime * nodes
+    t.node_seconds += runtime * t.nodes_of(job, alloc)
 
 
 @cython.ccall

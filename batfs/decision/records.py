@@ -183,7 +183,7 @@ class Recorder(Observer):
         alone = None if self._alone is None else self._alone(record)
         storage = _only_storage(record)
         if storage is None:
-            self._add(self._jobs, _rows(record, "" if alone is None else f"{alone:.6f}"))
+            self._add(self._jobs, io_rows(record, "" if alone is None else f"{alone:.6f}"))
         else:
             sheet = self._jobs
             sheet.rows.io_job(record, storage, alone, _CAUSES, OF_SPACE)
@@ -200,12 +200,8 @@ class Recorder(Observer):
         self._add(self._sets, [set_row(row)])
 
 
-def io_rows(record: JobRecord) -> list[str]:
+def io_rows(record: JobRecord, alone: str = "") -> list[str]:
     """The lines of one job: one per volume, or one with empty columns for a rejected job without I/O."""
-    return _rows(record, "")
-
-
-def _rows(record: JobRecord, alone: str) -> list[str]:
     job = record.job
     workload, _, name = job.id.partition("!")
     head = f"{csv_field(name)},{csv_field(workload)}"

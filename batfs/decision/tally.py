@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from batfs._core.books import Fills
 from batfs._core.sheets import FileSystemSums, StorageSums
-from batfs._core.tallies import JobTimes
+from batfs._core.tallies import REJECTED, JobTimes
 from batfs.filesystems.interface import Volume, phase_of
 from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
@@ -23,8 +23,6 @@ from batfs.workload.statistics import quantile
 
 #: Seconds; run times below it count as it (Feitelson's bounded slowdown).
 SLOWDOWN_THRESHOLD = 10.0
-
-REJECTED = "REJECTED"
 
 
 class EndedJob(Protocol):

@@ -241,15 +241,11 @@ def release(b: Book, line: Reservation):
 @cython.cclass
 class Uses:
     """Of each storage: ``used`` bytes of jobs that have begun to use them, ``active`` transfers under way
-    (int64; those of writes may follow, apart), and which have changed since somebody asked.
-
-    ``state`` is the kind of tuple that is told of one: (its position, bytes held, bytes used, transfers).
-    """
+    (int64; those of writes may follow, apart), and which have changed since somebody asked."""
 
     ledger = cython.declare(Book, visibility="public")
     used = cython.declare(object, visibility="readonly")
     active = cython.declare(object, visibility="readonly")
-    state: object
     count: cython.Py_ssize_t
     bytes_used: cython.p_longlong
     moving: cython.p_longlong
@@ -257,10 +253,9 @@ class Uses:
     marked: bytearray
     marks: cython.p_uchar
 
-    def __init__(self, ledger: Book, active: Any, state: type) -> None:
+    def __init__(self, ledger: Book, active: Any) -> None:
         self.ledger = ledger
         self.count = ledger.storages_count
-        self.state = state
         self.used = integers(self.count)
         self.active = active
         self.bytes_used, self.moving = cells(self.used), cells(active)
@@ -313,18 +308,17 @@ class Uses:
         return bool(self.changed)
 
     def changes(self) -> list:
-        """The storages that changed since the last call, ascending, as they are now."""
+        """The storages that changed since the last call, ascending, as they are now: (position, bytes held,
+        bytes used, transfers)."""
         i: cython.Py_ssize_t
         b: Book = self.ledger
         states: list = []
-        make = tuple.__new__  # a named tuple's own way takes twice the time
         if len(self.changed) > 1:
             self.changed.sort()
         for place in self.changed:
             i = place
             self.marks[i] = 0
-            told = (i, b.most[i] - b.left[i], self.bytes_used[i], self.moving[i])
-            states.append(make(self.state, told))
+            states.append((i, b.most[i] - b.left[i], self.bytes_used[i], self.moving[i]))
         self.changed = []
         return states
 

@@ -260,7 +260,7 @@ def pieces_of(volumes: Sequence[Volume], plans: Sequence[IoPlan]) -> _Pieces:
                 piece.kinds += [*((kind, t) for t in traffics), *(("internal", t) for t in internal)]
                 add_flops(piece.flops, flops)
         if plan.checkpoints is not None:
-            _, writes, drains = plan.checkpoints
+            writes, drains = plan.checkpoints.writes, plan.checkpoints.drains
             move(f"each checkpoint{of}", "checkpoint", writes, _APART, times, phase)
             move(f"each drain, beside {whose}", "drain", drains, _APART, times, phase)
         move(f"beside {whose}", "background", plan.background, _BESIDE, times, phase)

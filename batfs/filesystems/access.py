@@ -63,7 +63,7 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.traffic import by_destination, by_source, from_transfers, joined
 from batfs.protocol.messages import Resource
-from batfs.records import field, record
+from batfs.records import field, record, replace
 from batfs.storage.interface import FloatArray, StorageView
 from batfs.units import parse_bandwidth, parse_part
 from batfs.workload.access import Way
@@ -317,7 +317,7 @@ class AccessModel:
             add_internal(plan, *extra)
         if plan.checkpoints is not None and not self.following:
             writes = [self._slower(move, view, position) for move in plan.checkpoints.writes]
-            plan.checkpoints = plan.checkpoints._replace(writes=writes)
+            plan.checkpoints = replace(plan.checkpoints, writes=writes)
 
     def _overhead(self, traffics: Sequence[Traffic], k: int, storage: int, over: int, amount: int) -> Traffic:
         """``over`` bytes beside the ``amount`` that leave (k = 0) or enter (1) a storage."""
@@ -379,7 +379,7 @@ class AccessModel:
             for storage, amount, factor in self._factors(traffic, 1, view, position)
             if round(amount * (1.0 / factor - 1.0)) > 0
         ]
-        return move._replace(traffic=joined([traffic, *extra])) if extra else move
+        return replace(move, traffic=joined([traffic, *extra])) if extra else move
 
 
 _IDEAL = Server()

@@ -36,6 +36,7 @@ from batfs.filesystems.set_plans import keeps, plan_set, set_footprint
 from batfs.filesystems.staging_modes import HELD, STAGING
 from batfs.filesystems.traffic import from_transfers, joined, split_by, split_evenly, turns
 from batfs.plugins import Registry, parameters, parse_spec
+from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.storage.view import fitting
 from batfs.workload.flows import Even, IntArray
@@ -221,8 +222,8 @@ class Model(ABC):
         if isinstance(outcome, Hold):
             return outcome
         held: dict[int, int] = {}
-        for storage, size, _ in outcome.placements:
-            held[storage] = held.get(storage, 0) + size
+        for one in outcome.placements:
+            held[one.storage] = held.get(one.storage, 0) + one.size
         outcome.placements = ()
         return [Part(request.volume.writes, held)] if held else [], outcome
 
@@ -604,7 +605,7 @@ def in_order(kind: str, plan: IoPlan) -> list[Move]:
     if not traffic:
         return []
     first = 1 + max((move.turn for move in plan.stage_in), default=-1)
-    after = [move._replace(turn=first + 1 + move.turn) for move in plan.stage_out]
+    after = [replace(move, turn=first + 1 + move.turn) for move in plan.stage_out]
     return [*plan.stage_in, Move(kind, joined(traffic), flops=plan.flops, turn=first), *after]
 
 

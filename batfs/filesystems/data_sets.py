@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.interface import IoPlan, IoRequest, SetChange, SetPart, Volume, earlier
@@ -169,7 +169,8 @@ class DataSet:
         return self.there and not self.users and not self.pinned and self.life != JOB
 
 
-class SetRow(NamedTuple):
+@record
+class SetRow:
     """One data set for the records: its largest size and what it held at most (bytes), what was read and
     written of it (traffic, bytes), and its times (s; None: never, or before the simulation). ``why`` it
     ended, and ``by`` which job; both empty while it is there."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from batfs._core.arrays import np
 from batfs.protocol.messages import Resource
@@ -130,7 +130,8 @@ def earlier(request: IoRequest, filesystem: str) -> list[IoPlan]:
     return found
 
 
-class Staging(NamedTuple):
+@record
+class Staging:
     """How a job is staged before it has nodes. ``mode``: ``ahead`` (it keeps its place in the queue) or
     ``two_step`` (it joins the end of the queue when its data is there). ``most``: for each file system it
     stages into, how many jobs may do so at once (0: any number). ``fixed``: the file system that can't place
@@ -168,7 +169,8 @@ class Traffic(Flows):
         return ids[sources], ids[destinations], even.sizes()
 
 
-class Transfer(NamedTuple):
+@record
+class Transfer:
     """``size`` whole bytes from resource ``source`` to resource ``destination``: for small plans and for
     plugins that would rather write a list (see ``traffic.from_transfers``)."""
 
@@ -177,7 +179,8 @@ class Transfer(NamedTuple):
     size: int
 
 
-class Placement(NamedTuple):
+@record
+class Placement:
     """``size`` bytes held on the storage with resource id ``storage``.
 
     ``key``: empty for bytes that go with the job. Others stay when it is over (a data set, a cache): they are
@@ -257,7 +260,8 @@ class SetChange:
     seen: int = -1
 
 
-class Move(NamedTuple):
+@record
+class Move:
     """One activity that moves bytes outside the job's own profile, sent as one dynamic job.
 
     ``kind`` is ``stage_in``, ``stage_out``, ``drain``, ``replicate`` or ``balance``: a word for the outputs.
@@ -274,7 +278,8 @@ class Move(NamedTuple):
     turn: int = 0
 
 
-class Checkpoints(NamedTuple):
+@record
+class Checkpoints:
     """``times`` times during the computation, at equal distances: ``writes`` (blocking: the job waits for
     all of them), then ``drains`` (asynchronous: the job goes on)."""
 

@@ -51,7 +51,7 @@ def elsewhere(plan: IoPlan, nodes: Sequence[int], storage: int) -> IoPlan:
     )
     return replace(
         plan,
-        placements=(placement._replace(storage=storage),),
+        placements=(replace(placement, storage=storage),),
         reads=reads or (),
         writes=writes or (),
     )
@@ -68,8 +68,8 @@ class _Nodes:
     def plan(self, plan: IoPlan) -> IoPlan:
         checkpoints = plan.checkpoints
         if checkpoints is not None:
-            checkpoints = checkpoints._replace(
-                writes=self._moves(checkpoints.writes), drains=self._moves(checkpoints.drains)
+            checkpoints = replace(
+                checkpoints, writes=self._moves(checkpoints.writes), drains=self._moves(checkpoints.drains)
             )
         made = replace(
             plan,
@@ -112,7 +112,7 @@ class _Nodes:
 
     def _moves(self, moves: Sequence[Move]) -> Sequence[Move]:
         return [
-            move._replace(traffic=self._traffic(move.traffic), flops=self._work(move.flops)) for move in moves
+            replace(move, traffic=self._traffic(move.traffic), flops=self._work(move.flops)) for move in moves
         ]
 
     def _work(self, flops: Mapping[int, float]) -> Mapping[int, float]:

@@ -130,7 +130,7 @@ def staging_in(plans: Sequence[IoPlan], storages: Collection[int], kind: str = "
     """The steps before the job, if anything is staged in: one, but for tiers before tiers. ``kind``: what its
     moves are called, if not what they call themselves."""
     return [
-        Step("staging in", [_move(move._replace(kind=kind or move.kind), storages) for move in moves])
+        Step("staging in", [_move(replace(move, kind=kind or move.kind), storages) for move in moves])
         for moves in in_turns([move for plan in plans for move in plan.stage_in])
     ]
 

@@ -83,7 +83,7 @@ class FileSystems:
         self.staging_limits: dict[str, StagingLimit] = {
             name: limit
             for name, model in self.models.items()
-            if any(limit := getattr(model, "staging_limit", NO_LIMIT)) and dynamic_jobs
+            if (limit := getattr(model, "staging_limit", NO_LIMIT)) != NO_LIMIT and dynamic_jobs
         }
         accesses = {name: getattr(model, "access", None) for name, model in self.models.items()}
         self._devices: dict[str, AccessModel] = {name: a for name, a in accesses.items() if a is not None}

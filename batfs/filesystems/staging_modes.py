@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import fsum, inf
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
+
+from batfs.records import record
 
 StagingMode: TypeAlias = Literal["held", "ahead", "two_step"]
 STAGING: Final[tuple[str, ...]] = get_args(StagingMode)
@@ -13,7 +15,8 @@ HELD: Final = "held"
 TWO_STEP: Final = "two_step"
 
 
-class StagingLimit(NamedTuple):
+@record
+class StagingLimit:
     """What all stagings of a file system together may take: the part ``share`` of the bandwidth of any link,
     and ``rate`` bytes/s; 0: no such limit."""
 

@@ -70,7 +70,7 @@ def split_rows(sizes: Sequence[int] | IntArray, parts: int, *, turn: bool = True
 
 def from_transfers(transfers: Iterable[Transfer]) -> Traffic:
     """The same transfers as arrays."""
-    rows = list(transfers)
+    rows = [(one.source, one.destination, one.size) for one in transfers]
     columns = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
     return Traffic(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
 

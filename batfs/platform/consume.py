@@ -14,7 +14,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from batfs._core.arrays import FloatArray as Floats
 from batfs._core.arrays import IntArray as Indices
@@ -23,6 +23,7 @@ from batfs.platform.model import Consumption, Link, Route
 from batfs.platform.shortest import GraphZone
 from batfs.platform.star import StarZone
 from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
+from batfs.records import record
 
 FEW = 48  # up to so many flows a plain loop is quicker
 DENSE_KINDS = 2000  # up to so many kinds a square table of cores is kept
@@ -38,7 +39,8 @@ def distinct(values: NDArray[Any]) -> Indices:
     return ranked[first]
 
 
-class Ports(NamedTuple):
+@record
+class Ports:
     """``width`` links of each host in a row, -1 for none."""
 
     links: array[int]
@@ -50,7 +52,8 @@ class Ports(NamedTuple):
         return np.asarray(self.links).reshape(-1, self.width)
 
 
-class Tables(NamedTuple):
+@record
+class Tables:
     """What flows between hosts cross: the kind of each host, the core of each pair of kinds, and the ports.
 
     ``table[a * kinds + b]`` (int32) is the core of flows from kind a to kind b, -1 while it isn't known; core

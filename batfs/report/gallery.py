@@ -104,8 +104,8 @@ class Seen(Observer):
         self.history = {k: [(0.0, 0)] for k in range(len(storages))}
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        for state in states:
-            self.history[state.position].append((now, state.reserved_bytes))
+        for position, held, _, _ in states:
+            self.history[position].append((now, held))
 
     def data_set_over(self, row: SetRow) -> None:
         self.sets.append(row)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from batfs import texts
 from batfs.errors import InputError, nearest, unknown
@@ -111,7 +111,8 @@ _KINDS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
 }
 
 
-class Layer(NamedTuple):
+@record
+class Layer:
     """Some settings and where they come from (a file, ``--sched-cfg``, ``the command line``)."""
 
     source: str

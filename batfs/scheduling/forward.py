@@ -175,7 +175,7 @@ class Forward:
                     if len(known.plans) > 15:
                         known.plans.clear()
                     [plan] = placed.plans
-                    there = (plan.placements[0]._replace(storage=machine.storage_ids[place]),)
+                    there = (replace(plan.placements[0], storage=machine.storage_ids[place]),)
                     plans = known.plans[place] = (replace(plan, placements=there),)
             machine.ledger.moved(line, start, end, share)
         # no ids: its traffic is led to its nodes when it is asked for again (``PassView.again``)

@@ -361,7 +361,8 @@ class Gate:
             tuple([i for i in profile.resources() if i in systems]),
             _direction(profile, systems),
             int(profile.volumes.sum()),
-            *load,
+            load.seconds,
+            load.demand,
             max(load.demand, key=lambda link: load.demand[link] / capacity[link], default=-1),
         )
 

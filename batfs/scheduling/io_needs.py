@@ -8,15 +8,16 @@ link; shares that add up to 1 are all that any I/O policy can serve without some
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from batfs.filesystems.interface import IoPlan, Move, Volume, ways
 from batfs.filesystems.profile import build_profile, merge
+from batfs.records import record
 from batfs.scheduling.loads import Loads
 from batfs.workload.model import IoProfile
 
 
-class IoProgress(NamedTuple):
+@record
+class IoProgress:
     """How far the I/O of a job has come: ``moved`` bytes in all its transfers that are over, ``size`` of all
     it will have; ``seconds`` it has computed, plus what those transfers would have taken alone."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from batfs.records import record
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.io_policies import FAIR
@@ -43,7 +41,8 @@ class IoTimes:
         return max(1.0, (self.end - self.began) / least) if least > 0 else None
 
 
-class Idle(NamedTuple):
+@record
+class Idle:
     """Bytes that the links could have moved which transfers on hold need most, and that they did not; and
     all that they could have moved meanwhile."""
 

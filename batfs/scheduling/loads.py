@@ -8,11 +8,12 @@ work that goes with it. Where the platform is unknown a storage's own bandwidths
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.filesystems.interface import Topology
+from batfs.records import record
 from batfs.storage.interface import StorageView
 from batfs.workload.model import IoProfile
 
@@ -20,7 +21,8 @@ from batfs.workload.model import IoProfile
 WINDOW = 4194304
 
 
-class Load(NamedTuple):
+@record
+class Load:
     """``seconds`` alone; ``demand``: bytes/s that then go over each shared link, by number."""
 
     seconds: float

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from batfs._core.arrays import integers, np
 from batfs._core.books import Reservation, Uses
@@ -19,7 +19,6 @@ from batfs.records import field, record
 from batfs.resource_sets import format_resources
 from batfs.scheduling.interface import JobPlacement, NodeSet
 from batfs.scheduling.nodes import UNDEMANDING, NodeOrder, Selection, make_selection
-from batfs.scheduling.observer import StorageState
 from batfs.scheduling.storages import storage_table
 from batfs.scheduling.story import InvariantError
 from batfs.storage.interface import AllocationPolicy, Share, StorageView
@@ -102,7 +101,8 @@ class FileSystems(Protocol):
     def is_current(self, plans: Sequence[IoPlan]) -> bool: ...
 
 
-class Held(NamedTuple):
+@record
+class Held:
     """Reservations of one plan: ``lines`` go with the job; ``kept`` outlive it, each under its key."""
 
     lines: Sequence[Reservation] = ()
@@ -184,7 +184,7 @@ class Machine(Uses):
         ledger, count = Ledger(storage_table(storages)), len(storages)
         # where reads and writes share a link, the writes are counted apart, behind all of them
         self._mixing = any("shared_bandwidth" in s.properties for s in storages)
-        super().__init__(ledger, integers(2 * count if self._mixing else count), StorageState)
+        super().__init__(ledger, integers(2 * count if self._mixing else count))
         self.view = SystemView(ledger, transfers=self.active)
         self.kept: dict[str, Reservation] = {}
 
@@ -267,21 +267,21 @@ class Machine(Uses):
             if lacking:  # a promise from before the fault
                 return Hold("Unavailable", (lacking[0].storage,), sum(p.size for p in lacking))
         if len(placements) == 1 and not placements[0].key:  # the common case, quickly
-            [(storage, size, _)] = placements
-            if not size:
+            [one] = placements
+            if not one.size:
                 return NOTHING_HELD
             try:
-                share = Share(self.position[storage], size)
+                share = Share(self.position[one.storage], one.size)
                 return Held((self.ledger.reserve((share,), start=start, end=end, key=job_id),))
             except NoRoomError as error:
                 return self._no_room(placements, error)
         position = self.position
-        own = [Share(position[storage], size) for storage, size, key in placements if size and not key]
+        own = [Share(position[p.storage], p.size) for p in placements if p.size and not p.key]
         keyed: dict[str, list[Share]] = {}
         if len(own) < len(placements):
-            for storage, size, key in placements:
-                if size and key:
-                    keyed.setdefault(key, []).append(Share(position[storage], size))
+            for p in placements:
+                if p.size and p.key:
+                    keyed.setdefault(p.key, []).append(Share(position[p.storage], p.size))
         if not own and not keyed:
             return NOTHING_HELD
         lines: list[Reservation] = []

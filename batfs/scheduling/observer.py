@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 from batfs._core.sheets import Ended
 from batfs.filesystems.data_sets import SetRow
@@ -59,14 +59,9 @@ class JobRecord(Ended):
         return sum(seconds for (cause, _), seconds in self.waits.items() if cause in OF_SPACE)
 
 
-class StorageState(NamedTuple):
-    """One storage after a change: bytes held, bytes of jobs that have begun to use them, transfers under way
-    (pairs of a source and a destination)."""
-
-    position: int
-    reserved_bytes: int
-    used_bytes: int
-    active_transfers: int
+#: One storage after a change: its position, bytes held, bytes of jobs that have begun to use them, transfers
+#: under way (pairs of a source and a destination).
+StorageState: TypeAlias = tuple[int, int, int, int]
 
 
 class Observer:

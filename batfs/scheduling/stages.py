@@ -11,13 +11,14 @@ forward as after any job that ends early.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from batfs._core.arrays import np
 from batfs.filesystems.interface import IoPlan, Move, Topology, add_flops
 from batfs.filesystems.script import in_turns
 from batfs.filesystems.staging_modes import NO_LIMIT, StagingLimit
 from batfs.filesystems.traffic import by_destination, by_source, joined
+from batfs.records import record
 from batfs.scheduling.loads import WINDOW, Routes
 from batfs.storage.interface import StorageView
 
@@ -25,11 +26,16 @@ from batfs.storage.interface import StorageView
 MESSAGES = 1e-3
 
 
-class Stages(NamedTuple):
+@record
+class Stages:
     """Seconds: ``before`` the job runs (its nodes are held), and ``after`` (its bytes are)."""
 
     before: float
     after: float
+
+    @property
+    def total(self) -> float:
+        return self.before + self.after
 
 
 NO_STAGES = Stages(0.0, 0.0)
@@ -88,7 +94,7 @@ class StageTimes:
 
     def _paced(self, moves: Sequence[Move], limit: StagingLimit) -> float:
         """Of moves whose part of the machine is limited."""
-        if not any(limit):
+        if limit == NO_LIMIT:
             return 0.0
         size = sum(int(move.traffic.sizes.sum()) for move in moves)
         return MESSAGES + limit.seconds(size, self.seconds(moves))

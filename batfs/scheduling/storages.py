@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from batfs.errors import InputError, unknown
 from batfs.platform.numbering import THROTTLE
 from batfs.protocol.messages import Resource
-from batfs.records import replace
+from batfs.records import record, replace
 from batfs.scheduling.config import Configuration
 from batfs.storage.interface import Storage, StorageTable
 from batfs.units import parse_bandwidth, parse_size
@@ -70,7 +70,8 @@ def shared_out(total: int, capacities: Sequence[int]) -> list[int]:
     return sizes
 
 
-class Throttle(NamedTuple):
+@record
+class Throttle:
     """Two hosts, by id, with a link between them (bytes/s) that nothing else goes over."""
 
     source: int

@@ -350,7 +350,7 @@ class Tenancy:
         job = placed.job
         end = until
         if end is None:
-            end = on_calendar(placed.start + job.walltime + (sum(self.stages(job)) if self.dynamic else 0.0))
+            end = on_calendar(placed.start + job.walltime + (self.stages(job).total if self.dynamic else 0.0))
         rng = self.rng
         if placed.sought:
             # how often a stay is looked for must not change what anybody else draws
@@ -627,7 +627,7 @@ class Tenancy:
 
     def _has_staged(self, booked: Booked) -> None:
         """How long a job has staged in is known now: so is when its nodes and its bytes will be free."""
-        booked.stages = booked.stages._replace(before=self.now - booked.start)
+        booked.stages = replace(booked.stages, before=self.now - booked.start)
         if self.files.attending:
             self.files.has_staged(booked.job.id, self.now)
         self._set_end(booked)

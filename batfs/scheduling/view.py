@@ -211,7 +211,7 @@ class PassView:
                     self.undo(placed)
                 return NO_DATA
             stages = placed.stages
-            if stages is known or not isinstance(booked, Hold) or sum(stages) <= sum(known):
+            if stages is known or not isinstance(booked, Hold) or stages.total <= known.total:
                 return booked
             # it was planned for a shorter window: its staging was not known
 

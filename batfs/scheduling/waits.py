@@ -13,7 +13,7 @@ waited for over time, of which each keeps how it stood when it fell behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from batfs._core.waiting import Accounts
 from batfs.errors import InputError
@@ -22,7 +22,8 @@ from batfs.filesystems.interface import Hold
 from batfs.records import field, record
 
 
-class Cause(NamedTuple):
+@record
+class Cause:
     """Why jobs wait: what a table calls it, and what it means."""
 
     title: str

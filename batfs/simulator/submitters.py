@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from batfs import json_text
 from batfs.errors import InputError
+from batfs.records import record
 from batfs.resource_sets import parse_resources
 from batfs.simulator.actors import ENDS, SLEEPS, Script
 from batfs.texts import read_bytes
@@ -22,7 +23,8 @@ NEAREST_CALL: Final = 1e-5  # s; a wake-up nearer than this is put off to it
 MACHINE_EVENTS: Final = ("machine_available", "machine_unavailable")
 
 
-class ExternalEvent(NamedTuple):
+@record
+class ExternalEvent:
     """One line of an events file; ``resources`` is empty for events Batsim doesn't know."""
 
     kind: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from batfs._core.arrays import Integers, NDArray, np, shown
 from batfs.errors import InputError, unknown
+from batfs.records import record
 from batfs.storage.interface import FloatArray, IntArray
 
 
@@ -33,7 +34,8 @@ class Topology(Protocol):
     def ports(self, host: int) -> set[int]: ...
 
 
-class _Routes(NamedTuple):
+@record
+class _Routes:
     """The links between a node and each storage, either way.
 
     ``common`` are on the way to each storage that is ``reached`` over any. Of the others: the position of

@@ -66,7 +66,7 @@ STEPS = st.lists(
 def test_what_is_held_is_what_is_live(core: Any, steps: list[Any], plain: bool) -> None:
     ledger, live, told = make(core), [], []
     ledger.plain = plain
-    uses = core.Uses(ledger, integers(3), tuple)
+    uses = core.Uses(ledger, integers(3))
     for now, step in enumerate(steps):
         ledger.advance(float(now))
         held = [sum(s.size for line in live for s in line.shares if s.index == i) for i in range(3)]
@@ -110,7 +110,7 @@ def test_what_is_held_is_what_is_live(core: Any, steps: list[Any], plain: bool) 
 @BOTH
 def test_transfers_on_trial_are_not_told_nor_writes_counted_apart(core: Any) -> None:
     active = integers(6)
-    uses = core.Uses(make(core), active, tuple)
+    uses = core.Uses(make(core), active)
     uses.expect([(0, 4), (2, 1)], 1)
     assert not uses.has_changed
     uses.count_transfers([(2, 3), (5, 3)], 1)

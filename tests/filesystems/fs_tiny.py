@@ -154,7 +154,7 @@ class Ran(Observer):
         self.sets.append(row)
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        self.reserved |= {state.position: state.reserved_bytes for state in states}
+        self.reserved |= {position: held for position, held, _, _ in states}
         self.peak = max(self.peak, sum(self.reserved.values()))
 
     def times(self, name: str) -> tuple[float, float]:

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
-from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Traffic, Volume
 from batfs.storage.interface import Share
 
@@ -311,7 +310,6 @@ def test_a_whole_simulation(tmp_path: Path, dynamic: bool) -> None:
     assert ran.duration("1") == pytest.approx(8.0, abs=1e-5)
     assert ran.duration("2") == pytest.approx(16.0, abs=1e-5)
     assert "REJECTED" in ran.jobs["w0!3"].state
-    assert SetRow._fields[0] == "name"
 
 
 def test_the_table_of_data_sets(tmp_path: Path) -> None:

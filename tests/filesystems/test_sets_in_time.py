@@ -69,7 +69,7 @@ def test_a_set_past_its_life_goes_with_the_last_job_that_uses_it(tmp_path: Path)
 
     class Books(Observer):
         def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-            held[round(now, 3)] = states[0].reserved_bytes
+            held[round(now, 3)] = states[0][1]
 
     def make(settings: Any, files: Any, ran: Ran) -> m.DecisionProcess:
         return Scheduler(settings, files, observer=Books())

@@ -18,6 +18,7 @@ from batfs.decision.injector import Injector, WithFileSystems
 from batfs.filesystems.interface import Move, Placement, Transfer
 from batfs.filesystems.traffic import from_transfers
 from batfs.protocol import messages as m
+from batfs.records import replace
 from batfs.resource_sets import parse_resources
 from batfs.scheduling.config import Layer, Settings
 from batfs.scheduling.core import Scheduler
@@ -376,7 +377,8 @@ def test_each_invariant_is_stated_and_checked() -> None:
         return caught.value.problem
 
     def lose_a_line(tenancy: Any) -> None:
-        tenancy.running["w0!a"].booked.held = tenancy.running["w0!a"].booked.held._replace(lines=())
+        booked = tenancy.running["w0!a"].booked
+        booked.held = replace(booked.held, lines=())
 
     def share_a_node(tenancy: Any) -> None:
         tenancy.running["w0!a"].nodes = tenancy.running["w0!b"].nodes

@@ -157,7 +157,7 @@ def test_namespaces_in_blocks() -> None:
     """250 bytes in blocks of 80: 80, 80, 80, 10. First fit: 10, 11, 12, and the rest of 10 bytes on 10 again:
     90, 80, 80. Reads of 125 bytes follow the bytes held: 125 * 80/250 = 40 for a block, 5 for the rest."""
     plan = pool(block_size="80B").one((0, 1), Volume("nvme", 125, 125))
-    assert [tuple(p)[:2] for p in plan.placements] == [(10, 90), (11, 80), (12, 80)]
+    assert [(p.storage, p.size) for p in plan.placements] == [(10, 90), (11, 80), (12, 80)]
     assert t.by_source(plan.reads) == {10: 45, 11: 40, 12: 40}
     assert t.by_destination(plan.writes) == {10: 45, 11: 40, 12: 40}
     assert plan.notes == {"namespaces": 4}
@@ -182,7 +182,7 @@ def test_pool_without_room() -> None:
 def test_capacity_asked_for_beyond_the_io() -> None:
     m = pool()
     plan = m.one((0,), Volume("nvme", 0, 10, options={"capacity": 90}))
-    assert [tuple(p)[:2] for p in plan.placements] == [(10, 90)]
+    assert [(p.storage, p.size) for p in plan.placements] == [(10, 90)]
     with pytest.raises(InputError, match="at least 10"):
         m.systems.models["nvme"].check(Volume("nvme", 0, 10, options={"capacity": 9}))
 

@@ -67,7 +67,7 @@ def test_a_job_waits_for_bytes_with_the_reason() -> None:
     assert second.job.id == "w0!2"
     assert second.storage_waiting_time == 9
     assert second.reason == "StorageCapacity: 10 bytes missing on s0"
-    assert [(t, s.reserved_bytes) for t, s in run.memory.states] == [(0, 60), (10, 50), (15, 0)]
+    assert [(t, held) for t, (_, held, _, _) in run.memory.states] == [(0, 60), (10, 50), (15, 0)]
 
 
 def test_what_can_never_fit_is_rejected_with_the_reason_and_holds_up_nobody() -> None:
@@ -189,9 +189,9 @@ def test_books_balance_after_every_event(queue: str, selection: str, passes: str
             [plan] = record.plans
             assert sum(int(t.sizes.sum()) for t in plan.reads) == asked[record.job.id]["io_reads"]
             assert sum(int(t.sizes.sum()) for t in plan.writes) == asked[record.job.id]["io_writes"]
-    for _, state in run.memory.states:
-        assert 0 <= state.used_bytes <= state.reserved_bytes <= SIZES[state.position]
-        assert state.active_transfers >= 0
+    for _, (position, held, used, transfers) in run.memory.states:
+        assert 0 <= used <= held <= SIZES[position]
+        assert transfers >= 0
 
 
 def easy_oracle(jobs, runtimes, nodes: int) -> dict[str, float]:  # type: ignore[no-untyped-def]

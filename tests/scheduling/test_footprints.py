@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from batfs.filesystems.interface import Placement, Volume
 from batfs.scheduling.queues.footprints import Footprints
+from batfs.scheduling.stages import Stages
 
 GB = 10**9
 DRIVE = {"s0": {"filesystem": "pool", "size": "100GB", "read": "1GBps", "write": "1GBps"}}
@@ -189,7 +190,7 @@ def test_a_trial_knows_more_than_the_model() -> None:
     assert [known.sizes(view, one) for _ in range(2)] == [{"pool": 100}] * 2
     assert (view.times, known.staging(one), one in known) == (1, 0.0, False)
     plan: Any = SimpleNamespace(placements=[Placement(7, 64)])
-    placed: Any = SimpleNamespace(job=one, plans=[plan], stages=(2.0, 3.0))
+    placed: Any = SimpleNamespace(job=one, plans=[plan], stages=Stages(2.0, 3.0))
     known.measure(view, placed)
     assert (known.sizes(view, one), known.staging(one), one in known) == ({"pool": 64}, 5.0, True)
     known.forget("w0!1")

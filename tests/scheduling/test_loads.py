@@ -119,7 +119,7 @@ def test_both_ends_of_a_move_are_counted(tmp_path: Path) -> None:
 
     class Watch(Ran):
         def storages_changed(self, now: float, states: Any) -> None:
-            seen.extend((now, s.position, s.active_transfers) for s in states)
+            seen.extend((now, position, moving) for position, _, _, moving in states)
 
     def process(settings: Any, make: Any, ran: Ran) -> Any:
         from batfs.scheduling.core import Scheduler

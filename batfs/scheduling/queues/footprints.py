@@ -24,7 +24,7 @@ class Footprints:
         job = placed.job
         if job.volumes and job.staged is None:
             self._sizes[job.id] = bytes_by_file_system(placed.plans, view)
-            self._staging[job.id] = sum(placed.stages)
+            self._staging[job.id] = placed.stages.total
 
     def any_fits(self, view: QueueView, waiting: Iterable[WaitingJob]) -> bool:
         """Whether any of these could start now; on the way, what each takes that wasn't measured before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batfs.errors import InputError, nearest
+from batfs.records import replace
 from batfs.simulator.submitters import ExternalEvent, read_lines
 from batfs.workload.fields import need_number, need_object, need_string, shown
 
@@ -19,7 +20,7 @@ def read_events(path: str | Path, name: str) -> list[ExternalEvent]:
     """
     events = read_lines(path, _event)
     numbered = [
-        event._replace(data={"id": f"{name}!{number}", **event.data}) for number, event in enumerate(events)
+        replace(event, data={"id": f"{name}!{number}", **event.data}) for number, event in enumerate(events)
     ]
     return sorted(numbered, key=lambda event: event.timestamp)
 

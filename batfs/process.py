@@ -41,6 +41,11 @@ def begin() -> None:
         signal.signal(signal.SIGINT, between_steps(signal.default_int_handler))
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def few_collections() -> Iterator[None]:
     """For a run, which makes few cycles and lives long: Python's collector would walk a million jobs again

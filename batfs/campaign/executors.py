@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batfs.errors import BatfsError, InputError, MissingExtraError
-from batfs.report.extras import cores
+from batfs.process import cores
 from batfs.workers import pool
 
 

@@ -146,7 +146,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _sweep(args: argparse.Namespace) -> int:
     from batfs import files
-    from batfs.report.extras import cores
+    from batfs.process import cores
     from batfs.storage.replay import sweep
 
     settings = sweep.plan(

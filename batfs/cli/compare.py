@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from batfs.campaign.plan import make_plan
     from batfs.campaign.results import collect, write_campaign
     from batfs.cli.report import figure_formats
-    from batfs.report.extras import cores
+    from batfs.process import cores
     from batfs.report.figures import drawers
 
     formats = figure_formats(args.formats)

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 # these leave nothing behind that wants an orderly end of the interpreter
-_QUICK = ("run", "sim")
+_QUICK = ("run", "sim", "reproduce")
 
 
 def make_parser() -> Parser:

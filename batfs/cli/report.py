@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the report; 0, or 2 for bad input."""
     from batfs.campaign.progress import Progress
+    from batfs.process import cores
     from batfs.report import find_runs
-    from batfs.report.extras import cores
     from batfs.report.reading import read_many
 
     formats = figure_formats(args.formats)
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
 def _write(
     args: argparse.Namespace, runs: Sequence[Run], html: Path, figures: Path, formats: Sequence[str]
 ) -> int:
+    from batfs.process import cores
     from batfs.report.comparisons import compare_groups
-    from batfs.report.extras import cores
     from batfs.report.figures import Figures
     from batfs.report.forest import panels
     from batfs.report.page import write_figures_report

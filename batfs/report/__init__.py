@@ -5,6 +5,20 @@ path)`` makes
 one HTML file that opens offline. pandas and matplotlib come with the extra ``report``.
 """
 
-from batfs.report.run import Run, find_runs, load_run, load_runs
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batfs.report.run import Run, find_runs, load_run, load_runs
 
 __all__ = ["Run", "find_runs", "load_run", "load_runs"]
+
+
+def __getattr__(name: str) -> Any:
+    # pandas comes with the first table, not with whatever else is in this package
+    if name in __all__:
+        from batfs.report import run
+
+        return getattr(run, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

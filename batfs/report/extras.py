@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import ModuleType
@@ -18,7 +17,7 @@ try:
 except ModuleNotFoundError as error:  # nothing of the report works without it
     raise MissingExtraError("the report", "report") from error
 
-__all__ = ["cores", "pd", "require", "typed_columns", "typed_table"]
+__all__ = ["pd", "require", "typed_columns", "typed_table"]
 
 
 def typed_table(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Any]] | None = None) -> pd.DataFrame:
@@ -51,8 +50,3 @@ def require(module: str, what: str = "the report", extra: str = "report") -> Mod
         if error.name and module.split(".")[0] == error.name.split(".")[0]:
             raise MissingExtraError(what, extra) from error
         raise
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from batfs.campaign import reproduce
+
 MAIN = "import sys; from batfs.cli.main import main; code = main(sys.argv[1:])"
 LIST = "; print(code, *sorted(sys.modules), file=sys.stderr)"
 
@@ -33,6 +35,12 @@ WORKLOAD = {
         "p": {"type": "parallel_homogeneous", "cpu": 1e9, "com": 0, "io_reads": 10**9, "io_writes": 0}
     },
 }
+DISKS = """hosts:
+- hostname: a
+  network_bw: 12.5
+  disks:
+  - {capacity: 1000, read_bandwidth: 3, write_bandwidth: 3, block_device: /dev/nvme0n1}
+"""
 
 # packers, exact fractions, tokens and copies of files, dataclasses' makers of other formats, other formats
 NEEDLESS = (
@@ -101,6 +109,37 @@ def test_a_run_without_bytes_on_storages_comes_without_numpy(tmp_path: Path) -> 
     code, names = imported("run", "-p", "p.xml", "-w", "w.json", "-e", "out/x", "-q", folder=tmp_path)
     assert code == 0
     assert "numpy" not in names
+
+
+TABLES = {"pandas", "pyarrow", "scipy", "matplotlib"}
+"""Hundreds of milliseconds, for what makes tables and figures."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("list policies", "explain -p p.xml -w w.json", "check p.xml", "platform show p.xml"),
+        *("workload describe w.json", "workload check w.json", "alloc sweep s.yml t.csv -j 1"),
+    ],
+)
+def test_a_command_without_tables_comes_without_pandas(line: str, tmp_path: Path) -> None:
+    (tmp_path / "p.xml").write_text(PLATFORM)
+    (tmp_path / "w.json").write_text(json.dumps(WORKLOAD))
+    (tmp_path / "s.yml").write_text(DISKS)
+    (tmp_path / "t.csv").write_text("id,start,end,size\n1,0,100,5GB\n")
+    code, names = imported(*line.split(), folder=tmp_path)
+    assert code == (line.startswith("check"))  # it finds a route missing
+    assert not names & TABLES
+
+
+def test_an_experiment_again_comes_without_pandas(tmp_path: Path) -> None:
+    """Only intervals over several workloads are statistics: those of kopanski2021's parts."""
+    folder = Path(reproduce.__file__).parent
+    modules = [f"batfs.campaign.reproduce.{file.stem}" for file in folder.glob("[a-z]*.py")]
+    modules.remove("batfs.campaign.reproduce.over_parts")
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & TABLES
 
 
 INTERRUPTED = """

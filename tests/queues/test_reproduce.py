@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batfs.campaign.reproduce import compare, estimate, kopanski, references, sources
+from batfs.campaign.reproduce import compare, estimate, kopanski, over_parts, references, sources
 from batfs.cli.main import main
 from batfs.errors import InputError
 from batfs.scheduling.kopanski.state import BufferedJob
@@ -129,15 +129,15 @@ def test_policies_are_compared_in_pairs_over_enough_workloads():
             job = outcome(start=100.0 + wait, finish=800.0 + wait)
             run = kopanski.Run(f"part-{k}", policy, [job], [], 1.0)
             rows.append(compare.row(run, None))
-    found = compare.pairs(rows)
+    found = over_parts.pairs(rows)
     assert [pair.figure for pair in found] == [
         "mean_waiting_time",
         "mean_bounded_slowdown",
         "max_waiting_time",
     ]
     assert found[0].difference.high < 0
-    assert compare.pairs(rows[:6]) == []
-    assert len(compare.pair_table(found)) == 4
+    assert over_parts.pairs(rows[:6]) == []
+    assert len(over_parts.pair_table(found)) == 4
 
 
 @needs_shared
@@ -234,13 +234,13 @@ def test_means_over_the_parts():
             for j in range(k)
         ]
         rows.append(compare.row(kopanski.Run(f"part-{k}", "fcfs-bb", outcomes, (), 0.0), None))
-    wait, slowdown = compare.means(rows)
+    wait, slowdown = over_parts.means(rows)
     assert wait.interval.mean == pytest.approx(3.5 * 3600)
     assert wait.over_jobs == pytest.approx(91 / 21 * 3600)
     assert wait.interval.low < 3.5 * 3600 < wait.interval.high
     assert slowdown.figure == "mean_bounded_slowdown"
-    assert compare.mean_table([wait])[1].split()[:5] == ["fcfs-bb", "mean", "wait", "h", "3.500"]
-    assert compare.means(rows[:2]) == []
+    assert over_parts.mean_table([wait])[1].split()[:5] == ["fcfs-bb", "mean", "wait", "h", "3.500"]
+    assert over_parts.means(rows[:2]) == []
 
 
 @needs_shared

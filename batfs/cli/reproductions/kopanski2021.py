@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batfs.errors import InputError
 from batfs.parsing import add_word
 
 if TYPE_CHECKING:
     from batfs.campaign.reproduce.compare import Row
+    from batfs.campaign.reproduce.over_parts import Mean, Pair
 
 HELP = """plan-based scheduling with shared burst buffers (J. Kopanski and K. Rzadca, Euro-Par 2021)
 
@@ -77,12 +78,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from batfs.campaign.reproduce import compare, estimate, kopanski, sources
+    from batfs.campaign.reproduce import compare, kopanski, sources
     from batfs.files import write_text
     from batfs.simulator.progress import ProgressLine
 
     policies = kopanski.PAPER_POLICIES if args.policies is None else _words(args.policies)
-    check = estimate.check if args.estimate else kopanski.check_policy
+    check = kopanski.check_policy
+    if args.estimate:
+        from batfs.campaign.reproduce import estimate
+
+        check = estimate.check
     for policy in policies:
         check(policy)
     files = sources.Files(args.data)
@@ -113,21 +118,25 @@ def _reproduce(args: argparse.Namespace) -> int:
                 write_text(args.output / f"{source.label}-{policy}.csv", text)
             if len(names) * len(policies) > 1 and sys.stderr.isatty():
                 print(f"{source.label} {policy}: {done.seconds:.1f} s", file=sys.stderr)
-    pairs = compare.pairs(rows)
+    means: list[Mean] = []
+    pairs: list[Pair] = []
+    if len(names) > 1:
+        from batfs.campaign.reproduce import over_parts  # statistics, and numpy with them
+
+        means, pairs = over_parts.means(rows), over_parts.pairs(rows)
     if args.json:
-        _print_json(rows, pairs, origins)
+        _print_json(rows, means, pairs, origins)
         return 0
     for label, count, origin in origins:
         print(f"{label}: {count} jobs, {origin}")
     print()
     print("\n".join(compare.table(rows)))
-    means = compare.means(rows)
     if means:
         print()
-        print("\n".join(compare.mean_table(means)))
+        print("\n".join(over_parts.mean_table(means)))
     if pairs:
         print()
-        print("\n".join(compare.pair_table(pairs)))
+        print("\n".join(over_parts.pair_table(pairs)))
     return 0
 
 
@@ -138,15 +147,18 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _print_json(rows: Sequence[Row], pairs: Sequence[Any], origins: Sequence[tuple[str, int, str]]) -> None:
+def _print_json(
+    rows: Sequence[Row],
+    means: Sequence[Mean],
+    pairs: Sequence[Pair],
+    origins: Sequence[tuple[str, int, str]],
+) -> None:
     import json
-
-    from batfs.campaign.reproduce import compare
 
     content = {
         "workloads": [{"name": name, "jobs": jobs, "origin": origin} for name, jobs, origin in origins],
         "runs": [row.as_dict() for row in rows],
-        "means": [mean.as_dict() for mean in compare.means(rows)],
+        "means": [mean.as_dict() for mean in means],
         "pairs": [pair.as_dict() for pair in pairs],
     }
     print(json.dumps(content, indent=2))

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
+from batfs._core.arrays import doubles
 from batfs.errors import InputError
 from batfs.protocol.messages import (
     Decision,
@@ -227,9 +226,11 @@ def _staging(step: Step, size: int) -> Profile:
 
 def _checkpoint(sizes: Sequence[int]) -> Profile:
     """From a node to its burst buffers at once, which the bytes reach in proportion."""
-    com = np.zeros((len(sizes) + 1, len(sizes) + 1))
-    com[0, 1:] = sizes
-    return Parallel(np.zeros(len(sizes) + 1), com)
+    hosts = len(sizes) + 1
+    com = doubles(hosts * hosts)
+    for k, size in enumerate(sizes, start=1):
+        com[k] = size
+    return Parallel.read(doubles(hosts), com)
 
 
 def buffered_job(job: Job, profile: Profile) -> BufferedJob:

@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 
 MODULES = (
     *("solver", "loop", "gather", "plans", "amounts", "steps", "copies", "sheets", "nodes"),
-    *("books", "desk", "reading", "waiting", "tallies"),
+    *("books", "desk", "reading", "waiting", "tallies", "flows"),
 )
 LIMITED = "0x030b0000"  # one build for Python 3.11 and all later ones
 

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from batfs._core.flows import build_profile
 from batfs.filesystems.interface import Hold, Volume
-from batfs.filesystems.profile import build_profile
 from batfs.filesystems.site import make_filesystems
 from batfs.protocol.messages import Resource
 from batfs.scheduling.storages import storage_table

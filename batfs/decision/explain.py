@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batfs._core.arrays import np
+from batfs._core.flows import merge
 from batfs.decision.alone import AloneClock, Single
 from batfs.decision.experiment import announced
 from batfs.decision.explained import Crossed, Explanation, Flow, Part, Seconds
@@ -41,7 +42,6 @@ from batfs.filesystems.interface import (
     phase_of,
     ways,
 )
-from batfs.filesystems.profile import merge
 from batfs.filesystems.script import MERGED, in_turns, needs_script
 from batfs.filesystems.site import FileSystems
 from batfs.platform import Machine, Platform

@@ -11,6 +11,7 @@ from operator import add
 from typing import Any, Literal, TypeAlias, cast, overload
 
 from batfs._core.arrays import np
+from batfs._core.flows import evenly
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
 from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, bytes_on, set_request
@@ -39,7 +40,7 @@ from batfs.plugins import Registry, parameters, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.storage.view import fitting
-from batfs.workload.flows import Even, IntArray
+from batfs.workload.flows import IntArray
 
 MODELS: Registry[type[FileSystemModel]] = Registry(
     "file-system model",
@@ -491,13 +492,13 @@ class NodeNames(Sequence[str]):
 def read_grid(storages: Sequence[int], nodes: Sequence[int], sizes: Sequence[int] | IntArray) -> Traffic:
     """``sizes[i]`` bytes from storage i to all the nodes together, evenly. Ids ascending."""
     amounts = [int(size) for size in sizes]
-    return Traffic.evenly(Even(nodes, storages, None, (amounts, turns(amounts, len(nodes)))))
+    return evenly(nodes, storages, None, (amounts, turns(amounts, len(nodes))))
 
 
 def write_grid(nodes: Sequence[int], storages: Sequence[int], sizes: Sequence[int] | IntArray) -> Traffic:
     """``sizes[i]`` bytes from all the nodes together to storage i, evenly. Ids ascending."""
     amounts = [int(size) for size in sizes]
-    return Traffic.evenly(Even(nodes, storages, (amounts, turns(amounts, len(nodes))), None))
+    return evenly(nodes, storages, (amounts, turns(amounts, len(nodes))), None)
 
 
 def make_model(spec: str, setup: Setup) -> FileSystemModel:

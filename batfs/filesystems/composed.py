@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from batfs._core.flows import build_profile
 from batfs.errors import InputError
 from batfs.filesystems.interface import IoPlan, PhaseVolume, Volume, phase_of, ways
-from batfs.filesystems.profile import build_profile
 from batfs.filesystems.script import (
     Activity,
     Step,

@@ -25,12 +25,12 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
-from batfs._core.arrays import np
+from batfs._core.flows import Traffic as Traffic
+from batfs._core.flows import add_flops as add_flops
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
 from batfs.storage.interface import AllocationPolicy, StorageView
 from batfs.workload.access import PLAIN, Access
-from batfs.workload.flows import Even, Flows, IntArray
 
 
 class Topology(Protocol):
@@ -144,29 +144,6 @@ class Staging:
 
 
 # ---- what is answered -------------------------------------------------------------------------------------
-
-
-class Traffic(Flows):
-    """Transfers: ``sources``, ``destinations`` int64[t] ids, ``sizes`` int64[t] whole bytes.
-
-    In any order; a pair may occur several times (the sizes add up). Zeros mean no transfer.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def evenly(cls, even: Even) -> Traffic:
-        """Each of a few storages exchanges bytes with every node, evenly: what most jobs do, and the
-        quickest."""
-        made = cls.__new__(cls)
-        made._columns = None
-        made.even = even
-        return made
-
-    def _made(self, even: Even) -> tuple[IntArray, IntArray, IntArray]:
-        ids = np.array([*even.nodes, *even.storages], dtype=np.int64)
-        sources, destinations = even.pattern()
-        return ids[sources], ids[destinations], even.sizes()
 
 
 @record
@@ -368,12 +345,6 @@ def add_internal(plan: IoPlan, reading: Sequence[Traffic], writing: Sequence[Tra
     before, after = plan.caused
     plan.internal = (*before, *reading, *after, *writing)
     plan.read_internal = len(before) + len(reading)
-
-
-def add_flops(total: dict[int, float], more: Mapping[int, float]) -> None:
-    """``more`` work by resource on top of ``total``."""
-    for resource, amount in more.items():
-        total[resource] = total.get(resource, 0.0) + amount
 
 
 def ways(volume: Volume, plan: IoPlan) -> list[tuple[int, IoPlan]]:

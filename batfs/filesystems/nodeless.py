@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from batfs._core.arrays import np
+from batfs._core.flows import evenly
 from batfs.filesystems.interface import IoPlan, Move, RepeatedPlan, Traffic
 from batfs.records import replace
-from batfs.workload.flows import Even, IntArray
+from batfs.workload.flows import IntArray
 
 
 @lru_cache(maxsize=64)
@@ -43,7 +44,7 @@ def elsewhere(plan: IoPlan, nodes: Sequence[int], storage: int) -> IoPlan:
     [placement] = plan.placements
     reads, writes = (
         [
-            Traffic.evenly(Even(nodes, (storage,), traffic.even.written, traffic.even.read))
+            evenly(nodes, (storage,), traffic.even.written, traffic.even.read)
             for traffic in side
             if traffic.even is not None
         ]
@@ -103,7 +104,7 @@ class _Nodes:
     def _traffic(self, traffic: Traffic) -> Traffic:
         even = traffic.even
         if even is not None:
-            return Traffic.evenly(Even(self._ids(even.nodes), even.storages, even.written, even.read))
+            return evenly(self._ids(even.nodes), even.storages, even.written, even.read)
         sources, destinations, sizes = traffic.columns
         return Traffic(self._column(sources), self._column(destinations), sizes)
 

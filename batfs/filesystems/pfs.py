@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from batfs._core.arrays import np
+from batfs._core.flows import evenly
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
 from batfs.filesystems.interface import (
@@ -24,7 +25,7 @@ from batfs.filesystems.traffic import from_grid, split_by, split_evenly, split_r
 from batfs.plugins import Size
 from batfs.storage.interface import StorageView
 from batfs.storage.view import room
-from batfs.workload.flows import Even, IntArray
+from batfs.workload.flows import IntArray
 
 
 def stripe_layout(size: int, stripe_size: int, count: int) -> list[int]:
@@ -181,8 +182,8 @@ class ParallelFileSystem(Model):
                 starts.append([turn[k] for k in order])
         return (
             held,
-            [Traffic.evenly(Even(nodes, ids, None, (read, starts[0])))] if reads else (),
-            [Traffic.evenly(Even(nodes, ids, (written, starts[1]), None))] if writes else (),
+            [evenly(nodes, ids, None, (read, starts[0]))] if reads else (),
+            [evenly(nodes, ids, (written, starts[1]), None)] if writes else (),
         )
 
     def _chosen(

@@ -15,9 +15,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from batfs._core.arrays import doubles, np
+from batfs._core.flows import build_profile, merge
 from batfs.errors import InputError
 from batfs.filesystems.interface import PHASES, IoPlan, Move, Traffic, add_flops
-from batfs.filesystems.profile import build_profile, merge
 from batfs.filesystems.traffic import split_rows
 from batfs.protocol import messages as m
 from batfs.records import field, record, replace

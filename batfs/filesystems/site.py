@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from batfs._core.arrays import np
+from batfs._core.flows import merge
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
 from batfs.filesystems.base import Model, footprint, make_model, planned
@@ -34,7 +35,6 @@ from batfs.filesystems.interface import (
 )
 from batfs.filesystems.nodeless import known, on_nodes
 from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.profile import merge
 from batfs.filesystems.script import cuttable
 from batfs.filesystems.set_plans import foresee, keeps
 from batfs.filesystems.staging_modes import HELD, NO_LIMIT, TWO_STEP, StagingLimit

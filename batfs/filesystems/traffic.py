@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from batfs._core.arrays import np
+from batfs._core.flows import evenly
+from batfs._core.flows import joined as joined
 from batfs.filesystems.interface import Traffic, Transfer
-from batfs.workload.flows import Even, IntArray
+from batfs.workload.flows import IntArray
 
 
 def split_evenly(size: int, parts: int) -> IntArray:
@@ -98,16 +100,8 @@ def spread(pieces: Sequence[tuple[int, int]], nodes: Sequence[int], *, reading: 
         return []
     ids = [storage for storage, _ in moving]
     part = [size for _, size in moving], (0,) * len(moving)
-    traffic = Traffic.evenly(Even(nodes, ids, *((None, part) if reading else (part, None))))
+    traffic = evenly(nodes, ids, *((None, part) if reading else (part, None)))
     return [traffic if len(set(ids)) == len(ids) else Traffic(*traffic.columns)]
-
-
-def joined(traffics: Sequence[Traffic]) -> Traffic:
-    """All of it as one."""
-    if len(traffics) == 1:
-        return traffics[0]
-    columns = zip(*(traffic.columns for traffic in traffics), strict=True)
-    return Traffic(*(np.concatenate(parts) for parts in columns))
 
 
 def size(traffic: Traffic) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from batfs._core.flows import build_profile, merge
 from batfs.filesystems.interface import IoPlan, Move, Volume, ways
-from batfs.filesystems.profile import build_profile, merge
 from batfs.records import record
 from batfs.scheduling.loads import Loads
 from batfs.workload.model import IoProfile

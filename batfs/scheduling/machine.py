@@ -11,8 +11,8 @@ from typing import Protocol
 
 from batfs._core.arrays import integers, np
 from batfs._core.books import Reservation, Uses
+from batfs._core.flows import build_profile
 from batfs.filesystems.interface import Hold, IoPlan, IoRequest, Move, Placement, Staging, Volume
-from batfs.filesystems.profile import build_profile
 from batfs.plugins import parse_spec
 from batfs.protocol.messages import Resource
 from batfs.records import field, record

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from batfs._core.arrays import Doubles, np, shown
+from batfs._core.flows import IoProfile as IoProfile
 from batfs.records import record
-from batfs.workload.flows import Even, Flows
 from batfs.workload.flows import FloatArray as FloatArray
 from batfs.workload.flows import IntArray as IntArray
 
@@ -25,86 +25,6 @@ Json: TypeAlias = Any
 
 # What ``extra`` is when there is nothing extra: one object shared by millions of records, never changed.
 NO_EXTRA: Mapping[str, Json] = {}
-
-
-class IoProfile(Flows):
-    """Transfers and flops over a sorted set of resource ids, sparse inside.
-
-    ``ids`` int64[n], ascending and distinct. ``sources``, ``destinations`` int64[t] are *positions in ids*
-    of each transfer; ``volumes`` float64[t] its bytes, whole numbers above 0 (so that Batsim's rounding of
-    inline profiles to 6 decimals changes nothing). ``flops`` float64[n] or None for none.
-    Transfers are in row-major order (source, then destination), each pair at most once.
-    """
-
-    __slots__ = ("_ids", "_resources", "flops")
-
-    def __init__(
-        self,
-        ids: IntArray,
-        sources: IntArray,
-        destinations: IntArray,
-        volumes: FloatArray,
-        flops: FloatArray | None = None,
-    ) -> None:
-        super().__init__(sources, destinations, volumes)
-        self.flops = flops
-        self._ids: IntArray | None = ids
-        self._resources: list[int] | None = None
-
-    @classmethod
-    def evenly(cls, even: Even, flops: FloatArray | None = None) -> IoProfile:
-        """Even bytes between nodes and storages (there are some of both), whose ids are above the nodes', at
-        least one byte for each node and storage; ``flops``: of the nodes, then of the storages."""
-        made = cls.__new__(cls)
-        made._columns = made._ids = None
-        made.flops = flops
-        made._resources = [*even.nodes, *even.storages]
-        made.even = even
-        return made
-
-    def with_flops(self, flops: FloatArray) -> IoProfile:
-        """The same transfers beside other work."""
-        if self.even is not None:
-            return IoProfile.evenly(self.even, flops)
-        return IoProfile(self.ids, self.sources, self.destinations, self.volumes, flops)
-
-    def _made(self, even: Even) -> tuple[IntArray, IntArray, FloatArray]:
-        return (*even.pattern(), even.sizes().astype(np.float64))
-
-    @property
-    def ids(self) -> IntArray:
-        found = self._ids
-        if found is None:
-            found = self._ids = np.array(self._resources, np.int64)
-        return found
-
-    @property
-    def volumes(self) -> FloatArray:
-        return self.columns[2]
-
-    def resources(self) -> list[int]:
-        """``ids`` as a list, the same each time."""
-        found = self._resources
-        if found is None:
-            assert self._ids is not None
-            found = self._resources = self._ids.tolist()
-        return found
-
-    def matrix(self) -> FloatArray:
-        """Bytes float64[n * n], row by row; row -> column is from -> to."""
-        n = len(self.ids)
-        out = np.zeros(n * n)
-        out[self.sources * n + self.destinations] = self.volumes
-        return out
-
-    def dense(self) -> dict[str, Json]:
-        """Batsim's form: ``{"type": "parallel", "cpu": [n], "com": [n*n]}``."""
-        cpu = [0] * len(self.ids) if self.flops is None else [_plain(f) for f in self.flops.tolist()]
-        return {"type": "parallel", "cpu": cpu, "com": [_plain(v) for v in self.matrix().tolist()]}
-
-
-def _plain(value: float) -> float | int:
-    return int(value) if value == int(value) else value
 
 
 @record

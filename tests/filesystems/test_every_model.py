@@ -11,10 +11,10 @@ from fs_machines import Machine, node, storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batfs._core.flows import build_profile
 from batfs.filesystems import site
 from batfs.filesystems import traffic as t
 from batfs.filesystems.interface import Hold, IoPlan, Move, Volume
-from batfs.filesystems.profile import build_profile
 from batfs.workload.model import ParallelHomogeneous
 
 MODELS = {

@@ -11,6 +11,7 @@ from fs_machines import Machine, node, storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batfs._core.flows import build_profile
 from batfs.errors import InputError
 from batfs.filesystems import traffic as t
 from batfs.filesystems.blocks import Disk, Layout
@@ -18,7 +19,6 @@ from batfs.filesystems.dfs import DistributedFileSystem
 from batfs.filesystems.interface import Hold, Volume
 from batfs.filesystems.pfs import stripe_layout
 from batfs.filesystems.placer import Items, NoRoom, Placer
-from batfs.filesystems.profile import build_profile
 from batfs.storage.interface import SpaceRequest
 from batfs.storage.policies import make_policy
 from batfs.workload.model import ParallelHomogeneousTotal

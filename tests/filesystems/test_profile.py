@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batfs._core.flows import build_profile, merge
 from batfs.filesystems import traffic as t
 from batfs.filesystems.base import read_grid, write_grid
 from batfs.filesystems.interface import IoPlan, Traffic, Transfer
-from batfs.filesystems.profile import build_profile, merge
 
 
 def obvious(plan: IoPlan) -> dict[tuple[int, int], int]:

@@ -381,12 +381,12 @@ def show(line: Line) -> None:
     told |= {size: f"({cost * 1e3:.3f})" for size, cost in line.drowned.items()}
     costs = "  ".join(f"{size}: {told[size]}" for size in sorted(told))
     exponent = "-" if line.exponent is None else f"{line.exponent:+.2f}"
-    print(f"  {line.what:<28}{costs:<52}{exponent:>6}  {verdict(line)}", flush=True)
+    print(f"  {line.what:<34}{costs:<52}{exponent:>6}  {verdict(line)}", flush=True)
     if line.beside:
         costs = "  ".join(f"{size}: {cost * 1e3:.3f}" for size, cost in sorted(line.beside.items()))
         theirs = slope(line.beside)
         exponent = "-" if theirs is None else f"{theirs:+.2f}"
-        print(f"  {'Batsim, on the clock':<28}{costs:<52}{exponent:>6}", flush=True)
+        print(f"  {'Batsim, on the clock':<34}{costs:<52}{exponent:>6}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -270,9 +270,15 @@ class Uses:
             for share in line.shares:
                 mark(self, share.index)
 
-    def end(self, lines: Sequence[Reservation]) -> None:
-        """The bytes that went with a job are free."""
+    def end(
+        self, lines: Sequence[Reservation], transfers: Sequence[tuple[int, int]] = (), used: bool = False
+    ) -> None:
+        """The bytes that went with a job are free, its ``transfers`` over; ``used``: it had begun to use
+        them."""
         line: Reservation
+        self.count_transfers(transfers, -1)
+        if used:
+            self.use(lines, -1)
         for line in lines:
             release(self.ledger, line)
         self.touch(lines)

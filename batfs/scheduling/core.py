@@ -445,18 +445,18 @@ class Session:
 
     def _stuck(self) -> bool:
         """Whether nothing can ever change any more while jobs wait: after some tries the head is given up."""
-        head, tenancy = self.queue.head, self.tenancy
+        tenancy = self.tenancy
         stager = tenancy.stager
-        if stager is not None:
-            head = head or next(stager.apart(), None)
         if (
-            head is None
-            or tenancy.running
-            or (stager is not None and stager.busy)
+            tenancy.running
             or not tenancy.no_more_jobs
             or self._calls.any
+            or (stager is not None and stager.busy)
             or tenancy.hopeful
         ):
+            return False
+        head = self.queue.head or (None if stager is None else next(stager.apart(), None))
+        if head is None:
             return False
         # a policy that draws may find room where it has found none
         self._in_vain += 1

@@ -292,9 +292,7 @@ class Lives:
         if job_id not in self._moves:
             return False
         move, held, transfers = self._moves.pop(job_id)
-        self.machine.count_transfers(transfers, -1)
-        self.machine.use(held.lines, -1)
-        self.machine.end(held.lines)
+        self.machine.end(held.lines, transfers, True)
         if move.kind != REBUILD:
             self.files.moved(move, success)
         for key in self.files.released():

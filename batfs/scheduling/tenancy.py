@@ -646,27 +646,24 @@ class Tenancy:
         if self.gate is not None:
             self.gate.end(job.id)
         machine.return_nodes(job.nodes)
-        machine.count_transfers(job.transfers, -1)
-        lines = job.booked.held.lines
-        if job.life is None or job.life.in_use:
-            machine.use(lines, -1)
-        machine.end(lines)
-        if job.booked.job.volumes:
-            if self.files.attending or job.booked.job.data_sets:
+        waiting = job.booked.job
+        machine.end(job.booked.held.lines, job.transfers, job.life is None or job.life.in_use)
+        if waiting.volumes:
+            if self.files.attending or waiting.data_sets:
                 self.files.ended(job.id, state == SUCCESS, self.now)
                 self.drop_released()
-            if job.booked.job.data_sets:
-                self.sets.over(job.booked.job)
-            size, account = job.booked.job.size, self.account
+            if waiting.data_sets:
+                self.sets.over(waiting)
+            size, account = waiting.size, self.account
             if job.dropped:
                 account.drop(job.dropped, size)
             elif state == SUCCESS:
                 account.moved += size
             else:
                 account.cut_short += size
-        if self._observer is not None and (job.booked.job.volumes or job.waited.seconds):
-            tell = self._observer.job_over if job.booked.job.volumes else self._observer.waiter_over
-            tell(record_of(job, state, self.machine, self.waits.kept))
+        if self._observer is not None and (waiting.volumes or job.waited.seconds):
+            tell = self._observer.job_over if waiting.volumes else self._observer.waiter_over
+            tell(record_of(job, state, machine, self.waits.kept))
         job.state = JobState.DONE
         self.done += 1
         self.gave_back()

@@ -79,4 +79,4 @@ def six_decimals_job(job: Job) -> Job:
             raise InputError(f"walltime {job.walltime} is 0 with Batsim's 6 decimals", place="job.walltime")
     if submission == job.submission_time and walltime == job.walltime:
         return job
-    return replace(job, submission_time=submission, walltime=walltime)
+    return Job(job.id, submission, job.requested_nodes, job.profile, walltime, job.extra)

@@ -37,7 +37,7 @@ LEAST_FLOPS = 1e-10  # up to so many flops a storage may be given
 class Tasks(Desk):
     """What the server knows of work; :class:`batfs.simulator.server.Server` adds what happens when."""
 
-    __slots__ = ("_works", "host_of", "is_compute", "machine", "workshop")
+    __slots__ = ("_last", "_works", "host_of", "is_compute", "machine", "workshop")
     machines: Machines
     options: SimulationOptions
     jobs: dict[str, SimJob]
@@ -56,6 +56,7 @@ class Tasks(Desk):
             w.name: KnownWorkload(w.name, w.profiles, w.removed_profiles, w.path) for w in workloads
         }
         self._works: dict[tuple[int, tuple[int, ...], tuple[int, ...] | None], tuple[Any, Work]] = {}
+        self._last: tuple[Any, int, Demand] = None, 0, Demand(0, None)
 
     # ---- messages ----
 
@@ -245,12 +246,17 @@ class Tasks(Desk):
 
     def _demand(self, job: SimJob, task: Task, executors: int) -> Demand:
         profile: Any = task.profile
+        before, size, demand = self._last
+        if profile is before and executors == size:  # jobs of one profile often start together
+            return demand
         if isinstance(profile, Parallel) and profile.size != executors:
             raise InputError(
                 f"the job {job.job.id!r} executes the profile {task.name!r} for {profile.size} nodes on "
                 f"{executors} executors"
             )
-        return demand_of(profile, executors)
+        demand = demand_of(profile, executors)
+        self._last = profile, executors, demand
+        return demand
 
     def _storage_work(self, job: SimJob, profile: ParallelHomogeneousPfs | DataStaging) -> Work:
         hosts = self.machines.hosts
@@ -283,6 +289,9 @@ class Tasks(Desk):
     def _storage(self, job: SimJob, label: str, staging: bool) -> int:
         """The id of the storage a label stands for."""
         mapping = job.storage_mapping
+        found: int = -1 if mapping is None else mapping.get(label, -1)
+        if 0 <= found < self.machines.count and not self.is_compute[found]:
+            return found
         what = f"the job {job.job.id!r} needs the storage {label!r}"
         if mapping is None:
             if not staging and self.machine.nb_storage == 1:
@@ -298,9 +307,6 @@ class Tasks(Desk):
             raise InputError(
                 f"{what}, but the storage_mapping has only {', '.join(map(repr, mapping)) or 'nothing'}"
             )
-        found: int = mapping[label]
         self.machines.check((found,), f"{what}: storage_mapping")
-        if self.is_compute[found]:
-            name = self.machine.resources[found].name
-            raise InputError(f"{what}, but the storage_mapping points to the compute node {found} ({name!r})")
-        return found
+        name = self.machine.resources[found].name
+        raise InputError(f"{what}, but the storage_mapping points to the compute node {found} ({name!r})")

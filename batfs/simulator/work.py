@@ -77,14 +77,18 @@ def dense_demand(flops: Doubles, matrix: Doubles) -> Demand:
     """A demand from a dense matrix of n x n numbers, row by row; what is not positive moves nothing."""
     size = len(flops)
     most = size * size
-    if not isinstance(matrix, array):
-        matrix = np.ascontiguousarray(matrix, np.float64).ravel()
+    matrix, flops = in_a_row(matrix), in_a_row(flops)
     if len(matrix) != most:
         raise ValueError(f"a matrix of {len(matrix)} numbers for {size} executors")
     sources, destinations, volumes = integers(most), integers(most), doubles(most)
     count = entries(size, address(matrix), address(sources), address(destinations), address(volumes))
     del sources[count:], destinations[count:], volumes[count:]
-    return Demand(size, flops, flows=Flows(sources, destinations, volumes))
+    return Demand(size, flops if any(flops) else None, flows=Flows(sources, destinations, volumes))
+
+
+def in_a_row(numbers: Doubles) -> array[float]:
+    """Of whatever array, row by row."""
+    return numbers if isinstance(numbers, array) else array("d", np.asarray(numbers, np.float64).tobytes())
 
 
 def merge(job: Demand, job_ids: Indices, io: Demand, io_ids: Indices) -> tuple[Demand, Indices]:

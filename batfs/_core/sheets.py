@@ -95,9 +95,11 @@ class Sheet:
     room: cython.Py_ssize_t
     size: cython.Py_ssize_t
     pieces: list  # the interpreted form's
+    #: How many lines there are of those that this class counts: of records, and whole ones.
+    lines = cython.declare(cython.longlong, visibility="readonly")
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size = self.lines = 0
         if cython.compiled:
             self.room = 64  # it doubles; texts of ids are short, and took a third longer with 4,096
             self.buffer = bytearray(self.room)
@@ -106,11 +108,13 @@ class Sheet:
             self.pieces = []
 
     def add(self, words: str) -> None:
-        """Words as they are."""
-        text(self, words)
+        """A line as it is."""
+        theirs(self, words)
+        self.lines += 1
 
     def take(self) -> str:
         """All of it; it is empty then."""
+        self.lines = 0
         if cython.compiled:
             found: str = PyUnicode_DecodeUTF8(self.at, self.size, cython.NULL)
             self.size = 0
@@ -151,7 +155,7 @@ class Sheet:
             text(self, machines)
             text(self, ",-1.000000")
         text(self, ',"')
-        text(self, metadata)
+        theirs(self, metadata)
         text(self, '"\n')
 
     def started(self, now: cython.double, machines: tuple, alias: str, name: str, colour: str) -> None:
@@ -159,7 +163,7 @@ class Sheet:
         text(self, "4 ")
         text(self, alias)
         text(self, ' machine_state "')
-        text(self, name)
+        theirs(self, name)
         text(self, '" "')
         text(self, colour)
         text(self, '"\n')
@@ -194,19 +198,15 @@ class Sheet:
         else:
             self.pieces += [f"{before}{machine}{after}" for machine in machines]
 
-    def io_job(
-        self,
-        record: Ended,
-        storage: cython.longlong,
-        alone: float | None,
-        causes: tuple,
-        of_space: tuple,
-    ) -> None:
-        """A job whose bytes were all on one storage, in ``io_jobs.csv``.
+    def io_job(self, record: Ended, alone: float | None, causes: tuple, of_space: tuple, plain: type) -> bool:
+        """A job whose bytes were all on one storage, in ``io_jobs.csv``; False, and nothing, of all others.
 
         Of its wait a column each is written for ``causes``, where they are known; those ``of_space`` together
-        are a lack of space, for its reason.
+        are a lack of space, for its reason. ``plain``: the kind of volume that is asked for once.
         """
+        storage: cython.longlong = only_storage(record, plain)
+        if storage < 0:
+            return False
         names: tuple = record.job.id.partition("!")
         plan, volume = record.plans[0], record.volumes[0]
         reads: cython.longlong = volume.reads
@@ -243,11 +243,10 @@ class Sheet:
             text(self, ",0.000000" * len(causes))
         else:
             for cause in causes:
-                if cause in seconds:
-                    six(self, seconds[cause])
-                else:
-                    text(self, ",0.000000")
+                six(self, seconds.get(cause, 0.0))
         text(self, "\n")
+        self.lines += 1
+        return True
 
     def storages(self, now: cython.double, about: list, states: Sequence[Any]) -> None:
         """Storages have changed, in ``storage_states.csv``: (position, bytes held, bytes used, transfers) of
@@ -259,6 +258,7 @@ class Sheet:
             whole(self, used)
             whole(self, transfers)
             text(self, "\n")
+            self.lines += 1
 
 
 def text_of(ids: Sequence[int]) -> str:
@@ -487,6 +487,22 @@ def by_cause(waits: object) -> dict:
 
 
 @cython.cfunc
+def only_storage(record: Ended, plain: object) -> cython.longlong:
+    """Of the commonest case the storage (its id): one file system, one storage, nothing moved but the job's
+    own bytes; -1 of all others."""
+    even = None if record.io is None else record.io.even
+    if even is None or not record.moved or len(record.plans) != 1 or len(even.storages) != 1:
+        return -1
+    plan = record.plans[0]
+    if type(record.volumes[0]) is not plain or len(plan.placements) != 1 or plan.internal:
+        return -1
+    storage = plan.placements[0].storage
+    if storage != even.storages[0] or plan.needs_dynamic_jobs:
+        return -1
+    return storage
+
+
+@cython.cfunc
 def there(s: Sheet, storage: cython.longlong, size: cython.longlong):
     """A comma and the bytes on a storage; nothing more without any."""
     comma(s)
@@ -509,6 +525,8 @@ def ranges(s: Sheet, ids: object):
         first = every[place]
         # ids ascend, so ids[j] - j never falls: doubling steps, then halves, find the end of the run
         last, step = place, 1
+        if in_run(every, count - 1, first, place):  # as they often are
+            last = count - 1
         while last + step < count and in_run(every, last + step, first, place):
             last += step
             step *= 2
@@ -538,7 +556,7 @@ def field(s: Sheet, words: str):
     """A field of a CSV file (RFC 4180), quoted where commas, quotes or line ends ask for it."""
     if cython.compiled:
         begin: cython.Py_ssize_t = s.size
-        text(s, words)
+        theirs(s, words)
         place: cython.Py_ssize_t = begin
         while place < s.size and s.at[place] != 44 and s.at[place] != 34:
             if s.at[place] == 10 or s.at[place] == 13:
@@ -550,20 +568,24 @@ def field(s: Sheet, words: str):
     elif not ("," in words or '"' in words or "\n" in words or "\r" in words):
         text(s, words)
         return
-    text(s, '"' + words.replace('"', '""') + '"')
+    theirs(s, '"' + words.replace('"', '""') + '"')
+
+
+@cython.cfunc
+def theirs(s: Sheet, words: str):
+    """Words of users; half a character, which is no text, with its number, as in every file of ours."""
+    try:
+        text(s, words)
+    except UnicodeEncodeError:
+        text(s, words.encode("utf-8", "backslashreplace").decode())
 
 
 @cython.cfunc
 def text(s: Sheet, words: str):
-    """Words as they are; half a character, which is no text, with its number, as in every file of ours."""
+    """Words of ours as they are."""
     if cython.compiled:
         length: cython.Py_ssize_t = 0
-        found: cython.p_const_char
-        try:
-            found = PyUnicode_AsUTF8AndSize(words, cython.address(length))
-        except UnicodeEncodeError:
-            words = words.encode("utf-8", "backslashreplace").decode()
-            found = PyUnicode_AsUTF8AndSize(words, cython.address(length))
+        found: cython.p_const_char = PyUnicode_AsUTF8AndSize(words, cython.address(length))
         reserve(s, length)
         memcpy(s.at + s.size, found, length)
         s.size += length

@@ -85,18 +85,16 @@ class _Sheet:
     path: Path
     columns: Sequence[str]
     rows: Sheet = field(default_factory=Sheet)
-    kept: int = 0
     file: TextIO | None = None
 
     def open(self, stack: ExitStack) -> None:
         self.file = stack.enter_context(writing(self.path, keep_partial=True))
         self.file.write(",".join(self.columns) + "\n")
 
-    def flush(self) -> None:
-        """What is buffered goes to the file."""
-        if self.file is not None:
+    def flush(self, least: int = 0) -> None:
+        """What is buffered goes to the file, if that is so many lines."""
+        if self.file is not None and self.rows.lines >= least:
             self.file.write(self.rows.take())
-            self.kept = 0
 
 
 class Recorder(Observer):
@@ -158,9 +156,7 @@ class Recorder(Observer):
             sheet.open(self._stack)
         for row in rows:
             sheet.rows.add(row)
-            sheet.kept += 1
-        if sheet.kept > _BUFFERED:
-            sheet.flush()
+        sheet.flush(_BUFFERED)
 
     # ---- told by the scheduler ----------------------------------------------------------------------------
 
@@ -173,23 +169,18 @@ class Recorder(Observer):
         self._states.rows.storages(0.0, self._fixed, [(place, 0, 0, 0) for place in range(len(ids))])
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        sheet = self._states
-        sheet.rows.storages(now, self._fixed, states)
-        sheet.kept += len(states)
-        if sheet.kept > _BUFFERED:
-            sheet.flush()
+        rows = self._states.rows
+        rows.storages(now, self._fixed, states)
+        if rows.lines >= _BUFFERED:
+            self._states.flush()
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
-        storage = _only_storage(record)
-        if storage is None:
+        rows = self._jobs.rows
+        if not rows.io_job(record, alone, _CAUSES, OF_SPACE, Volume):
             self._add(self._jobs, io_rows(record, "" if alone is None else f"{alone:.6f}"))
-        else:
-            sheet = self._jobs
-            sheet.rows.io_job(record, storage, alone, _CAUSES, OF_SPACE)
-            sheet.kept += 1
-            if sheet.kept > _BUFFERED:
-                sheet.flush()
+        elif rows.lines >= _BUFFERED:
+            self._jobs.flush()
         if record.io_times is not None:
             self._add(self._times, [times_row(record, record.io_times)])
 
@@ -285,19 +276,6 @@ def wait_rows(record: JobRecord) -> list[str]:
         f"{head},{cause},{csv_field(system)},{seconds:.6f}\n"
         for (cause, system), seconds in record.waits.items()
     ]
-
-
-def _only_storage(record: JobRecord) -> int | None:
-    """Of the commonest case, which is added quickly, the storage: one file system, one storage, nothing moved
-    but the job's own bytes."""
-    even = None if record.io is None else record.io.even
-    if even is None or len(even.storages) != 1 or len(record.plans) != 1 or not record.moved:
-        return None
-    [plan], [volume] = record.plans, record.volumes
-    if len(plan.placements) != 1 or plan.internal or plan.needs_dynamic_jobs or type(volume) is not Volume:
-        return None
-    storage = plan.placements[0].storage
-    return storage if storage == even.storages[0] else None
 
 
 def joined_rows(record: JobRecord) -> list[str]:

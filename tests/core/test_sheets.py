@@ -158,8 +158,10 @@ def test_texts_by_hand(core: Any, ids: tuple[int, ...], text: str) -> None:
     assert core.text_of(ids) == core.text_of(list(ids)) == text
 
 
-def plan(system: str) -> Any:
-    return SimpleNamespace(file_system=system)
+def plan(system: str, on: tuple[int, ...] = (7,), **more: Any) -> Any:
+    placements = [SimpleNamespace(storage=storage) for storage in on]
+    found = {"internal": (), "needs_dynamic_jobs": False, **more}
+    return SimpleNamespace(file_system=system, placements=placements, **found)
 
 
 class Asked(SimpleNamespace):
@@ -169,6 +171,7 @@ class Asked(SimpleNamespace):
 def over(core: Any, name: str, volumes: Any, ids: Any, waits: Any, **more: Any) -> Any:
     """A job that is over and has moved its bytes, unless ``more`` says otherwise."""
     plans = () if more.pop("rejected", False) else tuple(plan(volume.filesystem) for volume in volumes)
+    plans = more.pop("plans", plans)
     found = {"moved": True, "waits_known": True, "reason": "", "io_ids": (), "hold": None, **more}
     return core.Ended(SimpleNamespace(id=name), volumes, plans, ids, waits=waits, **found)
 
@@ -179,7 +182,7 @@ def test_lines_of_bytes_on_one_storage(core: Any) -> None:
 
     def add(name: str, reads: int, writes: int, alone: float | None, *rest: Any, **more: Any) -> None:
         volumes = (Asked(filesystem="pfs", reads=reads, writes=writes),)
-        sheet.io_job(over(core, name, volumes, *rest, **more), 7, alone, *end)
+        assert sheet.io_job(over(core, name, volumes, *rest, io=even(7), **more), alone, *end, Asked)
 
     add("w!1", 5, 0, 1.5, (0, 1), {}, io_ids=[0, 1, 7])
     waits = {("nodes", ""): 2.0, ("storage", "pfs"): 0.25, ("staging", "a"): 0.5, ("nodes", "x"): 1.0}
@@ -193,6 +196,36 @@ def test_lines_of_bytes_on_one_storage(core: Any) -> None:
         "2,w,pfs,7,1,1,7:1,7:1,0,0,7,0.000000,never,,,,,\n"
         "2,w,pfs,7,1,1,7:1,7:1,0,0,7,0.000000,,0,,,,\n"
     )
+
+
+def even(*storages: int) -> Any:
+    """A profile of bytes between nodes and these storages, evenly."""
+    return SimpleNamespace(even=SimpleNamespace(storages=storages))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"io": None},  # in steps of its own
+        {"io": SimpleNamespace(even=None)},
+        {"io": even(7, 8)},
+        {"io": even(8)},
+        {"moved": False},
+        {"plans": (plan("pfs"), plan("pfs"))},
+        {"plans": (plan("pfs", (7, 8)),)},
+        {"plans": (plan("pfs", ()),)},
+        {"plans": (plan("pfs", internal=("a",)),)},
+        {"plans": (plan("pfs", needs_dynamic_jobs=True),)},
+        {"volumes": (SimpleNamespace(filesystem="pfs", reads=1, writes=1),)},
+    ],
+)
+def test_other_jobs_have_other_lines(core: Any, more: dict[str, Any]) -> None:
+    sheet = core.Sheet()
+    found = {"volumes": (Asked(filesystem="pfs", reads=1, writes=1),), "io": even(7), **more}
+    job = over(core, "w!1", found.pop("volumes"), (0,), {}, **found)
+    assert not sheet.io_job(job, None, (), (), Asked)
+    assert (sheet.take(), sheet.lines) == ("", 0)
 
 
 @BOTH

@@ -161,45 +161,58 @@ class States:
     """The machines' states: a machine computes from its first job's start to its last job's end.
 
     ``busy``: bytes, 1 where one computes. ``since`` float64: when each last changed its state or, while
-    ``simple`` (no machine has been shared or unavailable yet), last stopped to compute. ``idle`` and
-    ``computing`` count machines. ``tell`` is told (the time, idle, computing) at each change, ``trace`` who
-    starts and who is idle; None: nobody is.
+    ``simple`` (no machine has been shared or unavailable yet), last stopped to compute. ``further`` int64:
+    how many more jobs than one compute on each. ``away``, ``shareable``: bytes, 1 where one is unavailable,
+    and where several jobs may compute at once. ``idle`` and ``computing`` count machines. ``tell`` is told
+    (the time, idle, computing) at each change, ``trace`` who starts and who is idle; None: nobody is.
     """
 
     count = cython.declare(cython.longlong, visibility="public")
     busy = cython.declare(bytearray, visibility="public")
     since = cython.declare(object, visibility="public")
+    further = cython.declare(object, visibility="public")
+    away = cython.declare(bytearray, visibility="public")
+    shareable = cython.declare(bytearray, visibility="public")
     running = cython.declare(dict, visibility="public")
     idle = cython.declare(cython.longlong, visibility="public")
     computing = cython.declare(cython.longlong, visibility="public")
     simple = cython.declare(cython.bint, visibility="public")
     time_computing = cython.declare(cython.double, visibility="public")
+    time_unavailable = cython.declare(cython.double, visibility="public")
+    idled = cython.declare(cython.double, visibility="public")
     tell = cython.declare(object, visibility="public")
     trace = cython.declare(object, visibility="public")
     computes: cython.p_uchar
+    is_away: cython.p_uchar
+    may_share: cython.p_uchar
     stopped: cython.p_double
+    others: cython.p_longlong
 
     def __init__(self, machines: int) -> None:
         self.count = machines
         self.busy = bytearray(machines)
         self.since = array("d", bytes(8 * machines))
+        self.further = array("l", bytes(8 * machines))
+        self.away = bytearray(machines)
+        self.shareable = bytearray(machines)
         self.running = {}
         self.idle = machines
         self.computing = 0
         self.simple = True
-        self.time_computing = 0.0
+        self.time_computing = self.time_unavailable = self.idled = 0.0
         self.tell = self.trace = None
         self.computes = self.busy
+        self.is_away = self.away
+        self.may_share = self.shareable
         if cython.compiled:
             self.stopped = cython.cast(
                 cython.p_double, cython.cast(cython.size_t, self.since.buffer_info()[0])
             )
+            self.others = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self.further.buffer_info()[0])
+            )
         else:
-            self.stopped = self.since
-
-    def are_idle(self, machines: tuple) -> bool:
-        """Whether none of them computes."""
-        return none_computes(self, machines)
+            self.stopped, self.others = self.since, self.further
 
     def start(self, job: SimJob, now: cython.double) -> None:
         """The job's machines start to compute, at ``job.start``, which is now."""
@@ -209,13 +222,43 @@ class States:
         """The job's machines are done with it. One that is unavailable stays so."""
         end_machines(self, job, now)
 
-    def start_shared(self, alloc: tuple, now: float) -> None:
-        """Machines of which some may compute already start to."""
-        raise NotImplementedError
+    @property
+    def time_idle(self) -> float:
+        """Seconds, over all machines, until each last changed its state."""
+        if not self.simple:
+            return self.idled
+        # what each did until it last stopped to compute was to compute or to be idle
+        idle: float = sum(self.since) - self.time_computing
+        for job in self.running.values():
+            idle += sum([job.start - self.since[i] for i in job.alloc])
+        return idle
 
-    def end_shared(self, alloc: tuple, now: float) -> tuple:
-        """Machines are done with one of their jobs; those that are idle now."""
-        raise NotImplementedError
+    def leave_simple(self) -> None:
+        """From now on each machine tells what it did whenever its state changes."""
+        if self.simple:
+            self.idled = self.time_idle
+            self.simple = False
+            for job in self.running.values():
+                for i in job.alloc:
+                    self.since[i] = job.start
+
+    def spend(self, i: cython.longlong, now: cython.double) -> None:
+        """A machine was in its state until now."""
+        spend(self, i, now)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def spend(s: States, i: cython.longlong, now: cython.double) -> cython.void:
+    """See :meth:`States.spend`."""
+    spent: cython.double = now - s.stopped[i]
+    if s.is_away[i]:
+        s.time_unavailable += spent
+    elif s.computes[i]:
+        s.time_computing += spent
+    else:
+        s.idled += spent
+    s.stopped[i] = now
 
 
 @cython.cfunc
@@ -230,7 +273,15 @@ def start_machines(s: States, job: SimJob, now: cython.double):
         s.idle -= size
         s.computing += size
     else:
-        s.start_shared(alloc, now)
+        s.leave_simple()
+        for i in alloc:
+            spend(s, i, now)
+            if s.computes[i]:
+                s.others[i] += 1
+            else:
+                s.computes[i] = 1
+                s.idle -= 1
+                s.computing += 1
     s.running[job.id] = job
     if s.tell is not None:
         s.tell(now, s.idle, s.computing)
@@ -252,7 +303,19 @@ def end_machines(s: States, job: SimJob, now: cython.double):
         s.idle += size
         s.computing -= size
     else:
-        alloc = s.end_shared(alloc, now)
+        freed: list = []
+        for i in alloc:
+            if s.others[i] > 0:
+                s.others[i] -= 1
+            elif s.is_away[i]:
+                s.computes[i] = 0
+            else:
+                spend(s, i, now)
+                s.computes[i] = 0
+                s.idle += 1
+                s.computing -= 1
+                freed.append(i)
+        alloc = tuple(freed)
     del s.running[job.id]
     if s.tell is not None:
         s.tell(now, s.idle, s.computing)
@@ -262,7 +325,7 @@ def end_machines(s: States, job: SimJob, now: cython.double):
 
 @cython.cfunc
 def none_computes(s: States, machines: tuple) -> cython.bint:
-    """See :meth:`States.are_idle`."""
+    """Whether none of them computes."""
     i: cython.longlong
     for i in machines:  # noqa: SIM110 (typed, as it stands)
         if s.computes[i]:
@@ -645,16 +708,19 @@ def forget(d: Desk, job: SimJob):
 
 @cython.cfunc
 def at_its_place(d: Desk, job: SimJob, decision: Any) -> cython.bint:
-    """Place a job as nearly all are: as many idle machines as it asks for. Else somebody must look closer."""
+    """Place a job as nearly all are: as many machines as it asks for, which are there and idle, or may be
+    shared. Else somebody must look closer."""
     alloc: tuple = tuple(decision.alloc)
     size: cython.longlong = len(alloc)
     nodes: cython.longlong = job.job.requested_nodes
     machines: States = d.machines
     i: cython.longlong
-    if size == 0 or size != nodes or not machines.simple or decision.mapping is not None:
+    if size == 0 or size != nodes or decision.mapping is not None:
         return False
     for i in alloc:
-        if i < 0 or i >= machines.count or machines.computes[i]:
+        if i < 0 or i >= machines.count or machines.is_away[i]:
+            return False
+        if machines.computes[i] and not machines.may_share[i]:
             return False
     if decision.io_job is not None:
         for i in decision.io_job.alloc:

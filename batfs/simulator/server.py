@@ -56,7 +56,7 @@ class Server(Tasks):
         self.static = workloads
         self.maestro = Maestro(engine)
         self.mailbox = Mailbox(self.maestro, self.message_rows, machine.master)
-        self.machines = Machines(machine, outputs)
+        self.machines = Machines(machine, options, outputs)
         self.master = machine.master
         self.known_ids: set[str] | None = None
         self.registration_over = not options.dynamic_jobs

@@ -119,12 +119,10 @@ class Tasks(Desk):
             raise InputError(f"EXECUTE_JOB of {name!r}: the allocation is empty")
         if alloc[0] < 0 or alloc[-1] >= machines.count:
             machines.check(alloc, f"EXECUTE_JOB of {name!r}")
-        if machines.unavailable:
-            for i in alloc:
-                if i in machines.unavailable:
-                    raise InputError(f"EXECUTE_JOB of {name!r}: machine {i} is unavailable")
-        if not machines.are_idle(alloc):
-            self._check_sharing(name, alloc)
+        for i in alloc:
+            if machines.away[i]:
+                raise InputError(f"EXECUTE_JOB of {name!r}: machine {i} is unavailable")
+        self._check_sharing(name, alloc)
         executors = len(alloc)
         if decision.mapping is not None:
             job.mapping = self._mapping(name, decision.mapping, executors)
@@ -137,12 +135,8 @@ class Tasks(Desk):
 
     def _check_sharing(self, name: str, alloc: Sequence[int]) -> None:
         for i in alloc:
-            if not self.machines.busy[i]:
-                continue
-            compute = self.is_compute[i]
-            # Batsim's test of "is a storage" is true of compute nodes as well
-            shared = self.options.storage_sharing and (not compute or self.options.compute_sharing)
-            if not shared:
+            if self.machines.busy[i] and not self.machines.shareable[i]:
+                compute = self.is_compute[i]
                 kind, flag = ("compute node", "--enable-compute-sharing") if compute else ("storage", "")
                 if compute and self.options.compute_sharing:
                     kind, flag = "machine", ""

@@ -1,4 +1,4 @@
-"""The machines' states at the server's desk, as built and interpreted, against a set of Python's.
+"""The machines' states at the server's desk, as built and interpreted, against sets of Python's.
 
 What the desk does with messages and jobs is compared in ``test_core`` (whole runs, compiled and interpreted)
 and in ``tests/simulator/test_actors`` (against the plain order of sub-rounds).
@@ -31,7 +31,6 @@ def test_who_computes(core: Any, moves: list[set[int]]) -> None:
     for moment, chosen in enumerate(moves, start=1):
         now, ids = float(moment), tuple(sorted(chosen))
         inside = [job for job in jobs if chosen & set(job.alloc)]
-        assert states.are_idle(ids) == (not inside)
         if not inside:
             job = core.SimJob(SimpleNamespace(id=f"w0!{moment}"), None, "w0")
             job.alloc, job.start = ids, now
@@ -52,3 +51,39 @@ def test_who_computes(core: Any, moves: list[set[int]]) -> None:
         assert states.time_computing == computed
         assert len(changes) == told
         assert changes[-1] == (now, 61 - len(busy), len(busy))
+
+
+@BOTH
+@given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 9), min_size=1))))
+def test_who_shares(core: Any, moves: list[tuple[bool, set[int]]]) -> None:
+    """Each set of machines starts a job beside those that compute there, or the oldest job ends."""
+    states = core.States(10)
+    freed: list[tuple[int, ...]] = []
+    states.trace = SimpleNamespace(
+        job_started=lambda job_id, alloc, now: None, machines_idle=lambda ids, now: freed.append(ids)
+    )
+    jobs: list[Any] = []
+    computed = now = 0.0
+    for moment, (ends, chosen) in enumerate(moves, start=1):
+        busy = {i for job in jobs for i in job.alloc}
+        computed += len(busy) * (moment - now)
+        now = float(moment)
+        if ends and jobs:
+            job = jobs.pop(0)
+            freed.clear()
+            states.end(job, now)
+            left = {i for one in jobs for i in one.alloc}
+            assert sorted(i for ids in freed for i in ids) == sorted(set(job.alloc) - left)
+        else:
+            job = core.SimJob(SimpleNamespace(id=f"w0!{moment}"), None, "w0")
+            job.alloc, job.start = tuple(sorted(chosen)), now
+            states.start(job, now)
+            jobs.append(job)
+        busy = {i for job in jobs for i in job.alloc}
+        assert [i for i in range(10) if states.busy[i]] == sorted(busy)
+        assert (states.idle, states.computing) == (10 - len(busy), len(busy))
+    states.leave_simple()
+    for i in range(10):
+        states.spend(i, now)
+    assert states.time_computing == computed
+    assert states.time_idle == 10 * now - computed

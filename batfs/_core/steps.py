@@ -11,6 +11,7 @@ ever before, the last for ever after.
 from __future__ import annotations
 
 import math
+from array import array
 from typing import Any
 
 from batfs._core.arrays import doubles, integers, np
@@ -93,16 +94,21 @@ def step_at(times: cython.double[::1], size: cython.longlong, time: cython.doubl
     return k if k < size and times[k] == time else k - 1
 
 
+def bits(words: int) -> array[int]:
+    """So many words of a set, empty."""
+    return array("Q", bytes(8 * words))
+
+
 @cython.cclass
 class NodeSteps:
     """The free ones of ``nodes`` nodes over time, as sets: bit k is node k. All are free at first."""
 
     times: cython.double[::1]
-    free: cython.ulonglong[:, ::1]
+    free: cython.ulonglong[::1]
     found: cython.ulonglong[::1]
     given: cython.ulonglong[::1]
-    found_array: object
-    given_array: object
+    found_bytes: object
+    given_bytes: object
     times_array: object
     free_array: object
     size: cython.longlong
@@ -110,21 +116,21 @@ class NodeSteps:
 
     def __init__(self, nodes: int) -> None:
         self.words = max(1, -(-nodes // 64))
-        self.found_array = np.zeros(self.words, np.uint64)
-        self.given_array = np.zeros(self.words, np.uint64)
-        self.found, self.given = self.found_array, self.given_array
-        self.times_array = np.empty(16)
-        self.free_array = np.empty((16, self.words), np.uint64)
+        found, given = bits(self.words), bits(self.words)
+        self.found, self.given = found, given
+        self.found_bytes, self.given_bytes = memoryview(found).cast("B"), memoryview(given).cast("B")
+        self.times_array, self.free_array = doubles(16), bits(16 * self.words)
         self.times, self.free = self.times_array, self.free_array
         self.size = 1
         self.times[0] = -INFINITY
         read(self, (1 << nodes) - 1)
         for w in range(self.words):
-            self.free[0, w] = self.given[w]
+            self.free[w] = self.given[w]
 
     def arrays(self) -> tuple[Any, Any]:
         """Copies: times float64[s], free nodes uint64[s, w] (bit k of word k // 64 is node k)."""
-        return self.times_array[: self.size].copy(), self.free_array[: self.size].copy()
+        free = np.asarray(self.free_array[: self.size * self.words])
+        return np.asarray(self.times_array[: self.size]), free.reshape(self.size, self.words)
 
     def all_free(self, start: cython.double, end: cython.double, nodes: int) -> bool:
         """Whether all of ``nodes`` are, at every instant of [start, end); at ``start`` if that is empty."""
@@ -140,11 +146,11 @@ class NodeSteps:
         """The nodes free at every instant of [start, end), or at ``start`` if that is empty."""
         i = step_at(self.times, self.size, start)
         for w in range(self.words):
-            self.found[w] = self.free[i, w]
+            self.found[w] = self.free[i * self.words + w]
         i += 1
         while i < self.size and self.times[i] < end:
             for w in range(self.words):
-                self.found[w] &= self.free[i, w]
+                self.found[w] &= self.free[i * self.words + w]
             i += 1
         return written(self)
 
@@ -187,13 +193,13 @@ def search(
             end = just_after(end)
         here: cython.longlong = 0
         for w in range(s.words):
-            s.found[w] = s.free[i, w] & s.given[w]
+            s.found[w] = s.free[i * s.words + w] & s.given[w]
             here += ones(s.found[w])
         k: cython.longlong = i + 1
         while here >= count and k < s.size and s.times[k] < end:
             here = 0
             for w in range(s.words):
-                s.found[w] &= s.free[k, w]
+                s.found[w] &= s.free[k * s.words + w]
                 here += ones(s.found[w])
             k += 1
         if here >= count:
@@ -202,7 +208,7 @@ def search(
         while i < s.size:
             gains: cython.bint = False
             for w in range(s.words):
-                if s.free[i, w] & ~s.free[i - 1, w] != _ZERO:
+                if s.free[i * s.words + w] & ~s.free[(i - 1) * s.words + w] != _ZERO:
                     gains = True
                     break
             if gains:
@@ -222,7 +228,7 @@ def all_of(
     i = step_at(s.times, s.size, start)
     while True:
         for w in range(s.words):
-            if nodes[w] & ~s.free[i, w] != _ZERO:
+            if nodes[w] & ~s.free[i * s.words + w] != _ZERO:
                 return False
         i += 1
         if i >= s.size or s.times[i] >= end:
@@ -238,7 +244,7 @@ def flip(s: NodeSteps, nodes: cython.ulonglong[::1], start: cython.double, end: 
     j = cut_nodes(s, end)
     for k in range(i, j):
         for w in range(s.words):
-            s.free[k, w] ^= nodes[w]
+            s.free[k * s.words + w] ^= nodes[w]
     join_nodes(s, j)
     join_nodes(s, i)
 
@@ -249,7 +255,7 @@ def read(s: NodeSteps, nodes: object) -> cython.void:
     if s.words == 1:
         s.given[0] = nodes
     else:
-        s.given_array[:] = np.frombuffer(nodes.to_bytes(8 * s.words, "little"), "<u8")
+        s.given_bytes[:] = nodes.to_bytes(8 * s.words, "little")
 
 
 @cython.cfunc
@@ -257,7 +263,7 @@ def written(s: NodeSteps) -> object:
     """The set in ``found``."""
     if s.words == 1:
         return int(s.found[0])
-    return int.from_bytes(s.found_array.astype("<u8").tobytes(), "little")
+    return int.from_bytes(s.found_bytes, "little")
 
 
 @cython.cfunc
@@ -266,15 +272,13 @@ def cut_nodes(s: NodeSteps, time: cython.double) -> cython.longlong:
     i = not_before(s.times, s.size, time)
     if i < s.size and s.times[i] == time:
         return i
-    if s.size == s.times.shape[0]:
-        times, free = np.empty(2 * s.size), np.empty((2 * s.size, s.words), np.uint64)
-        times[: s.size], free[: s.size] = s.times_array, s.free_array
-        s.times_array, s.free_array = times, free
-        s.times, s.free = times, free
+    if s.size == len(s.times):
+        s.times_array, s.free_array = s.times_array + doubles(s.size), s.free_array + bits(s.size * s.words)
+        s.times, s.free = s.times_array, s.free_array
     shift_nodes(s, i, i + 1)
     s.times[i] = time
     for w in range(s.words):
-        s.free[i, w] = s.free[i - 1, w]
+        s.free[i * s.words + w] = s.free[(i - 1) * s.words + w]
     s.size += 1
     return i
 
@@ -286,7 +290,7 @@ def join_nodes(s: NodeSteps, i: cython.longlong) -> cython.void:
     if i == 0:
         return
     for w in range(s.words):
-        if s.free[i, w] != s.free[i - 1, w]:
+        if s.free[i * s.words + w] != s.free[(i - 1) * s.words + w]:
             return
     shift_nodes(s, i + 1, i)
     s.size -= 1
@@ -299,10 +303,15 @@ def shift_nodes(s: NodeSteps, since: cython.longlong, to: cython.longlong) -> cy
     count: cython.longlong = s.size - since
     if cython.compiled:
         memmove(cython.address(s.times[to]), cython.address(s.times[since]), 8 * count)
-        memmove(cython.address(s.free[to, 0]), cython.address(s.free[since, 0]), 8 * s.words * count)
+        memmove(
+            cython.address(s.free[to * s.words + 0]),
+            cython.address(s.free[since * s.words + 0]),
+            8 * s.words * count,
+        )
     else:
         s.times[to : to + count] = s.times[since : s.size]
-        s.free[to : to + count] = s.free[since : s.size]
+        since, to, count = since * s.words, to * s.words, count * s.words
+        s.free[to : to + count] = s.free[since : since + count]
 
 
 @cython.cclass
@@ -505,7 +514,7 @@ class Promises:
         for m in range(self.spans):
             self.since[m], self.until[m] = spans[m]
         read(steps, nodes[0])
-        self.idle = steps.given_array.copy()
+        self.idle = array("Q", steps.given_bytes.tobytes())
         read(steps, nodes[1])
         k: cython.longlong = begin
         while k < length:

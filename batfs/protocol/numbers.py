@@ -6,7 +6,9 @@ more before they are read; so 115223578.55555557 becomes 115223578.555556, and 1
 
 from __future__ import annotations
 
-from batfs._core.arrays import np
+from array import array
+
+from batfs._core.arrays import Doubles, np
 from batfs.errors import InputError
 from batfs.records import replace
 from batfs.workload import parse_profile, profile_to_json
@@ -14,7 +16,6 @@ from batfs.workload.model import (
     HOMOGENEOUS,
     DataStaging,
     Delay,
-    FloatArray,
     IoProfile,
     Job,
     Json,
@@ -34,7 +35,9 @@ def six_decimals(value: Json) -> Json:
     return value
 
 
-def _rounded(values: FloatArray) -> FloatArray:
+def _rounded(values: Doubles) -> Doubles:
+    if isinstance(values, array):
+        return values if all(map(float.is_integer, values)) else array("d", [round(v, 6) for v in values])
     broken = np.flatnonzero(values != np.floor(values))
     if not len(broken):
         return values
@@ -51,12 +54,13 @@ def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
         if profile.flops is None:
             return profile
         flops = _rounded(profile.flops)
-        return profile if flops is profile.flops else profile.with_flops(flops)
+        return profile if flops is profile.flops else profile.with_flops(np.asarray(flops))
     if isinstance(profile, Parallel):
-        cpu, com = _rounded(profile.cpu), _rounded(profile.com.ravel())
-        if cpu is profile.cpu and com.base is profile.com:
+        numbers = profile.numbers
+        cpu, com = map(_rounded, numbers)
+        if cpu is numbers[0] and com is numbers[1]:
             return profile
-        return replace(profile, cpu=cpu, com=com.reshape(profile.com.shape))
+        return replace(profile, cpu=np.asarray(cpu), com=np.asarray(com).reshape(len(cpu), len(cpu)))
     if isinstance(profile, DataStaging):
         whole = float(profile.size).is_integer()
     elif isinstance(profile, Delay):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from batfs._core.arrays import FloatArray, IntArray, NDArray, np
+from batfs._core.nodes import prefix
 from batfs._core.steps import NodeSteps
 from batfs.protocol.clock import SAME
 from batfs.records import record
@@ -35,29 +36,9 @@ _NEVER = -math.inf
 
 def first_nodes(free: int, count: int) -> int:
     """The bitset of the ``count`` lowest-numbered nodes of ``free`` (which has at least as many)."""
-    surplus = free.bit_count() - count
-    if surplus <= 0:
+    if count >= free.bit_count():
         return free
-    if surplus < count:
-        for _ in range(surplus):
-            free ^= 1 << (free.bit_length() - 1)
-        return free
-    chosen = 0
-    for _ in range(count):
-        low = free & -free
-        chosen |= low
-        free ^= low
-    return chosen
-
-
-def node_numbers(nodes: int) -> list[int]:
-    """The positions of the set bits, ascending."""
-    numbers = []
-    while nodes:
-        low = nodes & -nodes
-        numbers.append(low.bit_length() - 1)
-        nodes ^= low
-    return numbers
+    return free & ((1 << prefix(free, count)) - 1) if count else 0
 
 
 def just_after(time: float) -> float:

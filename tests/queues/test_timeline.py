@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batfs.scheduling.timeline import Hold, Shares, Timeline, first_nodes, just_after, node_numbers
+from batfs._core.nodes import positions
+from batfs.scheduling.timeline import Hold, Shares, Timeline, first_nodes, just_after
 
 NODES = 7
 CAPACITIES = (10, 6)
@@ -151,7 +152,7 @@ def test_arrays_are_the_steps(actions):
 
 @given(st.integers(0, 2**130 - 1), st.integers(0, 130))
 def test_first_nodes(nodes, count):
-    assert node_numbers(first_nodes(nodes, count)) == node_numbers(nodes)[:count]
+    assert positions(first_nodes(nodes, count)) == positions(nodes)[:count]
 
 
 @pytest.mark.parametrize("time", [0.0, 1.0, 627.0, 86400.5, 1e6, 2.3e7])

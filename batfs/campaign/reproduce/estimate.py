@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from math import inf
 
+from batfs._core.nodes import positions
 from batfs.campaign.reproduce.kopanski import (
     OURS,
     SEED,
@@ -28,7 +29,6 @@ from batfs.scheduling.kopanski.life import compute_phases
 from batfs.scheduling.kopanski.policies import Pass
 from batfs.scheduling.kopanski.process import buffered_job
 from batfs.scheduling.kopanski.state import BufferedJob, ClusterState
-from batfs.scheduling.timeline import node_numbers
 from batfs.workload.model import Workload
 
 FLOPS = 1e9
@@ -130,6 +130,6 @@ def _outcome(job: BufferedJob, nodes: int, layout: Layout, now: float) -> JobOut
         walltime=job.walltime,
         timed_out=life_time(job) > job.walltime,
         sub_jobs=0,
-        nodes=tuple(layout.node_hosts[k] for k in node_numbers(nodes)),
+        nodes=tuple(layout.node_hosts[k] for k in positions(nodes)),
         buffers=(),
     )

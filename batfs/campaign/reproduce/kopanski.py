@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from batfs._core.nodes import positions
 from batfs.errors import InputError, unknown
 from batfs.platform import Machine, Platform, load_platform, number_resources
 from batfs.scheduling.kopanski.annealing import plan
 from batfs.scheduling.kopanski.layout import Layout
 from batfs.scheduling.kopanski.policies import POLICIES, Pass
 from batfs.scheduling.kopanski.process import SUB_JOBS, JobRecord, KopanskiProcess
-from batfs.scheduling.timeline import node_numbers
 from batfs.simulator import JobResult, Progress, SimulationOptions, simulate
 from batfs.workload.model import Workload
 from batfs.workload.numbers import plain
@@ -209,7 +209,7 @@ def _outcome(layout: Layout, record: JobRecord, spans: dict[str, tuple[float, fl
         walltime=job.walltime,
         timed_out=record.failed,
         sub_jobs=len(own),
-        nodes=tuple(layout.node_hosts[k] for k in node_numbers(record.placement.nodes)),
+        nodes=tuple(layout.node_hosts[k] for k in positions(record.placement.nodes)),
         buffers=tuple(map(tuple, buffers)),
     )
 

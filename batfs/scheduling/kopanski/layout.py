@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from batfs.scheduling.timeline import Shares, node_numbers
+from batfs._core.nodes import positions
+from batfs.scheduling.timeline import Shares
 
 Pieces: TypeAlias = tuple[tuple[int, int, int], ...]
 """(position in the job's nodes, burst buffer, bytes): one a node, or several where a node's bytes are split;
@@ -73,7 +74,7 @@ class Layout:
             return None
         per_chassis = self.hosts_per_chassis - 1
         pieces = []
-        for k, node in enumerate(node_numbers(nodes)):
+        for k, node in enumerate(positions(nodes)):
             for buffer in self.preferences[node // per_chassis]:
                 if free[buffer] >= share:
                     free[buffer] -= share

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from batfs._core.arrays import doubles
+from batfs._core.nodes import positions
 from batfs.errors import InputError
 from batfs.protocol.messages import (
     Decision,
@@ -34,7 +35,6 @@ from batfs.scheduling.kopanski.layout import Layout
 from batfs.scheduling.kopanski.life import Launch, Life, Step
 from batfs.scheduling.kopanski.policies import Pass
 from batfs.scheduling.kopanski.state import BufferedJob, ClusterState, Placement
-from batfs.scheduling.timeline import node_numbers
 from batfs.workload.model import DataStaging, Job, Parallel, ParallelHomogeneous, Profile
 
 SUB_JOBS = "sub"
@@ -157,7 +157,7 @@ class KopanskiProcess:
         for job, placement in self.state.started:
             record = JobRecord(job, placement, now)
             self.records[job.id] = record
-            nodes = [self._resources[self.layout.node_hosts[k]] for k in node_numbers(placement.nodes)]
+            nodes = [self._resources[self.layout.node_hosts[k]] for k in positions(placement.nodes)]
             hosts = self.layout.buffer_hosts
             pieces = [(nodes[k], self._resources[hosts[b]], size) for k, b, size in placement.pieces]
             running = _Running(Life(job, now, len(pieces)), record, nodes, pieces)

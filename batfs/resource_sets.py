@@ -14,7 +14,7 @@ from batfs._core.sheets import text_of
 from batfs._core.tallies import count_below as count_below
 from batfs.errors import InputError
 
-_TOKEN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+_TOKEN: Final = r"([0-9]{1,18})(?:-([0-9]{1,18}))?"
 MOST_IDS: Final = 10_000_000  # in one set
 
 
@@ -27,10 +27,11 @@ def parse_resources(text: str) -> tuple[int, ...]:
     """Ascending ids of ``"0-3 10"``; duplicates merge. Raises InputError on anything else."""
     ids: set[int] = set()
     total = 0
+    match = re.compile(_TOKEN).fullmatch
     for token in text.split(" "):
         if not token:
             continue
-        found = _TOKEN.fullmatch(token)
+        found = match(token)
         if found is None:
             hint = "ids are separated by spaces" if "," in token else None
             raise InputError(f"{shown(text)} is not a set of resource ids such as '0-3 10'", hint=hint)
@@ -49,8 +50,9 @@ def parse_resources(text: str) -> tuple[int, ...]:
 
 def are_resources(text: str) -> bool:
     """Whether the text is one of this form, or empty: quick, for the many of an output."""
+    match = re.compile(_TOKEN).fullmatch
     for token in text.split():
-        found = _TOKEN.fullmatch(token)
+        found = match(token)
         if found is None or not int(found[1]) <= int(found[2] or found[1]) < 2**31:
             return False
     return True

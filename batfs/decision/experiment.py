@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from batfs.decision.options import PYBATSIM
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine, Platform, load_platform, number_resources
-from batfs.platform.larger import load_larger
 from batfs.protocol.messages import Resource
 from batfs.records import field, record, replace
 from batfs.scheduling.config import Configuration
@@ -185,6 +184,8 @@ def _with_nodes(experiment: Experiment, platform: Platform, nodes: int) -> tuple
     """The platform and its machine with so many compute nodes, those of the file first."""
     whole = number_resources(platform, master=experiment.master, roles=experiment.roles)
     if nodes > whole.nb_compute:
+        from batfs.platform.larger import load_larger
+
         names = [node.name for node in whole.compute]
         config = dict(experiment.sg_config)
         platform = load_larger(experiment.platform, names, nodes, config=config)

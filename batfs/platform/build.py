@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from typing import Any, Final
 
 from batfs.errors import InputError, nearest, unknown
 from batfs.platform import settings
-from batfs.platform.dragonfly import DragonflyZone
-from batfs.platform.fat_tree import FatTreeZone
 from batfs.platform.model import Host, Network
-from batfs.platform.routing import extend
-from batfs.platform.shortest import DijkstraCacheZone, DijkstraZone, FloydZone, GraphZone
 from batfs.platform.star import StarZone, VivaldiZone
-from batfs.platform.topologies import ClusterSpec, ComputedZone, Counters, TorusZone, expand_radical
+from batfs.platform.topologies import ClusterSpec, ComputedZone, Counters, expand_radical
 from batfs.platform.xml import read_elements
-from batfs.platform.zones import FullZone, Hop, NetPoint, Zone
+from batfs.platform.zones import Hop, NetPoint, Zone
 from batfs.units import parse_bandwidth, parse_speed, parse_time
 
-ROUTINGS: dict[str, type[Zone]] = {
-    "Full": FullZone,
-    "Floyd": FloydZone,
-    "Dijkstra": DijkstraZone,
-    "DijkstraCache": DijkstraCacheZone,
-    "Cluster": StarZone,
-    "Vivaldi": VivaldiZone,
-    "None": Zone,
+# module and class of each kind of zone: a platform's own are imported
+ROUTINGS: Final = {
+    "Full": ("zones", "FullZone"),
+    "Floyd": ("shortest", "FloydZone"),
+    "Dijkstra": ("shortest", "DijkstraZone"),
+    "DijkstraCache": ("shortest", "DijkstraCacheZone"),
+    "Cluster": ("star", "StarZone"),
+    "Vivaldi": ("star", "VivaldiZone"),
+    "None": ("zones", "Zone"),
 }
-TOPOLOGIES: dict[str, type[ComputedZone]] = {
-    "TORUS": TorusZone,
-    "FAT_TREE": FatTreeZone,
-    "DRAGONFLY": DragonflyZone,
+TOPOLOGIES: Final = {
+    "TORUS": ("topologies", "TorusZone"),
+    "FAT_TREE": ("fat_tree", "FatTreeZone"),
+    "DRAGONFLY": ("dragonfly", "DragonflyZone"),
 }
-_BY_LOWER = {name.lower(): kind for name, kind in ROUTINGS.items()}
+_BY_LOWER: Final = {name.lower(): where for name, where in ROUTINGS.items()}
 
 DEFAULT_LOOPBACK = "__loopback__"
 
@@ -45,6 +44,10 @@ _time = lru_cache(maxsize=4096)(parse_time)
 @lru_cache(maxsize=4096)
 def _speeds(text: str) -> tuple[float, ...]:
     return tuple(parse_speed(part.strip()) for part in text.split(","))
+
+
+def _imported(module: str, kind: str) -> Any:
+    return getattr(importlib.import_module(f"batfs.platform.{module}"), kind)
 
 
 def _integer(text: str, what: str, least: int) -> int:
@@ -180,22 +183,20 @@ class Builder:
             self.loopback = self.network.add(DEFAULT_LOOPBACK, bandwidth, latency, fatpipe=True)
 
     def _open_zone(self, given: dict[str, str], line: int) -> None:
-        kind = _BY_LOWER.get(given["routing"].lower())
-        if kind is None:
+        where = _BY_LOWER.get(given["routing"].lower())
+        if where is None:
             if given["routing"].lower() == "wifi":
                 raise InputError("routing 'Wifi' is not supported by batfs")
             raise unknown("routing", given["routing"], ROUTINGS)
-        zone = kind(given["id"], self._zone, self.network, line)
+        zone: Zone = _imported(*where)(given["id"], self._zone, self.network, line)
         self._register_zone(zone)
-        if isinstance(zone, GraphZone):
-            zone.onward = extend
         self._zone = zone
         self._properties.append(zone.properties)
 
     def _close_zone(self) -> None:
         zone = self._here("zone")
         self._properties.pop()
-        if isinstance(zone, StarZone) and not isinstance(zone, VivaldiZone):
+        if type(zone) is StarZone:
             self._populate(zone)
         for leftovers, what in (
             (self._links_of_hosts, "host_link"),
@@ -338,7 +339,7 @@ class Builder:
             backbone = (optional("bb_bw", True), optional("bb_lat", False))
             self._flat(given, spec, backbone, speeds, cores, properties)
             return
-        zone = TOPOLOGIES[given["topology"]](spec, self._zone, self.network)
+        zone: ComputedZone = _imported(*TOPOLOGIES[given["topology"]])(spec, self._zone, self.network)
         self._register_zone(zone)
         outer, self._zone = self._zone, zone
         for rank in range(zone.size()):

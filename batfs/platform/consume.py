@@ -20,9 +20,7 @@ from batfs._core.arrays import FloatArray as Floats
 from batfs._core.arrays import IntArray as Indices
 from batfs._core.arrays import NDArray, doubles, integers, np
 from batfs.platform.model import Consumption, Link, Route
-from batfs.platform.shortest import GraphZone
-from batfs.platform.star import StarZone
-from batfs.platform.zones import Declared, FullZone, NetPoint, Zone
+from batfs.platform.zones import NetPoint, Zone
 from batfs.records import record
 
 FEW = 48  # up to so many flows a plain loop is quicker
@@ -185,15 +183,7 @@ class Consumer:
         users: Counter[int] = Counter()
         special: set[NetPoint] = set()
         for zone in self._zones:
-            declared: list[Declared] = list(zone.bypass.values())
-            if isinstance(zone, FullZone):
-                declared += zone.routes.values()
-            elif isinstance(zone, GraphZone):
-                declared += zone.edges.values()
-            elif isinstance(zone, StarZone):
-                for links in zone.loopback.values():
-                    users.update(dict.fromkeys(links, 2))
-            for way in declared:
+            for way in zone.declared():
                 users.update(dict.fromkeys(way.links, 2))
                 special.update(gate for gate in (way.gw_src, way.gw_dst) if gate is not None)
             for ends in zone.bypass:

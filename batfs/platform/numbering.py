@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from batfs.errors import InputError, nearest
 from batfs.platform.machine import Platform
@@ -118,14 +117,12 @@ def _role_of(host: Host, given: str | None, master: str, platform: Platform) -> 
     )
 
 
-_RUNS: Final = re.compile(rb"[0-9]+|[^0-9]")
-
-
 def natural_order(name: str) -> tuple[list[tuple[int, int]], bytes]:
     """The key by which Batsim 5 sorts compute hosts: runs of digits compare as numbers, the rest byte by
     byte; names that are equal so, byte by byte."""
     text = name.encode()
-    return [(48, int(run)) if run[0] in b"0123456789" else (run[0], 0) for run in _RUNS.findall(text)], text
+    runs = re.findall(rb"[0-9]+|[^0-9]", text)
+    return [(48, int(run)) if run[0] in b"0123456789" else (run[0], 0) for run in runs], text
 
 
 def number_resources(

@@ -8,21 +8,19 @@ platform of ten thousand hosts on one switch costs next to nothing.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from batfs._core.arrays import np
 from batfs.errors import InputError
 from batfs.platform.model import Network, NoRouteError
+from batfs.platform.routing import extend
 from batfs.platform.zones import Declared, Hop, NetPoint, Path, Zone, already, follow
 
 #: How many ways a zone remembers.
 WAYS = 2**16
 
 UNREACHED = 2**64 - 1  # SimGrid's cost of an unreached node, whose sums wrap around
-
-# continues a route between two gateways: (source, destination, path)
-Onward = Callable[[NetPoint, NetPoint, Path], None]
 
 
 class GraphZone(Zone):
@@ -33,7 +31,6 @@ class GraphZone(Zone):
     def __init__(self, name: str, parent: Zone | None, network: Network, line: int) -> None:
         super().__init__(name, parent, network, line)
         self.edges: dict[tuple[int, int], Declared] = {}
-        self.onward: Onward | None = None
         # peeled elements and the one neighbour each hung on
         self._hangs_on: dict[int, int] = {}
         self._core: list[int] = []
@@ -62,6 +59,9 @@ class GraphZone(Zone):
                 raise already(dst, src, back=True)
             back = [hop[1] for hop in reversed(hops)]
             self.edges[dst.rank, src.rank] = Declared(back, gw_dst, gw_src)
+
+    def declared(self) -> list[Declared]:
+        return [*super().declared(), *self.edges.values()]
 
     def _peel(self) -> None:
         neighbours: list[set[int]] = [set() for _ in self.members]
@@ -177,8 +177,7 @@ class FloydZone(GraphZone):
         for route in routes:
             if self.joins_zones and previous is not None and previous is not route.gw_src:
                 assert route.gw_src is not None
-                assert self.onward is not None
-                self.onward(previous, route.gw_src, path)
+                extend(previous, route.gw_src, path)
             follow(self.network, route.links, path)
             previous = route.gw_dst
         if self.joins_zones:

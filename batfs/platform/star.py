@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 
 from batfs.errors import InputError
 from batfs.platform.model import Network, NoRouteError
-from batfs.platform.zones import Hop, NetPoint, Path, Zone
+from batfs.platform.zones import Declared, Hop, NetPoint, Path, Zone
 
 NOTHING: tuple[int, ...] = ()
 
@@ -48,6 +48,9 @@ class StarZone(Zone):
         if src.inner is not None:
             raise InputError(f"a zone with routing {self.keyword!r} can't join zones such as {src.name!r}")
         self.loopback[src.rank] = tuple(hop[0] for hop in hops)
+
+    def declared(self) -> list[Declared]:
+        return [*super().declared(), *(Declared(links, None, None) for links in self.loopback.values())]
 
     def ports(self, point: NetPoint) -> tuple[Hashable, tuple[int, ...], tuple[int, ...]] | None:
         return None, self.up.get(point.rank, NOTHING), self.down.get(point.rank, NOTHING)

@@ -21,13 +21,12 @@ DOCTYPE: Final = '<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">'
 
 # the end of a comment is an even number of dashes and a '>', as SimGrid's lexer eats dashes in pairs
 _COMMENT: Final = rb"<!--(?:[^-]|-[^-]|--(?!>))*+-->"
-_COMMENTS: Final = re.compile(_COMMENT)
-_SKIPPED: Final = re.compile(_COMMENT + rb"|<\?[xX][mM][lL].*?\?>", re.DOTALL)
-_DECLARATION: Final = re.compile(
+_INSTRUCTION: Final = rb"(?s:<\?[xX][mM][lL].*?\?>)"
+_DECLARATION: Final = (
     rb"""<\?xml(?:\s+version\s*=\s*(?:"[\w.:-]+"|'[\w.:-]+'))?(?:\s+encoding\s*=\s*(?:"[^"]*"|'[^']*'))?\?>"""
 )
-_DOCTYPE: Final = re.compile(rb"<!DOCTYPE\s[^>]*>")
-_ENTITY: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-fA-F]+);)[^;<\"']{0,10};?")
+_DOCTYPE: Final = rb"<!DOCTYPE\s[^>]*>"
+_ENTITY: Final = rb"&(?!(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-fA-F]+);)[^;<\"']{0,10};?"
 _KNOWN: Final = b"https://simgrid.org/simgrid.dtd", b"http://simgrid.gforge.inria.fr/simgrid/simgrid.dtd"
 _RIGHT: Final = [[b"platform", b"SYSTEM", q + uri + q] for uri in _KNOWN for q in (b'"', b"'")]
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -56,8 +55,12 @@ def platform_text(raw: bytes) -> PlatformText:
         refused.append((1, f"a byte-order mark ({found.encoding.upper()[:6].rstrip('-')}) begins the file"))
         data = found.text.encode()
     refused += _prolog(data)
-    data = _SKIPPED.sub(_blank, data)
-    strange = _ENTITY.search(data, max(0, data.find(b"<platform")))
+    # a pattern takes as long to compile as a small file to read: those of what isn't there are left alone
+    skipped = _COMMENT + b"|" + _INSTRUCTION if b"<!--" in data else _INSTRUCTION
+    data = re.sub(skipped, _blank, data)
+    strange = None
+    if b"&" in data:
+        strange = re.compile(_ENTITY).search(data, max(0, data.find(b"<platform")))
     if strange is not None:
         line = data.count(b"\n", 0, strange.start()) + 1
         shown = strange[0].decode(errors="replace")
@@ -77,17 +80,18 @@ def platform_text(raw: bytes) -> PlatformText:
 
 
 def _blank(found: re.Match[bytes]) -> bytes:
-    return re.sub(rb"[^\n]", b" ", found[0])
+    return b"\n".join([b" " * len(line) for line in found[0].split(b"\n")])
 
 
 def _prolog(data: bytes) -> list[tuple[int, str]]:
     """What is wrong with the declaration and the DOCTYPE; a missing DOCTYPE is the parser's to tell."""
     refused: list[tuple[int, str]] = []
-    bare = _COMMENTS.sub(_blank, data)
-    doctype = _DOCTYPE.search(bare)
+    bare = re.sub(_COMMENT, _blank, data) if b"<!--" in data else data
+    doctype = re.search(_DOCTYPE, bare)
     begin = bare.find(b"<?xml", 0, doctype.start() if doctype else len(bare))
-    if begin >= 0 and not bare[begin:].startswith(b"<?xml-") and not _DECLARATION.match(bare, begin):
-        shown = bare[begin : bare.find(b">", begin) + 1].decode(errors="replace")
+    declared = bare[begin:] if begin >= 0 else b""
+    if declared and not declared.startswith(b"<?xml-") and not re.match(_DECLARATION, declared):
+        shown = declared[: declared.find(b">") + 1].decode(errors="replace")
         refused.append(
             (
                 bare.count(b"\n", 0, begin) + 1,

@@ -154,6 +154,10 @@ class Zone:
 
     # -- asking ---------------------------------------------------------------------------------------
 
+    def declared(self) -> list[Declared]:
+        """Every route that the file declares in this zone."""
+        return [*self.bypass.values()]
+
     def ports(self, point: NetPoint) -> tuple[Hashable, tuple[int, ...], tuple[int, ...]] | None:
         """(kind, links out, links in) of an element whose routes are out-links, a middle, in-links.
 
@@ -227,6 +231,9 @@ class FullZone(Zone):
             for rank in range(len(self.members)):
                 if (rank, rank) not in self.routes:
                     self.routes[rank, rank] = Declared([loopback], None, None)
+
+    def declared(self) -> list[Declared]:
+        return [*super().declared(), *self.routes.values()]
 
     def declares(self, src: NetPoint, dst: NetPoint) -> bool:
         """False for the pairs whose traffic is silently free."""

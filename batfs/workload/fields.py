@@ -10,12 +10,11 @@ from typing import Any, NoReturn
 from batfs.errors import InputError, nearest
 
 INT_MAX = 2**31 - 1  # Batsim reads integers as C ints
-_WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def member_place(parent: str, name: str) -> str:
     """``profiles.p1``, or ``profiles['my profile']`` when the name isn't a plain word."""
-    return f"{parent}.{name}" if _WORD.fullmatch(name) else f"{parent}[{name!r}]"
+    return f"{parent}.{name}" if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"{parent}[{name!r}]"
 
 
 def shown(value: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import errno
 import os
-import select
 import stat
 from collections.abc import Mapping
 from functools import partial
@@ -119,6 +118,8 @@ def read_bytes(path: str | PathLike[str], what: str = "") -> bytes:
 def drained(descriptor: int, most: int, path: str | PathLike[str], patience: float | None = None) -> bytes:
     """What comes out of ``descriptor`` until its end. ``patience``: seconds to wait for the first who opens a
     pipe to write; one who has may take his time. InputError after ``most`` bytes."""
+    import select
+
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     data, begun = bytearray(), patience is None

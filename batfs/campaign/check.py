@@ -12,7 +12,7 @@ from batfs.decision.options import PYBATSIM, split_pybatsim
 from batfs.filesystems.site import FileSystems
 from batfs.report.headline import STAGED, WATCHED, possible
 from batfs.scheduling.config import Configuration, Layer, Settings
-from batfs.scheduling.io_times import asks_for_watch
+from batfs.scheduling.making import asks_for_watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def _run(args: argparse.Namespace) -> int:
 def _progress_line(args: argparse.Namespace) -> Any:
     if args.quiet or not sys.stderr.isatty():
         return None
-    from batfs.simulator import ProgressLine
+    from batfs.simulator.progress import ProgressLine
 
     return ProgressLine(True)
 

@@ -27,10 +27,10 @@ import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from batfs._core.sheets import SUCCESS
 from batfs.decision.files import make_files as default_make_files
 from batfs.errors import BatfsError, InputError
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.staging_modes import HELD
 from batfs.protocol import messages as m
 from batfs.protocol.clock import LATEST, call_at

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from batfs._core.sheets import Sheet, ids_text, sizes_text
 from batfs.files import writing
@@ -22,11 +22,13 @@ from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import IoPlan, Move, PhaseVolume, Volume, phase_of, ways
 from batfs.filesystems.traffic import by_destination, by_source, total
 from batfs.records import field, record
-from batfs.scheduling.io_times import IoTimes
 from batfs.scheduling.observer import JobRecord, Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE, by_file_system
 from batfs.storage.interface import StorageTable
 from batfs.texts import csv_field
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_times import IoTimes
 
 IO_JOBS_COLUMNS = (
     "job_id",

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import fsum, inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batfs._core.books import Fills
-from batfs._core.sheets import FileSystemSums, StorageSums
+from batfs._core.sheets import SUCCESS, FileSystemSums, StorageSums
 from batfs._core.tallies import REJECTED, JobTimes
 from batfs.filesystems.interface import Volume, phase_of
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, STAGE_IN, WORKLOAD
 from batfs.filesystems.staging_modes import seconds_staging
+from batfs.quantiles import quantile
 from batfs.records import field, record
 from batfs.scheduling.config import Configuration
-from batfs.scheduling.io_times import Idle
 from batfs.scheduling.observer import Observer, StorageState
 from batfs.scheduling.waits import CAUSES, OF_SPACE
 from batfs.storage.interface import StorageTable
-from batfs.workload.statistics import quantile
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_times import Idle
 
 #: Seconds; run times below it count as it (Feitelson's bounded slowdown).
 SLOWDOWN_THRESHOLD = 10.0

@@ -14,7 +14,7 @@ from batfs._core.arrays import np
 from batfs._core.flows import evenly
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
-from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, bytes_on, set_request
+from batfs.filesystems.data_sets import OPTIONS, RULES, DataSets, bytes_on, keeps, set_request
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -31,9 +31,6 @@ from batfs.filesystems.interface import (
     Transfer,
     Volume,
 )
-from batfs.filesystems.overlay import TakenView
-from batfs.filesystems.purge import make_purge
-from batfs.filesystems.set_plans import keeps, plan_set, set_footprint
 from batfs.filesystems.staging_modes import HELD, STAGING
 from batfs.filesystems.traffic import from_transfers, joined, split_by, split_evenly, turns
 from batfs.plugins import Registry, parameters, parse_spec
@@ -392,6 +389,8 @@ class Model(ABC):
             if shares is None and splits and left is not candidates:
                 left = candidates
                 held = [(self.position[s], held) for part in chosen for s, held in part]
+                from batfs.filesystems.overlay import TakenView
+
                 seen = TakenView(view, held)
                 space = SpaceRequest(size, request.start, request.end, request.job_id, near, left, WHOLE)
                 shares = self.policy.choose(seen, space, rng)
@@ -561,6 +560,8 @@ def _set_rules(model: Any, options: Mapping[str, str]) -> None:
             raise unknown("value of 'missing'", missing, RULES)
         sets.missing = missing
     if purge:
+        from batfs.filesystems.purge import make_purge
+
         sets.purge = make_purge(purge)
 
 
@@ -582,6 +583,8 @@ def planned(model: FileSystemModel, request: IoRequest, view: StorageView, rng: 
     """What ``model`` plans for the request; for bytes of a data set that lies there, with the shared
     mechanism of data sets."""
     if request.volume.options and keeps(model, request.volume):
+        from batfs.filesystems.set_plans import plan_set
+
         return plan_set(cast(Model, model), request, view, rng)
     return model.plan(request, view, rng)
 
@@ -589,6 +592,8 @@ def planned(model: FileSystemModel, request: IoRequest, view: StorageView, rng: 
 def footprint(model: FileSystemModel, volume: Volume, nodes: int) -> Mapping[str, int]:
     """What the model says, or what is read and written if it doesn't."""
     if volume.options and keeps(model, volume):
+        from batfs.filesystems.set_plans import set_footprint
+
         mine = cast(Model, model)
         with mine.holding_all():
             return mine.footprint(set_footprint(mine.data_sets, volume), nodes)

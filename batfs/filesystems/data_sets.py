@@ -10,13 +10,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batfs.errors import InputError, unknown
 from batfs.filesystems.interface import IoPlan, IoRequest, SetChange, SetPart, Volume, earlier
-from batfs.filesystems.purge import PurgePolicy
 from batfs.records import field, record
 from batfs.units import parse_size, parse_time
+
+if TYPE_CHECKING:
+    from batfs.filesystems.purge import PurgePolicy
 
 #: What an entry of a profile's ``io`` may say of its data set, on every model.
 OPTIONS: Final = ("data_set", "size", "life", "missing", "write", "delete", "pin")
@@ -47,6 +49,15 @@ class SetRequest:
 def names_a_set(volume: Volume) -> bool:
     """Whether the bytes are those of a data set."""
     return bool(volume.options) and bool(volume.options.get("data_set"))
+
+
+def keeps(model: object, volume: Volume) -> bool:
+    """Whether the volume's bytes are a data set that lies on this very file system."""
+    return names_a_set(volume) and bool(getattr(model, "keeps", _never)(volume))
+
+
+def _never(volume: Volume) -> bool:
+    return False
 
 
 def makes_set(volume: Volume, asked: SetRequest) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from batfs._core.sheets import SUCCESS
 from batfs.filesystems.composed import Phased, write_phases
 from batfs.filesystems.interface import IoPlan, Volume
 from batfs.filesystems.script import BESIDE, WORKLOAD, Activity, Step, launch, left_over, write_script
@@ -23,7 +24,6 @@ from batfs.protocol.clock import call_at, due
 from batfs.records import record, replace
 from batfs.workload.model import IoProfile, Job, Profile
 
-SUCCESS = "COMPLETED_SUCCESSFULLY"
 FAILED = "COMPLETED_FAILED"
 KILLED = "COMPLETED_KILLED"
 WALLTIME = "COMPLETED_WALLTIME_REACHED"

@@ -21,7 +21,6 @@ from batfs.filesystems.data_sets import (
     DataSets,
     SetRequest,
     makes_set,
-    names_a_set,
     set_request,
 )
 from batfs.filesystems.interface import (
@@ -65,15 +64,6 @@ class KeepingModel(Protocol):
     ) -> IoPlan: ...
 
     def hidden(self, name: str, reads: int) -> Hold | None: ...
-
-
-def keeps(model: object, volume: Volume) -> bool:
-    """Whether the volume's bytes are a data set that lies on this very file system."""
-    return names_a_set(volume) and bool(getattr(model, "keeps", _never)(volume))
-
-
-def _never(volume: Volume) -> bool:
-    return False
 
 
 def plan_set(model: KeepingModel, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:

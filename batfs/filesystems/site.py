@@ -18,7 +18,7 @@ from batfs._core.flows import merge
 from batfs.errors import InputError, unknown
 from batfs.filesystems.access import AccessModel, health_of
 from batfs.filesystems.base import Model, footprint, make_model, planned
-from batfs.filesystems.data_sets import DataSets, Timer, names_a_set
+from batfs.filesystems.data_sets import DataSets, Timer, keeps, names_a_set
 from batfs.filesystems.interface import (
     FileSystemModel,
     Hold,
@@ -34,9 +34,7 @@ from batfs.filesystems.interface import (
     Volume,
 )
 from batfs.filesystems.nodeless import known, on_nodes
-from batfs.filesystems.overlay import TakenView
 from batfs.filesystems.script import cuttable
-from batfs.filesystems.set_plans import foresee, keeps
 from batfs.filesystems.staging_modes import HELD, NO_LIMIT, TWO_STEP, StagingLimit
 from batfs.filesystems.traffic import split_operations
 from batfs.protocol.messages import Resource
@@ -232,6 +230,8 @@ class FileSystems:
             plans.append(outcome)
             if outcome.placements:
                 taken = [(self.position[p.storage], p.size) for p in outcome.placements]
+                from batfs.filesystems.overlay import TakenView
+
                 seen = TakenView(seen, taken)
         return tuple(plans)
 
@@ -313,6 +313,8 @@ class FileSystems:
                     out[name] = out.get(name, 0) + size
                 book = self.book_of(volume) if len(volumes) > 1 else None
                 if book is not None:  # what this entry adds those after it find
+                    from batfs.filesystems.set_plans import foresee
+
                     foresee(book, volume)
                     books.append(book)
         finally:  # a model from outside may raise

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batfs._core.sheets import SUCCESS
 from batfs.decision.experiment import Experiment, machine_fields, read_machine
 from batfs.decision.run import run
 from batfs.decision.tally import spread
@@ -21,7 +22,6 @@ from batfs.errors import InputError, unknown
 from batfs.files import check_writable, write_text
 from batfs.filesystems.base import MODELS
 from batfs.filesystems.data_sets import SetRow
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import AHEAD, APART, WORKLOAD
 from batfs.report import palette
 from batfs.report.axes import legend_once

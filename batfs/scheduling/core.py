@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from batfs._core.sheets import SUCCESS
 from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.plugins import Unusable
 from batfs.protocol import messages as m
 from batfs.protocol.clock import LATEST

@@ -20,8 +20,8 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
+from batfs._core.sheets import SUCCESS
 from batfs.errors import BatfsError
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.script import Activity, launch
 from batfs.plugins import PluginError, Unusable, blamed, place_in
 from batfs.protocol import messages as m

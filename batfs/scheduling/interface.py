@@ -14,19 +14,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from batfs._core.books import Reservation
 from batfs.filesystems.data_sets import names_a_set
 from batfs.filesystems.interface import Hold, IoPlan, Volume, phase_of
 from batfs.protocol.clock import SAME, on_calendar
 from batfs.records import record
-from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.stages import NO_STAGES, Stages
-from batfs.scheduling.timeline import Hold as Stay
-from batfs.scheduling.timeline import Timeline
 from batfs.storage.interface import StorageView
 from batfs.workload.model import Job, Profile
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_needs import IoProgress
+    from batfs.scheduling.timeline import Hold as Stay
+    from batfs.scheduling.timeline import Timeline
 
 #: A set of compute nodes as an integer: bit k is the k-th node in the machine's node order
 #: (``nodes.NodeOrder``; by id unless configured otherwise). Unions, differences and counts are single

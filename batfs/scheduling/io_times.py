@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 from batfs.records import record
-from batfs.scheduling.config import Configuration
-from batfs.scheduling.io_policies import FAIR
-
-
-def asks_for_watch(config: Configuration, *, paced: bool) -> bool:
-    """Whether such settings have transfers that are sent by themselves (dynamic jobs) watched, and held back
-    or cut in pieces; ``paced``: what staging may take is limited."""
-    return config.io_policy != FAIR or config.measure_io or bool(config.chunk) or paced
 
 
 @record

@@ -10,8 +10,9 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from batfs._core.sheets import SUCCESS
 from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
-from batfs.filesystems.lifecycle import SUCCESS, Gate, Life
+from batfs.filesystems.lifecycle import Gate, Life
 from batfs.filesystems.script import AHEAD, REBUILD, Activity, launch, move_activity, staging_in
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m

@@ -10,7 +10,6 @@ from batfs.filesystems.staging_modes import StagingLimit
 from batfs.protocol import messages as m
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.io_policies import FAIR, make_io_policy
-from batfs.scheduling.io_times import asks_for_watch
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import FileSystems, Machine
 from batfs.scheduling.storages import Throttle
@@ -39,6 +38,12 @@ def make_machine(
         names = [storage.name for storage in storages]
         machine.view.network = PlatformNetwork(platform, names, machine.active)
     return machine
+
+
+def asks_for_watch(config: Configuration, *, paced: bool) -> bool:
+    """Whether such settings have transfers that are sent by themselves (dynamic jobs) watched, and held back
+    or cut in pieces; ``paced``: what staging may take is limited."""
+    return config.io_policy != FAIR or config.measure_io or bool(config.chunk) or paced
 
 
 def make_gate(

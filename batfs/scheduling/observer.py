@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from batfs._core.sheets import Ended
 from batfs.filesystems.data_sets import SetRow
 from batfs.filesystems.interface import Hold, IoPlan, Volume
 from batfs.resource_sets import format_ascending
-from batfs.scheduling.io_times import Idle, IoTimes
 from batfs.scheduling.waits import OF_SPACE
 from batfs.storage.interface import StorageTable
 from batfs.workload.model import IoProfile, Job, Profile
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_times import Idle, IoTimes
 
 
 class JobRecord(Ended):

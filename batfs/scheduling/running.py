@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from batfs.filesystems.interface import Hold
 from batfs.records import record
 from batfs.resource_sets import format_ascending
 from batfs.scheduling.interface import StartedJob, WaitingJob
-from batfs.scheduling.io_times import IoTimes
 from batfs.scheduling.lives import LiveJob
 from batfs.scheduling.machine import Booked, Machine
 from batfs.scheduling.observer import JobRecord
 from batfs.scheduling.waits import Waited
 from batfs.workload.model import IoProfile
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_times import IoTimes
 
 
 @record(frozen=False, eq=False)

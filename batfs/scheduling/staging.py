@@ -32,9 +32,9 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Protocol
 
+from batfs._core.sheets import SUCCESS
 from batfs.filesystems.data_sets import MISSING
 from batfs.filesystems.interface import Hold, IoPlan, Staging
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import stand_ins
 from batfs.filesystems.staging_modes import TWO_STEP
 from batfs.protocol import messages as m

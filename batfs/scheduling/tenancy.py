@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from math import inf, nextafter
 from typing import TYPE_CHECKING, TypeAlias
 
+from batfs._core.sheets import SUCCESS
 from batfs.errors import InputError
 from batfs.filesystems.composed import Phases
 from batfs.filesystems.interface import Hold, IoPlan
-from batfs.filesystems.lifecycle import SUCCESS
 from batfs.filesystems.nodeless import staged
 from batfs.filesystems.script import WORKLOAD, needs_script
 from batfs.filesystems.staging_modes import TWO_STEP
@@ -33,7 +33,6 @@ from batfs.resource_sets import parse_resources
 from batfs.scheduling.account import ByteAccount
 from batfs.scheduling.config import Configuration
 from batfs.scheduling.interface import JobState, WaitingJob
-from batfs.scheduling.io_needs import IoNeeds, IoProgress
 from batfs.scheduling.lives import LiveJob, Lives
 from batfs.scheduling.machine import Booked, FileSystems, Machine
 from batfs.scheduling.making import make_gate, make_machine, make_outages
@@ -47,6 +46,7 @@ from batfs.scheduling.waits import LACK_OF_NODES, Waits
 from batfs.workload.model import Composed
 
 if TYPE_CHECKING:
+    from batfs.scheduling.io_needs import IoNeeds, IoProgress
     from batfs.scheduling.node_choice import NodeChoice
     from batfs.scheduling.staging import Stager
 
@@ -151,7 +151,8 @@ class Tenancy:
             say=say,
         )
         self.gate = None if made is None else made[0]
-        self._io_needs = None if made is None else IoNeeds(made[1])
+        self._loads = None if made is None else made[1]
+        self._io_needs: IoNeeds | None = None
         self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
         self._read = 0
         self._upkeep_due = True
@@ -184,17 +185,23 @@ class Tenancy:
     def io_needs(self) -> IoNeeds:
         """Measures what placements need of the machine's links."""
         if self._io_needs is None:
+            from batfs.scheduling.io_needs import IoNeeds
             from batfs.scheduling.loads import Loads
 
-            self._io_needs = IoNeeds(
-                Loads(self._stage_times.routes, self.machine.view, self.machine.position)
-            )
+            loads = self._loads
+            if loads is None:
+                loads = Loads(self._stage_times.routes, self.machine.view, self.machine.position)
+            self._io_needs = IoNeeds(loads)
         return self._io_needs
 
     def io_progress(self, job_id: str) -> IoProgress | None:
         """How far a running job's transfers have come; None if nobody watches them."""
         seen = None if self.gate is None else self.gate.progress(job_id, self.now)
-        return None if seen is None else IoProgress(seen[0], self.running[job_id].booked.job.size, seen[1])
+        if seen is None:
+            return None
+        from batfs.scheduling.io_needs import IoProgress
+
+        return IoProgress(seen[0], self.running[job_id].booked.job.size, seen[1])
 
     def tell_once(self, key: str, sentence: str) -> None:
         """A sentence for the user that holds for many jobs."""

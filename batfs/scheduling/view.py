@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import inf
+from typing import TYPE_CHECKING
 
 from batfs.filesystems.interface import Hold
 from batfs.filesystems.nodeless import elsewhere, stand_ins
@@ -21,7 +22,6 @@ from batfs.scheduling.interface import (
     WaitingJob,
     lacks_data,
 )
-from batfs.scheduling.io_needs import IoProgress
 from batfs.scheduling.machine import NOTHING_HELD, Booked
 from batfs.scheduling.stages import NO_STAGES, Stages
 from batfs.scheduling.story import InvariantError
@@ -29,6 +29,9 @@ from batfs.scheduling.tenancy import Tenancy
 from batfs.scheduling.trials import Trials
 from batfs.scheduling.waits import FAR, LACK_OF_NODES, NO_DATA, PROMISED
 from batfs.storage.bookings import Bookings
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_needs import IoProgress
 
 
 class PassView:

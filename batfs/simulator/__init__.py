@@ -1,7 +1,6 @@
 """A simulator that computes the times of Batsim 4.2.1 on SimGrid 3.34 (model ptask_L07)."""
 
 from batfs.simulator.options import JobResult, Progress, SimulationOptions, SimulationResult
-from batfs.simulator.progress import ProgressLine
 from batfs.simulator.simulation import simulate
 from batfs.simulator.submitters import ExternalEvent, read_events
 
@@ -9,7 +8,6 @@ __all__ = [
     "ExternalEvent",
     "JobResult",
     "Progress",
-    "ProgressLine",
     "SimulationOptions",
     "SimulationResult",
     "read_events",

@@ -17,11 +17,9 @@ from typing import Any
 from batfs import files, json_text, texts
 from batfs.errors import InputError, nearest
 from batfs.workload.fields import member_place, missing, need_integer, need_object, wrong
-from batfs.workload.foreign import foreign_json, foreign_workload
 from batfs.workload.jobs import job_to_json, parse_jobs
 from batfs.workload.model import NO_EXTRA, Composed, Job, Json, Parallel, Profile, UsageTrace, Workload
 from batfs.workload.profiles import KNOWN_TYPES, parse_profile, profile_to_json
-from batfs.workload.traces import settled
 
 _TOP = ("nb_res", "profiles", "jobs")
 _ONCE = (b"nb_res", b"profiles", b"jobs")
@@ -118,13 +116,18 @@ def _document(data: bytes) -> dict[str, Any]:
     try:
         document = load_json(data)
     except InputError as error:
+        from batfs.workload.foreign import foreign_workload
+
         what = foreign_workload(data)
         if what is None:
             raise
         raise InputError(f"{what}; Batsim's workload was expected") from error
-    what = None if isinstance(document, dict) and {*_TOP} <= document.keys() else foreign_json(document)
-    if what is not None:
-        raise InputError(f"{what}; Batsim's workload was expected")
+    if not isinstance(document, dict) or not {*_TOP} <= document.keys():
+        from batfs.workload.foreign import foreign_json
+
+        what = foreign_json(document)
+        if what is not None:
+            raise InputError(f"{what}; Batsim's workload was expected")
     return need_object(document, "")
 
 
@@ -287,6 +290,8 @@ def _text(value: Json) -> str:
 
 def write_workload(path: str | Path, workload: Workload) -> None:
     """Write ``workload`` as a Batsim workload file, whole or not at all; its traces go with it."""
+    from batfs.workload.traces import settled
+
     workload = settled(workload, Path(path))
     with files.writing(Path(path)) as stream:
         stream.writelines(workload_lines(workload))

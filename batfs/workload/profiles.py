@@ -34,7 +34,6 @@ from batfs.workload.model import (
     Smpi,
     UsageTrace,
 )
-from batfs.workload.old_batsim import COMMAND, generation
 
 Object = Mapping[str, Json]
 
@@ -52,6 +51,8 @@ def parse_profile(obj: Json, place: str = "profile") -> Profile:
     kind = need_string(kind, f"{place}.type")
     if "trace" in obj:  # Batsim runs any unknown type with a trace as a usage trace
         return UsageTrace(_trace(obj, place), _extra(obj, {"trace"}), _ret(obj, place))
+    from batfs.workload.old_batsim import COMMAND, generation
+
     named = generation(kind)
     if named is not None:
         raise InputError(named, place=f"{place}.type", hint=f"{COMMAND} writes it as Batsim 4 has it")

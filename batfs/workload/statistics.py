@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from batfs.quantiles import quantile
 from batfs.records import field, record
 from batfs.workload.model import Workload
 from batfs.workload.nominal import NominalTimes
@@ -46,14 +47,6 @@ def distribution(values: Sequence[float]) -> Distribution:
     mean = total / len(ordered)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in ordered) / len(ordered))
     return Distribution(len(ordered), mean, deviation, tuple(quantile(ordered, q) for q in QUANTILES), total)
-
-
-def quantile(ordered: Sequence[float], q: float) -> float:
-    """The q-quantile of ascending numbers, linear between the two nearest (R's type 7, numpy's default)."""
-    place = q * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 @record(frozen=False)

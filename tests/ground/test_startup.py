@@ -50,6 +50,17 @@ NEEDLESS = (
     *("batfs._core.plans", "batfs._core.amounts", "batfs.workload.batsim5", "batfs.workload.swf"),
     *("batfs.protocol.v5", "batfs.simulator.v5", "batfs.decision.injector", "batfs.report", "batfs.campaign"),
     *("batfs.service", "orjson", "dataclasses", "inspect", "ast", "datetime", "uuid", "hashlib", "ctypes"),
+    # kinds of zones, machines, data sets, policies and files that this run has none of
+    *(
+        "batfs.platform.dragonfly",
+        "batfs.platform.fat_tree",
+        "batfs.platform.shortest",
+        "batfs.platform.larger",
+    ),
+    *("batfs.filesystems.overlay", "batfs.filesystems.purge", "batfs.filesystems.set_plans"),
+    *("batfs.scheduling.io_needs", "batfs.scheduling.io_times", "batfs.scheduling.timeline"),
+    *("batfs.scheduling.io_policies.interface", "batfs.simulator.progress", "batfs.workload.statistics"),
+    *("batfs.workload.foreign", "batfs.workload.old_batsim", "batfs.workload.traces"),
 )
 
 

@@ -19,11 +19,11 @@ from typing import Any, Final
 from batfs.campaign.calibration.processes import held_out
 from batfs.campaign.reproduce.agreement import Agreement, agreement
 from batfs.errors import InputError
+from batfs.quantiles import quantile
 from batfs.workload.io import RequestedIo
 from batfs.workload.model import Job, ParallelHomogeneous, Workload
 from batfs.workload.numbers import plain
 from batfs.workload.recorded import io_entry
-from batfs.workload.statistics import quantile
 from batfs.workload.storalloc import TraceJob, read_trace
 
 FILE_SYSTEM: Final = "lustre"

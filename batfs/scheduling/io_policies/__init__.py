@@ -6,10 +6,12 @@ constructor are its options on the command line (``--io-policy round_robin:chunk
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING
 
 from batfs.plugins import Registry
-from batfs.scheduling.io_policies.interface import IoPolicy
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_policies.interface import IoPolicy
 
 #: The policy that lets everything move at once: the simulator shares, and batfs does nothing at all.
 FAIR = "fair"
@@ -33,7 +35,8 @@ IO_POLICIES: Registry[type[IoPolicy]] = Registry(
 
 def make_io_policy(text: str) -> IoPolicy:
     """The policy that ``"name:key=value,..."`` or ``"file.py:Name:key=value"`` says; InputError if none."""
-    return cast(IoPolicy, IO_POLICIES.make_with(text, "schedule", "schedule(view)"))
+    made: IoPolicy = IO_POLICIES.make_with(text, "schedule", "schedule(view)")
+    return made
 
 
 def known_io_policies() -> list[str]:

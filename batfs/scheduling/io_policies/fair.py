@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from batfs.scheduling.io_policies import FAIR, IO_POLICIES
-from batfs.scheduling.io_policies.interface import IoPass, IoView, Start
+
+if TYPE_CHECKING:
+    from batfs.scheduling.io_policies.interface import IoPass, IoView
 
 
 @IO_POLICIES.register(FAIR)
@@ -18,4 +22,6 @@ class Fair:
     name = FAIR
 
     def schedule(self, view: IoView) -> IoPass:
+        from batfs.scheduling.io_policies.interface import IoPass, Start
+
         return IoPass([Start(transfer) for transfer in view.waiting])

@@ -187,7 +187,6 @@ def test_a_split_share_is_staged_piece_by_piece_and_saved_at_once():
     executed = [d for d in decisions if isinstance(d, m.ExecuteJob)]
     assert [d.storage_mapping for d in executed] == [{"pfs": 6, "buffer": 4}, {"pfs": 6, "buffer": 5}]
     running, _ = process._sub_jobs["sub!3_stage-in_0_0"]
-    assert running.pieces_of_nodes() == [[(4, 300), (5, 50)]]
     process._launch(running, Launch(Step.CHECKPOINT, 0, 10.0), now)
     registered, _, execute = process._decisions[-3:]
     assert execute.alloc == [2, 4, 5]

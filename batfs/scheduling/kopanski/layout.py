@@ -70,7 +70,9 @@ class Layout:
         first of its chassis' order with room for them, else, if that is allowed, over as few as possible
         (the roomiest first; the lowest number of equals). None if there is no room. Changes ``free``."""
         count = nodes.bit_count()
-        if self.split and sum(free) < count * share:
+        if sum(free) < count * share:
+            return None
+        if share and not self.split and sum([room // share for room in free]) < count:
             return None
         per_chassis = self.hosts_per_chassis - 1
         pieces = []
@@ -81,8 +83,6 @@ class Layout:
                     pieces.append((k, buffer, share))
                     break
             else:
-                if not self.split:
-                    return None
                 left = share
                 while left:
                     buffer = free.index(max(free))

@@ -8,9 +8,9 @@ and the parallel file system as storages.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any, TypeAlias
 
 from batfs._core.arrays import doubles
 from batfs._core.nodes import positions
@@ -52,20 +52,28 @@ class JobRecord:
     failed: bool = False
 
 
+Target: TypeAlias = "tuple[int | tuple[int, ...], list[int], dict[str, int] | None]"
+"""Of a sub-job: the bytes it moves, where it runs, and where storages are; resources by Batsim's ids."""
+
+
 @dataclass(slots=True)
 class _Running:
+    """A job's life, and where its sub-jobs run: the transfers of its pieces, the checkpoints of its nodes."""
+
     life: Life
     record: JobRecord
     nodes: list[int]
-    pieces: list[tuple[int, int, int]]
-    """(compute node, burst buffer, bytes); resources by Batsim's ids."""
+    moves: list[Target]
+    checkpoints: list[Target]
 
-    def pieces_of_nodes(self) -> list[list[tuple[int, int]]]:
-        """Of each of ``nodes``, its (burst buffer, bytes), ascending."""
-        of_node: dict[int, list[tuple[int, int]]] = {node: [] for node in self.nodes}
-        for node, buffer, size in self.pieces:
-            of_node[node].append((buffer, size))
-        return [sorted(of_node[node]) for node in self.nodes]
+    def targets(self, step: Step) -> list[Target]:
+        match step:
+            case Step.COMPUTE:
+                return [((), self.nodes, None)]
+            case Step.CHECKPOINT:
+                return self.checkpoints
+            case _:
+                return self.moves
 
 
 class KopanskiProcess:
@@ -157,71 +165,62 @@ class KopanskiProcess:
         for job, placement in self.state.started:
             record = JobRecord(job, placement, now)
             self.records[job.id] = record
-            nodes = [self._resources[self.layout.node_hosts[k]] for k in positions(placement.nodes)]
-            hosts = self.layout.buffer_hosts
-            pieces = [(nodes[k], self._resources[hosts[b]], size) for k, b, size in placement.pieces]
-            running = _Running(Life(job, now, len(pieces)), record, nodes, pieces)
+            running = self._running(job, placement, record, now)
             self._decisions.append(RejectJob(now, job.id))
             for launch in running.life.begin():
                 self._launch(running, launch, now)
         self.state.started.clear()
 
+    def _running(self, job: BufferedJob, placement: Placement, record: JobRecord, now: float) -> _Running:
+        hosts, buffers = self.layout.node_hosts, self.layout.buffer_hosts
+        nodes = [self._resources[hosts[k]] for k in positions(placement.nodes)]
+        moves: list[Target] = []
+        kept: list[list[tuple[int, int]]] = [[] for _ in nodes]
+        for k, b, size in placement.pieces:
+            buffer = self._resources[buffers[b]]
+            moves.append((size, [buffer], {"pfs": self._pfs, "buffer": buffer}))
+            kept[k].append((buffer, size))
+        checkpoints: list[Target] = []
+        for node, pieces in zip(nodes, kept, strict=True):
+            # storages have higher ids than compute nodes: the order of the profile's hosts
+            pieces.sort()
+            sizes = tuple(size // 2 for _, size in pieces)
+            checkpoints.append((sizes, [node, *(buffer for buffer, _ in pieces)], None))
+        return _Running(Life(job, now, len(moves)), record, sorted(nodes), moves, checkpoints)
+
     def _launch(self, running: _Running, launch: Launch, now: float) -> None:
-        job, step = running.life.job, launch.step
-        name = f"{job.id.partition('!')[2]}_{step.value}_{launch.number}"
+        step, walltime = launch.step, launch.walltime
+        if walltime is not None:
+            walltime = round(walltime, 6)  # what a message carries of it
+        targets = running.targets(step)
+        name = f"{running.life.job.id.partition('!')[2]}_{step.value}_{launch.number}"
         known: dict[object, str] = {}
-
-        def register(what: object, profile: Callable[[], Profile]) -> str:
-            """The name of a profile for ``what``, registered once a launch; the first has its own."""
-            if what not in known:
-                known[what] = f"{name}_p{len(known)}" if known else name
-                self._decisions.append(RegisterProfile(now, SUB_JOBS, known[what], profile()))
-            return known[what]
-
-        if step is Step.COMPUTE:
-            flops = job.cpu / running.life.phases
-            profile = register("compute", lambda: ParallelHomogeneous(flops, job.com))
-            self._send(running, launch, now, name, profile, sorted(running.nodes), None)
-        elif step is Step.CHECKPOINT:
-            for k, (node, kept) in enumerate(zip(running.nodes, running.pieces_of_nodes(), strict=True)):
-                # storages have higher ids than compute nodes: the order of the profile's hosts
-                sizes = tuple(size // 2 for _, size in kept)
-                profile = register(sizes, partial(_checkpoint, sizes))
-                alloc = [node, *(buffer for buffer, _ in kept)]
-                self._send(running, launch, now, f"{name}_{k}", profile, alloc, None)
-        else:
-            for k, (_, buffer, size) in enumerate(running.pieces):
-                profile = register(size, partial(_staging, step, size))
-                mapping = {"pfs": self._pfs, "buffer": buffer}
-                self._send(running, launch, now, f"{name}_{k}", profile, [buffer], mapping)
-
-    def _send(
-        self,
-        running: _Running,
-        launch: Launch,
-        now: float,
-        name: str,
-        profile: str,
-        alloc: list[int],
-        mapping: Mapping[str, int] | None,
-    ) -> None:
-        full_id = f"{SUB_JOBS}!{name}"
-        self._sub_jobs[full_id] = (running, launch.step)
-        running.record.sub_jobs.append(full_id)
-        job = Job(full_id, now, len(alloc), profile, launch.walltime)
-        self._decisions.append(RegisterJob(now, job))
-        self._decisions.append(ExecuteJob(now, full_id, alloc, storage_mapping=mapping))
+        sub_jobs, decisions = running.record.sub_jobs, self._decisions
+        for k, (what, alloc, mapping) in enumerate(targets):
+            profile = known.get(what)
+            if profile is None:  # registered once a launch; the first has the launch's name
+                profile = known[what] = f"{name}_p{len(known)}" if known else name
+                decisions.append(RegisterProfile(now, SUB_JOBS, profile, _profile(running.life, step, what)))
+            sub_job = f"{SUB_JOBS}!{name}" if step is Step.COMPUTE else f"{SUB_JOBS}!{name}_{k}"
+            self._sub_jobs[sub_job] = (running, step)
+            sub_jobs.append(sub_job)
+            decisions.append(RegisterJob(now, Job(sub_job, now, len(alloc), profile, walltime)))
+            decisions.append(ExecuteJob(now, sub_job, alloc, None, mapping))
 
 
-def _staging(step: Step, size: int) -> Profile:
-    """One transfer between the file system and a burst buffer for ``size`` bytes held there."""
+def _profile(life: Life, step: Step, what: Any) -> Profile:
+    """What a sub-job of ``step`` does with these bytes, moved between the file system and a burst buffer."""
     match step:
+        case Step.COMPUTE:
+            return ParallelHomogeneous(life.job.cpu / life.phases, life.job.com)
+        case Step.CHECKPOINT:
+            return _checkpoint(what)
         case Step.STAGE_IN:
-            return DataStaging(size, "pfs", "buffer")
+            return DataStaging(what, "pfs", "buffer")
         case Step.STAGE_OUT:
-            return DataStaging(size, "buffer", "pfs")
+            return DataStaging(what, "buffer", "pfs")
         case _:  # a drain
-            return DataStaging(size // 2, "buffer", "pfs")
+            return DataStaging(what // 2, "buffer", "pfs")
 
 
 def _checkpoint(sizes: Sequence[int]) -> Profile:

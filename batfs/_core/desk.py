@@ -371,8 +371,11 @@ class Desk:
     submitters = cython.declare(dict, visibility="public")
     farewells = cython.declare(dict, visibility="public")
     deciding = cython.declare(cython.double, visibility="public")
+    known_ids = cython.declare(set, visibility="public")
     process: object
+    rounded: object
     on_work: object
+    acknowledging: cython.bint
     profile_reuse: cython.bint
     keep_io_profiles: cython.bint
     six: cython.bint
@@ -386,6 +389,7 @@ class Desk:
     an_end: object
     an_execution: object
     a_kill: object
+    a_registration: object
 
     def __init__(self) -> None:
         self.jobs = {}
@@ -399,14 +403,16 @@ class Desk:
         self.submitters = {"job": 0, "event": 0}
         self.farewells = {"job": 0, "event": 0}
         self.deciding = 0.0
+        self.known_ids = None
 
-    def meet(self, process: Any, options: Any, profiles: tuple, records: tuple) -> None:
+    def meet(self, process: Any, options: Any, profiles: tuple, records: tuple, rounded: Any) -> None:
         """Who decides, and by which rules. ``profiles``: the classes of those that are executed at once, of
         sequences, of sparse ones; ``records``: of requests, submissions, completions, the simulation's end,
-        executions, kills."""
+        executions, kills, registrations; ``rounded``: a job as it is after it came in a message."""
         self.process = process
         self.options = options
         self.on_work = options.on_work
+        self.acknowledging = options.acknowledge_dynamic_jobs
         self.profile_reuse = options.profile_reuse
         self.keep_io_profiles = options.keep_io_profiles
         self.six = options.generation == 4
@@ -418,7 +424,9 @@ class Desk:
             self.an_end,
             self.an_execution,
             self.a_kill,
+            self.a_registration,
         ) = records
+        self.rounded = rounded
 
     # ---- actors ----
 
@@ -530,6 +538,12 @@ class Desk:
             self.events.append(self.a_submission(date, job, profile))
         self.submitted += len(batch)
 
+    def on_registered(self, job: SimJob) -> None:
+        """A dynamic job is counted, and announced when acknowledgements are on."""
+        self.submitted += 1
+        if self.acknowledging:
+            self.events.append(self.a_submission(told(self), job.job, job.profile))
+
     def on_ready(self, _: object) -> None:
         """The scheduler has said all it had to."""
         self.scheduler_ready = True
@@ -547,6 +561,18 @@ class Desk:
         self.running += 1
         script = Life(self, job) if type(job.profile) in self.at_once else self.execution(job)
         self.to_create = (script, self.machines.hosts[job.alloc[0]], job)
+
+    def job_id_taken(self, job_id: str) -> bool:
+        """Whether a job of that id exists or existed; from now on one does."""
+        return taken(self, job_id)
+
+    def registered(self, job: Any) -> Any:
+        """A dynamic job of a new id and a known profile, in memory from now on; None of another one."""
+        return registered(self, job)
+
+    def static_ids(self) -> set:
+        """The ids of the jobs that nobody has to register."""
+        raise NotImplementedError
 
     def placed(self, job: SimJob, alloc: tuple, decision: Any) -> None:
         """Where a job runs is noted in it."""
@@ -607,6 +633,32 @@ def request(d: Desk):
         d.to_forget.clear()
     d.requests += 1
     return request
+
+
+@cython.cfunc
+def taken(d: Desk, job_id: str) -> cython.bint:
+    """See :meth:`Desk.job_id_taken`."""
+    if d.known_ids is None:
+        d.known_ids = d.static_ids()
+    if job_id in d.known_ids:
+        return True
+    d.known_ids.add(job_id)
+    return False
+
+
+@cython.cfunc
+def registered(d: Desk, job: Any) -> SimJob:
+    """See :meth:`Desk.registered`."""
+    job = d.rounded(job)
+    name: str = job.id
+    workload: KnownWorkload = d.workloads.get(name.partition("!")[0])
+    profile = None if workload is None else workload.get(job.profile)
+    if profile is None or (job.walltime is not None and job.walltime <= 0.0) or taken(d, name):
+        return None
+    record: SimJob = SimJob(job, profile, workload.name)
+    record.state = SUBMITTED
+    d.jobs[name] = record
+    return record
 
 
 @cython.cfunc
@@ -791,6 +843,10 @@ def read(d: Desk, reply: Any, decisions: Any, i: cython.longlong) -> tuple:
         job: SimJob = d.jobs.get(decision.job_id)
         if job is not None and with_its_profile(d, job, decision.io_job):
             return (d.on_execute, decision)
+    elif type(decision) is d.a_registration and decision.timestamp <= reply.now and not d.registration_over:
+        job = registered(d, decision.job)
+        if job is not None:
+            return (d.on_registered, job)
     return d.parse(reply, i)
 
 

@@ -59,6 +59,18 @@ class Deadlock(Exception):
 # ---- activities and time -----------------------------------------------------------------------------------
 
 
+@cython.ccall
+def six_decimals(value: cython.double) -> cython.double:
+    """``round(value, 6)``, of what is 0 or more."""
+    micros: cython.double = value * 1e6
+    if micros < 1e14:
+        nearest: cython.longlong = int(micros + 0.5)
+        off: cython.double = micros - nearest
+        if off > -0.48 and off < 0.48:  # else, near the middle of two, all digits are needed
+            return nearest / 1e6
+    return round(value, 6)
+
+
 @cython.cclass
 class Activities:
     """Slots and rows of the solver's memory, and the clock.
@@ -179,14 +191,7 @@ class Activities:
     @property
     def date(self) -> float:
         """The clock as Batsim prints it, with six decimals."""
-        now: cython.double = self.clock[0]
-        micros: cython.double = now * 1e6
-        if micros < 1e14:
-            nearest: cython.longlong = int(micros + 0.5)
-            off: cython.double = micros - nearest
-            if off > -0.48 and off < 0.48:  # round(now, 6) is needed near the middle of two only
-                return nearest / 1e6
-        return round(now, 6)
+        return six_decimals(self.clock[0])
 
     def add_timer(self, duration: cython.double, owner: object) -> cython.longlong:
         """A slot that ends after ``duration`` seconds (>= 0)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 
 from batfs._core.arrays import Doubles, np
-from batfs.errors import InputError
+from batfs._core.loop import six_decimals as rounded
 from batfs.records import replace
 from batfs.workload import parse_profile, profile_to_json
 from batfs.workload.model import (
@@ -75,12 +75,9 @@ def six_decimals_profile(profile: Profile | IoProfile) -> Profile | IoProfile:
 
 
 def six_decimals_job(job: Job) -> Job:
-    """The job as Batsim has it after it came in a message."""
-    submission, walltime = round(job.submission_time, 6), job.walltime
-    if walltime is not None:
-        walltime = round(walltime, 6)
-        if walltime <= 0.0:
-            raise InputError(f"walltime {job.walltime} is 0 with Batsim's 6 decimals", place="job.walltime")
-    if submission == job.submission_time and walltime == job.walltime:
+    """The job as Batsim has it after it came in a message; with a walltime of 0 where there is none left."""
+    submission, walltime = rounded(job.submission_time), job.walltime
+    limit = None if walltime is None else rounded(walltime)
+    if submission == job.submission_time and limit == walltime:
         return job
-    return Job(job.id, submission, job.requested_nodes, job.profile, walltime, job.extra)
+    return Job(job.id, submission, job.requested_nodes, job.profile, limit, job.extra)

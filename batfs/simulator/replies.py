@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batfs._core import desk as states
-from batfs._core.desk import SimJob
 from batfs.errors import InputError
 from batfs.protocol import messages as m
-from batfs.protocol.numbers import six_decimals_job, six_decimals_profile
+from batfs.protocol.numbers import six_decimals, six_decimals_profile
 from batfs.simulator.actors import ENDS, Script
 
 if TYPE_CHECKING:
@@ -130,7 +129,12 @@ def _dynamic(server: Server, what: str) -> None:
 
 def _register_job(server: Server, decision: m.RegisterJob) -> Any:
     _dynamic(server, "REGISTER_JOB")
-    job = six_decimals_job(decision.job)
+    job = decision.job
+    record = server.registered(job)
+    if record is not None:
+        return server.on_registered, record
+    if job.walltime is not None and six_decimals(job.walltime) <= 0.0:
+        raise InputError(f"walltime {job.walltime} is 0 with Batsim's 6 decimals", place="job.walltime")
     workload = server.workloads.get(job.workload)
     if workload is None:
         raise InputError(
@@ -140,14 +144,8 @@ def _register_job(server: Server, decision: m.RegisterJob) -> Any:
         )
     if server.job_id_taken(job.id):
         raise InputError(f"REGISTER_JOB: the job id {job.id!r} already exists")
-    profile = workload.get(job.profile)
-    if profile is None:
-        why = "was removed from memory" if workload.exists(job.profile) else "doesn't exist"
-        raise InputError(f"REGISTER_JOB: the profile {job.profile!r} of the workload {workload.name!r} {why}")
-    record = SimJob(job, profile, workload.name)
-    record.state = states.SUBMITTED
-    server.jobs[job.id] = record
-    return server.on_registered, record
+    why = "was removed from memory" if workload.exists(job.profile) else "doesn't exist"
+    raise InputError(f"REGISTER_JOB: the profile {job.profile!r} of the workload {workload.name!r} {why}")
 
 
 def _register_profile(server: Server, decision: m.RegisterProfile) -> Any:

@@ -15,6 +15,7 @@ from batfs._core import desk as states
 from batfs._core.desk import Service, SimJob, Task
 from batfs.errors import InputError
 from batfs.protocol import messages as m
+from batfs.protocol.numbers import six_decimals_job
 from batfs.resource_sets import format_resources
 from batfs.simulator import jobs, submitters
 from batfs.simulator.actors import Flow, Maestro, Mailbox, Script
@@ -34,13 +35,21 @@ if TYPE_CHECKING:
 
 # what the desk has to know by its class: see `Desk.meet`
 PROFILES = (jobs.AT_ONCE, Composed, IoProfile)
-RECORDS = (m.Request, m.JobSubmitted, m.JobCompleted, m.SimulationEnds, m.ExecuteJob, m.KillJob)
+RECORDS = (
+    m.Request,
+    m.JobSubmitted,
+    m.JobCompleted,
+    m.SimulationEnds,
+    m.ExecuteJob,
+    m.KillJob,
+    m.RegisterJob,
+)
 
 
 class Server(Tasks):
     """The server and its books. ``decide`` is the scheduler: a request in, a reply out."""
 
-    __slots__ = ("known_ids", "static")
+    __slots__ = ("static",)
 
     def __init__(
         self,
@@ -58,9 +67,8 @@ class Server(Tasks):
         self.mailbox = Mailbox(self.maestro, self.message_rows, machine.master)
         self.machines = Machines(machine, options, outputs)
         self.master = machine.master
-        self.known_ids: set[str] | None = None
         self.registration_over = not options.dynamic_jobs
-        self.meet(decision_process, options, PROFILES, RECORDS)
+        self.meet(decision_process, options, PROFILES, RECORDS, six_decimals_job)
 
     def script(self) -> Any:
         """The server's life."""
@@ -77,11 +85,8 @@ class Server(Tasks):
     def ask_apart(self) -> None:
         self.to_create = (converse(self, self.request()), self.master, None)
 
-    def parse(self, reply: m.Reply, i: int) -> tuple[Any, Any]:
-        return parse(self, reply, i)
-
-    def deliver(self, reply: m.Reply, first: int, message: Any = None) -> Script:
-        return deliver(self, reply, first, message)
+    parse = parse
+    deliver = deliver
 
     def execution(self, job: SimJob) -> Script:
         return jobs.execute(self, job)
@@ -111,14 +116,9 @@ class Server(Tasks):
     def check_end(self) -> None:
         """Called when nothing can happen any more although the server waits: Batsim reports a deadlock."""
 
-    def job_id_taken(self, job_id: str) -> bool:
-        """Whether a job of that id exists or existed."""
-        if self.known_ids is None:
-            self.known_ids = {job.id for workload in self.static for job in workload.jobs}
-        if job_id in self.known_ids:
-            return True
-        self.known_ids.add(job_id)
-        return False
+    def static_ids(self) -> set[str]:
+        """The ids of the jobs of the workloads' files."""
+        return {job.id for workload in self.static for job in workload.jobs}
 
     def left(self) -> tuple[list[str], list[str]]:
         """Ids of the jobs that were submitted and not started, and of those that run."""
@@ -234,12 +234,6 @@ class Server(Tasks):
                 "can become RUNNING or REJECTED, a RUNNING one COMPLETED_..."
             )
         job.state = state
-
-    def on_registered(self, job: SimJob) -> None:
-        """A dynamic job is counted, and announced when acknowledgements are on."""
-        self.submitted += 1
-        if self.options.acknowledge_dynamic_jobs:
-            self.events.append(m.JobSubmitted(self.date(), job.job, job.profile))
 
     def on_profile(self, _: None) -> None:
         """A profile was registered (at parse time); only the message counts."""

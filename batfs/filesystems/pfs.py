@@ -16,7 +16,6 @@ from batfs.filesystems.interface import (
     Outcome,
     Placement,
     Setup,
-    Traffic,
     Volume,
     add_internal,
 )
@@ -43,6 +42,10 @@ def stripe_layout(size: int, stripe_size: int, count: int) -> list[int]:
     if partial:
         out[full] += partial
     return out
+
+
+#: The remainder of what is on one target begins at the first node.
+_FIRST = (0,)
 
 
 @MODELS.register("pfs")
@@ -88,14 +91,14 @@ class ParallelFileSystem(Model):
     def plan(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
         volume = request.volume
         if not volume.reads and not volume.writes:  # metadata alone
-            plan = IoPlan(self.name)
+            outcome: Outcome = IoPlan(self.name)
+        elif volume.pattern == "shared" or len(self.storages) == 1:
+            outcome = self._split(request, view, rng)
         else:
-            split = self._split(request, view, rng)
-            if isinstance(split, Hold):
-                return split
-            plan = IoPlan(self.name, *split)
-        self.around(plan, request, view, rng)
-        return plan
+            outcome = self._chosen(request, self.layout(volume, len(request.nodes)), view, rng)
+        if isinstance(outcome, IoPlan):
+            self.around(outcome, request, view, rng)
+        return outcome
 
     def around(self, plan: IoPlan, request: IoRequest, view: StorageView, rng: random.Random) -> None:
         """See ``Model.around``: timing, overheads, gateways and metadata."""
@@ -129,19 +132,10 @@ class ParallelFileSystem(Model):
 
     # ---- which bytes on which targets ---------------------------------------------------------------------
 
-    def _split(
-        self, request: IoRequest, view: StorageView, rng: random.Random
-    ) -> tuple[tuple[Placement, ...], Sequence[Traffic], Sequence[Traffic]] | Hold:
-        """(placements, reads, writes) of the job's own bytes."""
+    def _split(self, request: IoRequest, view: StorageView, rng: random.Random) -> Outcome:
+        """The job's own bytes, which every node exchanges with each of the targets."""
         volume, nodes = request.volume, request.nodes
-        reads, writes = volume.reads, volume.writes
-        n, m = len(nodes), len(self.storages)
-        if volume.pattern != "shared" and m > 1:
-            return self._chosen(request, self.layout(volume, n), view, rng)
-        ids: Sequence[int]
-        read: Sequence[int]
-        written: Sequence[int]
-        starts: list[Sequence[int]]
+        reads, writes, m = volume.reads, volume.writes, len(self.storages)
         if m == 1 or volume.files * self.stripe_count == 1:  # everything on one target
             need = self.held_bytes(reads, writes)
             if m > 1:
@@ -149,46 +143,47 @@ class ParallelFileSystem(Model):
                 if isinstance(one, Hold):
                     return one
                 if len(one[0]) > 1:
-                    return self._shared_out(request, self.layout(volume, n), one)
+                    return self._shared_out(request, self.layout(volume, len(nodes)), one)
                 [[(target, _)]] = one
             elif need > room(view, self.setup.positions[0], request.start, request.end):
                 return self.hold([need], request, view)
             else:  # the one storage there is, without asking the policy
                 target = self.storages[0].id
-            held: tuple[Placement, ...] = (Placement(target, need),) if need else ()
-            ids = (target,)
-            read, written = (reads,), (writes,)
-            starts = [(0,), (0,)]
-        else:
-            count = min(volume.files * self.stripe_count, m)
-            sets = max(1, count // self.stripe_count)
-            columns = [self._shared(size, sets, count) for size in (reads, writes)]
-            needs = self.held_each(*columns)
-            picked = self.pick(needs, request, view, rng, self.everywhere)
-            if picked is None:
-                chosen = self.choose(needs, request, view, rng)
-                if isinstance(chosen, Hold):
-                    return chosen
-                picked = [shares[0][0] for shares in chosen]
-                if any(len(shares) > 1 for shares in chosen):
-                    return self._shared_out(request, self.layout(volume, n), chosen)
-            order = sorted(range(count), key=picked.__getitem__)
-            ids = [picked[k] for k in order]
-            held = tuple([Placement(picked[k], needs[k]) for k in order if needs[k]])
-            read, written = ([column[k] for k in order] for column in columns)
-            starts = []
-            for column in columns:
-                turn = turns(column, n)
-                starts.append([turn[k] for k in order])
-        return (
-            held,
-            [evenly(nodes, ids, None, (read, starts[0]))] if reads else (),
-            [evenly(nodes, ids, (written, starts[1]), None)] if writes else (),
+            return IoPlan(
+                self.name,
+                (Placement(target, need),) if need else (),
+                (evenly(nodes, (target,), None, ((reads,), _FIRST)),) if reads else (),
+                (evenly(nodes, (target,), ((writes,), _FIRST), None),) if writes else (),
+            )
+        count = min(volume.files * self.stripe_count, m)
+        sets = max(1, count // self.stripe_count)
+        columns = [self._shared(size, sets, count) for size in (reads, writes)]
+        needs = self.held_each(*columns)
+        picked = self.pick(needs, request, view, rng, self.everywhere)
+        if picked is None:
+            chosen = self.choose(needs, request, view, rng)
+            if isinstance(chosen, Hold):
+                return chosen
+            if any(len(shares) > 1 for shares in chosen):
+                return self._shared_out(request, self.layout(volume, len(nodes)), chosen)
+            picked = [shares[0][0] for shares in chosen]
+        order = sorted(range(count), key=picked.__getitem__)
+        ids = [picked[k] for k in order]
+        read, written = (
+            ([column[k] for k in order], [turn[k] for k in order])
+            for column in columns
+            for turn in (turns(column, len(nodes)),)
+        )
+        return IoPlan(
+            self.name,
+            tuple([Placement(picked[k], needs[k]) for k in order if needs[k]]),
+            (evenly(nodes, ids, None, read),) if reads else (),
+            (evenly(nodes, ids, written, None),) if writes else (),
         )
 
     def _chosen(
         self, request: IoRequest, layout: tuple[IntArray, IntArray], view: StorageView, rng: random.Random
-    ) -> tuple[tuple[Placement, ...], Sequence[Traffic], Sequence[Traffic]] | Hold:
+    ) -> Outcome:
         by_target = zip(*(matrix.sum(axis=0).tolist() for matrix in layout), strict=True)
         chosen = self.choose([self.held_bytes(r, w) for r, w in by_target], request, view, rng)
         return chosen if isinstance(chosen, Hold) else self._shared_out(request, layout, chosen)
@@ -198,7 +193,7 @@ class ParallelFileSystem(Model):
         request: IoRequest,
         layout: tuple[IntArray, IntArray],
         chosen: Sequence[Sequence[tuple[int, int]]],
-    ) -> tuple[tuple[Placement, ...], Sequence[Traffic], Sequence[Traffic]]:
+    ) -> IoPlan:
         """Any layout (bytes read and written int64[n, targets]) on the storages chosen for its targets."""
         reads, writes = layout
         held = tuple(Placement(s, size) for s, size in sorted(share for c in chosen for share in c) if size)
@@ -218,10 +213,11 @@ class ParallelFileSystem(Model):
             reads, writes = (np.add.reduceat(matrix, first, axis=1) for matrix in (reads, writes))
             ids = tuple(ids[k] for k in first)
         volume, nodes = request.volume, request.nodes
-        return (
+        return IoPlan(
+            self.name,
             held,
-            [from_grid(ids, nodes, reads.T)] if volume.reads else (),
-            [from_grid(nodes, ids, writes)] if volume.writes else (),
+            (from_grid(ids, nodes, reads.T),) if volume.reads else (),
+            (from_grid(nodes, ids, writes),) if volume.writes else (),
         )
 
     def layout(self, volume: Volume, n: int) -> tuple[IntArray, IntArray]:

@@ -149,9 +149,10 @@ class FileSystems:
             else:
                 name = self.default_reads if named is None else named
                 found.append(self._volume(job_id, name, part.reads, part.writes, part))
-        if any("checkpoints" in volume.options for volume in found) and not cuttable(profile):
-            kind = type(profile).__name__.lower()
-            raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job_id}")
+        for volume in found:
+            if volume.options and "checkpoints" in volume.options and not cuttable(profile):
+                kind = type(profile).__name__.lower()
+                raise InputError(f"checkpoints can't cut a {kind} profile into parts", place=f"job {job_id}")
         if len(self._asked) >= _REMEMBERED:
             self._asked.clear()
         self._asked[id(profile)] = profile, tuple(found)
@@ -182,7 +183,7 @@ class FileSystems:
             return None
         if isinstance(profile, Composed):
             return "its profile is composed: its I/O needs dynamic jobs (--dynamic-jobs)"
-        if isinstance(profile, Delay | Send | Recv | UsageTrace):
+        if isinstance(profile, (Delay, Send, Recv, UsageTrace)):
             kind = type(profile).__name__.lower()
             return f"its profile is a {kind}: Batsim ignores I/O there, so it needs --dynamic-jobs"
         return None
@@ -208,7 +209,7 @@ class FileSystems:
             outcome = planned(model, asked, view, rng) if volume.options else model.plan(asked, view, rng)
             if isinstance(outcome, Hold):
                 return outcome
-            if known(nodes) and (self._accesses or health_of(view) is not None):
+            if (self._accesses or health_of(view) is not None) and known(nodes):
                 self._slow(outcome, asked, view)
             return (outcome,)
         plans: list[IoPlan] = []
@@ -225,7 +226,7 @@ class FileSystems:
             outcome = planned(model, asked, seen, rng)
             if isinstance(outcome, Hold):
                 return outcome
-            if known(nodes) and (self._accesses or health_of(seen) is not None):
+            if (self._accesses or health_of(seen) is not None) and known(nodes):
                 self._slow(outcome, asked, seen)
             plans.append(outcome)
             if outcome.placements:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 try:
@@ -243,6 +244,22 @@ class IoProfile(Flows):
         if self.kept_resources is None:
             self.kept_resources = self.kept_ids.tolist()
         return self.kept_resources
+
+    def transfers(self, position: dict[int, int]) -> Sequence[tuple[int, int]]:
+        """(position of a storage, transfers that start or end there); ``position``: of storages, by id."""
+        even: Even = self.even
+        # the nodes of even bytes may be buffers, which count as well
+        if even is not None and even.storages[0] in position and even.nodes[-1] not in position:
+            count = len(even.nodes) * (1 if even.written is None or even.read is None else 2)
+            return [(position[storage], count) for storage in even.storages]
+        ids = self.resources()
+        if ids[-1] in position and (len(ids) < 2 or ids[-2] not in position):
+            return [(position[ids[-1]], len(self.sources))]  # one storage: everything is its
+        counts = np.bincount(self.sources, minlength=len(ids))
+        counts += np.bincount(self.destinations, minlength=len(ids))
+        # storages have the highest ids
+        there = takewhile(position.__contains__, reversed(ids))
+        return [(position[i], count) for i, count in zip(there, reversed(counts.tolist()), strict=False)]
 
     def matrix(self) -> FloatArray:
         """Bytes float64[n * n], row by row; row -> column is from -> to."""

@@ -121,7 +121,7 @@ class LiveJob:
         counted: list[tuple[int, int]] = []
         if moving:
             profiles = profiles_of(self.life.live[job_id].activity)
-            counted = [t for p in profiles for t in machine.transfers_of(p, p.ids.tolist())]
+            counted = [t for p in profiles for t in machine.transfers_of(p)]
             machine.count_transfers(counted, 1)
         machine.count_transfers(before, -1)
         self.transfers[job_id] = counted
@@ -194,7 +194,7 @@ class Lives:
             merged = None if booked.job.io_ignored else booked.profile(plans)
             profiles = [] if merged is None else [merged]
         machine = self.machine
-        return [t for profile in profiles for t in machine.transfers_of(profile, profile.resources())]
+        return [t for profile in profiles for t in machine.transfers_of(profile)]
 
     def stage(self, booked: Booked) -> LiveJob:
         """The staging in of a job that has no nodes yet."""
@@ -271,7 +271,7 @@ class Lives:
         self._moved += 1
         name = f"upkeep.{self._moved}.{move.kind}"
         job_id, decisions = launch(activity, None, name, (), now, None)
-        transfers = [t for p in profiles_of(activity) for t in machine.transfers_of(p, p.ids.tolist())]
+        transfers = [t for p in profiles_of(activity) for t in machine.transfers_of(p)]
         machine.count_transfers(transfers, 1)
         self._moves[job_id] = (move, held, transfers)
         out += decisions

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from itertools import takewhile
 from types import MappingProxyType
 from typing import Protocol
 
@@ -325,32 +324,16 @@ class Machine(Uses):
         self.use([line], -1)
         self.ledger.release(line)
 
-    def transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
-        """(position of a storage, transfers that start or end there). ``ids``: those of the profile."""
-        found = self._transfers_of(profile, ids)
+    def transfers_of(self, profile: IoProfile) -> Sequence[tuple[int, int]]:
+        """(position of a storage, transfers that start or end there); their writes stand for positions behind
+        all of them where these are counted apart."""
+        found = profile.transfers(self.position)
         if not self._mixing:
             return found
+        ids, first, position = profile.resources(), len(self.storage_ids), self.position
         ends = np.bincount(profile.destinations, minlength=len(ids)).tolist()
-        first, position = len(self.storage_ids), self.position
         writes = [(first + position[i], n) for i, n in zip(ids, ends, strict=True) if n and i in position]
         return [*found, *writes]
-
-    def _transfers_of(self, profile: IoProfile, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
-        even = profile.even
-        # the nodes of even bytes may be buffers, which count as well
-        if even is not None and even.storages[0] in self.position and even.nodes[-1] not in self.position:
-            count = len(even.nodes)
-            if even.written is not None and even.read is not None:
-                count *= 2
-            return [(self.position[storage], count) for storage in even.storages]
-        if ids[-1] in self.position and (len(ids) < 2 or ids[-2] not in self.position):
-            return ((self.position[ids[-1]], len(profile.sources)),)  # one storage: everything is its
-        ends = np.bincount(profile.sources, minlength=len(ids))
-        ends += np.bincount(profile.destinations, minlength=len(ids))
-        counts: list[int] = ends.tolist()
-        # storages have the highest ids
-        there = takewhile(self.position.__contains__, reversed(ids))
-        return [(self.position[i], count) for i, count in zip(there, reversed(counts), strict=False)]
 
     @cached_property
     def transfers(self) -> IntArray:

@@ -445,7 +445,7 @@ class Tenancy:
             if profile is not None:
                 running.io_ids = profile.resources()
                 io_job = m.IoJob(running.io_ids, f"batfs_io_{job.job.name}", profile)
-                running.transfers = machine.transfers_of(profile, running.io_ids)
+                running.transfers = machine.transfers_of(profile)
                 machine.count_transfers(running.transfers, 1)
         if asked is None:
             self.out.append(m.ExecuteJob(now, job.id, booked.ids, io_job=io_job))

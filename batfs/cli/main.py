@@ -78,11 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0] if words else ""
     if name not in COMMANDS or words == ["help"]:
         return process.guarded("batfs", lambda: _no_command(name))
-    return process.guarded(f"batfs {name}", lambda: _run(words))
+    return process.guarded(f"batfs {name}", lambda: _run(name, words[1:]))
 
 
-def _run(words: Sequence[str]) -> int:
-    args = make_parser().parse_args(words)
+def _run(name: str, words: Sequence[str]) -> int:
+    from batfs.parsing import Parser
+
+    # its parser alone: those of all commands take longer to make than its flags to read
+    one = Parser(prog=f"batfs {name}")
+    one.module = COMMANDS[name][0]
+    args = one.parse_args(words)
     code: int = args.run(args)
     return code
 

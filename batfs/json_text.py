@@ -8,30 +8,51 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import re
+    from array import array
 
 _SMALL = 1 << 20  # bytes up to which Python's own parser is done before orjson is imported
+_MANY = 64  # numbers in an array that is read apart
 LEAST, MOST = -(2**63), 2**64 - 1  # what orjson writes, and every reader takes
 
 
 def loads(data: bytes) -> Any:
     """``orjson.loads``. Its import takes longer than Python's own parser needs for a small text, so that one
     reads what both take for the same."""
-    if len(data) <= _SMALL:
+    return _loads(data, data, [])
+
+
+def loads_numbers(data: bytes) -> tuple[Any, int, bytes]:
+    """:func:`loads`, where long arrays of whole numbers may be arrays of float64; how many are, and the text
+    without them. They are spared a Python object for each number."""
+    from batfs._core.reading import COMPILED, cut
+
+    text, arrays = cut(data, _MANY) if COMPILED else (data, [])
+    if not arrays or len(text) > _SMALL:
+        return loads(data), 0, data
+    return _loads(data, text, arrays), len(arrays), text
+
+
+def _loads(data: bytes, text: bytes, arrays: list[array[float]]) -> Any:
+    """``text`` is ``data``, but for ``NaN`` in the place of these arrays."""
+    if len(text) <= _SMALL:
         from batfs._core.reading import COMPILED, odd
 
+        left = iter(arrays)
+
+        def constant(name: str) -> array[float]:
+            for found in left:
+                return found
+            raise ValueError(name)
+
         # not with numbers beyond 64 bits, floats without end, halves of characters
-        if COMPILED and not odd(data):
+        if COMPILED and not odd(text):
             try:
-                return json.loads(data.decode(), parse_constant=_refuse)
+                return json.loads(text.decode(), parse_constant=constant)
             except (ValueError, RecursionError):  # orjson has the last word, and says what is wrong
                 pass
     import orjson
 
     return orjson.loads(data)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def dumps(value: Any, option: int = 0, default: Callable[[Any], Any] | None = None) -> bytes:

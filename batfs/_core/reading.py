@@ -13,7 +13,7 @@ except ImportError:
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AsString
 
-from batfs._core.arrays import address
+from batfs._core.arrays import address, doubles
 
 INFINITY = cython.declare(cython.double, float("inf"))
 
@@ -44,6 +44,94 @@ def read(values: list[Any], cells: Any) -> cython.longlong:
             return -1
         found[place] = number
     return whole
+
+
+def cut(data: bytes, least: cython.longlong) -> tuple[bytes, list]:
+    """A text of JSON with ``NaN`` for each array of ``least`` whole numbers or more, none below 0 or of more
+    than fifteen digits; and those arrays, as float64. As it was if there is a constant like that already."""
+    text: cython.p_char = PyBytes_AsString(data) if cython.compiled else data
+    pieces: list = []
+    arrays: list = []
+    quoted: cython.bint = False
+    begun: cython.longlong = 0
+    place: cython.longlong = 0
+    size: cython.longlong = len(data)
+    one: cython.int
+    while place < size:
+        one = text[place]
+        if quoted:
+            if one == 92:  # the backslash
+                place += 1
+            quoted = one != 34
+        elif one == 34:
+            quoted = True
+        elif one == 78 or one == 73:  # NaN, Infinity
+            return data, []
+        elif one == 91:  # [
+            count, end = whole_numbers(text, place + 1, size)
+            if count >= least:
+                pieces.append(data[begun:place])
+                arrays.append(taken(text, place, count))
+                place = begun = end
+                continue
+        place += 1
+    pieces.append(data[begun:])
+    return b"NaN".join(pieces), arrays
+
+
+@cython.cfunc
+def whole_numbers(
+    text: cython.p_char, place: cython.longlong, size: cython.longlong
+) -> tuple[cython.longlong, cython.longlong]:
+    """How many there are up to the bracket that closes, and what comes behind it; 0 if there is anything
+    else."""
+    count: cython.longlong = 0
+    digits: cython.int = 0
+    first: cython.int = 0
+    ended: cython.bint = False
+    one: cython.int
+    while place < size:
+        one = text[place]
+        place += 1
+        if 48 <= one <= 57 and not ended:
+            if digits == 15 or (digits == 1 and first == 48):
+                break
+            first = one if digits == 0 else first
+            digits += 1
+        elif (one == 44 or one == 93) and digits:  # , ]
+            count += 1
+            if one == 93:
+                return count, place
+            digits, ended = 0, False
+        elif one == 32 or one == 10 or one == 13 or one == 9:
+            ended = digits > 0
+        else:
+            break
+    return 0, place
+
+
+@cython.cfunc
+def taken(text: cython.p_char, place: cython.longlong, count: cython.longlong) -> object:
+    """The numbers of the array that begins there."""
+    cells = doubles(count)
+    found: cython.p_double
+    if cython.compiled:
+        found = cython.cast(cython.p_double, cython.cast(cython.size_t, address(cells)))
+    else:
+        found = cells
+    number: cython.longlong = 0
+    at: cython.longlong = 0
+    one: cython.int
+    while at < count:
+        place += 1
+        one = text[place]
+        if 48 <= one <= 57:
+            number = 10 * number + (one - 48)
+        elif one == 44 or one == 93:
+            found[at] = number
+            number = 0
+            at += 1
+    return cells
 
 
 def odd(data: bytes) -> bool:

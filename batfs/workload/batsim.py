@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,7 @@ def _generation(profiles: Mapping[str, Json]) -> int:
 
 
 def _parse(data: bytes, name: str, path: str, generation: int | None) -> Workload:
-    document = _document(data)
+    document, text = _document(data)
     for key in _TOP:
         if key not in document:
             missing(document, key, "", _TOP)
@@ -86,9 +87,9 @@ def _parse(data: bytes, name: str, path: str, generation: int | None) -> Workloa
     raw_jobs = document.pop("jobs")
     if not isinstance(raw_jobs, list):
         wrong(raw_jobs, "an array of jobs", "jobs")
-    if data.count(b'"type"') != len(raw_profiles) or any(data.count(b'"%s"' % key) != 1 for key in _ONCE):
+    if text.count(b'"type"') != len(raw_profiles) or any(text.count(b'"%s"' % key) != 1 for key in _ONCE):
         _refuse_repeated_members(data)
-    del data, document["nb_res"]
+    del data, text, document["nb_res"]
     generation = _generation(raw_profiles) if generation is None else generation
     read, read_jobs = parse_profile, parse_jobs
     if generation == 5:
@@ -111,10 +112,13 @@ def _parse(data: bytes, name: str, path: str, generation: int | None) -> Workloa
     return Workload(name, nb_res, jobs, profiles, path, document or NO_EXTRA, removed, generation)
 
 
-def _document(data: bytes) -> dict[str, Any]:
-    """The JSON object of a workload; of another program's file an InputError says what it is."""
+def _document(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The JSON object of a workload, and its text, which may be without its matrices; of another program's
+    file an InputError says what it is."""
     try:
-        document = load_json(data)
+        document, apart, text = load_json(data, json_text.loads_numbers)
+        if apart and apart != _matrices(document):  # elsewhere than where they are taken as they are
+            document = load_json(data)
     except InputError as error:
         from batfs.workload.foreign import foreign_workload
 
@@ -128,13 +132,22 @@ def _document(data: bytes) -> dict[str, Any]:
         what = foreign_json(document)
         if what is not None:
             raise InputError(f"{what}; Batsim's workload was expected")
-    return need_object(document, "")
+    return need_object(document, ""), text
 
 
-def load_json(data: bytes) -> Json:
+def _matrices(document: Json) -> int:
+    """How many arrays of float64 there are in profiles that may have such."""
+    profiles = document.get("profiles") if type(document) is dict else None
+    if type(profiles) is not dict or _generation(profiles) != 4:
+        return 0
+    parallel = [one for one in profiles.values() if type(one) is dict and one.get("type") == "parallel"]
+    return sum(type(one.get(key)) is array for one in parallel for key in ("cpu", "com"))
+
+
+def load_json(data: bytes, loads: Callable[[bytes], Any] = json_text.loads) -> Any:
     """Parsed JSON; InputError with line and column if it isn't JSON."""
     try:
-        return json_text.loads(data)
+        return loads(data)
     except json.JSONDecodeError as error:
         message, line, column = error.msg, error.lineno, error.colno
         try:

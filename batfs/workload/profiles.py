@@ -141,7 +141,7 @@ def _parallel(obj: Object, place: str) -> Parallel:
     for key in ("cpu", "com"):
         if key not in obj:
             missing(obj, key, place, _CPU_COM)
-        if not isinstance(obj[key], list):
+        if not isinstance(obj[key], list | array):
             wrong(obj[key], "an array of numbers", f"{place}.{key}")
     n, size = len(obj["cpu"]), len(obj["com"])
     if n == 0:
@@ -160,8 +160,11 @@ def _parallel(obj: Object, place: str) -> Parallel:
     return Parallel.read(cpu, com, extra, ret=_ret(obj, place), integers=integers)
 
 
-def numbers(values: list[Json], place: str) -> tuple[array[float], bytes | None]:
-    """The numbers of a JSON array, and which of them are integers (None: none)."""
+def numbers(values: list[Json] | array[float], place: str) -> tuple[array[float], bytes | None]:
+    """The numbers of a JSON array, and which of them are integers (None: none). An array of float64 stands
+    for integers."""
+    if isinstance(values, array):
+        return values, b"\1" * len(values)
     from batfs._core.reading import read
 
     cells = doubles(len(values))

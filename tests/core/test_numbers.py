@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batfs._core import gather, interpreted, reading
 from batfs._core.arrays import address, doubles, integers, shown
@@ -93,3 +96,53 @@ def test_a_profile_that_was_read_has_arrays_when_asked() -> None:
     assert profile.cpu is profile.cpu
     cpu, com = Parallel(np.ones(2), np.arange(4.0).reshape(2, 2)).numbers
     assert (list(cpu), list(com)) == ([1.0, 1.0], [0.0, 1.0, 2.0, 3.0])
+
+
+TEXTS = st.sampled_from(["com", "[1, 2, 3]", 'a"[1,2,3,4]', "\\", "NaN", "\u00e9"])
+JSON: Any = st.recursive(
+    st.one_of(
+        st.none(), TEXTS, st.integers(-20, 10**16), st.floats(0, 1e20), st.lists(st.integers(0, 10**15))
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(TEXTS, inner, max_size=5)),
+    max_leaves=12,
+)
+
+
+def whole(value: Any, most: int = 10**15) -> bool:
+    """What is read apart."""
+    return (
+        isinstance(value, list) and len(value) >= 3 and all(type(n) is int and 0 <= n < most for n in value)
+    )
+
+
+def arrays_in(value: Any) -> list[list[int]]:
+    if whole(value):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for one in inner for found in arrays_in(one)]
+
+
+@pytest.mark.parametrize("core", READERS, ids=["installed", "interpreted"])
+@given(document=JSON, indent=st.sampled_from([None, 0, 1]), escaped=st.booleans())
+def test_arrays_of_whole_numbers_are_read_apart(
+    core: Any, document: Any, indent: int | None, escaped: bool
+) -> None:
+    """What is left is JSON, and with the arrays in their places it is the document."""
+    text, arrays = core.cut(json.dumps(document, indent=indent, ensure_ascii=escaped).encode(), 3)
+    assert [numbers.tolist() for numbers in arrays] == arrays_in(document)
+    left = iter(arrays)
+    found = json.loads(text.decode(), parse_constant=lambda _: [int(n) for n in next(left)])
+    assert found == document
+
+
+@pytest.mark.parametrize("core", READERS, ids=["installed", "interpreted"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        *("[01, 2, 3]", "[1,, 2, 3]", "[1, 2, 3,]", "[1 2, 3, 4]", "[-1, 2, 3]", "[1, 2, 3", "[1, 2, 3.0]"),
+        *("[1, 2, 3e1]", "[1, 2, 1000000000000000]", "[,1, 2, 3]", "[]", "[1, 2]", "[1, 2, 3, NaN]"),
+        "[1, 2, 3] Infinity",
+    ],
+)
+def test_other_arrays_are_left(core: Any, array: str) -> None:
+    assert core.cut(array.encode(), 3) == (array.encode(), [])

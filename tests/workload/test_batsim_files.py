@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batfs import json_text
 from batfs.errors import InputError
 from batfs.workload import (
     forwarded_job,
@@ -22,6 +23,7 @@ from batfs.workload import (
     requested_io,
     write_workload,
 )
+from batfs.workload.batsim import workload_lines
 from batfs.workload.model import Parallel, UsageTrace
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
@@ -366,3 +368,41 @@ def test_bad_io_is_refused(members: dict[str, Any], place: str) -> None:
     with pytest.raises(InputError) as caught:
         _io(**members)
     assert caught.value.place == place
+
+
+MANY = list(range(64))
+
+
+@pytest.mark.parametrize(
+    ("job", "profile"),
+    [
+        ({}, {"type": "parallel", "cpu": MANY[:8], "com": MANY}),
+        ({}, {"type": "parallel", "cpu": MANY, "com": MANY * 64, "mine": 1}),
+        ({}, {"type": "parallel", "cpu": MANY, "com": MANY}),  # too few
+        ({}, {"type": "parallel", "com": MANY}),
+        ({}, {"type": "parallel", "cpu": 1, "com": MANY}),
+        ({}, {"type": "parallel", "cpu": MANY[:8], "com": MANY, "mine": MANY}),
+        ({}, {"type": "parallel", "cpu": MANY[:8], "com": [*MANY, "1"]}),
+        ({}, {"type": "parallel_homogeneous", "cpu": 1, "com": MANY}),
+        ({}, {"type": "delay", "delay": 1, "com": MANY}),
+        ({}, {"type": "paralel", "cpu": MANY, "com": MANY}),
+        ({}, {"type": "ParallelTaskProfile", "cpu": MANY, "com": MANY * 64}),
+        ({"com": MANY}, {"type": "delay", "delay": 1}),
+        ({"res": MANY}, {"type": "delay", "delay": 1}),
+    ],
+)
+def test_arrays_that_are_read_apart_are_as_all_others(
+    job: dict[str, Any], profile: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = profile.get("cpu")
+    res = len(cpu) if isinstance(cpu, list) else 1
+    jobs = [{"id": "1", "subtime": 0, "res": res, "profile": "p", **job}]
+    text = json.dumps({"nb_res": 64, "jobs": jobs, "profiles": {"p": profile}})
+    told = []
+    for many in (64, 10**6):
+        monkeypatch.setattr(json_text, "_MANY", many)
+        try:
+            told.append("".join(workload_lines(parse_workload(text.encode()))))
+        except InputError as error:
+            told.append(str(error))
+    assert told[0] == told[1]

@@ -74,7 +74,7 @@ def plain(value: Any) -> bool:
     if kind is list or kind is tuple:
         return all(map(plain, value))
     if kind is str:
-        return bool(value.isascii())
+        return bool(value.isascii()) and "\x7f" not in value  # which orjson leaves as it is
     if kind is int:
         return bool(LEAST <= value <= MOST)
     if kind is float:  # large exponents are written with a sign or without, by its version

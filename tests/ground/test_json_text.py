@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batfs import json_text
@@ -91,6 +91,7 @@ def test_what_is_odd_is_read_as_by_orjson(text: bytes) -> None:
 
 @given(VALUES)
 @settings(max_examples=300)
+@example({"\x7f": "\x7f"})
 def test_what_is_plain_is_written_as_by_orjson(value: Any) -> None:
     if json_text.plain(value):
         assert json_text.by_orjson(value) == orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 from batfs.platform import Machine, Platform
@@ -34,11 +35,15 @@ class AloneClock:
     """Times tasks on one machine."""
 
     def __init__(self, platform: Platform, machine: Machine) -> None:
-        self._workshop = Workshop(platform, float(platform.config.get("network/TCP-gamma", 4194304)))
+        self._platform = platform
         hosts = [host.cores * host.speed for host in platform.hosts]
         self._capacity = [*hosts, *(link.bandwidth for link in platform.links)]
         self._host_of = array("l", [resource.host for resource in machine.resources])
         self._noted: dict[str, float] = {}
+
+    @cached_property
+    def _workshop(self) -> Workshop:
+        return Workshop(self._platform, float(self._platform.config.get("network/TCP-gamma", 4194304)))
 
     def io_work(self, io: IoProfile) -> Work:
         """What I/O needs as a task of its own."""

@@ -19,7 +19,6 @@ from batfs.scheduling.storages import need_sizes, storage_table, with_overrides
 from batfs.storage.policies import make_policy
 from batfs.workload import RequestedIo, read_workload, requested_io
 from batfs.workload.model import Composed, Workload
-from batfs.workload.phases import io_over_phases, with_io
 
 if TYPE_CHECKING:
     from batfs.filesystems.site import FileSystems
@@ -208,11 +207,12 @@ def asked_bytes(workloads: Sequence[Workload]) -> int:
             size = of.get(job.profile)
             if size is None:
                 profile = workload.profiles[job.profile]
-                parts = (
-                    io_over_phases(profile, workload.profiles)
-                    if type(profile) is Composed
-                    else requested_io(profile, f"profiles.{job.profile}")
-                )
+                if type(profile) is Composed:
+                    from batfs.workload.phases import io_over_phases
+
+                    parts = io_over_phases(profile, workload.profiles)
+                else:
+                    parts = requested_io(profile, f"profiles.{job.profile}")
                 size = of[job.profile] = sum(part.reads + part.writes for part in parts)
             total += size
     return total
@@ -272,6 +272,8 @@ def check_io(workload: Workload, known: Iterable[str], defaults: tuple[str, str]
         seen.add(job.profile)
         profile = workload.profiles[job.profile]
         if type(profile) is Composed:
+            from batfs.workload.phases import with_io
+
             asking = with_io(profile, workload.profiles)
         elif profile.extra:
             asking = iter((("", profile, 1),))

@@ -8,9 +8,9 @@ No entity is expanded, nothing is fetched, size and depth are bounded.
 from __future__ import annotations
 
 import os
+import pyexpat as expat
 from collections.abc import Callable
 from pathlib import Path
-from xml.parsers import expat
 
 from batfs.errors import InputError, nearest
 from batfs.platform.schema import ATTRIBUTES, CHILDREN, CHOICES, REFUSED, TRACE_FILES, Order

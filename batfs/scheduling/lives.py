@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batfs._core.sheets import SUCCESS
 from batfs.filesystems.interface import Hold, IoPlan, Move, Transfer
-from batfs.filesystems.lifecycle import Gate, Life
 from batfs.filesystems.script import AHEAD, REBUILD, Activity, launch, move_activity, staging_in
 from batfs.filesystems.traffic import from_transfers, split_evenly
 from batfs.protocol import messages as m
@@ -20,6 +19,9 @@ from batfs.protocol.clock import due
 from batfs.scheduling.machine import NOTHING_HELD, Booked, FileSystems, Held, Machine
 from batfs.storage.ledger import Reservation
 from batfs.workload.model import IoProfile
+
+if TYPE_CHECKING:
+    from batfs.filesystems.lifecycle import Gate, Life
 
 _WHY_REJECTED = "runs in parts, as dynamic jobs of the workload batfs"
 
@@ -209,6 +211,8 @@ class Lives:
         mapped: m.ExecuteJob | None = None,
         **more: Any,
     ) -> Life:
+        from batfs.filesystems.lifecycle import Life
+
         job, machine = booked.job, self.machine
         return Life(
             *(job.job, job.profile, nodes, plans, machine.position, job.volumes, mapped),

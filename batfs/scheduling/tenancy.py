@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from math import inf, nextafter
 from typing import TYPE_CHECKING, TypeAlias
 
 from batfs._core.sheets import SUCCESS
 from batfs.errors import InputError
-from batfs.filesystems.composed import Phases
 from batfs.filesystems.interface import Hold, IoPlan
 from batfs.filesystems.nodeless import staged
 from batfs.filesystems.script import WORKLOAD, needs_script
@@ -46,6 +46,7 @@ from batfs.scheduling.waits import LACK_OF_NODES, Waits
 from batfs.workload.model import Composed
 
 if TYPE_CHECKING:
+    from batfs.filesystems.composed import Phases
     from batfs.scheduling.io_needs import IoNeeds, IoProgress
     from batfs.scheduling.node_choice import NodeChoice
     from batfs.scheduling.staging import Stager
@@ -153,7 +154,6 @@ class Tenancy:
         self.gate = None if made is None else made[0]
         self._loads = None if made is None else made[1]
         self._io_needs: IoNeeds | None = None
-        self._phases = Phases(files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
         self._read = 0
         self._upkeep_due = True
         if observer is not None:
@@ -180,6 +180,12 @@ class Tenancy:
             free, nodes = self.machine.free, job.nodes
             return free.bit_count() < nodes <= (free | self.machine.idle_failed).bit_count()
         return self.outages.lacked_by(hold, self._system_of)
+
+    @cached_property
+    def _phases(self) -> Phases:
+        from batfs.filesystems.composed import Phases
+
+        return Phases(self.files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
 
     @property
     def io_needs(self) -> IoNeeds:

@@ -61,6 +61,7 @@ NEEDLESS = (
     *("batfs.scheduling.io_needs", "batfs.scheduling.io_times", "batfs.scheduling.timeline"),
     *("batfs.scheduling.io_policies.interface", "batfs.simulator.progress", "batfs.workload.statistics"),
     *("batfs.workload.foreign", "batfs.workload.old_batsim", "batfs.workload.traces"),
+    *("batfs.filesystems.composed", "batfs.filesystems.lifecycle", "batfs.workload.phases", "xml"),
 )
 
 

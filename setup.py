@@ -19,6 +19,8 @@ LIMITED = "0x030b0000"  # one build for Python 3.11 and all later ones
 # no fused multiply-adds, also where the processor has them: the bits are the model's
 FLAGS = ["-O2", "-ffp-contract=off"]
 
+CALLS = "batfs/_core/calls.h"
+
 # What Cython's limited form asks Python's module inspect for at each start, although it never changes. The
 # import of inspect takes longer than that of the whole core.
 CODE_FLAGS = {
@@ -30,14 +32,21 @@ CODE_FLAGS = {
     "CO_COROUTINE": 0x80,
     "CO_ASYNC_GENERATOR": 0x200,
 }
-ASKED = 'PyImport_ImportModule("inspect")'
+#: What stands in the C, and what is to stand there. With the flags defined it takes nothing of inspect: it
+#: may ask for a module that is there already. With CALLS arguments go in a row before Python 3.12 too.
+INSTEAD = {
+    'PyImport_ImportModule("inspect")': 'PyImport_ImportModule("sys")',
+    "#define CYTHON_VECTORCALL (__PYX_LIMITED_VERSION_HEX >= 0x030C0000)": "#define CYTHON_VECTORCALL 1",
+}
 
 
-def without_inspect(source: Path) -> None:
-    """Let the C of a module ask for what is there already; with the flags defined it takes nothing of it."""
-    text = source.read_text()
-    if ASKED in text:
-        source.write_text(text.replace(ASKED, 'PyImport_ImportModule("sys")'))
+def adapt(source: Path) -> None:
+    """Change what :data:`INSTEAD` says; what isn't there (a later Cython's) stays as it is."""
+    text = changed = source.read_text()
+    for old, new in INSTEAD.items():
+        changed = changed.replace(old, new)
+    if changed != text:
+        source.write_text(changed)
 
 
 def extensions() -> list[Extension]:
@@ -53,7 +62,8 @@ def extensions() -> list[Extension]:
                 [f"batfs/_core/{name}.py"],
                 define_macros=[("Py_LIMITED_API", LIMITED), *((n, str(v)) for n, v in CODE_FLAGS.items())],
                 py_limited_api=True,
-                extra_compile_args=FLAGS,
+                depends=[CALLS],
+                extra_compile_args=[*FLAGS, "-include", CALLS],
                 optional=True,
             )
             for name in MODULES
@@ -65,7 +75,7 @@ def extensions() -> list[Extension]:
     for extension in found:
         for source in extension.sources:
             if source.endswith(".c"):
-                without_inspect(Path(source))
+                adapt(Path(source))
     return found
 
 

@@ -27,7 +27,7 @@ check: $(STAMP)
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-$(STAMP): pyproject.toml setup.py $(wildcard batfs/_core/*.py)
+$(STAMP): pyproject.toml setup.py $(wildcard batfs/_core/*.py batfs/_core/*.h)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,report,dask,darshan,live]"
 	@touch $@

@@ -9,7 +9,7 @@ column, and each flow's bytes are added to the links it crosses: what ``simulato
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from batfs._core import gather_layout as places_of
@@ -191,7 +191,7 @@ def octets(address: cython.longlong, size: cython.longlong) -> bytes:
 def enter(
     parameters: cython.longlong,
     numbers: cython.longlong,
-    ids: Sequence[int],
+    ids: Iterable[int],
     matrix: cython.longlong,
     uniform: cython.double,
     flops: cython.longlong,

@@ -222,14 +222,16 @@ class Consumer:
         if found is not None:
             return found
         route = self._route(src, dst)
-        ports = self._port_links[src] | self._port_links[dst] if key >= 0 else set()
-        links = tuple(link for link in route.links if link not in ports)
+        links = route.links
         core = self._core_of[key] = len(self._core_links)
+        if key >= 0:
+            # a route into or out of a zone whose gateway is a router may leave out the host's own link
+            if not {*self._leave[src], *self._enter[dst]}.issubset(links):
+                self._odd.add(core)
+            ports, others = self._port_links[src], self._port_links[dst]
+            links = tuple([link for link in links if link not in ports and link not in others])
         self._core_links.append(links)
         self._core_times.append(route.latency)
-        # a route into or out of a zone whose gateway is a router may leave out the host's own link
-        if key >= 0 and not {*self._leave[src], *self._enter[dst]} <= set(route.links):
-            self._odd.add(core)
         if core >= len(self._latencies):
             self.version += 1
             self._latencies = self._latencies + doubles(core)
@@ -242,13 +244,13 @@ class Consumer:
                 wider += self._rows[first : first + self._width]
                 wider += missing
             self._rows, self._width = wider, len(links)
-        for column, link in enumerate(links):
-            number = self._number.get(link)
-            if number is None:
+        for link in links:
+            if link not in self._number:
                 number = self._number[link] = len(self._number) + 1
                 self._numbered[number] = link
                 self._wide[number] = self._fatpipe[link]
-            self._rows[core * self._width + column] = number
+        first = core * self._width
+        self._rows[first : first + len(links)] = array("l", [self._number[link] for link in links])
         self._latencies[core] = route.latency
         self._lengths[core] = len(links)
         if self._table is not None and key >= 0:

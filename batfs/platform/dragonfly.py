@@ -112,41 +112,26 @@ class DragonflyZone(ComputedZone):
     def _locate(self, rank: int) -> tuple[_Router, int]:
         return self.routers[rank // self.nodes], rank % self.nodes
 
-    def hops(self, src: int, dst: int) -> list[tuple[int, bool]]:
-        found: list[tuple[int, bool]] = []
-
-        def through(router: _Router) -> None:
-            if router.limiter >= 0:
-                found.append((router.limiter, False))
-
+    def hops(self, src: int, dst: int) -> list[int]:
         mine, my_node = self._locate(src)
         target, its_node = self._locate(dst)
-        if self.limiters:
-            found.append((self.limiters[src], False))
-        found.append((mine.nodes[my_node][0], True))
+        first, last = (self.limiters[src], self.limiters[dst]) if self.limiters else (-1, -1)
+        found = [first, mine.nodes[my_node][0]]
         here = mine
         if target is not mine:
             if target.group != here.group:
                 if here.blade != target.group:
-                    through(here)
-                    found.append((here.green[target.group], True))
+                    found += (here.limiter, here.green[target.group])
                     here = self._at(mine.group, mine.chassis, target.group)
                 if here.chassis != 0:
-                    through(here)
-                    found.append((here.black[0], True))
+                    found += (here.limiter, here.black[0])
                     here = self._at(mine.group, 0, target.group)
-                found.append((here.blue, True))
-                through(here)
+                found += (here.blue, here.limiter)
                 here = self._at(target.group, 0, mine.group)
             if target.blade != here.blade:
-                through(here)
-                found.append((here.green[target.blade], True))
+                found += (here.limiter, here.green[target.blade])
                 here = self._at(target.group, 0, target.blade)
             if target.chassis != here.chassis:
-                through(here)
-                found.append((here.black[target.chassis], True))
-        through(target)
-        found.append((target.nodes[its_node][1], True))
-        if self.limiters:
-            found.append((self.limiters[dst], False))
-        return found
+                found += (here.limiter, here.black[target.chassis])
+        found += (target.limiter, target.nodes[its_node][1], last)
+        return found if self.limiters else [link for link in found if link >= 0]

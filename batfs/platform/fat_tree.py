@@ -105,17 +105,17 @@ class FatTreeZone(ComputedZone):
     def _over(self, root: _TreeNode, node: _TreeNode) -> bool:
         return root.level > node.level and root.label[root.level :] == node.label[root.level :]
 
-    def hops(self, src: int, dst: int) -> list[tuple[int, bool]]:
-        found: list[tuple[int, bool]] = []
+    def hops(self, src: int, dst: int) -> list[int]:
+        found: list[int] = []
         source, target = self._nodes[src], self._nodes[dst]
         node = source
         while not self._over(node, target):
             choices = self.above[node.level] * self.cables[node.level]
             pick = target.position // prod(self.above[: node.level]) % choices
             if node.limiter >= 0:
-                found.append((node.limiter, False))
+                found.append(node.limiter)
             node, link = node.parents[pick]
-            found.append((link, True))
+            found.append(link)
         while node is not target:
             i = source.position % self.cables[node.level - 1] * self.below[node.level - 1]
             # SimGrid goes on counting in the child's ports from where it left the parent's
@@ -125,11 +125,11 @@ class FatTreeZone(ComputedZone):
                 if i >= len(node.children):
                     break
                 below, link = node.children[i]
-                found.append((link, True))
+                found.append(link)
                 if node.limiter >= 0:
-                    found.append((node.limiter, False))
+                    found.append(node.limiter)
                 node = below
                 i += 1
         if node.limiter >= 0:
-            found.append((node.limiter, False))
+            found.append(node.limiter)
         return found

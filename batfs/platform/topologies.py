@@ -112,18 +112,15 @@ class ComputedZone(Zone):
                 return  # as in SimGrid, a router's local routes are empty
             raise NoRouteError(f"no route from {src.name!r} to {dst.name!r} in the zone {self.name!r}")
         latency, latencies = path.latency, self.network.latencies
-        if src is dst and self.loopbacks:
-            hops = [(self.loopbacks[src.rank], True)]
-        else:
-            hops = self.hops(src.rank, dst.rank)
-        for link, counts in hops:
-            path.links.append(link)
-            if counts:
-                latency += latencies[link]
+        own = src is dst and self.loopbacks
+        hops = [self.loopbacks[src.rank]] if own else self.hops(src.rank, dst.rank)
+        path.links += hops
+        for link in hops:
+            latency += latencies[link]
         path.latency = latency
 
-    def hops(self, src: int, dst: int) -> list[tuple[int, bool]]:
-        """(link, whether its latency counts) from one node to another."""
+    def hops(self, src: int, dst: int) -> list[int]:
+        """The links from one node to another."""
         raise NotImplementedError
 
 
@@ -149,8 +146,8 @@ class TorusZone(ComputedZone):
             cables.append(self.pair(f"{self.name}_link_from_{rank}_to_{neighbour}"))
         self._cables.append(cables)
 
-    def hops(self, src: int, dst: int) -> list[tuple[int, bool]]:
-        found: list[tuple[int, bool]] = []
+    def hops(self, src: int, dst: int) -> list[int]:
+        found: list[int] = []
         node = src
         for j, (size, stride) in enumerate(zip(self.dimensions, self._strides, strict=True)):
             start, target = src // stride % size, dst // stride % size
@@ -161,12 +158,12 @@ class TorusZone(ComputedZone):
                 beyond = (here + 1) % size if rightward else (here - 1) % size
                 following = node + (beyond - here) * stride
                 if self.limiters:
-                    found.append((self.limiters[node], False))
+                    found.append(self.limiters[node])
                 cable = self._cables[node][j][0] if rightward else self._cables[following][j][1]
-                found.append((cable, True))
+                found.append(cable)
                 node, here = following, beyond
         if self.limiters:
-            found.append((self.limiters[dst], False))
+            found.append(self.limiters[dst])
         return found
 
 

@@ -209,7 +209,7 @@ class Tasks(Desk):
             executors = self._executors(job)
             demand = self._demand(job, task, len(executors))
             self._check_flops(job, demand, job.alloc)
-            work = self.workshop.work(demand, array("l", [self.host_of[i] for i in executors]))
+            work = self.workshop.work(demand, [self.host_of[i] for i in executors])
             if len(self._works) >= KEPT_WORKS:
                 self._works.clear()
             self._works[key] = (profile, work)
@@ -259,10 +259,10 @@ class Tasks(Desk):
             destination = hosts[self._storage(job, profile.destination, True)]
             if profile.size > 0:
                 return self.workshop.transfer(source, destination, float(profile.size))
-            return self.workshop.work(Demand(2, None), array("l", [source, destination]))
+            return self.workshop.work(Demand(2, None), [source, destination])
         executors = self._executors(job)
         ids = (*executors, self._storage(job, profile.label, False))
-        on = array("l", [self.host_of[i] for i in ids])
+        on = [self.host_of[i] for i in ids]
         return self.workshop.work(pfs_demand(profile, len(executors)), on)
 
     def _check_flops(self, job: SimJob, demand: Demand, ids: Sequence[int]) -> None:

@@ -221,7 +221,7 @@ class Gatherer:
 
     def work(
         self,
-        ids: Sequence[int],
+        ids: Sequence[int] | Integers,
         job: Demand,
         flows: Flows | None,
         gamma: float,
@@ -384,22 +384,22 @@ class Workshop:
     def transfer(self, source: int, destination: int, volume: float) -> Work:
         """A single transfer between two hosts."""
         key = source * self.hosts + destination
-        found = self._transfers.get(key)
-        if found is None:
-            route = self.platform.route(source, destination)
-            links = self.platform.links
-            times: dict[int, int] = {}
-            for link in route.links:
-                times[link] = 1 if links[link].fatpipe else times.get(link, 0) + 1
-            resources = tuple(link + self.hosts for link in times)
-            found = self._transfers[key] = (resources, tuple(times.values()), route.latency)
-            if len(self._transfers) > MAX_TRANSFERS:
-                self._transfers.clear()
-        resources, counts, latency = found
-        bound = 0.0
-        if latency > 0.0:
-            bound = self.gamma / (2.0 * (latency * volume))
+        resources, counts, latency = self._transfers.get(key) or self._way(key)
+        bound = self.gamma / (2.0 * (latency * volume)) if latency > 0.0 else 0.0
         return Work(resources, [volume * count for count in counts], latency, bound)
+
+    def _way(self, key: int) -> tuple[tuple[int, ...], tuple[int, ...], float]:
+        """The rows between two hosts, how often each is crossed, and the latency."""
+        route = self.platform.route(*divmod(key, self.hosts))
+        links = self.platform.links
+        times: dict[int, int] = {}
+        for link in route.links:
+            times[link] = 1 if links[link].fatpipe else times.get(link, 0) + 1
+        if len(self._transfers) >= MAX_TRANSFERS:
+            self._transfers.clear()
+        found = tuple([link + self.hosts for link in times]), tuple(times.values()), route.latency
+        self._transfers[key] = found
+        return found
 
     def one_host(self, host: int, flops: float) -> Work:
         """A task with a single executor: only its flops count, bytes are not even looked at."""
@@ -407,14 +407,14 @@ class Workshop:
             return Work((), (), 0.0, 0.0)
         return Work((host,), (flops,), 0.0, self.speeds[host] / flops)
 
-    def work(self, demand: Demand, hosts: Integers) -> Work:
-        """The rows of ``demand`` with its executors on ``hosts`` (int64[n] host indices, repeats allowed)."""
+    def work(self, demand: Demand, hosts: Sequence[int] | Integers) -> Work:
+        """The rows of ``demand`` with its executors on ``hosts`` (indices, repeats allowed)."""
         flows = None if demand.uniform > 0.0 else demand.flows
         moving = demand.uniform > 0.0 or (
             flows is not None and (flows.even is not None or len(flows.as_given[2]))
         )
         if self.gatherer is not None and len(hosts) > 1 and moving:
-            found = self.gatherer.work(hosts.tolist(), demand, flows, self.gamma, flops=demand.flops)
+            found = self.gatherer.work(hosts, demand, flows, self.gamma, flops=demand.flops)
             if found is not None:
                 return found
         flops = demand.each_flops()

@@ -24,7 +24,7 @@ def declare(kind: Any, value: Any = None, visibility: str = "") -> Any:
 
 
 def cast(kind: Any, value: Any) -> Any:
-    return value
+    return int(value) if kind is int else value
 
 
 cclass = cfunc = ccall = inline = final = _as_it_is

@@ -24,6 +24,9 @@ try:
 except ImportError:
     from batfs._core import plain as cython
 
+if cython.compiled:
+    from cython.cimports.libc.string import memcpy
+
 from batfs._core.ranks import ranked
 
 # to write twelve states down takes nearly half as long as the planning between them
@@ -38,7 +41,7 @@ _M2 = cython.declare(cython.ulonglong, 0x3333333333333333)
 _M4 = cython.declare(cython.ulonglong, 0x0F0F0F0F0F0F0F0F)
 _H = cython.declare(cython.ulonglong, 0x0101010101010101)
 _ZERO = cython.declare(cython.ulonglong, 0)
-_ONE = cython.declare(cython.ulonglong, 1)
+_FULL = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 _EXACT = cython.declare(cython.double, 67108864.0)  # 2 ** 26: the squares of whole numbers below are exact
 _WHOLE = cython.declare(cython.double, 4503599627370496.0)  # 2 ** 52: from here on every float64 is whole
 
@@ -117,6 +120,7 @@ class Plans:
     walltimes: cython.double[::1]
     shares: cython.longlong[::1]
     needs: cython.longlong[:, ::1]
+    totals: cython.longlong[::1]
     submissions: cython.double[::1]
     preferences: cython.longlong[:, ::1]
     node_times: cython.double[::1]
@@ -152,6 +156,7 @@ class Plans:
     least: cython.longlong
     found: cython.ulonglong[::1]
     room: cython.longlong[::1]
+    fit: cython.longlong[::1]
     taken: cython.longlong[::1]
     alpha: cython.double
     per_chassis: cython.longlong
@@ -172,6 +177,7 @@ class Plans:
         per_chassis, preferences, closed, split. ``out``: where a plan's ``starts`` float64[q], ``nodes``
         uint64[q, w] and ``held`` int64[q, m] go."""
         self.counts, self.walltimes, self.shares, self.needs = jobs
+        self.totals = jobs[0] * jobs[2] if machine[0] else jobs[3].sum(axis=1)
         self.submissions, self.alpha = aims
         self.per_chassis, self.preferences, self.closed, self.split = machine
         self.node_times, self.node_free, self.byte_times, self.byte_free = timeline
@@ -201,8 +207,7 @@ class Plans:
         self.after = np.empty(len(bases) + size)
         self.kept = Kept((size, len(bases) + size), (steps, words), (more, storages), len(self.since))
         self.found = np.empty(words, np.uint64)
-        self.room = np.empty(storages, np.int64)
-        self.taken = np.empty(storages, np.int64)
+        self.room, self.fit, self.taken = (np.empty(storages, np.int64) for _ in range(3))
 
     def plan(self, order: cython.longlong[::1]) -> cython.bint:
         """Fill ``starts``, ``nodes`` and ``held`` (by job, not by place); False if a job has no place."""
@@ -319,6 +324,22 @@ def found_nodes(s: Plans) -> cython.longlong:
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
+def found_within(s: Plans, first: cython.longlong, last: cython.longlong) -> cython.longlong:
+    """How many of the nodes ``first`` to ``last`` are in ``found``."""
+    total: cython.longlong = 0
+    for w in range(first >> 6, (last >> 6) + 1):
+        word: cython.ulonglong = s.found[w]
+        if w == first >> 6:
+            word = word >> (first & 63) << (first & 63)
+        if w == last >> 6:
+            word &= _FULL >> (63 - (last & 63))
+        total += ones(word)
+    return total
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
 def free_nodes(s: Plans, step: cython.longlong) -> cython.longlong:
     """How many nodes are free in a step."""
     total: cython.longlong = 0
@@ -417,16 +438,21 @@ def keep_first(s: Plans, count: cython.longlong) -> cython.void:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def least_room(s: Plans, step: cython.longlong, end: cython.double) -> cython.void:
-    """The least free bytes of each storage from ``step`` on, before ``end``, into ``room``."""
-    for m in range(s.room.shape[0]):
-        s.room[m] = s.bfree[step, m]
-    k: cython.longlong = s.bafter[step]
-    while k >= 0 and s.btimes[k] < end:
+def least_room(s: Plans, step: cython.longlong, end: cython.double, need: cython.longlong) -> cython.longlong:
+    """The least free bytes of each storage from ``step`` on, before ``end``, into ``room``; -1, or a step
+    whose free bytes are fewer than ``need`` in all: then there is no room."""
+    k: cython.longlong = step
+    while k >= 0 and (k == step or s.btimes[k] < end):
+        total: cython.longlong = 0
         for m in range(s.room.shape[0]):
-            if s.bfree[k, m] < s.room[m]:
-                s.room[m] = s.bfree[k, m]
+            free: cython.longlong = s.bfree[k, m]
+            total += free
+            if k == step or free < s.room[m]:
+                s.room[m] = free
+        if total < need:
+            return k
         k = s.bafter[k]
+    return -1
 
 
 @cython.cfunc
@@ -470,32 +496,42 @@ def byte_step(s: Plans, step: cython.longlong, time: cython.double, made: cython
 @cython.cfunc
 @cython.exceptval(check=False)
 def place(s: Plans, count: cython.longlong, share: cython.longlong) -> cython.bint:
-    """As Layout.pieces_of: the bytes of each storage into ``taken``; False if there is no s.room."""
-    per_chassis: cython.longlong = s.per_chassis
+    """As Layout.pieces_of: the bytes of each storage into ``taken``; False if there is no room."""
     for m in range(s.taken.shape[0]):
         s.taken[m] = 0
+    if share == 0:
+        return True
     left: cython.longlong = count
+    fit: cython.longlong = 0
+    part: cython.double = 1.0 / share
+    for m in range(s.room.shape[0]):
+        # to divide whole numbers takes ten times as long
+        whole: cython.longlong = cython.cast(cython.longlong, s.room[m] * part)
+        if whole * share > s.room[m]:
+            whole -= 1
+        elif (whole + 1) * share <= s.room[m]:
+            whole += 1
+        s.fit[m] = whole
+        fit += whole
+    if fit < count and not s.split:
+        return False
     for chassis in range(s.preferences.shape[0]):
-        if left == 0:
-            break
-        here: cython.longlong = 0
-        first = chassis * per_chassis
-        for k in range(first, first + per_chassis):
-            if (s.found[k >> 6] >> (k & 63)) & 1 != 0:
-                here += 1
-        if here == 0:
-            continue
+        here = found_within(s, chassis * s.per_chassis, (chassis + 1) * s.per_chassis - 1)
         for p in range(s.preferences.shape[1]):
-            m = s.preferences[chassis, p]
-            while here > 0 and s.room[m] >= share:
-                s.room[m] -= share
-                s.taken[m] += share
-                here -= 1
-                left -= 1
             if here == 0:
                 break
+            m = s.preferences[chassis, p]
+            whole = s.fit[m] if s.fit[m] < here else here
+            s.fit[m] -= whole
+            s.taken[m] += whole * share
+            here -= whole
+            left -= whole
         if here > 0:  # nor is there room in one piece for a node after this one
-            return s.split and spread(s, left, share)
+            for m in range(s.room.shape[0]):
+                s.room[m] -= s.taken[m]
+            return spread(s, left, share)
+        if left == 0:
+            break
     return True
 
 
@@ -584,11 +620,14 @@ def keep(s: Plans, k: cython.longlong, total: cython.double) -> cython.void:
         step = s.nafter[step]
     byte: cython.longlong = byte_step(s, s.nbytes[step], s.ntimes[step], False)
     size: cython.longlong = 0
+    storages = s.room.shape[0]
     while byte >= 0:
         kept.bplace[byte], kept.bmet[byte] = size, kept.calls
         btimes[size] = s.btimes[byte]
-        for m in range(s.room.shape[0]):
-            bfree[size, m] = s.bfree[byte, m]
+        if cython.compiled:
+            memcpy(cython.address(bfree[size, 0]), cython.address(s.bfree[byte, 0]), 8 * storages)
+        else:
+            bfree[size] = s.bfree[byte]
         size += 1
         byte = s.bafter[byte]
     kept.sizes[own, k, 0] = size
@@ -664,6 +703,7 @@ def make_plan(
         q = order[position]
         count, walltime, share = s.counts[q], s.walltimes[q], s.shares[q]
         tried: cython.double = -INFINITY
+        barred: cython.double = -INFINITY  # some step before that has too few bytes
         placed: cython.bint = False
         step: cython.longlong = s.since[s.looked[q]]
         byte: cython.longlong = 0
@@ -688,9 +728,14 @@ def make_plan(
                     s.since[rank] = step
                     rank += 1
             tried = start
+            if tried < barred:
+                continue
             keep_first(s, count)
             byte = byte_step(s, s.nbytes[step], tried, False)
-            least_room(s, byte, tried + walltime)
+            full: cython.longlong = least_room(s, byte, tried + walltime, s.totals[q])
+            if full >= 0:
+                barred = s.btimes[s.bafter[full]] if s.bafter[full] >= 0 else INFINITY
+                continue
             placed = take(s, q) if s.per_chassis == 0 else place(s, count, share)
             if placed:
                 break

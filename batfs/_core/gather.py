@@ -124,6 +124,17 @@ class Work:
         found = self.columns[1]
         return array("d", found) if type(found) is bytes else found
 
+    def alone(self, capacity: Sequence[float]) -> float:
+        """Seconds that it takes with nobody to share with; ``capacity``: of each resource."""
+        rate: cython.double = self.bound if self.bound > 0.0 else INFINITY
+        reach: cython.double = self.reach
+        if reach < 0.0:
+            rows = zip(self.resources, self.weights, strict=True)
+            reach = min([capacity[r] / weight for r, weight in rows], default=INFINITY)
+        if reach < rate:
+            rate = reach
+        return self.latency + 1.0 / rate if rate > 0.0 else INFINITY
+
 
 def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.longlong:
     """Fill the rows. ``parameters``, ``numbers``: the addresses of the buffers whose places ``gather_layout``

@@ -198,15 +198,16 @@ class Sheet:
         else:
             self.pieces += [f"{before}{machine}{after}" for machine in machines]
 
-    def io_job(self, record: Ended, alone: float | None, causes: tuple, of_space: tuple, plain: type) -> bool:
-        """A job whose bytes were all on one storage, in ``io_jobs.csv``; False, and nothing, of all others.
+    def io_job(self, record: Ended, alone: float | None, causes: tuple, of_space: tuple, plain: type) -> int:
+        """A job whose bytes were all on one storage, in ``io_jobs.csv``; how many lines there are then. 0,
+        and nothing, of all others.
 
         Of its wait a column each is written for ``causes``, where they are known; those ``of_space`` together
         are a lack of space, for its reason. ``plain``: the kind of volume that is asked for once.
         """
         storage: cython.longlong = only_storage(record, plain)
         if storage < 0:
-            return False
+            return 0
         names: tuple = record.job.id.partition("!")
         plan, volume = record.plans[0], record.volumes[0]
         reads: cython.longlong = volume.reads
@@ -246,11 +247,11 @@ class Sheet:
                 six(self, seconds.get(cause, 0.0))
         text(self, "\n")
         self.lines += 1
-        return True
+        return self.lines
 
-    def storages(self, now: cython.double, about: list, states: Sequence[Any]) -> None:
+    def storages(self, now: cython.double, about: list, states: Sequence[Any]) -> int:
         """Storages have changed, in ``storage_states.csv``: (position, bytes held, bytes used, transfers) of
-        each. ``about``, by position: which it is, between commas."""
+        each; how many lines there are then. ``about``, by position: which it is, between commas."""
         for position, reserved, used, transfers in states:
             decimals(self, now)
             text(self, about[position])
@@ -259,6 +260,7 @@ class Sheet:
             whole(self, transfers)
             text(self, "\n")
             self.lines += 1
+        return self.lines
 
 
 def text_of(ids: Sequence[int]) -> str:
@@ -428,19 +430,25 @@ class StorageSums:
                     if lacked > 0.0:
                         sums.jobs_that_waited += 1
                         sums.waiting_time += lacked
-        self.waiter_over(record)
+        waited(self, record)
 
     def waiter_over(self, record: Ended) -> None:
         """See ``Observer``."""
-        sums: WaitSums
-        if record.ids:
-            for key, seconds in record.waits.items():
-                if key in self.waits:
-                    sums = self.waits[key]
-                else:
-                    sums = self.waits[key] = WaitSums()
-                sums.jobs += 1
-                sums.seconds += seconds
+        waited(self, record)
+
+
+@cython.cfunc
+def waited(s: StorageSums, record: Ended):
+    """What a job that has run waited for."""
+    sums: WaitSums
+    if record.ids:
+        for key, seconds in record.waits.items():
+            if key in s.waits:
+                sums = s.waits[key]
+            else:
+                sums = s.waits[key] = WaitSums()
+            sums.jobs += 1
+            sums.seconds += seconds
 
 
 @cython.cfunc

@@ -10,7 +10,6 @@ which is what the simulator computes for a job that meets nobody. Only tasks of 
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Sequence
 from functools import cached_property
@@ -64,7 +63,7 @@ class AloneClock:
 
     def note(self, job_id: str, work: Work) -> None:
         """A simulator of ours has started a task: it has worked out already what :meth:`seconds` needs."""
-        self._noted[job_id] = self._time(work)
+        self._noted[job_id] = work.alone(self._capacity)
 
     def noted(self, record: JobRecord) -> float | None:
         """:meth:`seconds` of a job whose task was noted; forgets it."""
@@ -76,14 +75,4 @@ class AloneClock:
         profile, io = record.profile, record.io
         if io is None or not record.ids or not isinstance(profile, _SINGLE):
             return None
-        return self._time(self.work(profile, record.ids, io))
-
-    def _time(self, work: Work) -> float:
-        rate = math.inf if work.bound <= 0.0 else work.bound
-        if work.reach >= 0.0:
-            rate = min(rate, work.reach)
-        elif len(work.weights):
-            capacity = self._capacity
-            rate = min(rate, *[capacity[r] / w for r, w in zip(work.resources, work.weights, strict=True)])
-        latency: float = work.latency
-        return latency + (1.0 / rate if rate > 0.0 else math.inf)
+        return self.work(profile, record.ids, io).alone(self._capacity)

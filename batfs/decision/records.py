@@ -171,18 +171,18 @@ class Recorder(Observer):
         self._states.rows.storages(0.0, self._fixed, [(place, 0, 0, 0) for place in range(len(ids))])
 
     def storages_changed(self, now: float, states: Sequence[StorageState]) -> None:
-        rows = self._states.rows
-        rows.storages(now, self._fixed, states)
-        if rows.lines >= _BUFFERED:
-            self._states.flush()
+        sheet = self._states
+        if sheet.rows.storages(now, self._fixed, states) >= _BUFFERED:
+            sheet.flush()
 
     def job_over(self, record: JobRecord) -> None:
         alone = None if self._alone is None else self._alone(record)
-        rows = self._jobs.rows
-        if not rows.io_job(record, alone, _CAUSES, OF_SPACE, Volume):
-            self._add(self._jobs, io_rows(record, "" if alone is None else f"{alone:.6f}"))
-        elif rows.lines >= _BUFFERED:
-            self._jobs.flush()
+        sheet = self._jobs
+        lines = sheet.rows.io_job(record, alone, _CAUSES, OF_SPACE, Volume)
+        if not lines:
+            self._add(sheet, io_rows(record, "" if alone is None else f"{alone:.6f}"))
+        elif lines >= _BUFFERED:
+            sheet.flush()
         if record.io_times is not None:
             self._add(self._times, [times_row(record, record.io_times)])
 

@@ -50,6 +50,17 @@ def test_even_bytes_are_those_of_a_plain_matrix() -> None:
     ]
 
 
+def test_how_long_work_takes_alone_by_hand() -> None:
+    """Rates 1/s: 8 bytes of weight 2 make 4, 9 of 3 make 3, the bound allows 2.5; each after 0.5 s."""
+    capacity = [8.0, 9.0]
+    assert Work([0, 1], [2.0, 3.0], 0.5, 0.0).alone(capacity) == 0.5 + 1.0 / 3.0
+    assert Work([0, 1], [2.0, 3.0], 0.5, 2.5).alone(capacity) == 0.5 + 1.0 / 2.5
+    assert Work([0, 1], [2.0, 3.0], 0.5, 2.5, 2.0).alone(()) == 1.0  # the rows are known to allow 2
+    assert Work([], [], 0.5, 2.5).alone(capacity) == 0.5 + 1.0 / 2.5
+    assert Work([], [], 0.5, 0.0).alone(capacity) == 0.5
+    assert Work([0], [1.0], 0.5, 0.0).alone([0.0]) == float("inf")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_compiled_way_gives_the_same_rows(name: str) -> None:
     platform = load_platform(PLATFORMS / name)

@@ -48,14 +48,17 @@ __all__ = [
 ]
 
 
+_WHOLE, _REAL = array("l", [0]), array("d", [0.0])  # to repeat one is quicker than to copy so many bytes
+
+
 def integers(count: int, value: int = 0) -> array[int]:
     """So many int64."""
-    return array("l", [value]) * count if value else array("l", bytes(8 * count))
+    return (array("l", [value]) if value else _WHOLE) * count
 
 
 def doubles(count: int, value: float = 0.0) -> array[float]:
     """So many float64."""
-    return array("d", [value]) * count if value else array("d", bytes(8 * count))
+    return (array("d", [value]) if value else _REAL) * count
 
 
 def address(numbers: Integers | Doubles) -> int:

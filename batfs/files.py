@@ -248,16 +248,13 @@ def _lock(file: Path, prefix: Path, where: str = "under this prefix") -> Iterato
             if os.fstat(descriptor).st_ino == os.stat(file).st_ino:
                 break
         os.close(descriptor)  # it was removed by who held it before: once more
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else "batfs"
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(
-            descriptor, f"process {os.getpid()} ({words[:200]}, since {since})\n".encode("utf-8", "replace")
-        )
-    except OSError:
-        pass  # a full disk: the lock holds all the same
-    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else "batfs"
+        text = f"process {os.getpid()} ({words[:200]}, since {since})\n"
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, text.encode("utf-8", "replace"))
         yield
     finally:
         with contextlib.suppress(OSError):

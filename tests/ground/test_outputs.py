@@ -134,6 +134,18 @@ def test_a_prefix_is_held_by_one(tmp_path: Path) -> None:
             pass
 
 
+def test_ctrl_c_while_a_prefix_is_taken_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.holding(tmp_path / "run", "sim"):
+        pass
+    assert not any(tmp_path.iterdir())
+
+
 def run(folder: Path, *words: str, **how: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*BATFS, *words], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, **how

@@ -192,8 +192,9 @@ class Plans:
         at = int(np.searchsorted(times, bases[0], side="right")) - 1
         if times[at] != bases[0]:
             at += 1
-            times = np.insert(times, at, bases[0])
-            self.node_times, self.node_free = times, np.insert(timeline[1], at, timeline[1][at - 1], axis=0)
+            free = timeline[1]
+            times = np.concatenate((times[:at], bases[:1], times[at:]))
+            self.node_times, self.node_free = times, np.concatenate((free[:at], free[at - 1 :]))
         self.first = at
         self.waits = max(self.submissions, default=0.0) <= bases[0]
         steps, more = len(times) + 2 * size, len(timeline[2]) + 2 * size

@@ -7,6 +7,7 @@ both takes too long to keep; jobs of one width in some ``BANDS`` bands of length
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,21 @@ def ranked(widths: Any, lengths: Any) -> tuple[Any, Any, Any]:
     """Of each job, int64[q]: the rank where it looks for what others have learnt, and the first rank that
     learns from it and the one behind the last: those of its width that are as long or longer. What a rank
     knows is never more than what the ones behind it do."""
-    count = len(widths)
-    looked, learnt, ends = (np.empty(count, np.int64) for _ in range(3))
+    looked, learnt, ends = ([0] * len(widths) for _ in range(3))
+    lasts = lengths.tolist()
+    of_width: dict[int, list[int]] = {}
+    for k, width in enumerate(widths.tolist()):
+        of_width.setdefault(width, []).append(k)
     ranks = 0
-    for width in np.unique(widths):
-        places = np.flatnonzero(widths == width)
-        own = lengths[places]
-        edges = np.unique(own)
+    for _, places in sorted(of_width.items()):
+        own = sorted([lasts[k] for k in places])
+        edges = sorted(set(own))
         if len(edges) > BANDS:  # else a band holds one length only
-            edges = np.unique(np.sort(own)[np.arange(BANDS) * len(own) // BANDS])
-        band = np.searchsorted(edges, own, side="right") - 1
-        looked[places] = ranks + band
-        learnt[places] = ranks + band + (edges[band] < own)
+            edges = sorted({own[band * len(own) // BANDS] for band in range(BANDS)})
+        for k in places:
+            band = bisect_right(edges, lasts[k]) - 1
+            looked[k] = ranks + band
+            learnt[k] = ranks + band + (edges[band] < lasts[k])
+            ends[k] = ranks + len(edges)
         ranks += len(edges)
-        ends[places] = ranks
-    return looked, learnt, ends
+    return np.array(looked, np.int64), np.array(learnt, np.int64), np.array(ends, np.int64)

@@ -94,14 +94,17 @@ def anneal(first: Sequence[Order], score_of: Score, rng: random.Random) -> Order
     return best
 
 
-BestPlan = Callable[[ClusterState, float, Order], "list[tuple[BufferedJob, Hold, Placement]]"]
-"""(state, now, waiting jobs) -> the best plan found, in its order; the state is as before on return."""
+BestPlan = Callable[[ClusterState, float, Order], "list[tuple[BufferedJob, float, Placement | None]]"]
+"""(state, now, waiting jobs) -> the best plan found: its jobs in order, their starts, and where those are
+that start now; the state is as before on return."""
 
 
 def best_plan(alpha: float, rng: random.Random) -> BestPlan:
     """The search as written above, in plain Python; ``compiled.best_plan`` is the quick one."""
 
-    def search(state: ClusterState, now: float, waiting: Order) -> list[tuple[BufferedJob, Hold, Placement]]:
+    def search(
+        state: ClusterState, now: float, waiting: Order
+    ) -> list[tuple[BufferedJob, float, Placement | None]]:
         def score_of(order: Sequence[BufferedJob]) -> float:
             return score(order, [hold.start for hold, _ in make_plan(state, now, order)], alpha)
 
@@ -110,7 +113,10 @@ def best_plan(alpha: float, rng: random.Random) -> BestPlan:
         else:
             best = anneal(first_orders(waiting), score_of, rng)
         plan = make_plan(state, now, best)
-        return [(job, hold, placement) for job, (hold, placement) in zip(best, plan, strict=True)]
+        return [
+            (job, hold.start, placement if hold.start == now else None)
+            for job, (hold, placement) in zip(best, plan, strict=True)
+        ]
 
     return search
 
@@ -125,8 +131,8 @@ def plan(search: BestPlan) -> Pass:
             if placement is not None:
                 state.start(waiting[0], now, placement)
         elif any(state.room_now(job, now) is not None for job in waiting):
-            for job, hold, placement in search(state, now, waiting):
-                if hold.start == now:
+            for job, _, placement in search(state, now, waiting):
+                if placement is not None:
                     state.start(job, now, placement)
 
     return run

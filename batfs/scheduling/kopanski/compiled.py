@@ -10,14 +10,15 @@ import numpy as np
 from batfs.scheduling.annealing import Annealer, Problem
 from batfs.scheduling.kopanski.annealing import EXHAUSTIVE, BestPlan, Order, first_orders
 from batfs.scheduling.kopanski.state import BufferedJob, ClusterState, Placement
-from batfs.scheduling.timeline import Hold
 
 
 def best_plan(alpha: float, rng: random.Random) -> BestPlan:
     """As ``annealing.best_plan``. ``rng`` may be ahead of what was used; give it to nobody else."""
     annealer = Annealer(rng)
 
-    def search(state: ClusterState, now: float, waiting: Order) -> list[tuple[BufferedJob, Hold, Placement]]:
+    def search(
+        state: ClusterState, now: float, waiting: Order
+    ) -> list[tuple[BufferedJob, float, Placement | None]]:
         layout, size = state.layout, len(waiting)
         jobs = (
             np.array([job.nodes for job in waiting], np.int64),
@@ -38,13 +39,13 @@ def best_plan(alpha: float, rng: random.Random) -> BestPlan:
         assert planned, "an admitted job fits once everything has ended"
         plan = []
         for k in best.tolist():
-            job = waiting[k]
-            nodes = problem.nodes_of(k)
-            pieces = layout.pieces_of(nodes, job.share, problem.held[k].tolist())
-            assert pieces is not None
-            start = float(problem.starts[k])
-            hold = state.timeline.make(start, job.walltime, nodes, layout.shares(pieces))
-            plan.append((job, hold, Placement(nodes, pieces)))
+            job, start, placement = waiting[k], float(problem.starts[k]), None
+            if start == now:
+                nodes = problem.nodes_of(k)
+                pieces = layout.pieces_of(nodes, job.share, problem.held[k].tolist())
+                assert pieces is not None
+                placement = Placement(nodes, pieces)
+            plan.append((job, start, placement))
         return plan
 
     return search

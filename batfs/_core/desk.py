@@ -340,6 +340,7 @@ def none_computes(s: States, machines: tuple) -> cython.bint:
 class Desk:
     """What the server knows, and what it does for every job; its subclasses do the rest.
 
+    ``ways``: what transfers use, by the ids of the storages they are from and to, as far as they are known.
     ``to_create``: (script, host, job or None) of an actor that a message asks for. ``kinds`` are the classes
     of the protocol's records that are made and met here: see :meth:`meet`. ``digits``: whether a date is
     rounded to six decimals, as Batsim 4 prints it; else :meth:`date` says how.
@@ -372,6 +373,7 @@ class Desk:
     farewells = cython.declare(dict, visibility="public")
     deciding = cython.declare(cython.double, visibility="public")
     known_ids = cython.declare(set, visibility="public")
+    ways = cython.declare(dict, visibility="public")
     process: object
     rounded: object
     on_work: object
@@ -383,6 +385,7 @@ class Desk:
     at_once: object
     composed: object
     sparse: object
+    staging: object
     a_request: object
     a_submission: object
     a_completion: object
@@ -404,11 +407,13 @@ class Desk:
         self.farewells = {"job": 0, "event": 0}
         self.deciding = 0.0
         self.known_ids = None
+        self.ways = {}
 
     def meet(self, process: Any, options: Any, profiles: tuple, records: tuple, rounded: Any) -> None:
         """Who decides, and by which rules. ``profiles``: the classes of those that are executed at once, of
-        sequences, of sparse ones; ``records``: of requests, submissions, completions, the simulation's end,
-        executions, kills, registrations; ``rounded``: a job as it is after it came in a message."""
+        sequences, of sparse ones, of data staging; ``records``: of requests, submissions, completions, the
+        simulation's end, executions, kills, registrations; ``rounded``: a job as it is after it came in a
+        message."""
         self.process = process
         self.options = options
         self.on_work = options.on_work
@@ -416,7 +421,7 @@ class Desk:
         self.profile_reuse = options.profile_reuse
         self.keep_io_profiles = options.keep_io_profiles
         self.six = options.generation == 4
-        self.at_once, self.composed, self.sparse = profiles
+        self.at_once, self.composed, self.sparse, self.staging = profiles
         (
             self.a_request,
             self.a_submission,
@@ -691,11 +696,25 @@ def begin(d: Desk, job: SimJob):
 @cython.cfunc
 def flow_of(d: Desk, job: SimJob, task: Task, left: float, io: Any):
     """See :meth:`Desk.flow_of`."""
-    work = d.work_of(job, task, io)
+    work = None
+    if io is None and type(task.profile) is d.staging:
+        work = staged(d, job, task.profile)
+    if work is None:
+        work = d.work_of(job, task, io)
     if io is not None and d.on_work is not None:
         d.on_work(job.id, work)
     task.flow = Flow(d.maestro, work, left)
     return task.flow
+
+
+@cython.cfunc
+def staged(d: Desk, job: SimJob, profile: Any):
+    """The work of data staging, where there are bytes to move and the way is known; else None."""
+    mapping = job.storage_mapping
+    if mapping is None or profile.size <= 0:
+        return None
+    way = d.ways.get((mapping.get(profile.source), mapping.get(profile.destination)))
+    return None if way is None else way.work(profile.size)
 
 
 @cython.cfunc

@@ -136,6 +136,43 @@ class Work:
         return self.latency + 1.0 / rate if rate > 0.0 else INFINITY
 
 
+@cython.cclass
+class Way:
+    """From one host to another: what a transfer of any volume uses.
+
+    ``crossed``: how often each of the ``resources`` is; ``latency`` in seconds; ``gamma``: TCP's window in
+    bytes.
+    """
+
+    resources: bytes
+    crossed: object  # float64
+    weights: object  # float64, of the work in hand
+    latency: cython.double
+    gamma: cython.double
+
+    def __init__(
+        self, resources: Sequence[int], crossed: Sequence[int], latency: float, gamma: float
+    ) -> None:
+        self.resources = array("l", resources).tobytes()
+        self.crossed = array("d", crossed)
+        self.weights = array("d", crossed)
+        self.latency = latency
+        self.gamma = gamma
+
+    def work(self, volume: cython.double) -> Work:
+        """That of ``volume`` bytes (> 0)."""
+        size: cython.longlong = len(self.resources)
+        address: cython.longlong = self.weights.buffer_info()[0]
+        times: cython.p_double = floats(self.crossed.buffer_info()[0])
+        weights: cython.p_double = floats(address)
+        for i in range(size // 8):
+            weights[i] = volume * times[i]
+        bound: cython.double = 0.0
+        if self.latency > 0.0:
+            bound = self.gamma / (2.0 * (self.latency * volume))
+        return Work(self.resources, octets(address, size), self.latency, bound)
+
+
 def gather(parameters: cython.longlong, numbers: cython.longlong) -> cython.longlong:
     """Fill the rows. ``parameters``, ``numbers``: the addresses of the buffers whose places ``gather_layout``
     names.

@@ -23,7 +23,7 @@ from batfs.simulator.jobs import Budget
 from batfs.simulator.machines import Machines
 from batfs.simulator.replies import converse, deliver, parse
 from batfs.simulator.tasks import Tasks
-from batfs.workload.model import Composed, IoProfile, Json, UsageTrace
+from batfs.workload.model import Composed, DataStaging, IoProfile, Json, UsageTrace
 
 if TYPE_CHECKING:
     from batfs.platform import Machine
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 # what the desk has to know by its class: see `Desk.meet`
-PROFILES = (jobs.AT_ONCE, Composed, IoProfile)
+PROFILES = (jobs.AT_ONCE, Composed, IoProfile, DataStaging)
 RECORDS = (
     m.Request,
     m.JobSubmitted,

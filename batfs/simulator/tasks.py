@@ -10,7 +10,7 @@ from batfs._core.desk import Desk, KnownWorkload, SimJob, Task
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine
 from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
-from batfs.simulator.work import Demand, Work, Workshop
+from batfs.simulator.work import Demand, Way, Work, Workshop
 from batfs.workload.flows import Flows
 from batfs.workload.model import (
     HOMOGENEOUS,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batfs.simulator.options import SimulationOptions
 
 KEPT_WORKS = 1024  # tasks whose use of resources is kept
+MAX_WAYS = 1 << 17  # pairs of storages whose way is kept
 LEAST_FLOPS = 1e-10  # up to so many flops a storage may be given
 
 
@@ -42,6 +43,7 @@ class Tasks(Desk):
     options: SimulationOptions
     jobs: dict[str, SimJob]
     workloads: dict[str, KnownWorkload]
+    ways: dict[tuple[int, int], Way]
 
     def __init__(self, engine: Engine, machine: Machine, workloads: Sequence[Workload]) -> None:
         super().__init__()
@@ -67,7 +69,7 @@ class Tasks(Desk):
         """
         master = self.machine.master
         if host == master:
-            work = self.workshop.transfer(host, master, 1.0)
+            work = self.workshop.way(host, master).work(1.0)
         else:
             flows = Flows(array("l", [0]), array("l", [1]), array("d", [1.0]))
             work = self.workshop.work(Demand(2, None, flows=flows), array("l", [host, master]))
@@ -253,13 +255,15 @@ class Tasks(Desk):
         return demand
 
     def _storage_work(self, job: SimJob, profile: ParallelHomogeneousPfs | DataStaging) -> Work:
-        hosts = self.machines.hosts
         if isinstance(profile, DataStaging):
-            source = hosts[self._storage(job, profile.source, True)]
-            destination = hosts[self._storage(job, profile.destination, True)]
-            if profile.size > 0:
-                return self.workshop.transfer(source, destination, float(profile.size))
-            return self.workshop.work(Demand(2, None), [source, destination])
+            ends = self._storage(job, profile.source, True), self._storage(job, profile.destination, True)
+            source, destination = [self.host_of[i] for i in ends]
+            if profile.size <= 0:
+                return self.workshop.work(Demand(2, None), [source, destination])
+            if len(self.ways) >= MAX_WAYS:
+                self.ways.clear()
+            way = self.ways[ends] = self.workshop.way(source, destination)
+            return way.work(profile.size)
         executors = self._executors(job)
         ids = (*executors, self._storage(job, profile.label, False))
         on = [self.host_of[i] for i in ids]

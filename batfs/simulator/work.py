@@ -12,6 +12,7 @@ from batfs._core.arrays import Doubles, Integers, address, doubles, integers, np
 from batfs._core.arrays import FloatArray as Floats
 from batfs._core.arrays import IntArray as Indices
 from batfs._core.gather import COMPILED, beside, enter, entries, lacking, rows_of
+from batfs._core.gather import Way as Way
 from batfs._core.gather import Work as Work
 from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
@@ -19,8 +20,6 @@ from batfs.platform.consume import distinct
 from batfs.records import record
 from batfs.workload.flows import Flows
 from batfs.workload.model import Homogeneous, IoProfile, of_each
-
-MAX_TRANSFERS = 1 << 17  # pairs of hosts whose route is kept
 
 
 @record(frozen=False)
@@ -348,7 +347,6 @@ class Workshop:
         self.platform = platform
         self.gamma = gamma
         self.hosts = len(platform.hosts)
-        self._transfers: dict[int, tuple[tuple[int, ...], tuple[int, ...], float]] = {}
         self.speeds = array("d", [host.speed for host in platform.hosts])
         gatherer = Gatherer(self) if gathering else None
         self.gatherer = gatherer if gatherer is not None and gatherer.usable else None
@@ -381,25 +379,15 @@ class Workshop:
         demand, together = merge(job, np.array(job_ids, np.int64), io, np.array(io_ids, np.int64))
         return self.work(demand, np.asarray(host_of)[together])
 
-    def transfer(self, source: int, destination: int, volume: float) -> Work:
-        """A single transfer between two hosts."""
-        key = source * self.hosts + destination
-        resources, counts, latency = self._transfers.get(key) or self._way(key)
-        bound = self.gamma / (2.0 * (latency * volume)) if latency > 0.0 else 0.0
-        return Work(resources, [volume * count for count in counts], latency, bound)
-
-    def _way(self, key: int) -> tuple[tuple[int, ...], tuple[int, ...], float]:
-        """The rows between two hosts, how often each is crossed, and the latency."""
-        route = self.platform.route(*divmod(key, self.hosts))
+    def way(self, source: int, destination: int) -> Way:
+        """What transfers between two hosts use."""
+        route = self.platform.route(source, destination)
         links = self.platform.links
         times: dict[int, int] = {}
         for link in route.links:
             times[link] = 1 if links[link].fatpipe else times.get(link, 0) + 1
-        if len(self._transfers) >= MAX_TRANSFERS:
-            self._transfers.clear()
-        found = tuple([link + self.hosts for link in times]), tuple(times.values()), route.latency
-        self._transfers[key] = found
-        return found
+        resources = [link + self.hosts for link in times]
+        return Way(resources, list(times.values()), route.latency, self.gamma)
 
     def one_host(self, host: int, flops: float) -> Work:
         """A task with a single executor: only its flops count, bytes are not even looked at."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from batfs._core import gather, interpreted
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import work as work_module
 from batfs.simulator.work import Demand, Work, Workshop, merge
@@ -34,6 +36,17 @@ def random_even(rng: random.Random, nodes: list[int], storages: list[int]) -> Io
     ways = rng.choice([(True, False), (False, True), (True, True)])
     written, read = (part() if way else None for way in ways)
     return IoProfile.evenly(Even(nodes, storages, written, read))
+
+
+@pytest.mark.parametrize("core", [gather, interpreted("gather")], ids=["as built", "interpreted"])
+def test_one_way_takes_any_volume(core: Any) -> None:
+    """Two links, one of them crossed twice; half a second, and a window of 100 bytes."""
+    way, endless = core.Way([3, 5], [1, 2], 0.5, 100.0), core.Way((), (), 0.0, 100.0)
+    ten, one = way.work(10), way.work(1.0)
+    assert as_dict(ten) == {3: 10.0, 5: 20.0}
+    assert as_dict(one) == {3: 1.0, 5: 2.0}
+    assert (ten.latency, ten.bound, one.bound) == (0.5, 10.0, 100.0)
+    assert (as_dict(endless.work(1.0)), endless.work(1.0).bound) == ({}, 0.0)
 
 
 def test_even_bytes_are_those_of_a_plain_matrix() -> None:

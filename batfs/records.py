@@ -7,9 +7,9 @@ is compiled when some have been made, and the other methods are the same for all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Any, TypeVar, cast, dataclass_transform, overload
+from typing import Any, Self, TypeVar, cast, dataclass_transform, overload
 
 T = TypeVar("T")
 
@@ -49,6 +49,28 @@ def record(cls: type[Any] | None = None, /, *, frozen: bool = True, eq: bool = T
     if cls is None:
         return lambda found: _define(found, frozen, eq)
     return _define(cls, frozen, eq)
+
+
+class Row:
+    """A base of records that others may unpack, count, index and ``_replace`` as they do named tuples."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([getattr(self, name) for name in field_names(self)])
+
+    def __len__(self) -> int:
+        return len(field_names(self))
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Any, ...]: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        return tuple(self)[place]
+
+    def _replace(self, **changes: Any) -> Self:
+        return replace(self, **changes)
 
 
 def field_names(of: Any) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from typing import Any, Protocol, TypeAlias
 from batfs._core.flows import Traffic as Traffic
 from batfs._core.flows import add_flops as add_flops
 from batfs.protocol.messages import Resource
-from batfs.records import field, record
+from batfs.records import Row, field, record
 from batfs.storage.interface import AllocationPolicy, StorageView
 from batfs.workload.access import PLAIN, Access
 
@@ -147,7 +147,7 @@ class Staging:
 
 
 @record
-class Transfer:
+class Transfer(Row):
     """``size`` whole bytes from resource ``source`` to resource ``destination``: for small plans and for
     plugins that would rather write a list (see ``traffic.from_transfers``)."""
 
@@ -157,7 +157,7 @@ class Transfer:
 
 
 @record
-class Placement:
+class Placement(Row):
     """``size`` bytes held on the storage with resource id ``storage``.
 
     ``key``: empty for bytes that go with the job. Others stay when it is over (a data set, a cache): they are
@@ -238,7 +238,7 @@ class SetChange:
 
 
 @record
-class Move:
+class Move(Row):
     """One activity that moves bytes outside the job's own profile, sent as one dynamic job.
 
     ``kind`` is ``stage_in``, ``stage_out``, ``drain``, ``replicate`` or ``balance``: a word for the outputs.
@@ -256,7 +256,7 @@ class Move:
 
 
 @record
-class Checkpoints:
+class Checkpoints(Row):
     """``times`` times during the computation, at equal distances: ``writes`` (blocking: the job waits for
     all of them), then ``drains`` (asynchronous: the job goes on)."""
 

@@ -18,7 +18,7 @@ from batfs.filesystems.interface import IoPlan, Move, Topology, add_flops
 from batfs.filesystems.script import in_turns
 from batfs.filesystems.staging_modes import NO_LIMIT, StagingLimit
 from batfs.filesystems.traffic import by_destination, by_source, joined
-from batfs.records import record
+from batfs.records import Row, record
 from batfs.scheduling.loads import WINDOW, Routes
 from batfs.storage.interface import StorageView
 
@@ -27,7 +27,7 @@ MESSAGES = 1e-3
 
 
 @record
-class Stages:
+class Stages(Row):
     """Seconds: ``before`` the job runs (its nodes are held), and ``after`` (its bytes are)."""
 
     before: float

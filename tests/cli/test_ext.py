@@ -78,6 +78,21 @@ def test_the_names_are_those_promised() -> None:
         assert getattr(ext, name) is getattr(ext, name)
 
 
+def test_small_records_are_unpacked_and_indexed() -> None:
+    """As they could be from the first version on, when they were named tuples."""
+    storage, size, key = placed = ext.Placement(8, 100)
+    assert (storage, size, key) == (8, 100, "")
+    assert placed[:2] == (8, 100)
+    assert placed[-1] == ""
+    assert len(placed) == 3
+    assert placed._replace(size=7) == ext.Placement(8, 7)
+    source, destination, moved = ext.Transfer(1, 9, 4)
+    assert (source, destination, moved) == (1, 9, 4)
+    kind, *_ = ext.Move("drain", ext.from_transfers([ext.Transfer(1, 9, 4)]))
+    assert kind == "drain"
+    assert [*ext.Checkpoints(3, (), ())] == [3, (), ()]
+
+
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(AttributeError, match="did you mean 'Share'"):
         _ = ext.Shares

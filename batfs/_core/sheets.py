@@ -266,6 +266,8 @@ class Sheet:
 def text_of(ids: Sequence[int]) -> str:
     """The text of ascending ids without repetition, runs of two or more as ``a-b``; of a tuple it costs the
     number of runs, not of ids."""
+    if len(ids) == 1:
+        return str(ids[0])
     sheet = Sheet()
     ranges(sheet, ids)
     return sheet.take()

@@ -169,10 +169,10 @@ class ParallelFileSystem(Model):
             picked = [shares[0][0] for shares in chosen]
         order = sorted(range(count), key=picked.__getitem__)
         ids = [picked[k] for k in order]
+        rest = [turns(column, len(nodes)) for column in columns]
         read, written = (
             ([column[k] for k in order], [turn[k] for k in order])
-            for column in columns
-            for turn in (turns(column, len(nodes)),)
+            for column, turn in zip(columns, rest, strict=True)
         )
         return IoPlan(
             self.name,

@@ -153,7 +153,6 @@ class Tenancy:
         )
         self.gate = None if made is None else made[0]
         self._loads = None if made is None else made[1]
-        self._io_needs: IoNeeds | None = None
         self._read = 0
         self._upkeep_due = True
         if observer is not None:
@@ -187,18 +186,16 @@ class Tenancy:
 
         return Phases(self.files, self.profiles, self.tell_once, dynamic_jobs=self.dynamic)
 
-    @property
+    @cached_property
     def io_needs(self) -> IoNeeds:
         """Measures what placements need of the machine's links."""
-        if self._io_needs is None:
-            from batfs.scheduling.io_needs import IoNeeds
-            from batfs.scheduling.loads import Loads
+        from batfs.scheduling.io_needs import IoNeeds
+        from batfs.scheduling.loads import Loads
 
-            loads = self._loads
-            if loads is None:
-                loads = Loads(self._stage_times.routes, self.machine.view, self.machine.position)
-            self._io_needs = IoNeeds(loads)
-        return self._io_needs
+        loads = self._loads
+        if loads is None:
+            loads = Loads(self._stage_times.routes, self.machine.view, self.machine.position)
+        return IoNeeds(loads)
 
     def io_progress(self, job_id: str) -> IoProgress | None:
         """How far a running job's transfers have come; None if nobody watches them."""

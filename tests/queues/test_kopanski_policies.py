@@ -203,7 +203,6 @@ def busy_state(sizes: list[tuple[int, int, int, int]], now: float, layout: Layou
     return state
 
 
-@pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
 @given(jobs, st.sampled_from([1, 2, 3]), st.integers(0, 3), st.booleans())
 def test_the_compiled_search_finds_the_same_plan(sizes, alpha, seed, split):

@@ -39,7 +39,6 @@ def workload(tmp_path_factory):
 FLAGS = ("--enable-dynamic-jobs", "--filesystem", "bb=burst_buffer:backing=lustre")
 
 
-@pytest.mark.slow  # some compile
 @pytest.mark.parametrize("queue", known_queue_policies())
 def test_every_queue_policy_in_a_run(queue, workload, tmp_path):
     out = tmp_path / "out" / "x"

@@ -77,7 +77,6 @@ def test_every_job_runs_within_capacity(queue, shapes, selection):
     check(shapes, run(queue, shapes, selection=selection))
 
 
-@pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["plan:alpha=1", "plan:alpha=3,depth=4", "plan_io", "plan_io:patience=0.003,trials=20"]),
@@ -88,7 +87,6 @@ def test_every_job_of_a_plan_runs_within_capacity(queue, shapes, selection):
     check(shapes, run(queue, shapes, selection=selection))
 
 
-@pytest.mark.slow  # compiles
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["plan_io:patience=0", "plan_io:patience=0.003"]), shapes)
 def test_the_promise_to_who_has_no_patience_left_is_kept(queue, shapes):
@@ -273,7 +271,6 @@ def test_wrong_options_are_refused(queue, says):
         make_queue_policy(queue)
 
 
-@pytest.mark.slow  # compiles
 def test_bytes_that_no_storage_has_in_one_piece_hold_nobody_up():
     # 100 and 60: with 70 and 50 taken there are 40 bytes, but no 35 in one piece; the last job goes on
     shapes = [(0, 1, 10, 1.0, 70), (0, 1, 10, 1.0, 50), (1, 1, 5, 1.0, 35), (2, 1, 5, 1.0, 20)]

@@ -11,7 +11,7 @@ import codecs
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from os import PathLike
@@ -198,6 +198,19 @@ def decode(data: bytes, path: str | PathLike[str] | None = None) -> Text:
             raise InputError("not a text file: it holds zero bytes", file=path)
         return _decoded(data, wide)
     return _decoded(data, "utf-8")
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+    """The lines of a table whose rows have as many cells each; columns in ``right`` are set to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if k in right else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def csv_field(text: object) -> str:

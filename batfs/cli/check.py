@@ -16,7 +16,7 @@ from batfs.cli.machine_flags import add_machine_flags
 from batfs.errors import InputError
 from batfs.files import write_text
 from batfs.parsing import add_word
-from batfs.texts import utf8_text
+from batfs.texts import aligned, utf8_text
 from batfs.units import format_bandwidth, format_time
 
 if TYPE_CHECKING:
@@ -231,7 +231,6 @@ def _print(reports: list[Report], moved: Moved, unseen: list[str], args: argpars
 
 
 def _bandwidths(report: Report) -> list[str]:
-    from batfs.platform.drawing import table
 
     titles = ("storage", "read alone", "by all nodes", "write alone", "by all nodes", "latency", "back")
     rows = [
@@ -246,7 +245,7 @@ def _bandwidths(report: Report) -> list[str]:
         )
         for name, entry in report.measures.items()
     ]
-    return list(table(titles, rows, right=range(1, 7)))
+    return aligned([titles, *rows], range(1, 7))
 
 
 def as_json(reports: list[Report], moved: Moved) -> dict[str, Any]:

@@ -221,14 +221,3 @@ def system_rows(machine: Machine) -> list[tuple[str, ...]]:
             (name, str(len(storages)), capacity, read, write, "its own node" if local else "all nodes")
         )
     return rows
-
-
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
-    """Lines of a table; columns in ``right`` are set to the right."""
-    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
-    for row in [titles, *rows]:
-        cells = [
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batfs.errors import InputError
-from batfs.texts import decode, read_text, read_unpacked, unpacked
+from batfs.texts import aligned, decode, read_text, read_unpacked, unpacked
 
 PACK = [bytes, gzip.compress, bz2.compress, lzma.compress]
 MARKED = ["utf-8-sig", "utf-16", "utf-32"]
@@ -73,3 +73,24 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="cannot read"):
             read_text(path)
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda columns: st.lists(
+            st.lists(st.text("abc0 é", min_size=1).filter(str.strip), min_size=columns, max_size=columns),
+            min_size=1,
+        )
+    ),
+    st.sets(st.integers(0, 4)),
+)
+def test_cells_of_a_table_keep_apart(rows: list[list[str]], right: set[int]) -> None:
+    """However long they are: each stands in its column, with two spaces before the next."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row, line in zip(rows, aligned(rows, right), strict=True):
+        place = 0
+        for k, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            there = line[place : place + width].ljust(width)
+            assert there == (cell.rjust(width) if k in right else cell.ljust(width))
+            place += width + 2
+            assert line[place - 2 : place].strip() == ""

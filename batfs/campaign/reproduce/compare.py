@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batfs.campaign.reproduce.kopanski import Figures, Run
 from batfs.campaign.reproduce.references import Reference, recorded_starts, reference
+from batfs.texts import aligned
 
 SAME = 1e-3
 """Two starts closer than this are equal (s): the reference files have 6 decimals."""
@@ -87,20 +88,8 @@ def table(rows: Sequence[Row]) -> list[str]:
                 f"{one.seconds:.1f}",
             ]
         )
-    return aligned(lines, left=2)
+    return aligned(lines, range(2, 12))
 
 
 def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:+.2f} %"
-
-
-def aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    out = []
-    for line in lines:
-        cells = [
-            cell.ljust(width) if k < left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        out.append("  ".join(cells).rstrip())
-    return out

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from batfs.campaign.reproduce.compare import Row, aligned, percent
+from batfs.campaign.reproduce.compare import Row, percent
 from batfs.campaign.reproduce.kopanski import Figures
 from batfs.campaign.reproduce.references import reference
 from batfs.report.inference import FEWEST, Difference, Interval, compare_pairs, mean_interval
+from batfs.texts import aligned
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def mean_table(found: Sequence[Mean]) -> list[str]:
                 about + paper,
             ]
         )
-    return aligned(lines, left=2)
+    return aligned(lines, range(2, 6))
 
 
 def pairs(rows: Sequence[Row]) -> list[Pair]:
@@ -137,4 +138,4 @@ def pair_table(found: Sequence[Pair]) -> list[str]:
                 f"{d.p:.4f}",
             ]
         )
-    return aligned(lines, left=3)
+    return aligned(lines, range(3, 8))

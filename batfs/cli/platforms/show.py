@@ -14,6 +14,7 @@ from pathlib import Path
 
 from batfs.cli.machine_flags import add_machine_flags
 from batfs.parsing import add_word
+from batfs.texts import aligned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from batfs.platform import load_platform, number_resources
-    from batfs.platform.drawing import folded, resource_rows, system_rows, table, tree
+    from batfs.platform.drawing import folded, resource_rows, system_rows, tree
 
     platform = load_platform(args.platform)
     machine = number_resources(
@@ -50,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     rows = resource_rows(machine)
     titles = ("id", "name", "role", "zone", "file system", "size", "belongs to")
     print()
-    print("\n".join(table(titles, rows if args.all else folded(machine, rows), right=(0, 5))))
+    print("\n".join(aligned([titles, *(rows if args.all else folded(machine, rows))], (0, 5))))
     systems = system_rows(machine)
     if systems:
         print()
         heads = ("file system", "storages", "capacity", "reads", "writes", "when used at once by")
-        print("\n".join(table(heads, systems, right=(1, 2, 3, 4))))
+        print("\n".join(aligned([heads, *systems], (1, 2, 3, 4))))
     return 0

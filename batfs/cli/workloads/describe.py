@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batfs.cli.workloads import common
 from batfs.parsing import add_word, speed
+from batfs.texts import aligned
 from batfs.units import format_size
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def page(found: Statistics) -> list[str]:
         f"submitted over {duration(found.span)}; offered load {found.offered_load:.3g}",
         "profiles: " + ", ".join(f"{count} {kind}" for kind, count in found.profile_types.items()),
         "",
-        f"{'':<22}{'min':>10}{'25 %':>10}{'median':>10}{'75 %':>10}{'95 %':>10}{'max':>10}{'mean':>10}",
+    ]
+    rows = [
+        ["", "min", "25 %", "median", "75 %", "95 %", "max", "mean"],
         _row("nodes", found.sizes, lambda value: f"{value:.4g}"),
         _row("run time", found.runtimes, duration),
         _row("requested time", found.requested, duration),
@@ -73,14 +76,16 @@ def page(found: Statistics) -> list[str]:
         _row("bytes read", found.reads, format_size),
         _row("bytes written", found.writes, format_size),
     ]
+    lines += aligned(rows, range(1, 8))
     if found.without_walltime:
         lines.append(f"{found.without_walltime} jobs without requested time")
     if found.filesystems:
-        lines += ["", f"{'file system':<22}{'jobs':>10}{'read':>12}{'written':>12}{'median':>12}{'max':>12}"]
-    for name, use in found.filesystems.items():
-        both = use.both.to_json()
-        sizes = (sum(use.reads), sum(use.writes), both["median"], both["max"])
-        lines.append(f"{name:<22}{use.jobs:>10}" + "".join(f"{format_size(size):>12}" for size in sizes))
+        rows = [["file system", "jobs", "read", "written", "median", "max"]]
+        for name, use in found.filesystems.items():
+            both = use.both.to_json()
+            sizes = (sum(use.reads), sum(use.writes), both["median"], both["max"])
+            rows.append([name, str(use.jobs), *map(format_size, sizes)])
+        lines += ["", *aligned(rows, range(1, 6))]
     most = max(found.hours, default=0)
     if most:
         bars = "".join(_BARS[round(count / most * (len(_BARS) - 1))] for count in found.hours)
@@ -90,10 +95,10 @@ def page(found: Statistics) -> list[str]:
     return lines
 
 
-def _row(name: str, values: Distribution, show: common.Show) -> str:
+def _row(name: str, values: Distribution, show: common.Show) -> list[str]:
     if not values.count:
-        return f"{name:<22}{'none':>10}"
-    return f"{name:<22}" + "".join(f"{show(value):>10}" for value in (*values.quantiles, values.mean))
+        return [name, "none", *[""] * 6]
+    return [name, *map(show, (*values.quantiles, values.mean))]
 
 
 def duration(seconds: float) -> str:

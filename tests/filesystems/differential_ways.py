@@ -9,6 +9,7 @@ import csv
 import gc
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -117,9 +118,8 @@ class Runner:
 
     def __init__(self, case: Case, folder: Path) -> None:
         self.case, self.folder = case, folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            old.unlink()
+        shutil.rmtree(folder, ignore_errors=True)  # its plugins' bytecode too
+        folder.mkdir(parents=True)
         self.events = folder / "events.txt"
         self.events.write_text(case.events)
         (folder / "ours.py").write_text(OURS.replace("FOLDER", str(folder)))

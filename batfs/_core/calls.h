@@ -2,7 +2,8 @@
 
    Cython passes arguments as a row in memory where PyObject_Vectorcall is, which the limited API has from
    3.12 on. Methods of ours can be called that way since 3.10; what we call is called by functions that take
-   their arguments one by one and make no tuple either. A run of 20,000 jobs takes 4 % less so. */
+   their arguments one by one and make no tuple either. A run of 20,000 jobs takes 2.8 %
+   fewer instructions so. */
 #ifndef BATFS_CALLS_H
 #define BATFS_CALLS_H
 #define PY_SSIZE_T_CLEAN

@@ -8,11 +8,11 @@ machines that are shared), and what is wrong, is said by the subclasses in ``bat
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+from batfs._core.arrays import doubles, integers
 from batfs._core.loop import CANCELLED, ENDS, TIMED_OUT, Comm, Flow, Sleep, Then, Waiting
 from batfs._core.sheets import FAILED as FAILED
 from batfs._core.sheets import REJECTED as REJECTED
@@ -191,8 +191,7 @@ class States:
     def __init__(self, machines: int) -> None:
         self.count = machines
         self.busy = bytearray(machines)
-        self.since = array("d", bytes(8 * machines))
-        self.further = array("l", bytes(8 * machines))
+        self.since, self.further = doubles(machines), integers(machines)
         self.away = bytearray(machines)
         self.shareable = bytearray(machines)
         self.running = {}

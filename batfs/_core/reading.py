@@ -21,14 +21,18 @@ INFINITY = cython.declare(cython.double, float("inf"))
 COMPILED = cython.compiled
 
 
+@cython.cfunc
+def reals(cells: Any) -> cython.p_double:
+    """The numbers of an array of float64."""
+    if cython.compiled:
+        return cython.cast(cython.p_double, cython.cast(cython.size_t, address(cells)))
+    return cells
+
+
 def read(values: list[Any], cells: Any) -> cython.longlong:
     """Numbers of a file into an array of float64, which has room for them; how many of them are
     ints, -1 if one is neither int nor float, or below 0, or not finite."""
-    found: cython.p_double
-    if cython.compiled:
-        found = cython.cast(cython.p_double, cython.cast(cython.size_t, address(cells)))
-    else:
-        found = cells
+    found: cython.p_double = reals(cells)
     whole: cython.longlong = 0
     place: cython.longlong
     number: cython.double
@@ -114,11 +118,7 @@ def whole_numbers(
 def taken(text: cython.p_char, place: cython.longlong, count: cython.longlong) -> object:
     """The numbers of the array that begins there."""
     cells = doubles(count)
-    found: cython.p_double
-    if cython.compiled:
-        found = cython.cast(cython.p_double, cython.cast(cython.size_t, address(cells)))
-    else:
-        found = cells
+    found: cython.p_double = reals(cells)
     number: cython.longlong = 0
     at: cython.longlong = 0
     one: cython.int

@@ -304,8 +304,8 @@ def shift_nodes(s: NodeSteps, since: cython.longlong, to: cython.longlong) -> cy
     if cython.compiled:
         memmove(cython.address(s.times[to]), cython.address(s.times[since]), 8 * count)
         memmove(
-            cython.address(s.free[to * s.words + 0]),
-            cython.address(s.free[since * s.words + 0]),
+            cython.address(s.free[to * s.words]),
+            cython.address(s.free[since * s.words]),
             8 * s.words * count,
         )
     else:

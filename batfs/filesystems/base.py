@@ -10,7 +10,7 @@ from functools import cached_property
 from operator import add
 from typing import Any, Literal, TypeAlias, cast, overload
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs._core.flows import evenly
 from batfs.errors import BatfsError, InputError, unknown
 from batfs.filesystems.access import AccessModel, make_access
@@ -37,7 +37,6 @@ from batfs.plugins import Registry, parameters, parse_spec
 from batfs.records import replace
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.storage.view import fitting
-from batfs.workload.flows import IntArray
 
 MODELS: Registry[type[FileSystemModel]] = Registry(
     "file-system model",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs.filesystems.interface import Placement
 from batfs.protocol.messages import Resource
 from batfs.records import field, record
-from batfs.workload.flows import IntArray
 
 
 @record

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs._core.copies import NEAR, OWN, WRITE
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
@@ -30,7 +30,6 @@ from batfs.filesystems.traffic import from_transfers, split_by, split_evenly
 from batfs.plugins import Size
 from batfs.records import record
 from batfs.storage.interface import StorageView
-from batfs.workload.flows import IntArray
 
 
 @record(frozen=False)

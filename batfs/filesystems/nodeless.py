@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs._core.flows import evenly
 from batfs.filesystems.interface import IoPlan, Move, RepeatedPlan, Traffic
 from batfs.records import replace
-from batfs.workload.flows import IntArray
 
 
 @lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs._core.flows import evenly
 from batfs.errors import InputError
 from batfs.filesystems.base import MODELS, Model, Reserve, Timing
@@ -24,7 +24,6 @@ from batfs.filesystems.traffic import from_grid, split_by, split_evenly, split_r
 from batfs.plugins import Size
 from batfs.storage.interface import StorageView
 from batfs.storage.view import room
-from batfs.workload.flows import IntArray
 
 
 def stripe_layout(size: int, stripe_size: int, count: int) -> list[int]:

@@ -11,9 +11,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
-from batfs.workload.flows import IntArray
 
 
 class Picker:

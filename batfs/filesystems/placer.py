@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from batfs._core import copies
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs.filesystems.blocks import Layout
 from batfs.filesystems.picking import Picker
 from batfs.storage.interface import AllocationPolicy, SpaceRequest, StorageView
 from batfs.storage.policies.base import ScoringPolicy
 from batfs.storage.policies.classic import Random, RoundRobin
-from batfs.workload.flows import IntArray
 
 
 class NoRoom(Exception):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from batfs._core.arrays import np
+from batfs._core.arrays import IntArray, np
 from batfs._core.flows import evenly
 from batfs._core.flows import joined as joined
 from batfs.filesystems.interface import Traffic, Transfer
-from batfs.workload.flows import IntArray
 
 
 def split_evenly(size: int, parts: int) -> IntArray:
@@ -72,7 +71,7 @@ def split_rows(sizes: Sequence[int] | IntArray, parts: int, *, turn: bool = True
 
 def from_transfers(transfers: Iterable[Transfer]) -> Traffic:
     """The same transfers as arrays."""
-    rows = [(one.source, one.destination, one.size) for one in transfers]
+    rows = [tuple(one) for one in transfers]
     columns = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
     return Traffic(columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].copy())
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from batfs._core.flows import build_profile, merge
 from batfs.filesystems.interface import IoPlan, Move, Volume, ways
-from batfs.records import record
+from batfs.records import Row, record
 from batfs.scheduling.loads import Loads
 from batfs.workload.model import IoProfile
 
 
 @record
-class IoProgress:
+class IoProgress(Row):
     """How far the I/O of a job has come: ``moved`` bytes in all its transfers that are over, ``size`` of all
     it will have; ``seconds`` it has computed, plus what those transfers would have taken alone."""
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from batfs._core.arrays import np
+from batfs._core.flows import Flows
 from batfs.errors import InputError
 from batfs.records import record
 from batfs.simulator.work import Demand, dense_demand
-from batfs.workload.flows import Flows
 from batfs.workload.model import (
     HOMOGENEOUS,
     Composed,

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batfs._core.desk import Desk, KnownWorkload, SimJob, Task
+from batfs._core.flows import Flows
 from batfs.errors import InputError, nearest
 from batfs.platform import Machine
 from batfs.simulator.profiles import IoTask, demand_of, pfs_demand
 from batfs.simulator.work import Demand, Way, Work, Workshop
-from batfs.workload.flows import Flows
 from batfs.workload.model import (
     HOMOGENEOUS,
     Composed,

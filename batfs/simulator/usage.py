@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batfs._core.arrays import doubles, integers
+from batfs._core.flows import Flows
 from batfs.errors import InputError
 from batfs.simulator.actors import CANCELLED, DONE, TIMED_OUT, Actor, Call, Flow, Maestro, Script, Then
 from batfs.simulator.work import Demand, Work
 from batfs.texts import read_bytes
-from batfs.workload.flows import Flows
 from batfs.workload.model import UsageTrace
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from batfs._core import gather_layout as gather
 from batfs._core.arrays import Doubles, Integers, address, doubles, integers, np
 from batfs._core.arrays import FloatArray as Floats
 from batfs._core.arrays import IntArray as Indices
+from batfs._core.flows import Flows
 from batfs._core.gather import COMPILED, beside, enter, entries, lacking, rows_of
 from batfs._core.gather import Way as Way
 from batfs._core.gather import Work as Work
@@ -18,7 +19,6 @@ from batfs._core.gather import gather as gather_rows
 from batfs.platform import Platform
 from batfs.platform.consume import distinct
 from batfs.records import record
-from batfs.workload.flows import Flows
 from batfs.workload.model import Homogeneous, IoProfile, of_each
 
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from batfs._core.arrays import Doubles, np, shown
+from batfs._core.arrays import FloatArray as FloatArray
+from batfs._core.arrays import IntArray as IntArray
 from batfs._core.flows import IoProfile as IoProfile
 from batfs.records import record
-from batfs.workload.flows import FloatArray as FloatArray
-from batfs.workload.flows import IntArray as IntArray
 
 Json: TypeAlias = Any
 

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batfs._core import amounts, copies, gather, interpreted, plans, solver, steps
+from batfs._core.flows import Even
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import work
-from batfs.workload.flows import Even
 from batfs.workload.model import IoProfile
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batfs._core.flows import Amounts, Even
 from batfs.protocol import messages as m
 from batfs.protocol.decision_side import io_job_to_json
-from batfs.workload.flows import Amounts, Even
 from batfs.workload.model import IoProfile
 
 

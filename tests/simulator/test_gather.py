@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from batfs._core import gather, interpreted
+from batfs._core.flows import Even, Flows
 from batfs.platform import load_platform, number_resources
 from batfs.simulator import work as work_module
 from batfs.simulator.work import Demand, Work, Workshop, merge
-from batfs.workload.flows import Even, Flows
 from batfs.workload.model import IoProfile
 
 PLATFORMS = Path(__file__).parents[2] / "platforms"
